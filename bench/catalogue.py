@@ -1,0 +1,108 @@
+"""Which servers are measured, how each is started, and against which bare server its figures stand as a share."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SERVERS = HERE / "servers"
+CACHE = HERE / ".cache"
+PEERS = CACHE / "peers" / "bin"
+
+TORNADO = (sys.executable, str(SERVERS / "tornado_app.py"), "--port", "{port}", "--data", "{data}")
+NODE = (
+    "node",
+    str(SERVERS / "node" / "app.js"),
+    "--port",
+    "{port}",
+    "--data",
+    "{data}",
+    "--redis",
+    "{redis}",
+)
+PYTHON = str(PEERS / "python")
+# One process as for all the others; threads, because gunicorn's plain worker closes the connection after each answer, and
+# because a thread that waits for the disk lets the others go on.
+GUNICORN = (
+    str(PEERS / "gunicorn"), "--chdir", str(SERVERS), "--bind", "127.0.0.1:{port}", "--workers", "1",
+    "--worker-class", "gthread", "--threads", "8", "--log-level", "warning",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Server:
+    """One row of the report. In `command` and `environment`, {port}, {data} and {redis} are filled in at the start."""
+
+    name: str
+    bare: str  # the name of the same server without sessions
+    group: str  # what a run can choose: "tornado", "speed", "peers"
+    command: tuple[str, ...]
+    redis: bool = False
+    environment: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_bare(self) -> bool:
+        return self.name == self.bare
+
+
+def _tornado() -> list[Server]:
+    return [
+        Server("tornado bare", "tornado bare", "tornado", TORNADO),
+        Server("sessions, SQLite full", "tornado bare", "tornado", (*TORNADO, "--store", "full")),
+        Server("sessions, SQLite normal", "tornado bare", "tornado", (*TORNADO, "--store", "normal")),
+        Server("sessions, memory", "tornado bare", "tornado", (*TORNADO, "--store", "memory")),
+        Server("tornado bare, uvloop", "tornado bare, uvloop", "speed", (*TORNADO, "--uvloop")),
+        Server(
+            "sessions, SQLite full, uvloop",
+            "tornado bare, uvloop",
+            "speed",
+            (*TORNADO, "--store", "full", "--uvloop"),
+        ),
+    ]
+
+
+def _node() -> list[Server]:
+    def express(name: str, store: str, redis: bool = False) -> Server:
+        production = (("NODE_ENV", "production"),)
+        return Server(name, "express bare", "peers", (*NODE, "--store", store), redis, production)
+
+    return [
+        express("express bare", "none"),
+        express("express-session, MemoryStore", "memory"),
+        express("express-session, connect-sqlite3", "connect-sqlite3"),
+        express("express-session, connect-sqlite3 WAL", "connect-sqlite3-wal"),
+        express("express-session, better-sqlite3", "better-sqlite3"),
+        express("express-session, better-sqlite3 WAL", "better-sqlite3-wal"),
+        express("express-session, connect-redis", "connect-redis", redis=True),
+    ]
+
+
+def _python() -> list[Server]:
+    aiohttp = (PYTHON, str(SERVERS / "aiohttp_app.py"), "--port", "{port}")
+    starlette = (PYTHON, str(SERVERS / "starsessions_app.py"), "--port", "{port}")
+    redis = ("--redis", "{redis}")
+    data = (("BENCH_DATA", "{data}"),)
+    return [
+        Server("aiohttp bare", "aiohttp bare", "peers", aiohttp),
+        Server("aiohttp-session, Redis", "aiohttp bare", "peers", (*aiohttp, *redis), redis=True),
+        Server("starlette bare", "starlette bare", "peers", starlette),
+        Server("starsessions, Redis", "starlette bare", "peers", (*starlette, *redis), redis=True),
+        Server("flask bare", "flask bare", "peers", (*GUNICORN, "flask_app:app")),
+        Server(
+            "Flask-Session, SQLite", "flask bare", "peers", (*GUNICORN, "flask_app:app"), environment=data
+        ),
+        Server("django bare", "django bare", "peers", (*GUNICORN, "django_app:app")),
+        Server("Django, SQLite", "django bare", "peers", (*GUNICORN, "django_app:app"), environment=data),
+    ]
+
+
+ALL = {server.name: server for server in [*_tornado(), *_node(), *_python()]}
+
+
+def choose(groups: list[str], only: list[str]) -> list[Server]:
+    """The servers of these groups, or those whose name holds one of the words; always with the bare ones they stand on."""
+    chosen = [
+        s for s in ALL.values() if (any(word in s.name for word in only) if only else s.group in groups)
+    ]
+    names = {s.name for s in chosen} | {s.bare for s in chosen}
+    return [s for s in ALL.values() if s.name in names]

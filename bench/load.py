@@ -1,0 +1,154 @@
+"""The load: sessions made beforehand through the server itself, and wrk that sends their cookies in turn."""
+
+import base64
+import hashlib
+import hmac
+import http.client
+import json
+import selectors
+import shutil
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from bench.process import LOAD_CORE, BenchError, Running, pinned
+
+PATHS = {"R": "/read", "W": "/write", "N": "/new"}
+SESSIONS = 512  # so many live at once: twice the connections, so that two requests of one session seldom meet
+
+
+@dataclass(frozen=True)
+class Visit:
+    status: int
+    body: str
+    cookie: str | None  # name=value, when one was set
+
+
+def visit(connection: http.client.HTTPConnection, path: str, cookie: str | None = None) -> Visit:
+    connection.request("GET", path, headers={"Cookie": cookie} if cookie else {})
+    response = connection.getresponse()
+    body = response.read().decode()
+    header = response.getheader("Set-Cookie")
+    return Visit(response.status, body, header.partition(";")[0] if header else None)
+
+
+def make_sessions(running: Running, count: int = SESSIONS) -> list[str]:
+    """Cookies of `count` new sessions, after a check that the server keeps sessions at all."""
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
+    cookies = []
+    for _ in range(count):
+        new = visit(connection, PATHS["N"])
+        if new.status != 200 or not new.cookie:
+            raise BenchError(f"{running.name}: no session for a new visitor: {new}\n{running.log()}")
+        cookies.append(new.cookie)
+    seen = [visit(connection, PATHS[step], cookies[0]).body for step in "RWWR"]
+    if seen != ["1", "2", "3", "3"] or visit(connection, PATHS["R"], cookies[1]).body != "1":
+        raise BenchError(f"{running.name} does not keep sessions: it counted {seen}\n{running.log()}")
+    connection.close()
+    return cookies
+
+
+def signed_cookie(sid: str, secret: str) -> str:
+    """The cookie of a session that was written to the file by other means: connect.sid=s:<id>.<HMAC-SHA-256>."""
+    mac = base64.b64encode(hmac.digest(secret.encode(), sid.encode(), hashlib.sha256)).rstrip(b"=").decode()
+    return "connect.sid=" + quote(f"s:{sid}.{mac}", safe="")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run of wrk gave, and what the server paid for it."""
+
+    requests: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    errors: int
+    bad_status: int
+    cpu_us: float  # of the server, for each request
+    store_us: float  # of its Redis, for each request
+
+    @property
+    def rate(self) -> float:
+        return self.requests / self.seconds
+
+
+def measure(
+    running: Running,
+    workload: str,
+    connections: int,
+    seconds: float,
+    cookies: list[str],
+    cores: str = LOAD_CORE,
+) -> Result:
+    """One run of wrk. A visitor of N has no cookie, and nobody has one where there are no sessions (`cookies` empty)."""
+    if not shutil.which("wrk"):
+        raise BenchError("wrk is missing: apt-get install -y wrk (Debian, Ubuntu), or see github.com/wg/wrk")
+    script = str(__file__).removesuffix(".py") + ".lua"
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.writelines(f"{cookie}\n" for cookie in (() if workload == "N" else cookies))
+        file.flush()
+        url = f"http://127.0.0.1:{running.port}{PATHS[workload]}"
+        flags = ("-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "-s", script)
+        before = running.cpu_seconds(), running.store.cpu_seconds() if running.store else 0.0
+        command = pinned(cores, ("wrk", *flags, url, "--", file.name))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
+        after = running.cpu_seconds(), running.store.cpu_seconds() if running.store else 0.0
+    line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT ")), None)
+    if line is None:
+        raise BenchError(f"wrk failed against {running.name}:\n{done.stdout}{done.stderr}")
+    seen = json.loads(line.removeprefix("RESULT "))
+    cpu, store = ((b - a) / max(1, seen["requests"]) * 1e6 for a, b in zip(before, after, strict=True))
+    return Result(**seen, cpu_us=round(cpu, 2), store_us=round(store, 2))
+
+
+def exact_load(running: Running, workload: str, connections: int, requests: int, cookies: list[str]) -> None:
+    """Exactly `requests` requests, one outstanding on each connection: what wrk, which counts seconds, cannot do."""
+    senders = cookies if cookies and workload != "N" else [None]
+    lines = [
+        f"GET {PATHS[workload]} HTTP/1.1\r\nHost: 127.0.0.1\r\n{f'Cookie: {c}' + chr(13) + chr(10) if c else ''}\r\n".encode()
+        for c in senders
+    ]
+    with selectors.DefaultSelector() as selector:
+        sent = answered = 0
+        buffers: dict[socket.socket, bytes] = {}
+
+        def send(client: socket.socket) -> None:
+            nonlocal sent
+            if sent < requests:
+                client.sendall(lines[sent % len(lines)])
+                sent += 1
+
+        for _ in range(connections):
+            client = socket.create_connection(("127.0.0.1", running.port), 60)
+            selector.register(client, selectors.EVENT_READ)
+            buffers[client] = b""
+            send(client)
+        while answered < requests:
+            ready = selector.select(60)
+            if not ready:
+                raise BenchError(f"{running.name} stopped answering\n{running.log()}")
+            for key, _ in ready:
+                client = key.fileobj
+                chunk = client.recv(65536)
+                buffers[client] += chunk
+                if not chunk or not buffers[client].startswith(b"HTTP/1.1 200"[: len(buffers[client])]):
+                    raise BenchError(f"{running.name} answered {buffers[client][:200]!r}\n{running.log()}")
+                if complete(buffers[client]):
+                    buffers[client] = b""
+                    answered += 1
+                    send(client)
+        for client in buffers:
+            client.close()
+
+
+def complete(answer: bytes) -> bool:
+    head, gap, body = answer.partition(b"\r\n\r\n")
+    if not gap:
+        return False
+    length = next(
+        line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+    )
+    return len(body) >= int(length)

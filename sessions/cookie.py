@@ -1,0 +1,309 @@
+"""Owns the session cookie: its attributes and lifetime, its JSON view, and its two codecs on the wire.
+
+The JSON view and the arithmetic are those of express-session 1.19's session/cookie.js, `set_cookie` writes what the
+npm package cookie 0.7 writes, and `values` reads as that package reads. It must not know ids, signatures or stores.
+All times are integer milliseconds since the epoch; only Set-Cookie's Expires is in whole seconds.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
+from functools import lru_cache
+from typing import Any, Generic, TypeGuard, TypeVar, overload
+from urllib.parse import quote, unquote
+
+from .clock import Clock
+from .errors import OptionsError
+from .jsontext import dumps
+from .options import ABSENT, Absent, CookieOptions, MaxAge, Priority, SameSite, check_attribute, is_number
+
+# The members of the stored cookie in the order in which session/cookie.js lists them (`get data`).
+_MEMBERS = (
+    "originalMaxAge", "partitioned", "priority", "expires", "secure", "httpOnly", "domain", "path", "sameSite",
+)  # fmt: skip
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+Value = TypeVar("Value")
+
+
+class _Attribute(Generic[Value]):
+    """A member of the cookie that a handler may read and assign. None where the stored cookie has none."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, cookie: None, owner: type) -> "_Attribute[Value]": ...
+    @overload
+    def __get__(self, cookie: "Cookie", owner: type) -> Value: ...
+    def __get__(self, cookie: "Cookie | None", owner: type) -> "_Attribute[Value] | Value":
+        return self if cookie is None else cookie._members.get(self._name)  # type: ignore[return-value] # JSON
+
+    def __set__(self, cookie: "Cookie", value: Value) -> None:
+        cookie._assign(self._name, value)
+
+
+class Cookie:
+    """The cookie of one session, as `session.cookie`. Attributes can be assigned; a wrong value raises OptionsError."""
+
+    __slots__ = ("_assigned", "_clock", "_members")
+
+    path = _Attribute[str | None]("path")
+    domain = _Attribute[str | None]("domain")
+    http_only = _Attribute[bool | None]("httpOnly")
+    secure = _Attribute[bool | None]("secure")
+    same_site = _Attribute[SameSite]("sameSite")
+    partitioned = _Attribute[bool | None]("partitioned")
+    priority = _Attribute[Priority]("priority")
+    original_max_age = _Attribute[MaxAge]("originalMaxAge")
+
+    def __init__(self, members: dict[str, Any], clock: Clock) -> None:
+        self._members = members  # `expires` as milliseconds, None or False; a member never given is not there
+        self._clock = clock
+        self._assigned: dict[str, Any] = {}
+
+    @classmethod
+    def new(cls, options: CookieOptions, clock: Clock, *, is_secure: Callable[[], bool]) -> "Cookie":
+        """The cookie of a new session. `is_secure` is asked only where an option is "auto"."""
+        members: dict[str, Any] = {"path": options.path, "httpOnly": options.http_only}
+        for name in ("partitioned", "priority", "secure", "domain"):
+            if (value := getattr(options, name)) is not ABSENT:
+                members[name] = value
+        if options.same_site is not ABSENT:
+            members["sameSite"] = options.same_site
+        if options.secure == "auto":
+            members["secure"] = is_secure()
+        if options.same_site == "auto":
+            members["sameSite"] = "none" if is_secure() else "lax"
+        cookie = cls(members, clock)
+        if options.expires is not ABSENT:
+            cookie._set_expires(options.expires)
+        else:
+            cookie._set_max_age(None if isinstance(options.max_age, Absent) else options.max_age)
+        if options.original_max_age is not ABSENT and options.original_max_age is not None:
+            members["originalMaxAge"] = options.original_max_age
+        return cookie
+
+    @classmethod
+    def load(cls, stored: dict[str, Any], expires_at: int, clock: Clock) -> "Cookie":
+        """The cookie of a stored session. A touch moves the row's expiry and not its text, so `expires_at` counts."""
+        members = {name: stored[name] for name in _MEMBERS if name in stored}
+        members.setdefault("path", "/")
+        members.setdefault("httpOnly", True)
+        expires = members.setdefault("expires", None)
+        if expires is not None and expires is not False:
+            members["expires"] = expires_at if _is_date(expires) else None
+        return cls(members, clock)
+
+    @property
+    def max_age(self) -> MaxAge:
+        """Milliseconds left; None or False for a cookie that lives until the browser is closed."""
+        expires = self._members.get("expires")
+        return expires - self._clock() if _is_moment(expires) else expires
+
+    @max_age.setter
+    def max_age(self, value: MaxAge) -> None:
+        check_attribute("maxAge", value)
+        self._set_max_age(value)
+        self._remember_lifetime()
+
+    @property
+    def expires(self) -> datetime | None | bool:
+        """When the cookie expires (UTC); None or False for one that lives until the browser is closed."""
+        expires = self._members.get("expires")
+        return _EPOCH + expires * _MILLISECOND if _is_moment(expires) else expires
+
+    @expires.setter
+    def expires(self, value: datetime | None | bool) -> None:
+        check_attribute("expires", value)
+        self._set_expires(value)
+        self._remember_lifetime()
+
+    @property
+    def expires_ms(self) -> int | None:
+        """`expires` in milliseconds since the epoch; None for a cookie that lives until the browser is closed."""
+        expires = self._members.get("expires")
+        return expires if _is_moment(expires) else None
+
+    @property
+    def has_expiry(self) -> bool:
+        """Express's `cookie.expires != null`, which is true of False as well: a changed session re-sends the cookie."""
+        return self._members.get("expires") is not None
+
+    def touch(self) -> None:
+        """Start the lifetime again: express-session's `resetMaxAge`."""
+        if "originalMaxAge" in self._members:
+            self._set_max_age(self._members["originalMaxAge"])
+        else:  # a foreign row without it: Express makes it a cookie without expiry at the first touch
+            self._members.pop("expires", None)
+
+    def changed_from(self, loaded: Mapping[str, Any]) -> bool:
+        """Whether a handler assigned anything that differs from the stored cookie, its expiry aside."""
+        return any(
+            loaded.get(name, ABSENT) != value for name, value in self._assigned.items() if name != "expires"
+        )
+
+    def assign_to(self, other: "Cookie") -> None:
+        """Apply what a handler assigned here to another request's newer copy, and compute its expiry anew."""
+        for name, value in self._assigned.items():
+            other._members[name] = value
+        other._assigned = self._assigned
+        other.touch()
+
+    def to_json(self) -> dict[str, Any]:
+        """The cookie as it is stored: express-session's members in its order, `expires` as an ISO date or null."""
+        members = self._members
+        view = {name: members[name] for name in _MEMBERS if name in members}
+        if _is_moment(expires := view.get("expires")):
+            view["expires"] = iso(expires)
+        return view
+
+    def text(self) -> str:
+        """`to_json` as JSON text."""
+        return dumps(self.to_json())
+
+    def set_cookie(self, name: str, value: str) -> str:
+        """The Set-Cookie header that sends this cookie. Raises OptionsError for an attribute that cannot be sent."""
+        return set_cookie(name, value, self._members)
+
+    def clearing(self, name: str) -> str:
+        """The Set-Cookie header that removes it: the same attributes, an empty value, a date in the past."""
+        return set_cookie(name, "", {**self._members, "expires": 0})
+
+    def __repr__(self) -> str:
+        return f"<Cookie {self.text()}>"
+
+    def _assign(self, name: str, value: Any) -> None:
+        check_attribute(name, value)
+        self._members[name] = self._assigned[name] = value
+
+    def _remember_lifetime(self) -> None:
+        self._assigned["originalMaxAge"] = self._members["originalMaxAge"]
+        self._assigned["expires"] = self._members["expires"]
+
+    # The two setters of session/cookie.js: maxAge sets expires, and expires sets originalMaxAge to what is left.
+    def _set_max_age(self, value: Any) -> None:
+        if is_number(value):
+            self._members["expires"] = int(self._clock() + value)
+            self._members["originalMaxAge"] = int(value)  # a Date has no fractions of a millisecond
+        else:
+            self._members["expires"] = self._members["originalMaxAge"] = value
+
+    def _set_expires(self, value: Any) -> None:
+        if isinstance(value, datetime):
+            moment = (value - _EPOCH) // _MILLISECOND
+            self._members["expires"] = moment
+            self._members["originalMaxAge"] = moment - self._clock()
+        else:
+            self._members["expires"] = self._members["originalMaxAge"] = value
+
+
+def _is_moment(expires: Any) -> TypeGuard[int]:
+    return expires is not None and expires is not False
+
+
+def _is_date(expires: object) -> bool:
+    """Whether a stored `expires` is one: Node writes an ISO date; a number of milliseconds passes there too."""
+    if not isinstance(expires, str):
+        return is_number(expires)
+    try:
+        datetime.fromisoformat(expires)
+    except ValueError:
+        return expires.startswith("+")  # a year beyond 9999, which datetime does not know
+    return True
+
+
+def iso(moment: int) -> str:
+    """Milliseconds since the epoch as JavaScript's `Date.prototype.toISOString` writes them."""
+    seconds, milliseconds = divmod(moment, 1000)
+    year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
+    years = f"{year:04d}" if 0 <= year <= 9999 else f"{year:+07d}"
+    return f"{years}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}.{milliseconds:03d}Z"
+
+
+# ---------------------------------------------------------------- Set-Cookie (npm cookie 0.7, `serialize`)
+
+_WORDS = {"strict": "Strict", "lax": "Lax", "none": "None", "low": "Low", "medium": "Medium", "high": "High"}
+
+
+def set_cookie(name: str, value: str, members: Mapping[str, Any]) -> str:
+    """The Set-Cookie header of a cookie, in npm cookie's order of attributes.
+
+    `members` are those of the stored cookie, `expires` in milliseconds since the epoch.
+    """
+    before, after = _around_expires(*map(members.get, _STATIC))
+    expires = members.get("expires")
+    date = f"; Expires={_http_date(int(expires // 1000))}" if _is_moment(expires) else ""
+    return f"{name}={quote(value, safe=_UNESCAPED)}{before}{date}{after}"
+
+
+_STATIC = ("domain", "path", "httpOnly", "secure", "partitioned", "priority", "sameSite")
+_UNESCAPED = "!'()*"
+"""What encodeURIComponent leaves alone beyond what `quote` does."""
+
+
+@lru_cache(maxsize=256, typed=True)  # typed: sameSite true is "Strict", 1 is an error
+def _around_expires(
+    domain: Any, path: Any, http_only: Any, secure: Any, partitioned: Any, priority: Any, same_site: Any
+) -> tuple[str, str]:
+    """The attributes before Expires and those after it: built once for each set that occurs."""
+    for name, value in (("domain", domain), ("path", path), ("sameSite", same_site), ("priority", priority)):
+        if value:
+            check_attribute(name, value)
+    before = f"; Domain={domain}" if domain else ""
+    before += f"; Path={path}" if path else ""
+    after = "; HttpOnly" if http_only else ""
+    after += "; Secure" if secure else ""
+    after += "; Partitioned" if partitioned else ""
+    after += f"; Priority={_WORDS[priority.lower()]}" if priority else ""
+    if same_site:
+        word = "strict" if same_site is True else same_site.lower()
+        if word == "auto":
+            raise OptionsError('cookie.sameSite: "auto" was not resolved')
+        after += f"; SameSite={_WORDS[word]}"
+    return before, after
+
+
+@lru_cache(maxsize=64)
+def _http_date(seconds: int) -> str:
+    """IMF-fixdate (RFC 9110). The second in which requests arrive is formatted once."""
+    return formatdate(seconds, usegmt=True)
+
+
+# ---------------------------------------------------------------- Cookie (npm cookie 0.7, `parse`)
+
+
+def values(headers: Iterable[str], name: str) -> Iterator[str]:
+    """The values that the Cookie headers give to a name, in their order, decoded.
+
+    Whatever a client sends is read: other cookies are passed over unseen, a value may be quoted, and one with a bad
+    percent sequence is taken as it stands.
+    """
+    for header in headers:
+        if name not in header:
+            continue
+        for pair in header.split(";"):
+            key, equals, value = pair.partition("=")
+            if equals and key.strip(" \t") == name:
+                yield _decode(value.strip(" \t"))
+
+
+_MALFORMED = re.compile("%(?![0-9A-Fa-f]{2})")
+
+
+def _decode(value: str) -> str:
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        value = value[1:-1]
+    if "%" not in value:
+        return value
+    plain = value.replace("%3A", ":").replace("%2B", "+").replace("%2F", "/")  # all that a session id of ours needs
+    if "%" not in plain:
+        return plain
+    try:
+        decoded = unquote(value, errors="strict")
+    except UnicodeDecodeError:
+        return value
+    return value if _MALFORMED.search(value) else decoded

@@ -1,0 +1,36 @@
+"""The errors of the library: one tree, each named for whose fault it is.
+
+A bad cookie is not in it: it makes a new visitor, not an error. This file knows nothing else of the project.
+"""
+
+
+class SessionError(Exception):
+    """The root of every error that this library raises."""
+
+
+class OptionsError(SessionError, ValueError):
+    """The deployment's: an option has a wrong name, type or value. The message names it and what was expected."""
+
+
+class NoSession(SessionError):
+    """The handler's: `self.session` was asked for where there is none. The message says why."""
+
+
+class DataError(SessionError, ValueError):
+    """The handler's: a value in the session that JSON, or Node, cannot hold. The message names its place."""
+
+
+class HeadersSent(SessionError):
+    """The handler's: a change that needs a new cookie came after the response's headers had left."""
+
+
+class CorruptSession(SessionError):
+    """The stored row's: it cannot be read as a session. The row is left as it is."""
+
+
+class StoreError(SessionError):
+    """The store's: it refused or failed. The driver's error is the cause (`__cause__`)."""
+
+
+class StoreUnavailable(StoreError):
+    """The store's, for the moment: locked, full, gone or too slow. Whether a write took effect is unknown."""

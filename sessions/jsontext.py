@@ -1,0 +1,128 @@
+"""Owns the JSON text of a session, spelled as `JSON.stringify` spells it in Node.
+
+The text is `{"cookie":{...},"key":value,...}`. It is split into its two halves without decoding the data, and joined
+again. What JSON or Node cannot hold is refused here, by place. This file must not know what the cookie means.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from decimal import Decimal
+from math import isfinite
+from typing import Any
+
+from .errors import CorruptSession, DataError
+
+EMPTY = "{}"
+_HEAD = '{"cookie":'
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MAX_EXACT = 2**53
+
+# Members of Object.prototype and of express-session's Session: Node drops a top-level key of such a name at load.
+NODE_MEMBERS = frozenset(
+    "constructor hasOwnProperty isPrototypeOf propertyIsEnumerable toLocaleString toString valueOf __proto__"
+    " __defineGetter__ __defineSetter__ __lookupGetter__ __lookupSetter__"
+    " req id touch resetMaxAge save reload destroy regenerate".split()
+)
+RESERVED = NODE_MEMBERS | {"cookie", "__meta"}
+"""Top-level keys that are not a handler's to use."""
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def dumps(value: Any) -> str:
+    """The value as JSON text; raises DataError for what JSON cannot hold."""
+    text = None
+    with suppress(TypeError, ValueError, RecursionError):
+        text = _encode(value)
+    if text is None:
+        check(value)
+        raise DataError("session: has no JSON form")  # not reached as long as check() knows all that JSON cannot hold
+    if not text.isascii() and _SURROGATE.search(text):
+        return _SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)  # well-formed JSON.stringify (ES2019)
+    return text
+
+
+def loads(text: str) -> Any:
+    """The value of a JSON text; raises CorruptSession (which does not show the text)."""
+    try:
+        return _decoder.decode(text)
+    except (ValueError, RecursionError):
+        raise CorruptSession("the stored session is not JSON") from None
+
+
+def split(text: str) -> tuple[dict[str, Any], str]:
+    """A stored text as its cookie, decoded, and its data as the text of an object, not decoded.
+
+    Raises CorruptSession where there is no cookie object.
+    """
+    if text.startswith('{"cookie":{') and text.endswith("}"):  # as every JSON.stringify of a session begins
+        try:
+            cookie, end = _decoder.raw_decode(text, len(_HEAD))
+        except (ValueError, RecursionError):
+            raise CorruptSession("the stored session is not JSON") from None
+        if text[end] == ",":
+            return cookie, "{" + text[end + 1 :]
+        if end == len(text) - 1:
+            return cookie, EMPTY
+    whole = loads(text)
+    cookie = whole.pop("cookie", None) if isinstance(whole, dict) else None
+    if not isinstance(cookie, dict):
+        raise CorruptSession("the stored session has no cookie object")
+    return cookie, dumps(whole)
+
+
+def join(cookie: str, data: str) -> str:
+    """The text to store, of the texts of its two halves."""
+    return f"{_HEAD}{cookie}}}" if data == EMPTY else f"{_HEAD}{cookie},{data[1:]}"
+
+
+def read(data: str) -> dict[str, Any]:
+    """The data of `split`, decoded, without the keys that Node would drop. Raises CorruptSession."""
+    if data == EMPTY:
+        return {}
+    values = loads(data)
+    for key in values.keys() & RESERVED:
+        del values[key]
+    return values  # type: ignore[no-any-return] # the text of an object, by split()
+
+
+def check(value: Any, place: str = "session") -> None:
+    """Raise DataError, naming the place, for a value that JSON cannot hold or Node could not read back."""
+    try:
+        _check(value, place)
+    except RecursionError:
+        raise DataError(f"{place}: is nested too deeply, or holds itself") from None
+
+
+def _check(value: Any, place: str) -> None:
+    if value is None or isinstance(value, str | bool):
+        return
+    if isinstance(value, int):
+        if abs(value) > _MAX_EXACT and not _survives_node(value):
+            raise DataError(f"{place}: the integer is beyond what a JavaScript number holds exactly")
+    elif isinstance(value, float):
+        if not isfinite(value):
+            raise DataError(f"{place}: {value} has no JSON form")
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            if not isinstance(key, str):
+                raise DataError(f"{place}: the key {key!r} is not a string")
+            _check(each, f"{place}[{key!r}]")
+    elif isinstance(value, list | tuple):
+        for index, each in enumerate(value):
+            _check(each, f"{place}[{index}]")
+    else:
+        raise DataError(f"{place}: a {type(value).__name__} has no JSON form")
+
+
+def _survives_node(value: int) -> bool:
+    """Whether Node reads the integer and writes the same digits: it prints the shortest ones, up to 1e21."""
+    return abs(value) < 10**21 and int(Decimal(repr(float(value)))) == value

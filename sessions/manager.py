@@ -1,0 +1,243 @@
+"""Owns the trip of a session between a request and the store: `load` at its start, `commit` at its end.
+
+`commit` is the one place that acts on what the end of a request owes to the store. What a handler awaits in between
+(`save`, `regenerate`, ...) stands below. The manager must not know HTTP: the mixin brings it an id that was verified and
+takes the cookie from the session.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from .clock import Clock, now_ms
+from .errors import NoSession, SessionError, StoreUnavailable
+from .options import SessionOptions
+from .session import Birth, Change, End, Session
+from .signature import Signer
+from .store import Outcome, Store, StoredSession
+
+Result = TypeVar("Result")
+
+_ID_TRIES = 3
+
+
+class SessionManager:
+    """What an application's handlers share: a store, the options, a clock. Stands in its settings as `sessions`.
+
+    `clock` returns milliseconds since the epoch.
+    """
+
+    def __init__(self, store: Store, options: SessionOptions, *, clock: Clock = now_ms) -> None:
+        self.store = store
+        self.options = options
+        self.clock = clock
+        self.signer = Signer(options.keys)
+        self.has_warned = False
+        """Whether the log has said already why a Secure cookie was withheld."""
+        self._seconds = options.store_timeout / 1000
+        self._queues: dict[str, _Queue] = {}
+
+    async def load(self, sid: str | None, birth: Birth) -> Session:
+        """The session of a verified id. None, an unknown or an expired one make a new session under a fresh id.
+
+        Raises StoreError, and CorruptSession for a row that is no session.
+        """
+        if sid is not None:
+            stored = await self._in_time(self.store.get(sid))
+            if stored is not None:
+                return Session.loaded(self, self.options, self.clock, birth, sid, stored)
+        return Session.new(self, self.options, self.clock, birth, sid)
+
+    def commit(self, session: Session) -> Awaitable[None] | None:
+        """Do to the store what the end of a request owes it; None where that is nothing.
+
+        Raises DataError at once; the awaitable raises StoreError. Afterwards `session.reply` tells what the response
+        does to the browser's cookie.
+        """
+        match session.change():
+            case Change.NOTHING:
+                return None
+            case Change.CREATE:
+                return self._in_time(self._create(session))
+            case Change.UPDATE:
+                return self._in_time(self._update(session))
+            case Change.TOUCH:
+                return self._in_time(self._touch(session))
+            case Change.DESTROY:
+                return self._in_time(self.store.destroy(session.id))
+
+    # ---------------------------------------------------------------- the three writes
+
+    async def _create(self, session: Session) -> None:
+        if self.options.conflict == "overwrite":
+            stored = session.to_store()
+            await self.store.set(session.id, stored)
+            return session.saved(stored)
+        for _ in range(_ID_TRIES):
+            stored = session.to_store()
+            if await self.store.create(session.id, stored):
+                return session.saved(stored)
+            session.restart(keep=True)  # the id is another visitor's: never theirs to share
+        raise SessionError(f"genid returned an id that is taken, {_ID_TRIES} times")
+
+    async def _update(self, session: Session) -> None:
+        if self.options.conflict == "overwrite":
+            stored = session.to_store()
+            await self.store.set(session.id, stored)
+            return session.saved(stored)
+        async with self._queue(session.id) as queue:
+            expected = _known(session)
+            stored = session.to_store()
+            if queue.newest is not None and queue.newest.data != expected.data:
+                expected, stored = queue.newest, session.merged_with(queue.newest)
+            while True:
+                outcome, newer = await self.store.update(session.id, stored, expected.data)
+                if outcome is Outcome.GONE:
+                    return session.end(End.GONE)
+                if newer is None:
+                    queue.newest = stored
+                    return session.saved(stored)
+                expected, stored = newer, session.merged_with(newer)
+
+    async def _touch(self, session: Session) -> None:
+        expected = _known(session).data
+        while True:
+            expires_at = session.expires_at()
+            match await self.store.touch(session.id, expires_at, expected):
+                case Outcome.SAVED:
+                    return session.touched(expires_at)
+                case Outcome.GONE:
+                    return session.end(End.GONE)
+            if not self.options.rolling:
+                return None  # whoever changed the row has moved its expiry too
+            newer = await self.store.get(session.id)  # the cookie goes out: this very touch has to be confirmed
+            if newer is None:
+                return session.end(End.GONE)
+            expected = newer.data
+
+    # ---------------------------------------------------------------- what a handler awaits
+
+    async def save(self, session: Session) -> None:
+        """`session.save()`: as the end of the request does it, without starting the lifetime again."""
+        if session.over is not None:
+            return
+        if session.base is None:
+            session.check_open()
+        await self._in_time(self._create(session) if session.base is None else self._update(session))
+
+    async def destroy(self, session: Session) -> None:
+        """`session.destroy()`: over at once, whatever the store says."""
+        session.end(End.DESTROYED)
+        try:
+            await self._in_time(self.store.destroy(session.id))
+        except Exception:
+            session.end(End.FAILED)
+            raise
+
+    async def regenerate(self, session: Session) -> None:
+        """`session.regenerate()`: a new session only once the old one is gone."""
+        session.check_open()
+        await self._in_time(self.store.destroy(session.id))
+        session.restart(keep=False)
+
+    async def rotate(self, session: Session) -> None:
+        """`session.rotate()`: the new row first, so that a failure leaves the visitor with the old one."""
+        session.check_open()
+        if session.base is None:
+            return session.restart(keep=True)
+        old = session.id
+        await self.save(session)
+        if session.over is None:
+            session.restart(keep=True)
+            await self.save(session)
+            await self._in_time(self.store.destroy(old))
+        return None
+
+    async def reload(self, session: Session) -> None:
+        """`session.reload()`."""
+        stored = await self._in_time(self.store.get(session.id))
+        if stored is None:
+            raise SessionError("failed to load session")
+        session.read(stored)
+
+    async def mutate(self, session: Session, change: Callable[[dict[str, Any]], Result]) -> Result:
+        """`session.mutate(change)`: compare and set, whatever `conflict` says."""
+        return await self._in_time(self._mutate(session, change))
+
+    async def _mutate(self, session: Session, change: Callable[[dict[str, Any]], Result]) -> Result:
+        if session.base is None:  # nobody else knows the id yet
+            result = change(session.draft())
+            await self._create(session)
+            return result
+        async with self._queue(session.id) as queue:
+            expected = queue.newest or session.base
+            while True:
+                if expected is not session.base:
+                    session.merged_with(expected)
+                before = session.data_text()
+                result = change(session.draft())
+                stored = session.to_store()
+                outcome, newer = await self.store.update(session.id, stored, expected.data)
+                if outcome is Outcome.GONE:
+                    session.end(End.GONE)
+                    raise NoSession(f"no session: {End.GONE.value}")
+                if newer is None:
+                    queue.newest = stored
+                    session.saved(stored)
+                    return result
+                session.undo(before)
+                expected = newer
+
+    # ---------------------------------------------------------------- helpers
+
+    async def _in_time(self, call: Awaitable[Result]) -> Result:
+        """Await a call of the store no longer than `storeTimeout`."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await call
+        except TimeoutError:
+            raise StoreUnavailable(
+                f"the store did not answer within {self._seconds:g} s; whether a change was saved is unknown"
+            ) from None
+
+    def _queue(self, sid: str) -> "_Queue":
+        queue = self._queues.get(sid)
+        if queue is None:
+            queue = self._queues[sid] = _Queue(self._queues, sid)
+        return queue
+
+
+class _Queue:
+    """The commits of one session in this process, one at a time. Each leaves the row it wrote to the next, which
+    merges on it at once instead of meeting a conflict in the store."""
+
+    __slots__ = ("_lock", "_queues", "_sid", "_users", "newest")
+
+    def __init__(self, queues: dict[str, "_Queue"], sid: str) -> None:
+        self._queues, self._sid = queues, sid
+        self._lock = asyncio.Lock()
+        self._users = 0
+        self.newest: StoredSession | None = None
+
+    async def __aenter__(self) -> "_Queue":
+        self._users += 1
+        try:
+            await self._lock.acquire()
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._users -= 1
+        if not self._users:
+            self._queues.pop(self._sid, None)
+
+
+def _known(session: Session) -> StoredSession:
+    assert session.base is not None, "a session that is not stored has nothing to update"
+    return session.base

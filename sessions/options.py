@@ -1,0 +1,307 @@
+"""Owns the options: their names, defaults and every check on them.
+
+`SessionOptions` and `CookieOptions` are frozen and checked when they are made, so nothing behind them checks again. A
+mapping in express-session's spelling (`saveUninitialized`, `maxAge`, ...) is read by `SessionOptions.from_mapping`.
+Messages use that spelling, because it is what stands in the file, and never show a secret. This file must not know
+stores, sessions or HTTP: a request is handed through to the deployment's own functions unseen.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from difflib import get_close_matches
+from enum import Enum
+from typing import Any, Literal, TypeAlias
+
+from .errors import OptionsError
+
+log = logging.getLogger("sessions")
+
+DAY = 86_400_000
+"""Milliseconds in a day."""
+
+BROWSER_MAX_AGE = 400 * DAY
+"""Browsers cap a cookie's lifetime here (RFC 6265bis, section 5.5)."""
+
+MAX_DATE = 8_640_000_000_000_000
+"""The last moment that a JavaScript Date can hold, in milliseconds since the epoch."""
+
+
+class Absent(Enum):
+    """The type of `ABSENT`: a cookie attribute that was never given, as JavaScript's undefined (null is None)."""
+
+    ABSENT = "absent"
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT = Absent.ABSENT
+
+MaxAge: TypeAlias = float | Literal[False] | None
+SameSite: TypeAlias = bool | Literal["strict", "lax", "none", "auto"] | None
+Priority: TypeAlias = Literal["low", "medium", "high"] | None
+
+# The patterns of the npm package cookie 0.7 (index.js), which are those of RFC 6265 and RFC 1034.
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"\.?{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
+_PATH = re.compile(r"[\x20-\x3a\x3d-\x7e]*")
+
+_SAME_SITE = ("strict", "lax", "none", "auto")
+_PRIORITY = ("low", "medium", "high")
+
+
+def wrong(name: str, expected: str, value: object) -> OptionsError:
+    """The error for a value that is not what the option takes."""
+    return OptionsError(f"{name}: expected {expected}, got {value!r}")
+
+
+def check_attribute(name: str, value: Any) -> None:
+    """Raise OptionsError unless `value` will do for the cookie attribute `name` (express-session's spelling).
+
+    One table for the options at start and for what a handler assigns to `session.cookie` later.
+    """
+    if value is ABSENT or value is None:
+        return
+    match name:
+        case "path":
+            if not isinstance(value, str) or not _PATH.fullmatch(value):
+                raise wrong(f"cookie.{name}", "a path of printable ASCII without ';'", value)
+        case "domain":
+            if not isinstance(value, str) or (value and not _DOMAIN.fullmatch(value)):
+                raise wrong(f"cookie.{name}", "a domain name", value)
+        case "httpOnly" | "partitioned":
+            if not isinstance(value, bool):
+                raise wrong(f"cookie.{name}", "true or false", value)
+        case "secure":
+            if not isinstance(value, bool) and value != "auto":
+                raise wrong(f"cookie.{name}", 'true, false or "auto"', value)
+        case "sameSite":
+            if not isinstance(value, bool) and not _is_word(value, _SAME_SITE):
+                raise wrong(f"cookie.{name}", 'true, false, "lax", "strict", "none" or "auto"', value)
+        case "priority":
+            if not _is_word(value, _PRIORITY):
+                raise wrong(f"cookie.{name}", '"low", "medium" or "high"', value)
+        case "maxAge" | "originalMaxAge":
+            if value is not False and (not is_number(value) or abs(value) > MAX_DATE):
+                raise wrong(f"cookie.{name}", "a number of milliseconds", value)
+        case "expires":
+            if value is not False and (not isinstance(value, datetime) or value.tzinfo is None):
+                raise wrong(f"cookie.{name}", "a date with a time zone", value)
+        case _:
+            raise unknown_key(name, _express_names(CookieOptions), "cookie.")
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a finite number; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
+def unknown_key(key: object, known: Mapping[str, Any] | tuple[str, ...], place: str = "") -> OptionsError:
+    """The error for a key that no option has, with the nearest name that one has."""
+    near = get_close_matches(str(key), list(known), n=1, cutoff=0.5)
+    hint = f"; did you mean {place}{near[0]}?" if near else f"; known are {', '.join(known)}"
+    return OptionsError(f"{place}{key}: no such option{hint}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CookieOptions:
+    """What a new session's cookie is made of. `ABSENT` is left out of the stored session, as Express does."""
+
+    path: str | None = "/"
+    """Only requests whose path begins with it have a session; the cookie's Path."""
+    domain: str | None | Absent = ABSENT
+    """The cookie's Domain; absent: this host only."""
+    expires: datetime | Literal[False] | None | Absent = ABSENT
+    """A date; it becomes the lifetime that is left when the session is made. `max_age` is mostly what is wanted."""
+    max_age: MaxAge | Absent = ABSENT
+    """Lifetime in milliseconds after the last use; None: until the browser is closed."""
+    original_max_age: MaxAge | Absent = ABSENT
+    """Milliseconds; the lifetime from the first touch on where it is to differ from `max_age`."""
+    http_only: bool | None = True
+    """Hide the cookie from the page's JavaScript."""
+    secure: bool | Literal["auto"] | None | Absent = ABSENT
+    """Send the cookie over TLS only; "auto": as the request that makes the session came."""
+    same_site: SameSite | Absent = "lax"
+    """SameSite: True is "strict"; False, None and ABSENT leave it out; "auto": "none" over TLS, else "lax"."""
+    partitioned: bool | None | Absent = ABSENT
+    """A cookie for each top-level site that embeds this one (CHIPS); needs `secure`."""
+    priority: Priority | Absent = ABSENT
+    """Chromium's Priority: which cookies it drops last."""
+
+    def __post_init__(self) -> None:
+        for name, attribute in _express_names(CookieOptions).items():
+            check_attribute(name, getattr(self, attribute))
+        if self.expires is not ABSENT and self.max_age is not ABSENT:
+            raise OptionsError("cookie.expires and cookie.maxAge: give one of the two")
+        if self.path and not self.path.startswith("/"):
+            log.warning("cookie.path %r does not begin with '/': no request will have a session", self.path)
+        if is_number(self.max_age) and self.max_age > BROWSER_MAX_AGE:  # type: ignore[operator] # a number, just asked
+            log.warning("cookie.maxAge is over 400 days: browsers will cap it there")
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> "CookieOptions":
+        """From express-session's `cookie` object. Of `expires` and `maxAge` the later key counts, as there."""
+        values = _read(cls, mapping, "cookie.")
+        if "expires" in values and "max_age" in values:
+            del values["expires" if list(values).index("max_age") > list(values).index("expires") else "max_age"]
+        if "max_age" in values and list(values)[-1] != "original_max_age":
+            order = list(values)
+            if "original_max_age" in values and order.index("original_max_age") < order.index("max_age"):
+                del values["original_max_age"]  # Express's setter of maxAge overwrites what came before it
+        return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionOptions:
+    """The options of express-session 1.19 under their Python names, and six of our own."""
+
+    secret: str | bytes | list[str | bytes] | tuple[str | bytes, ...] = field(repr=False)
+    """Signs the cookie; of a list the first signs and all verify, so that secrets can be rotated."""
+    name: str = "connect.sid"
+    """The cookie's name."""
+    genid: Callable[[Any], str] | None = None
+    """Makes a session id from the request; None: 24 random bytes."""
+    resave: bool = False
+    """Write a session back after every request, changed or not."""
+    rolling: bool = False
+    """Send the cookie, with a new expiry, in every response."""
+    save_uninitialized: bool = False
+    """Store a new session although nothing was put into it."""
+    unset: Literal["keep", "destroy"] = "keep"
+    """What `self.session = None` does to the stored session."""
+    proxy: bool | None = None
+    """Believe X-Forwarded-Proto (True), never (False), or ask Tornado's `request.protocol` (None)."""
+    proxy_secure: bool = False
+    """With `proxy`: a request from the proxy counts as secure unless it says `X-Forwarded-Proto: http`."""
+    store: str = "sqlite:sessions.db"
+    """The URL that `open_store` takes."""
+    cookie: CookieOptions | Callable[[Any], CookieOptions] = field(default_factory=CookieOptions)
+    """The cookie of new sessions, or a function of the request that returns it."""
+    touch_after: float | None = None
+    """Milliseconds of a session's lifetime that pass before a request that changes nothing renews its expiry.
+    None: a twentieth of the lifetime, 0 when `rolling`; 0: on every request, as Express does."""
+    ttl: float = DAY
+    """Milliseconds that a session without maxAge is kept after its last use."""
+    conflict: Literal["merge", "overwrite"] = "merge"
+    """Parallel changes of one session: merge them by key, or let the last writer win as Express does."""
+    clear_cookie: bool = True
+    """`destroy()` also removes the browser's cookie."""
+    cache_headers: bool = True
+    """`Cache-Control: no-store` on responses that set the cookie, `Vary: Cookie` on those that read a session."""
+    store_down: Literal["error", "none"] = "error"
+    """While the store is not ready: 503 for requests that carry a session cookie, or no session at all."""
+    store_timeout: float = 5_000
+    """Milliseconds that a load or a commit may take before the request fails with 503."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "secret", _secrets(self.secret))
+        if not isinstance(self.name, str) or not _TOKEN.fullmatch(self.name):
+            raise wrong("name", "a cookie name (a token of RFC 9110: no blanks, no separators)", self.name)
+        for name in ("resave", "rolling", "saveUninitialized", "proxySecure", "clearCookie", "cacheHeaders"):
+            value = getattr(self, snake(name))
+            if not isinstance(value, bool):
+                raise wrong(name, "true or false", value)
+        for name, words in _CHOICES.items():
+            value = getattr(self, snake(name))
+            if value not in words:
+                raise wrong(name, " or ".join(f'"{word}"' for word in words), value)
+        if self.proxy is not None and not isinstance(self.proxy, bool):
+            raise wrong("proxy", "true or false, or nothing", self.proxy)
+        if self.proxy_secure and self.proxy is not True:
+            raise OptionsError("proxySecure: needs proxy = true, or any client could claim to be the proxy")
+        if not isinstance(self.store, str):
+            raise wrong("store", "a URL such as sqlite:sessions.db or memory:", self.store)
+        if self.genid is not None and not callable(self.genid):
+            raise wrong("genid", "a function of the request that returns a string", self.genid)
+        if self.touch_after is not None and not (is_number(self.touch_after) and self.touch_after >= 0):
+            raise wrong("touchAfter", "a number of milliseconds, 0 or more", self.touch_after)
+        for name in ("ttl", "storeTimeout"):
+            value = getattr(self, snake(name))
+            if not is_number(value) or not 0 < value <= MAX_DATE:
+                raise wrong(name, "a number of milliseconds above 0", value)
+        if isinstance(self.cookie, CookieOptions):
+            self._check_together(self.cookie)
+        elif not callable(self.cookie):
+            raise wrong("cookie", "a table of cookie options", self.cookie)
+
+    def _check_together(self, cookie: CookieOptions) -> None:
+        """What browsers refuse in combination (RFC 6265bis sections 4.1.3 and 5.7, CHIPS)."""
+        if isinstance(cookie.same_site, str) and cookie.same_site.lower() == "none" and not cookie.secure:
+            raise OptionsError('cookie.sameSite: "none" needs cookie.secure = true, browsers drop it otherwise')
+        if cookie.partitioned and not cookie.secure:
+            raise OptionsError("cookie.partitioned: needs cookie.secure = true, browsers drop it otherwise")
+        prefix = self.name.lower()
+        if prefix.startswith(("__secure-", "__host-", "__http-")) and cookie.secure is not True:
+            raise OptionsError(f"name: {self.name!r} needs cookie.secure = true (its prefix promises it)")
+        if prefix.startswith(("__http-", "__host-http-")) and cookie.http_only is not True:
+            raise OptionsError(f"name: {self.name!r} needs cookie.httpOnly = true (its prefix promises it)")
+        if prefix.startswith("__host-") and (cookie.domain or cookie.path != "/"):
+            raise OptionsError(f'name: {self.name!r} needs cookie.path = "/" and no cookie.domain')
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """The secrets as bytes: the first signs, all verify."""
+        assert isinstance(self.secret, tuple)
+        return self.secret  # type: ignore[return-value] # made so by __post_init__
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> "SessionOptions":
+        """From a mapping in express-session's spelling, as `config.toml` holds it.
+
+        Raises OptionsError for an unknown key (with the nearest known one), a wrong type or a wrong value.
+        """
+        values = _read(cls, mapping, "")
+        if isinstance(values.get("cookie"), Mapping):
+            values["cookie"] = CookieOptions.from_mapping(values["cookie"])
+        if "secret" not in values:
+            raise OptionsError("secret: is missing")
+        return cls(**values)
+
+
+_CHOICES = {"unset": ("keep", "destroy"), "conflict": ("merge", "overwrite"), "storeDown": ("error", "none")}
+
+
+def snake(name: str) -> str:
+    """`saveUninitialized` → `save_uninitialized`."""
+    return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
+
+
+def _express_names(cls: type[CookieOptions] | type[SessionOptions]) -> dict[str, str]:
+    """The fields of an options class: express-session's spelling → Python's."""
+    return {re.sub("_(.)", lambda m: m[1].upper(), each.name): each.name for each in fields(cls)}
+
+
+def _read(
+    cls: type[CookieOptions] | type[SessionOptions], mapping: Mapping[str, Any], place: str
+) -> dict[str, Any]:
+    known = _express_names(cls)
+    for key in mapping:
+        if key not in known:
+            raise unknown_key(key, known, place)
+    return {known[key]: value for key, value in mapping.items()}
+
+
+def _is_word(value: object, words: tuple[str, ...]) -> bool:
+    """Whether it is one of the words, in any letter case; "" leaves the attribute out, as in npm's cookie."""
+    return isinstance(value, str) and (value == "" or value.lower() in words)
+
+
+def _secrets(given: object) -> tuple[bytes, ...]:
+    listed = given if isinstance(given, list | tuple) else [given]
+    if not listed:
+        raise OptionsError("secret: expected at least one, got an empty list")
+    secrets = []
+    for each in listed:
+        if not isinstance(each, str | bytes):
+            raise OptionsError(f"secret: expected a string or a list of strings, got {type(each).__name__}")
+        if not each:
+            raise OptionsError("secret: is empty")
+        secrets.append(each.encode() if isinstance(each, str) else each)
+    return tuple(secrets)

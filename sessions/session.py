@@ -1,0 +1,370 @@
+"""Owns the session of one request: a mapping that knows what it was when it was loaded, and so what has changed.
+
+It records what the handler meant and decides, with express-session's rules (index.js: shouldSave, shouldTouch,
+shouldSetCookie), what the end of the request owes to the store and to the browser. It reaches the store through the
+manager only, and must not know HTTP.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from enum import Enum
+from typing import Any, Protocol, Self, TypeVar
+
+from . import jsontext
+from .clock import Clock
+from .cookie import Cookie
+from .errors import CorruptSession, DataError, HeadersSent
+from .options import SessionOptions, is_number
+from .signature import fingerprint
+from .store import StoredSession
+
+Result = TypeVar("Result")
+Birth = Callable[[], tuple[str, Cookie]]
+"""Makes the id and the cookie of a new session."""
+
+
+class Change(Enum):
+    """What the end of a request does to the store."""
+
+    NOTHING = "nothing"
+    CREATE = "create"
+    UPDATE = "update"
+    TOUCH = "touch"
+    DESTROY = "destroy"
+
+
+class Reply(Enum):
+    """What the response does to the browser's cookie."""
+
+    KEEP = "keep"
+    SEND = "send"
+    CLEAR = "clear"
+
+
+class End(Enum):
+    """Why a session is over."""
+
+    DESTROYED = "it was destroyed in this request"
+    UNSET = "it was unset in this request"
+    GONE = "it was destroyed or has expired meanwhile"
+    FAILED = "its destruction failed"
+
+
+class Keeper(Protocol):
+    """What a session asks of the manager."""
+
+    def save(self, session: "Session") -> Awaitable[None]: ...
+    def destroy(self, session: "Session") -> Awaitable[None]: ...
+    def regenerate(self, session: "Session") -> Awaitable[None]: ...
+    def reload(self, session: "Session") -> Awaitable[None]: ...
+    def rotate(self, session: "Session") -> Awaitable[None]: ...
+    def mutate(self, session: "Session", change: Callable[[dict[str, Any]], Result]) -> Awaitable[Result]: ...
+
+
+class Session(MutableMapping[str, Any]):
+    """The session in a handler. Values are JSON values; nested changes are seen at the end of the request.
+
+    Assigning a key that is not a string, or that express-session uses itself, raises DataError.
+    """
+
+    __slots__ = (
+        "_base", "_birth", "_canonical", "_clock", "_committed", "_data", "_end", "_id", "_keeper", "_options",
+        "_origin", "_origin_id", "_reply", "_request_sid", "_saved", "_sealed", "_stored_cookie", "_text", "_touched",
+        "cookie",
+    )  # fmt: skip
+
+    def __init__(
+        self, keeper: Keeper, options: SessionOptions, clock: Clock, birth: Birth, request_sid: str | None
+    ) -> None:
+        self._keeper = keeper
+        self._options = options
+        self._clock = clock
+        self._birth = birth
+        self._id = self._origin_id = ""
+        self._request_sid = request_sid  # the id that the browser sent, signed; it may be unknown to the store
+        self._base: StoredSession | None = None  # the row as this request knows it; None: not stored
+        self._stored_cookie: dict[str, Any] = {}  # the cookie member of that row
+        self._text = self._origin = jsontext.EMPTY  # the data as last read or written, and as it was at first
+        self._canonical: str | None = None  # our spelling of _text
+        self._data: dict[str, Any] | None = None  # decoded when somebody looks
+        self._saved: str | None = None  # the data that need not be saved again
+        self._touched = self._committed = self._sealed = False
+        self._end: End | None = None
+        self._reply = Reply.KEEP
+
+    @classmethod
+    def new(
+        cls, keeper: Keeper, options: SessionOptions, clock: Clock, birth: Birth, request_sid: str | None = None
+    ) -> Self:
+        """A session with a fresh id that no store knows yet."""
+        session = cls(keeper, options, clock, birth, request_sid)
+        session._id, session.cookie = birth()
+        session._origin_id = session._id
+        return session
+
+    @classmethod
+    def loaded(
+        cls, keeper: Keeper, options: SessionOptions, clock: Clock, birth: Birth, sid: str, stored: StoredSession
+    ) -> Self:
+        """A session as the store has it. Raises CorruptSession where the text is none."""
+        session = cls(keeper, options, clock, birth, sid)
+        session._id = session._origin_id = sid
+        session.read(stored)
+        session._origin = session._text
+        session._saved = None if options.resave else session._text
+        return session
+
+    # ---------------------------------------------------------------- what a handler uses
+
+    @property
+    def id(self) -> str:
+        """The session id. It is a secret: whoever has it, signed, is the visitor."""
+        return self._id
+
+    def touch(self) -> None:
+        """Start the lifetime again from now. The store hears of it at the end of the request."""
+        self.cookie.touch()
+
+    async def save(self) -> None:
+        """Write the session to the store now. Raises StoreError, and DataError for a value that JSON cannot hold."""
+        await self._keeper.save(self)
+
+    async def destroy(self) -> None:
+        """End the session and delete it from the store now; `self.session` raises NoSession from here on."""
+        await self._keeper.destroy(self)
+
+    async def regenerate(self) -> None:
+        """Delete the stored session now and go on with a new id, no data and a new cookie: for every login."""
+        await self._keeper.regenerate(self)
+
+    async def rotate(self) -> None:
+        """Go on under a new id with the same data and cookie; the old id ends now."""
+        await self._keeper.rotate(self)
+
+    async def reload(self) -> None:
+        """Read the session again and drop what was changed here. Raises SessionError where it is not stored."""
+        await self._keeper.reload(self)
+
+    async def mutate(self, change: Callable[[dict[str, Any]], Result]) -> Result:
+        """Read, change and write the session as one step, now; returns what `change` returns.
+
+        `change` is given the newest data with this request's changes in it and may run again when another request
+        comes in between: it should do nothing but change the data.
+        """
+        return await self._keeper.mutate(self, change)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values()[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if not isinstance(key, str):
+            raise DataError(f"session: the key {key!r} is not a string")
+        if key in jsontext.RESERVED:
+            raise DataError(f"session[{key!r}]: the name is used by express-session itself, Node would drop it")
+        self._values()[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self._values()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values())
+
+    def __len__(self) -> int:
+        return len(self._values())
+
+    def clear(self) -> None:
+        """Delete all data at once; the id and the cookie stay."""
+        self._values().clear()
+
+    def __repr__(self) -> str:
+        return f"<Session {fingerprint(self._id)}>"
+
+    # ---------------------------------------------------------------- what the manager and the mixin use
+
+    @property
+    def over(self) -> End | None:
+        """Why the session is over; None while it lives."""
+        return self._end
+
+    @property
+    def base(self) -> StoredSession | None:
+        """The stored session that this one starts from; None where there is none yet."""
+        return self._base
+
+    @property
+    def reply(self) -> Reply:
+        """What the response does to the browser's cookie, known once the change was committed."""
+        return self._reply
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the browser does not know this session's id yet."""
+        return self._id != self._request_sid
+
+    def change(self) -> Change:
+        """What the end of the request owes to the store; the cookie's lifetime starts again with it."""
+        if self._end is not None:
+            return self._change_of_ended()
+        if not self._touched:
+            self._touched = True
+            self.cookie.touch()
+        data = self.data_text()
+        modified = self._id != self._origin_id or data != self._origin
+        change = self._owed(data, modified)
+        if change is Change.CREATE:
+            self.check_open()
+        if self.is_new:  # also what save() has stored already, or it would be an orphan
+            sends = self._options.save_uninitialized or modified or self._base is not None
+        else:
+            sends = (self._options.rolling and change is not Change.NOTHING) or (self.cookie.has_expiry and modified)
+        self._reply = Reply.SEND if sends else Reply.KEEP
+        self._committed = True
+        return change
+
+    def is_dirty(self) -> bool:
+        """Whether there is data that the store does not have."""
+        if self._end is not None:
+            return False
+        data = self.data_text()
+        modified = self._id != self._origin_id or data != self._origin
+        return self._owed(data, modified) in (Change.CREATE, Change.UPDATE)
+
+    def seal(self) -> None:
+        """Note that the response's headers have left: no new cookie can be sent any more."""
+        self._sealed = True
+
+    def check_open(self) -> None:
+        """Raise HeadersSent where a new cookie could not be sent any more."""
+        if self._sealed:
+            raise HeadersSent("the headers have left: a new session, or a new id, could not be sent to the browser")
+
+    def _owed(self, data: str, modified: bool) -> Change:
+        if self.is_new and self._saved is None and not self._options.save_uninitialized:
+            save = modified
+        else:
+            save = self._id != self._origin_id or data != self._saved
+        if save:
+            return Change.CREATE if self._base is None else Change.UPDATE
+        if self.is_new or self._base is None:
+            return Change.NOTHING
+        if self.cookie.changed_from(self._stored_cookie):
+            return Change.UPDATE
+        return Change.TOUCH if not self._committed and self._touch_is_due(self._base) else Change.NOTHING
+
+    def _change_of_ended(self) -> Change:
+        if self._end is End.GONE:
+            return Change.NOTHING
+        deletes = self._options.unset == "destroy" and not self._committed
+        cleared = self._end is End.DESTROYED or (self._end is End.UNSET and self._options.unset == "destroy")
+        if cleared and self._options.clear_cookie and self._request_sid is not None:
+            self._reply = Reply.CLEAR
+        self._committed = True
+        return Change.DESTROY if deletes else Change.NOTHING
+
+    def _touch_is_due(self, base: StoredSession) -> bool:
+        lifetime, after = self._lifetime(), self._options.touch_after
+        if after is None:
+            after = 0 if self._options.rolling else lifetime / 20
+        return self._clock() + lifetime - base.expires_at >= after
+
+    def _lifetime(self) -> float:
+        """Milliseconds from the last use to the expiry in the store."""
+        lifetime = self.cookie.original_max_age
+        return lifetime if is_number(lifetime) and lifetime is not None else self._options.ttl
+
+    def data_text(self) -> str:
+        """The data as JSON text: the text that was read, as long as the data is what was read.
+
+        Raises DataError for data that JSON, or Node, cannot hold.
+        """
+        if self._data is None:
+            return self._text
+        text = jsontext.dumps(self._data)
+        if text == self._text:
+            return text
+        if self._canonical is None:  # a row that Node, or a person, spelled another way is not modified by that
+            self._canonical = jsontext.dumps(jsontext.read(self._text))
+        if text == self._canonical:
+            return self._text
+        jsontext.check(self._data)
+        return text
+
+    def expires_at(self) -> int:
+        """When the store may forget the session, in milliseconds since the epoch."""
+        expires = self.cookie.expires_ms
+        return int(self._clock() + self._options.ttl) if expires is None else expires
+
+    def to_store(self) -> StoredSession:
+        """The session as it is to be stored."""
+        return StoredSession(jsontext.join(self.cookie.text(), self.data_text()), self.expires_at())
+
+    def merged_with(self, newer: StoredSession) -> StoredSession:
+        """This request's changes applied to a newer row: keys that were set or deleted here, and cookie attributes.
+
+        The session holds the merged data from here on.
+        """
+        mine = jsontext.read(self.data_text())
+        loaded = jsontext.read(self._text)
+        changed = {key for key in mine if key not in loaded or jsontext.dumps(mine[key]) != jsontext.dumps(loaded[key])}
+        deleted = loaded.keys() - mine.keys()
+        assigned = self.cookie
+        values = self._values()  # what the handler holds stays what it holds
+        self.read(newer)
+        theirs = jsontext.read(self._text)
+        merged = {key: each for key, each in theirs.items() if key not in deleted}
+        merged.update((key, values[key]) for key in mine if key in changed)
+        self._data = merged
+        assigned.assign_to(self.cookie)
+        return self.to_store()
+
+    def draft(self) -> dict[str, Any]:
+        """The data itself, for `mutate` to change."""
+        return self._values()
+
+    def undo(self, data: str) -> None:
+        """Put the data back to a text that `data_text` gave."""
+        self._data = jsontext.read(data)
+
+    def read(self, stored: StoredSession) -> None:
+        """Take over a stored session: its data, its cookie, and itself as what the next write expects."""
+        try:
+            members, self._text = jsontext.split(stored.data)
+        except CorruptSession as error:
+            raise CorruptSession(f"session {fingerprint(self._id)}: {error}") from None
+        self.cookie = Cookie.load(members, stored.expires_at, self._clock)
+        self._data = self._canonical = None
+        self._base, self._stored_cookie = stored, members
+
+    def saved(self, stored: StoredSession) -> None:
+        """Note that the store holds `stored`, which is this session's present state."""
+        self._base = stored
+        self._text = self._saved = self.data_text()
+        self._canonical = None
+        self._stored_cookie = self.cookie.to_json()
+
+    def touched(self, expires_at: int) -> None:
+        """Note that the store has moved the expiry."""
+        if self._base is not None:
+            self._base = self._base._replace(expires_at=expires_at)
+
+    def end(self, why: End) -> None:
+        """Note that the session is over."""
+        self._end = why
+        self._reply = Reply.KEEP
+
+    def restart(self, *, keep: bool) -> None:
+        """Go on under a new id, with the data and the cookie or without, as a session that is not stored."""
+        sid, cookie = self._birth()
+        self._id = sid
+        if not keep:
+            self.cookie = cookie
+            self._text = jsontext.EMPTY
+            self._data = self._canonical = None
+        self._base, self._stored_cookie = None, {}
+
+    def _values(self) -> dict[str, Any]:
+        if self._data is None:
+            try:
+                self._data = jsontext.read(self._text)
+            except CorruptSession as error:
+                raise CorruptSession(f"session {fingerprint(self._id)}: {error}") from None
+        return self._data

@@ -1,0 +1,80 @@
+"""Owns the signed session id: making ids, signing them, verifying them with rotated secrets.
+
+It must not know cookies, sessions or HTTP. The format is that of the npm package cookie-signature 1.0 inside the
+prefix that express-session's index.js (`setcookie`, `getcookie`) adds:
+
+    s:<id>.<signature>        signature = base64(HMAC-SHA-256(secret, id)), standard alphabet, without "="
+
+The id may hold anything, dots too: the last dot divides. The signature is compared as text, so padding, the URL-safe
+alphabet and a second spelling of the last character are refused.
+"""
+
+import hashlib
+import hmac
+import secrets
+from binascii import b2a_base64
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    _Keyed: TypeAlias = tuple[hashlib._Hash, hashlib._Hash]
+
+PREFIX = "s:"
+ID_BYTES = 24
+"""Bytes of entropy in a session id, as express-session takes them from uid-safe."""
+
+_BLOCK = 64
+_INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
+
+
+def new_id() -> str:
+    """A fresh session id: 24 bytes of the system's CSPRNG as 32 base64url characters."""
+    return secrets.token_urlsafe(ID_BYTES)
+
+
+class Signer:
+    """Signs with the first secret and verifies with every one of them."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self._keys = [_keyed(key) for key in keys]
+
+    def sign(self, sid: str) -> str:
+        """`s:<id>.<signature>`, signed with the first secret."""
+        return f"{PREFIX}{sid}.{_mac(self._keys[0], sid)}"
+
+    def unsign(self, value: str) -> str | None:
+        """The id in a signed cookie value, or None for anything that none of the secrets has signed."""
+        if not value.startswith(PREFIX):
+            return None
+        sid, dot, signature = value[len(PREFIX) :].rpartition(".")
+        if not dot:
+            return None
+        try:
+            given = signature.encode("ascii")
+            for key in self._keys:
+                if hmac.compare_digest(_mac(key, sid).encode("ascii"), given):
+                    return sid
+        except UnicodeEncodeError:  # a signature beyond ASCII, or an id that is half of a surrogate pair
+            pass
+        return None
+
+
+def fingerprint(sid: str) -> str:
+    """Eight hexadecimal digits that stand for an id in a log, where the id itself must never appear."""
+    return hashlib.sha256(sid.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def _keyed(key: bytes) -> "_Keyed":
+    """The two halves of HMAC (RFC 2104) with the key already taken in: copying them is cheaper than hmac.new()."""
+    if len(key) > _BLOCK:
+        key = hashlib.sha256(key).digest()
+    key = key.ljust(_BLOCK, b"\0")
+    return hashlib.sha256(key.translate(_INNER_PAD)), hashlib.sha256(key.translate(_OUTER_PAD))
+
+
+def _mac(keyed: "_Keyed", sid: str) -> str:
+    inner, outer = keyed[0].copy(), keyed[1].copy()
+    inner.update(sid.encode())
+    outer.update(inner.digest())
+    return b2a_base64(outer.digest(), newline=False).rstrip(b"=").decode("ascii")

@@ -1,0 +1,104 @@
+"""Owns the deletion of expired sessions: when, how much at a time, and by which process.
+
+One sweeper serves every store that does not drop expired sessions by itself. It must not know how a store keeps them.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Self
+
+from .errors import OptionsError
+from .options import is_number, wrong
+from .store import Store, SweepableStore
+
+log = logging.getLogger("sessions")
+
+Sleep = Callable[[float], Awaitable[None]]
+
+BACKLOG_LIMIT = 10_000
+"""How far the backlog is counted: a count of millions would cost more than the sweep it measures."""
+
+
+class Sweeper:
+    """Sweeps a store every `interval` milliseconds in batches of at most `batch` sessions.
+
+    Between two batches it pauses for as long as the last one took, at least `pause` milliseconds, so that it takes no
+    more than half of the store's time. Every interval is up to `jitter` (a share of it) shorter or longer. A store that
+    needs no sweeping is left alone. `async with Sweeper(store):` runs it; leaving stops it at once.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        interval: float = 60_000,
+        batch: int = 200,
+        pause: float = 10,
+        jitter: float = 0.1,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        for name, value, least in (("interval", interval, 1), ("pause", pause, 0), ("batch", batch, 1)):
+            if not is_number(value) or value < least:
+                raise wrong(name, f"a number of at least {least}", value)
+        if not is_number(jitter) or not 0 <= jitter < 1:
+            raise wrong("jitter", "a share of the interval between 0 and 1", jitter)
+        if not isinstance(batch, int):
+            raise OptionsError(f"batch: expected a whole number, got {batch!r}")
+        self._store = store
+        self._interval = interval / 1000
+        self._batch = batch
+        self._pause = pause / 1000
+        self._jitter = jitter
+        self._sleep = sleep
+        self._task: asyncio.Task[None] | None = None
+        self.errors = 0
+        """Sweeps that failed since the start."""
+        self.deleted = 0
+        """Sessions deleted since the start."""
+
+    async def __aenter__(self) -> Self:
+        if isinstance(self._store, SweepableStore):
+            self._task = asyncio.create_task(self._run(self._store), name="session sweeper")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def sweep(self) -> int:
+        """Delete what has expired by now. Returns how many sessions that were; 0 where another process sweeps."""
+        store = self._store
+        if not isinstance(store, SweepableStore) or not store.lead():
+            return 0
+        swept = 0
+        while True:
+            started = time.monotonic()
+            deleted = await store.sweep(self._batch)
+            swept += deleted
+            self.deleted += deleted
+            if deleted < self._batch:
+                return swept
+            await self._sleep(max(self._pause, time.monotonic() - started))
+
+    async def backlog(self) -> int:
+        """How many expired sessions wait to be swept, counted up to 10,000; 0 for a store that needs no sweeping."""
+        return await self._store.backlog(BACKLOG_LIMIT) if isinstance(self._store, SweepableStore) else 0
+
+    async def _run(self, store: SweepableStore) -> None:
+        while True:
+            await self._sleep(self._interval * random.uniform(1 - self._jitter, 1 + self._jitter))  # noqa: S311 # spread
+            try:
+                waiting = await self.backlog() if store.lead() else 0
+                swept = await self.sweep() if waiting else 0
+            except Exception as error:  # the store's trouble is the requests' to report; the next sweep may do
+                self.errors += 1
+                log.warning("sweep failed (%d so far): %s", self.errors, error)
+                continue
+            if swept:
+                more = "at least " if waiting == BACKLOG_LIMIT else ""
+                log.info("swept %d expired sessions; the backlog was %s%d", swept, more, waiting)

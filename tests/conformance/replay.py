@@ -1,0 +1,205 @@
+"""Owns the replay: starts the server under test, plays transcripts against it and says what differs.
+
+    .venv/bin/python -m tests.conformance.replay [--lenient] [--ours all] [--id PART] [--jobs N]
+
+`declared` are deviations on purpose, {"scenario id" | "prefix*" | "tag:NAME": "reason"}; one that no longer occurs is an
+error, so that the file cannot outlive its reasons.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import gzip
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .compare import Difference, compare_step
+from .http_client import Client, Cut
+from .scenario import Api, Json, play
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+TRANSCRIPTS = ("core", "random-1")
+OURS = ("conflict", "clearCookie", "touchAfter", "cacheHeaders", "storeDown")
+"""The options whose defaults differ from what Express does, and that the generic application can leave alone."""
+
+JOBS = 24
+START_SECONDS = 15.0
+
+
+@dataclass
+class Outcome:
+    """What became of one scenario."""
+
+    id: str
+    tags: Sequence[str] = ()
+    differences: list[Difference] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{self.id} {difference}" for difference in self.differences)
+
+
+@dataclass
+class Verdict:
+    """Outcomes held against the declared deviations."""
+
+    undeclared: list[Outcome]
+    """Scenarios that differ and should not."""
+    stale: list[str]
+    """Declared deviations that no longer occur."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is as declared."""
+        return not self.undeclared and not self.stale
+
+    def __str__(self) -> str:
+        stale = [f"declared deviation that does not occur: {key}" for key in self.stale]
+        return "\n".join([*map(str, self.undeclared), *stale])
+
+
+def load_transcripts(names: Iterable[str] = TRANSCRIPTS, classes: Iterable[str] = ("core", "quirk")) -> list[Json]:
+    """The recorded scenarios. Class `node` is left out: it needs Node's own interfaces."""
+    scenarios = []
+    for name in names:
+        with gzip.open(HERE / "transcripts" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+            scenarios += [json.loads(line) for line in lines]
+    return [scenario for scenario in scenarios if scenario["class"] in set(classes)]
+
+
+def load_declared(name: str) -> dict[str, str]:
+    """A file of declared deviations beside this one."""
+    declared: dict[str, str] = json.loads((HERE / name).read_text(encoding="utf-8"))
+    return declared
+
+
+def declaration_for(outcome: Outcome, declared: Mapping[str, str]) -> str | None:
+    """The key under which a scenario may deviate: its own id, else one of its tags, else a prefix."""
+    if outcome.id in declared:
+        return outcome.id
+    for tag in outcome.tags:
+        if f"tag:{tag}" in declared:
+            return f"tag:{tag}"
+    return next((key for key in declared if key.endswith("*") and outcome.id.startswith(key[:-1])), None)
+
+
+def judge(outcomes: Iterable[Outcome], declared: Mapping[str, str]) -> Verdict:
+    """Hold the outcomes against the declared deviations.
+
+    A prefix declares every scenario that it covers, so each of them has to differ; a tag only says that one may.
+    """
+    undeclared = []
+    stale = dict.fromkeys(declared)
+    also_stale = []
+    for outcome in outcomes:
+        key = declaration_for(outcome, declared)
+        if outcome.differences:
+            stale.pop(key or "", None)
+            if key is None:
+                undeclared.append(outcome)
+        elif key is not None and key.endswith("*"):
+            also_stale.append(f"{key} for {outcome.id}")
+    return Verdict(undeclared, [*stale, *also_stale])
+
+
+@contextlib.asynccontextmanager
+async def serving(script: Path = HERE / "server.py") -> AsyncIterator[Api]:
+    """Run the generic application as a process of its own, and yield its control calls."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "PORT": str(port), "HOST": "127.0.0.1"}
+    process = await asyncio.create_subprocess_exec(sys.executable, str(script), cwd=ROOT, env=environment)
+    client = Client("127.0.0.1", port)
+    api = Api(client)
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while True:
+                try:
+                    await api("ping", {})
+                    break
+                except (OSError, Cut):
+                    if process.returncode is not None:
+                        raise RuntimeError(f"{script.name} ended with {process.returncode}") from None
+                    await asyncio.sleep(0.05)
+        yield api
+    finally:
+        await client.close()
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+async def replay(
+    api: Api, scenarios: Sequence[Json], *, strict: bool = True, jobs: int = JOBS, **opening: Any
+) -> list[Outcome]:
+    """Play the scenarios, some of them at the same time, and return their outcomes in order."""
+    turn = asyncio.Semaphore(jobs)
+
+    async def one(scenario: Json) -> Outcome:
+        async with turn:
+            return await _play_one(api, scenario, strict, opening)
+
+    return list(await asyncio.gather(*map(one, scenarios)))
+
+
+async def _play_one(api: Api, scenario: Json, strict: bool, opening: Mapping[str, Any]) -> Outcome:
+    outcome = Outcome(scenario["id"], scenario.get("tags", ()))
+    try:
+        got = await play(scenario, api, **opening)
+    except (RuntimeError, OSError, Cut, TimeoutError, KeyError) as error:
+        outcome.differences.append(Difference("-", "exception", None, repr(error)))
+        return outcome
+    expected, actual = scenario.get("expect_open"), got.get("open_error")
+    if expected or actual:
+        if not (expected and actual) or (strict and expected["error"] != actual["error"]):
+            outcome.differences.append(Difference("-", "open", expected, actual))
+        return outcome
+    for number, (step, seen) in enumerate(zip(scenario["steps"], got["steps"], strict=True)):
+        outcome.differences += compare_step(
+            number, step["expect"], seen, step.get("ops", ()), strict=strict, early_commit=True
+        )
+    return outcome
+
+
+async def _main() -> int:
+    parser = argparse.ArgumentParser(description="Replay express-session's transcripts against the library.")
+    parser.add_argument("--lenient", action="store_true", help="without key order, error texts and the shape of ids")
+    parser.add_argument("--ours", default="", help=f"options left at our defaults: all, or some of {','.join(OURS)}")
+    parser.add_argument("--id", default="", help="only scenarios whose id contains this")
+    parser.add_argument("--jobs", type=int, default=JOBS, help="scenarios at the same time")
+    parser.add_argument("--json", type=Path, help="write the differing scenarios here")
+    args = parser.parse_args()
+    ours = list(OURS) if args.ours == "all" else [name for name in args.ours.split(",") if name]
+    declared = load_declared("deviations-defaults.json" if ours else "deviations.json")
+    scenarios = [scenario for scenario in load_transcripts() if args.id in scenario["id"]]
+    started = time.monotonic()
+    async with serving() as api:
+        outcomes = await replay(api, scenarios, strict=not args.lenient, jobs=args.jobs, ours=ours)
+    verdict = judge(outcomes, declared)
+    if args.json:
+        found = {one.id: [vars_of(d) for d in one.differences] for one in outcomes if one.differences}
+        args.json.write_text(json.dumps(found, indent=1, default=repr))
+    print(verdict)
+    print(
+        f"{len(outcomes)} scenarios, {sum(bool(one.differences) for one in outcomes)} differ,"
+        f" {len(verdict.undeclared)} of them undeclared, {len(verdict.stale)} stale,"
+        f" {time.monotonic() - started:.1f} s"
+    )
+    return 0 if verdict.ok or args.id else 1
+
+
+def vars_of(difference: Difference) -> Json:
+    """A difference as JSON."""
+    return {name: getattr(difference, name) for name in ("step", "path", "expected", "actual")}
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(_main()))

@@ -1,0 +1,328 @@
+"""Owns a world of the generic test application: its clock, gates and faults, and the stores that its apps share.
+
+The library is used as anybody would use it: a `MemoryStore` keeps the data, and a small store of our own in front of it
+records the calls and can fail, be late or be down. Nothing here knows HTTP.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Self
+
+from sessions import Outcome, Store, StoredSession, StoreError, Update, open_store
+
+Json = dict[str, Any]
+
+TTL = 86_400_000
+"""Milliseconds that the Node stores, and this library, keep a session whose cookie has no expiry."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Record:
+    """What is kept of one request for its report."""
+
+    resave: bool
+    ops: list[Json] = field(default_factory=list)
+    calls: list[Json] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    outstanding: int = 0
+    """Store calls that have not returned."""
+    origin: str | None = None
+    """The session id that the request began with: what the cookie named, or the first that was made for it."""
+    saving: bool = False
+    """Whether the handler waits for `session.save()`."""
+    saved: dict[str, str] = field(default_factory=dict)
+    """By session id the data that express-session would not save again (its `savedHash`)."""
+    known: set[str] = field(default_factory=set)
+    """Stored texts that this request was shown."""
+
+
+current_record: ContextVar[Record | None] = ContextVar("current_record", default=None)
+"""The record of the request in whose task, or a task started by it, the code runs."""
+
+
+@dataclass
+class Fault:
+    """A store method that fails from now on."""
+
+    error: object = None
+    delay_ms: float = 0
+    skip: int = 0
+
+
+class Gate:
+    """Holds requests until it is opened, for good."""
+
+    def __init__(self) -> None:
+        self._opened = asyncio.Event()
+        self._reached = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Wait at the gate."""
+        self._reached.set()
+        await self._opened.wait()
+
+    async def reached(self) -> None:
+        """Return when a request waits at the gate."""
+        await self._reached.wait()
+
+    def open(self) -> None:
+        """Let all through, now and later."""
+        self._opened.set()
+
+
+class World:
+    """One set of stored sessions, one clock, a set of gates."""
+
+    def __init__(self, *, has_touch: bool) -> None:
+        self.has_touch = has_touch
+        self.offset = 0
+        self.down = False
+        self.faults: dict[str, Fault] = {}
+        self.records: dict[str, Record] = {}
+        self._gates: dict[str, Gate] = {}
+        self.data: Store = open_store("memory:", clock=self.now)
+
+    def now(self) -> int:
+        """The world's time in milliseconds since the epoch."""
+        return time.time_ns() // 1_000_000 + self.offset
+
+    def gate(self, name: str) -> Gate:
+        """A gate; it is there as soon as anybody asks."""
+        return self._gates.setdefault(name, Gate())
+
+    async def view(self) -> list[Json]:
+        """Every living session as express-session would show it."""
+        return [{"sid": sid, "json": shown(stored)} async for sid, stored in self.data.all()]
+
+    async def control(self, do: Json) -> Json:
+        """One control of the protocol."""
+        match do["do"]:
+            case "advance":
+                self.offset += do["ms"]
+            case "fault":
+                error = do.get("error", do.get("throw"))
+                self.faults[do["method"]] = Fault(error, do.get("delay_ms", 0), do.get("skip", 0))
+            case "unfault":
+                for method in [do["method"]] if "method" in do else list(self.faults):
+                    self.faults.pop(method, None)
+            case "clear":
+                await self.data.clear()
+            case "put":
+                await self._put(do["sid"], json.dumps(self._dated(do["json"]), ensure_ascii=False))
+            case "put_raw":
+                await self._put(do["sid"], do["text"])
+            case "destroy":
+                await self.data.destroy(do["sid"])
+            case "disconnect":
+                self.down = True
+            case "connect":
+                self.down = False
+            case "await_gate":
+                await self.gate(do["gate"]).reached()
+            case "open_gate":
+                self.gate(do["gate"]).open()
+            case other:
+                return {"unsupported": other}
+        return {"ok": True}
+
+    async def _put(self, sid: str, text: str) -> None:
+        await self.data.set(sid, StoredSession(text, self._expiry(text)))
+
+    def _expiry(self, text: str) -> int:
+        """When a Node store would let the session expire that this JSON text is."""
+        try:
+            expires = json.loads(text)["cookie"]["expires"]
+        except (ValueError, TypeError, KeyError):
+            expires = None
+        if isinstance(expires, str):
+            expires = to_ms(datetime.fromisoformat(expires))
+        return self.now() + TTL if expires is None or expires is False else int(expires)
+
+    def _dated(self, value: Any) -> Any:
+        """The JSON with every {"$in_ms": n} made a date n milliseconds from the world's now."""
+        if isinstance(value, dict):
+            if "$in_ms" in value:
+                return to_iso(self.now() + value["$in_ms"])
+            return {key: self._dated(each) for key, each in value.items()}
+        return value
+
+
+class RecordingStore:
+    """One app's store object over the world's data.
+
+    The names of the calls are express-session's: create, update and set are "set". Changed cookie settings alone are an
+    update here, because a touch carries no text, and a touch in Express; so a write is named "touch" where Express
+    would touch, by its own rule (index.js, `isSaved`): the session still has the id that the request began with, its
+    data is what was saved last, and nobody asked for a save. `resave = true` is such a wish (Express then holds nothing
+    as saved at load), `session.save()` another.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    @property
+    def ready(self) -> bool:
+        """Whether the store announces that it is up."""
+        return not self._world.down
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    async def get(self, sid: str) -> StoredSession | None:
+        """Recorded as "get". A fault with the code ENOENT is Node's way to say "not found"."""
+        async with self._call("get", sid) as call:
+            if call.not_found:
+                return None
+            stored = await self._world.data.get(sid)
+            if stored is not None:
+                call.record.known.add(stored.data)
+                if not call.record.resave:
+                    call.record.saved.setdefault(sid, data_of(stored.data))
+            return stored
+
+    async def create(self, sid: str, stored: StoredSession) -> bool:
+        """Recorded as "set"."""
+        async with self._write(sid, stored):
+            return await self._world.data.create(sid, stored)
+
+    async def set(self, sid: str, stored: StoredSession) -> None:
+        """Recorded as "set", or as "touch" where Express would touch."""
+        async with self._write(sid, stored) as call:
+            if not call.left_out:
+                await self._world.data.set(sid, stored)
+
+    async def update(self, sid: str, stored: StoredSession, expected: str) -> Update:
+        """Recorded as "set", or as "touch" where Express would touch."""
+        async with self._write(sid, stored, expected) as call:
+            if call.left_out:
+                return Update(Outcome.SAVED, None)
+            return await self._world.data.update(sid, stored, expected)
+
+    async def touch(self, sid: str, expires_at: int, expected: str) -> Outcome:
+        """Recorded as "touch"."""
+        async with self._call("touch", sid) as call:
+            if call.left_out:
+                return Outcome.SAVED
+            return await self._world.data.touch(sid, expires_at, expected)
+
+    async def destroy(self, sid: str) -> None:
+        """Recorded as "destroy"."""
+        async with self._call("destroy", sid):
+            await self._world.data.destroy(sid)
+
+    async def length(self) -> int:
+        """Not part of a request."""
+        return await self._world.data.length()
+
+    def all(self) -> AsyncIterator[tuple[str, StoredSession]]:
+        """Not part of a request."""
+        return self._world.data.all()
+
+    async def clear(self) -> None:
+        """Not part of a request."""
+        await self._world.data.clear()
+
+    def _write(self, sid: str, stored: StoredSession, expected: str | None = None) -> "_Call":
+        record = current_record.get() or Record(resave=False)
+        data = data_of(stored.data)
+        saved = record.saved.get(sid)
+        if expected is not None and expected not in record.known:
+            # The change was merged into a row that this request has never read: that row is what was saved.
+            unchanged = data == data_of(expected)
+        else:
+            unchanged = data == saved
+        if unchanged and sid == record.origin and not record.saving:
+            return self._call("touch", sid)
+        record.saved[sid] = data
+        record.known.add(stored.data)
+        return self._call("set", sid)
+
+    def _call(self, method: str, sid: str) -> "_Call":
+        return _Call(self._world, method, sid)
+
+
+class _Call:
+    """One call of the session layer: recorded, late and failing as the world has it."""
+
+    def __init__(self, world: World, method: str, sid: str) -> None:
+        self.record = current_record.get() or Record(resave=False)
+        self.left_out = method == "touch" and not world.has_touch
+        """The world's stores have no touch: nothing happens, and nobody hears of it."""
+        self.not_found = False
+        self._fault = world.faults.get(method)
+        if not self.left_out:
+            self.record.calls.append({"m": method, "sid": sid})
+
+    async def __aenter__(self) -> Self:
+        self.record.outstanding += 1
+        fault = self._fault
+        if self.left_out or fault is None:
+            return self
+        if fault.skip > 0:
+            fault.skip -= 1
+            return self
+        try:
+            await asyncio.sleep(fault.delay_ms / 1000)
+            if isinstance(fault.error, dict) and fault.error.get("code") == "ENOENT":
+                self.not_found = True
+            elif fault.error is not None:
+                raise StoreError(fault.error["message"] if isinstance(fault.error, dict) else fault.error)
+        except BaseException:
+            self.record.outstanding -= 1
+            raise
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.record.outstanding -= 1
+
+
+def data_of(text: str) -> str:
+    """The data of a stored session, without its cookie, as text in which the order of the keys counts."""
+    try:
+        session = json.loads(text)
+        session.pop("cookie", None)
+    except (ValueError, AttributeError):
+        return text
+    return json.dumps(session)
+
+
+def shown(stored: StoredSession) -> str:
+    """The stored session as Express would show it.
+
+    A touch moves the row's expiry and never rewrites the text, so the expiry in the text may be an older one.
+    """
+    try:
+        session = json.loads(stored.data)
+        if isinstance(session["cookie"]["expires"], str | int | float) and session["cookie"]["expires"] is not False:
+            session["cookie"]["expires"] = to_iso(stored.expires_at)
+    except (ValueError, TypeError, KeyError):
+        return stored.data
+    return json.dumps(session)
+
+
+def to_ms(moment: datetime) -> int:
+    """Milliseconds since the epoch; a time without zone counts as UTC, the zone of the recorder."""
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
+
+
+def to_datetime(ms: float) -> datetime:
+    """The moment that a number of milliseconds since the epoch is."""
+    return _EPOCH + timedelta(milliseconds=ms)
+
+
+def to_iso(ms: float) -> str:
+    """JavaScript's `toISOString`."""
+    return to_datetime(int(ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,171 @@
+"""Owns the pair of servers: one Express, one Tornado, on one SQLite file, with one secret and one cookie name."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .processes import Process, python
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+OPTIONS: dict[str, Any] = {
+    "secret": "one secret for both, long enough to be quiet about",
+    "name": "shared.sid",
+    "resave": False,
+    "saveUninitialized": False,
+    "cookie": {"maxAge": 60_000, "httpOnly": True, "sameSite": "lax"},
+}
+"""What both servers are given where a test does not say otherwise, in express-session's names."""
+
+
+def why_not() -> str | None:
+    """Why these tests cannot run here; None when they can."""
+    if shutil.which("node") is None:
+        return "no node on this machine (Debian: apt-get install -y nodejs npm)"
+    if not (HERE / "node_modules" / ".installed").exists():
+        return "tests/interop/node_modules is missing (tests/interop/install.sh, or `make interop`)"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what stands in this folder where Node or its packages are missing, and say which."""
+    reason = why_not()
+    if reason is not None:
+        for item in items:
+            if HERE in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A session as it lies in the file."""
+
+    expired: float
+    text: str
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The session without its cookie."""
+        return {key: value for key, value in json.loads(self.text).items() if key != "cookie"}
+
+    @property
+    def cookie(self) -> dict[str, Any]:
+        """The stored cookie."""
+        return dict(json.loads(self.text)["cookie"])
+
+
+@dataclass
+class Pair:
+    """Both servers; `pair.express` and `pair.tornado` are their ports, `pair["express"]` too."""
+
+    db: Path
+    processes: dict[str, Process] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def express(self) -> int:
+        """The port of the Express server."""
+        return self.ports["express"]
+
+    @property
+    def tornado(self) -> int:
+        """The port of the Tornado server."""
+        return self.ports["tornado"]
+
+    def __getitem__(self, name: str) -> int:
+        return self.ports[name]
+
+    def start(self, name: str, options: dict[str, Any], **env: str) -> None:
+        """Start one of the two and wait until it listens."""
+        command = ["node", HERE / "express_app.js"] if name == "express" else python(HERE / "tornado_app.py")
+        inherited = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR") if key in os.environ}
+        # NODE_ENV=test silences Express's own print of each error; it reaches /control/errors.
+        given = {"DB": str(self.db), "OPTIONS": json.dumps(options), "NODE_ENV": "test", "PYTHONPATH": str(ROOT)}
+        process = self.processes[name] = Process(command, cwd=self.db.parent, env={**inherited, **given, **env})
+        self.ports[name] = int(process.find(r"listening (\d+)")[1])
+
+    def row(self, sid: str | None) -> Row | None:
+        """The row of an id, straight from the file."""
+        with closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as db:
+            found = db.execute("SELECT expired, sess FROM sessions WHERE sid = ?", (sid,)).fetchone()
+        return Row(*found) if found else None
+
+    def count(self) -> int:
+        """How many rows there are, expired ones too."""
+        with closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as db:
+            return int(db.execute("SELECT count(*) FROM sessions").fetchone()[0])
+
+    def stop(self) -> None:
+        """End both."""
+        for process in self.processes.values():
+            process.stop()
+
+
+MakePair = Callable[..., Pair]
+
+
+@pytest.fixture
+def make_pair(tmp_path: Path) -> Iterator[MakePair]:
+    """`make_pair({options}, tornado={further options}, order=(...))` → a pair of its own on a new file."""
+    with ExitStack() as stack:
+
+        def make(
+            options: dict[str, Any] | None = None,
+            *,
+            tornado: dict[str, Any] | None = None,
+            order: tuple[str, ...] = ("express", "tornado"),
+            **env: str,
+        ) -> Pair:
+            pair = Pair(Path(tempfile.mkdtemp(dir=tmp_path)) / "shared.db")
+            stack.callback(pair.stop)
+            common = {**OPTIONS, **(options or {})}
+            for name in order:
+                pair.start(name, {**common, **(tornado or {})} if name == "tornado" else common, **env)
+            return pair
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """A pair that a module's tests share: each is a visitor of its own."""
+    pair = Pair(tmp_path_factory.mktemp("pair") / "shared.db")
+    try:
+        pair.start("express", OPTIONS)
+        pair.start("tornado", {**OPTIONS, "touchAfter": 0})
+        yield pair
+    finally:
+        pair.stop()
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """For requests that run side by side."""
+    with ThreadPoolExecutor(32) as pool:
+        yield pool
+
+
+def versions() -> str:
+    """The Node side as it is installed, for the report's head."""
+    packages = [json.loads(path.read_text()) for path in sorted(HERE.glob("node_modules/*/package.json"))]
+    named = {each["name"]: each["version"] for each in packages if each.get("name")}
+    wanted = ("express", "express-session", "connect-sqlite3", "sqlite3")
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    return ", ".join([f"node {node}", *(f"{name} {named.get(name)}" for name in wanted)])
+
+
+def pytest_report_header() -> str:
+    """One line that says what was tested against, or why nothing is."""
+    return f"interop: {why_not() or versions()}"
