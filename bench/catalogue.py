@@ -88,9 +88,7 @@ def _python() -> list[Server]:
         Server("starlette bare", "starlette bare", "peers", starlette),
         Server("starsessions, Redis", "starlette bare", "peers", (*starlette, *redis), redis=True),
         Server("flask bare", "flask bare", "peers", (*GUNICORN, "flask_app:app")),
-        Server(
-            "Flask-Session, SQLite", "flask bare", "peers", (*GUNICORN, "flask_app:app"), environment=data
-        ),
+        Server("Flask-Session, SQLite", "flask bare", "peers", (*GUNICORN, "flask_app:app"), environment=data),
         Server("django bare", "django bare", "peers", (*GUNICORN, "django_app:app")),
         Server("Django, SQLite", "django bare", "peers", (*GUNICORN, "django_app:app"), environment=data),
     ]
@@ -101,8 +99,6 @@ ALL = {server.name: server for server in [*_tornado(), *_node(), *_python()]}
 
 def choose(groups: list[str], only: list[str]) -> list[Server]:
     """The servers of these groups, or those whose name holds one of the words; always with the bare ones they stand on."""
-    chosen = [
-        s for s in ALL.values() if (any(word in s.name for word in only) if only else s.group in groups)
-    ]
+    chosen = [s for s in ALL.values() if (any(word in s.name for word in only) if only else s.group in groups)]
     names = {s.name for s in chosen} | {s.bare for s in chosen}
     return [s for s in ALL.values() if s.name in names]

@@ -11,6 +11,8 @@ import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from itertools import cycle
+from typing import Any, Self
 from urllib.parse import quote
 
 from bench.process import LOAD_CORE, BenchError, Running, pinned
@@ -104,51 +106,59 @@ def measure(
     return Result(**seen, cpu_us=round(cpu, 2), store_us=round(store, 2))
 
 
-def exact_load(running: Running, workload: str, connections: int, requests: int, cookies: list[str]) -> None:
-    """Exactly `requests` requests, one outstanding on each connection: what wrk, which counts seconds, cannot do."""
-    senders = cookies if cookies and workload != "N" else [None]
-    lines = [
-        f"GET {PATHS[workload]} HTTP/1.1\r\nHost: 127.0.0.1\r\n{f'Cookie: {c}' + chr(13) + chr(10) if c else ''}\r\n".encode()
-        for c in senders
-    ]
-    with selectors.DefaultSelector() as selector:
-        sent = answered = 0
-        buffers: dict[socket.socket, bytes] = {}
+class ClosedLoop:
+    """Exactly so many requests, one outstanding on each connection: what wrk, which counts seconds, cannot do.
+
+    The connections stay open between runs, so that opening them is not measured.
+    """
+
+    def __init__(self, running: Running, connections: int) -> None:
+        self._running = running
+        self._clients = [socket.create_connection(("127.0.0.1", running.port), 60) for _ in range(connections)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for client in self._clients:
+            client.close()
+
+    def run(self, workload: str, requests: int, cookies: list[str]) -> None:
+        headers = [f"Cookie: {cookie}\r\n" for cookie in cookies] if cookies and workload != "N" else [""]
+        path = PATHS[workload]
+        lines = cycle([f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{h}\r\n".encode() for h in headers])
+        to_send = iter(range(requests))
+        answers = dict.fromkeys(self._clients, b"")
 
         def send(client: socket.socket) -> None:
-            nonlocal sent
-            if sent < requests:
-                client.sendall(lines[sent % len(lines)])
-                sent += 1
+            if next(to_send, None) is not None:
+                client.sendall(next(lines))
 
-        for _ in range(connections):
-            client = socket.create_connection(("127.0.0.1", running.port), 60)
-            selector.register(client, selectors.EVENT_READ)
-            buffers[client] = b""
-            send(client)
-        while answered < requests:
-            ready = selector.select(60)
-            if not ready:
-                raise BenchError(f"{running.name} stopped answering\n{running.log()}")
-            for key, _ in ready:
-                client = key.fileobj
-                chunk = client.recv(65536)
-                buffers[client] += chunk
-                if not chunk or not buffers[client].startswith(b"HTTP/1.1 200"[: len(buffers[client])]):
-                    raise BenchError(f"{running.name} answered {buffers[client][:200]!r}\n{running.log()}")
-                if complete(buffers[client]):
-                    buffers[client] = b""
-                    answered += 1
-                    send(client)
-        for client in buffers:
-            client.close()
+        with selectors.DefaultSelector() as selector:
+            for client in self._clients:
+                selector.register(client, selectors.EVENT_READ)
+                send(client)
+            answered = 0
+            while answered < requests:
+                ready = selector.select(60)
+                if not ready:
+                    raise BenchError(f"{self._running.name} stopped answering\n{self._running.log()}")
+                for key, _ in ready:
+                    client: Any = key.fileobj
+                    chunk = client.recv(65536)
+                    answers[client] += chunk
+                    if not chunk or not answers[client].startswith(b"HTTP/1.1 200"[: len(answers[client])]):
+                        answer = answers[client][:200]
+                        raise BenchError(f"{self._running.name} answered {answer!r}\n{self._running.log()}")
+                    if complete(answers[client]):
+                        answers[client] = b""
+                        answered += 1
+                        send(client)
 
 
 def complete(answer: bytes) -> bool:
     head, gap, body = answer.partition(b"\r\n\r\n")
     if not gap:
         return False
-    length = next(
-        line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
-    )
+    length = next(line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
     return len(body) >= int(length)

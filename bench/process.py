@@ -199,9 +199,7 @@ def _serving(
         environment = {key: value.format(**filled) for key, value in server.environment}
         environment["PYTHONPATH"] = str(HERE.parent)  # `sessions` of this checkout
         if not shutil.which(command[0]):
-            raise BenchError(
-                f"{command[0]} is missing: `make bench-peers` installs the peers, Node itself it does not"
-            )
+            raise BenchError(f"{command[0]} is missing: `make bench-peers` installs the peers, Node itself it does not")
         running = spawn(server.name, pinned(cores, command), filled["port"], fresh, environment)
         try:
             wait_until(running, lambda: answers(running))
@@ -230,9 +228,7 @@ def first_line(*command: str) -> str:
 def machine() -> dict[str, str | int | float]:
     """What a reader needs to place the figures; no host name and no path."""
     cpu = Path("/proc/cpuinfo").read_text()
-    model = next(
-        (line.split(":", 1)[1].strip() for line in cpu.splitlines() if line.startswith("model name")), ""
-    )
+    model = next((line.split(":", 1)[1].strip() for line in cpu.splitlines() if line.startswith("model name")), "")
     memory = int(Path("/proc/meminfo").read_text().split()[1])
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),

@@ -49,9 +49,7 @@ def table(head: list[str], rows: Iterable[list[str]]) -> None:
 
 def print_machine(result: dict[str, Any]) -> None:
     print(
-        "; ".join(
-            f"{key}: {value}" for key, value in (result["machine"] | result.get("settings", {})).items()
-        ),
+        "; ".join(f"{key}: {value}" for key, value in (result["machine"] | result.get("settings", {})).items()),
         "\n",
     )
 
@@ -166,6 +164,104 @@ def print_goals(result: dict[str, Any], connections: int = 64) -> None:
     table(["", "goal", "median (spread)", "reached"], rows)
 
 
+INSTRUCTIONS = {"R": 180, "W": 390, "N": 250}  # thousand over bare, at most
+
+
+def print_instructions(result: dict[str, Any]) -> None:
+    bare = result["servers"][BARE]
+    print_machine(result)
+
+    def cell(counts: dict[str, float], workload: str) -> str:
+        if workload not in counts:
+            return ""
+        total = f"{counts[workload] / 1000:,.0f}"
+        return total if counts is bare else f"{total} (**{(counts[workload] - bare[workload]) / 1000:+,.0f}**)"
+
+    print("### Instructions per request in user space, thousand (over bare)\n")
+    rows = [[name, *(cell(counts, w) for w in "RWN")] for name, counts in result["servers"].items()]
+    rows.append([f"goal of {OURS}", *(f"≤ +{INSTRUCTIONS[w]}" for w in "RWN")])
+    table(["server", "R", "W", "N"], rows)
+
+
+def print_scale(result: dict[str, Any]) -> None:
+    print_machine(result)
+    if "growth" in result:
+        print_growth(result["growth"])
+    if "sweep" in result:
+        print_sweep(result["sweep"])
+    if "processes" in result:
+        print_processes(result["processes"])
+
+
+def print_growth(measured: list[dict[str, Any]]) -> None:
+    def values(size: int, key: str, **where: Any) -> list[float]:
+        return [m[key] for m in measured if m["size"] == size and key in m and where.items() <= m.items()]
+
+    rows = []
+    for size in sorted({m["size"] for m in measured}):
+        (on_disk,), (memory,), (bare,) = (values(size, k) for k in ("bytes per session", "memory KiB", "bare KiB"))
+        times = [spread(values(size, verb, together=n), 0) for n in (1, 64) for verb in ("lookup", "commit")]
+        shares = [spread(values(size, "share", workload=w)) for w in "RW"]
+        rows.append([f"{size:,}", *times, *shares, f"{on_disk}", f"{memory / 1024:.0f} (bare: {bare / 1024:.0f})"])
+    print("### Sessions in the file\n")
+    store = [f"{verb}, µs, {n} at once" for n in (1, 64) for verb in ("lookup", "commit")]
+    shares = ["R: share of bare", "W: share of bare"]
+    table(["sessions", *store, *shares, "bytes per session", "memory, MiB"], rows)
+
+
+def print_sweep(sweep: dict[str, Any]) -> None:
+    def row(label: str, windows: list[dict[str, Any]]) -> list[str]:
+        failed = sum(w["errors"] + w["bad_status"] for w in windows)
+        tails = [spread((w[key] for w in windows), 1) for key in ("p50_ms", "p99_ms")]
+        return [
+            label,
+            *tails,
+            f"{max(w['max_ms'] for w in windows):.0f}",
+            f"{median(map(rate, windows)):,.0f}",
+            f"{failed}",
+        ]
+
+    calm = sweep["before"] + sweep["after"]
+    print(f"### Sweeping {sweep['expired']:,} of {sweep['live'] + sweep['expired']:,} sessions under load\n")
+    head = [
+        f"W at {sweep['connections']} connections",
+        "p50, ms",
+        "p99, ms",
+        "longest, ms",
+        "requests per second",
+        "errors",
+    ]
+    table(head, [row("without the sweep", calm), row("during the sweep", sweep["during"])])
+    times = median(w["p99_ms"] for w in sweep["during"]) / median(w["p99_ms"] for w in calm)
+    mib = [sweep[key] / 2**20 for key in ("bytes before", "bytes after")]
+    print(f"p99 during the sweep: **{times:.2f}** times that without (goal: at most 2). The sweep took", end=" ")
+    print(f"{sweep['seconds']:.0f} s; the file had {mib[0]:.0f} MiB before and {mib[1]:.0f} MiB after.\n")
+
+
+PROCESSES = {"R": 1.7, "W": 1.3}
+
+
+def print_processes(measured: list[dict[str, Any]]) -> None:
+    rows = []
+    for workload in "RWN":
+        one, two = ([m for m in measured if m["workers"] == n and m["workload"] == workload] for n in (1, 2))
+        failed = sum(m["errors"] + m["bad_status"] for m in one + two)
+        speeds = [f"{median(map(rate, runs)):,.0f}" for runs in (one, two)]
+        tails = [f"{median(m['p99_ms'] for m in runs):.1f}" for runs in (one, two)]
+        goal = f"≥ {PROCESSES[workload]}" if workload in PROCESSES else ""
+        rows.append([workload, *speeds, spread(ratios(two, one)), goal, " / ".join(tails), f"{failed}"])
+    print("### Two processes on two cores, which wrk shares\n")
+    table(["", "one, requests per second", "two", "ratio", "goal", "p99, ms, one / two", "errors"], rows)
+
+
+PRINTERS: dict[str, Callable[[dict[str, Any]], None]] = {
+    "runs": print_run,
+    "servers": print_instructions,
+    **dict.fromkeys(("growth", "sweep", "processes"), print_scale),
+}
+
+
 if __name__ == "__main__":
     for name in sys.argv[1:]:
-        print_run(json.loads(Path(name).read_text()))
+        read = json.loads(Path(name).read_text())
+        next(printer for key, printer in PRINTERS.items() if key in read)(read)

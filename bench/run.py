@@ -23,20 +23,14 @@ RESULTS = HERE / "results"
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
-    parser.add_argument(
-        "--groups", default="tornado", help="of tornado, speed, peers; with commas (default: tornado)"
-    )
+    parser.add_argument("--groups", default="tornado", help="of tornado, speed, peers; with commas (default: tornado)")
     parser.add_argument("--only", default="", help="servers whose name holds one of these words; with commas")
     parser.add_argument("--workloads", default="RWN")
     parser.add_argument("--connections", default="1,16,64,256")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4, help="of each single measurement")
-    parser.add_argument(
-        "--quick", action="store_true", help="2 rounds of 1 second at 64 connections: does it work?"
-    )
-    parser.add_argument(
-        "--out", default="tornado", help="the name of the file in bench/results (default: tornado)"
-    )
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 1 second at 64 connections: does it work?")
+    parser.add_argument("--out", default="tornado", help="the name of the file in bench/results (default: tornado)")
     args = parser.parse_args()
     if args.quick:
         args.rounds, args.seconds, args.connections, args.out = 2, 1, "64", f"{args.out}-quick"

@@ -1,5 +1,7 @@
 """Server-side sessions for Tornado, at home with express-session."""
 
+from typing import TYPE_CHECKING, Any
+
 from .clock import now_ms
 from .cookie import Cookie
 from .errors import (
@@ -18,7 +20,11 @@ from .options import ABSENT, CookieOptions, SessionOptions
 from .session import Session
 from .store import Outcome, Store, StoredSession, SweepableStore, Update
 from .stores import open_store
+from .stores.memory import MemoryStore
 from .sweeper import Sweeper
+
+if TYPE_CHECKING:
+    from .stores.sqlite import SQLiteStore
 
 __all__ = [
     "ABSENT",
@@ -27,9 +33,11 @@ __all__ = [
     "CorruptSession",
     "DataError",
     "HeadersSent",
+    "MemoryStore",
     "NoSession",
     "OptionsError",
     "Outcome",
+    "SQLiteStore",
     "Session",
     "SessionError",
     "SessionManager",
@@ -39,9 +47,18 @@ __all__ = [
     "StoreError",
     "StoreUnavailable",
     "StoredSession",
-    "Sweeper",
     "SweepableStore",
+    "Sweeper",
     "Update",
     "now_ms",
     "open_store",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """SQLiteStore is imported when it is asked for, and its driver with it (PEP 562)."""
+    if name == "SQLiteStore":
+        from .stores.sqlite import SQLiteStore  # noqa: PLC0415 # that is the point
+
+        return SQLiteStore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

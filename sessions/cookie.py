@@ -15,9 +15,9 @@ from typing import Any, Generic, TypeGuard, TypeVar, overload
 from urllib.parse import quote, unquote
 
 from .clock import Clock
-from .errors import OptionsError
+from .errors import CorruptSession, OptionsError
 from .jsontext import dumps
-from .options import ABSENT, Absent, CookieOptions, MaxAge, Priority, SameSite, check_attribute, is_number
+from .options import ABSENT, Absent, CookieOptions, MaxAge, Priority, SameSite, check_attribute, is_lifetime, wrong, is_number
 
 # The members of the stored cookie in the order in which session/cookie.js lists them (`get data`).
 _MEMBERS = (
@@ -89,8 +89,14 @@ class Cookie:
 
     @classmethod
     def load(cls, stored: dict[str, Any], expires_at: int, clock: Clock) -> "Cookie":
-        """The cookie of a stored session. A touch moves the row's expiry and not its text, so `expires_at` counts."""
+        """The cookie of a stored session. A touch moves the row's expiry and not its text, so `expires_at` counts.
+
+        Raises CorruptSession.
+        """
         members = {name: stored[name] for name in _MEMBERS if name in stored}
+        lifetime = members.get("originalMaxAge")
+        if lifetime is not None and lifetime is not False and not is_lifetime(lifetime):
+            raise CorruptSession("the stored cookie's originalMaxAge is no number of milliseconds")
         members.setdefault("path", "/")
         members.setdefault("httpOnly", True)
         expires = members.setdefault("expires", None)
@@ -106,7 +112,7 @@ class Cookie:
 
     @max_age.setter
     def max_age(self, value: MaxAge) -> None:
-        check_attribute("maxAge", value)
+        _check_assigned("maxAge", value)
         self._set_max_age(value)
         self._remember_lifetime()
 
@@ -118,7 +124,7 @@ class Cookie:
 
     @expires.setter
     def expires(self, value: datetime | None | bool) -> None:
-        check_attribute("expires", value)
+        _check_assigned("expires", value)
         self._set_expires(value)
         self._remember_lifetime()
 
@@ -177,7 +183,7 @@ class Cookie:
         return f"<Cookie {self.text()}>"
 
     def _assign(self, name: str, value: Any) -> None:
-        check_attribute(name, value)
+        _check_assigned(name, value)
         self._members[name] = self._assigned[name] = value
 
     def _remember_lifetime(self) -> None:
@@ -199,6 +205,13 @@ class Cookie:
             self._members["originalMaxAge"] = moment - self._clock()
         else:
             self._members["expires"] = self._members["originalMaxAge"] = value
+
+
+def _check_assigned(name: str, value: Any) -> None:
+    """What options may be and a cookie may not: absent, and "auto", which is resolved when the session is made."""
+    if value is ABSENT or value == "auto":
+        raise wrong(f"cookie.{name}", "a value that can be sent", value)
+    check_attribute(name, value)
 
 
 def _is_moment(expires: Any) -> TypeGuard[int]:
@@ -234,7 +247,10 @@ def set_cookie(name: str, value: str, members: Mapping[str, Any]) -> str:
 
     `members` are those of the stored cookie, `expires` in milliseconds since the epoch.
     """
-    before, after = _around_expires(*map(members.get, _STATIC))
+    try:
+        before, after = _around_expires(*map(members.get, _STATIC))
+    except TypeError:  # not hashable: a row that holds a list, say
+        raise CorruptSession("the stored cookie has an attribute of a type that none has") from None
     expires = members.get("expires")
     date = f"; Expires={_http_date(int(expires // 1000))}" if _is_moment(expires) else ""
     return f"{name}={quote(value, safe=_UNESCAPED)}{before}{date}{after}"
@@ -295,7 +311,7 @@ _MALFORMED = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 def _decode(value: str) -> str:
-    if len(value) > 1 and value[0] == value[-1] == '"':
+    if value[:1] == '"' == value[-1:]:
         value = value[1:-1]
     if "%" not in value:
         return value

@@ -6,7 +6,6 @@ again. What JSON or Node cannot hold is refused here, by place. This file must n
 
 import json
 import re
-from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
 from math import isfinite
@@ -34,7 +33,14 @@ def _refuse_constant(name: str) -> Any:
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+def _finite(number: str) -> float:
+    value = float(number)
+    if not isfinite(value):
+        raise ValueError(f"{number} is no finite number")
+    return value
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def dumps(value: Any) -> str:
@@ -68,7 +74,7 @@ def split(text: str) -> tuple[dict[str, Any], str]:
             cookie, end = _decoder.raw_decode(text, len(_HEAD))
         except (ValueError, RecursionError):
             raise CorruptSession("the stored session is not JSON") from None
-        if text[end] == ",":
+        if text.startswith(',"', end):
             return cookie, "{" + text[end + 1 :]
         if end == len(text) - 1:
             return cookie, EMPTY
@@ -94,12 +100,16 @@ def read(data: str) -> dict[str, Any]:
     return values  # type: ignore[no-any-return] # the text of an object, by split()
 
 
-def check(value: Any, place: str = "session") -> None:
-    """Raise DataError, naming the place, for a value that JSON cannot hold or Node could not read back."""
-    try:
-        _check(value, place)
-    except RecursionError:
-        raise DataError(f"{place}: is nested too deeply, or holds itself") from None
+def check(values: Any) -> None:
+    """Raise DataError, naming the place, for data that JSON cannot hold or Node could not read back."""
+    if not isinstance(values, dict):
+        return _check(values, "session")
+    for key, value in values.items():
+        place = _place("session", key)
+        try:
+            _check(value, place)
+        except RecursionError:
+            raise DataError(f"{place}: is nested too deeply, or holds itself") from None
 
 
 def _check(value: Any, place: str) -> None:
@@ -111,16 +121,20 @@ def _check(value: Any, place: str) -> None:
     elif isinstance(value, float):
         if not isfinite(value):
             raise DataError(f"{place}: {value} has no JSON form")
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         for key, each in value.items():
-            if not isinstance(key, str):
-                raise DataError(f"{place}: the key {key!r} is not a string")
-            _check(each, f"{place}[{key!r}]")
+            _check(each, _place(place, key))
     elif isinstance(value, list | tuple):
         for index, each in enumerate(value):
             _check(each, f"{place}[{index}]")
     else:
         raise DataError(f"{place}: a {type(value).__name__} has no JSON form")
+
+
+def _place(place: str, key: object) -> str:
+    if not isinstance(key, str):
+        raise DataError(f"{place}: the key {key!r} is not a string")
+    return f"{place}[{key!r}]"
 
 
 def _survives_node(value: int) -> bool:

@@ -48,13 +48,13 @@ class SessionManager:
                 return Session.loaded(self, self.options, self.clock, birth, sid, stored)
         return Session.new(self, self.options, self.clock, birth, sid)
 
-    def commit(self, session: Session) -> Awaitable[None] | None:
-        """Do to the store what the end of a request owes it; None where that is nothing.
+    def commit(self, session: Session, *, ends: bool = True) -> Awaitable[None] | None:
+        """Do to the store what the end of a request, or the first bytes of a stream, owe it; None: nothing.
 
         Raises DataError at once; the awaitable raises StoreError. Afterwards `session.reply` tells what the response
         does to the browser's cookie.
         """
-        match session.change():
+        match session.change(ends=ends):
             case Change.NOTHING:
                 return None
             case Change.CREATE:

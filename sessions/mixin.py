@@ -11,13 +11,14 @@ from collections.abc import Awaitable
 from typing import Any
 from urllib.parse import urlsplit
 
-from tornado.httputil import HTTPConnection, HTTPHeaders, HTTPServerRequest, RequestStartLine, ResponseStartLine
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 from tornado.websocket import WebSocketHandler
 
 from .cookie import Cookie, values
 from .errors import NoSession, OptionsError, SessionError, StoreUnavailable
+from .gate import Gate
 from .manager import SessionManager
 from .options import CookieOptions
 from .session import End, Reply, Session
@@ -51,7 +52,7 @@ class SessionMixin(RequestHandler):
     _session_missing: str | None = "prepare() was overridden without `await super().prepare()`"
     _session_looked_at = False
     _session_failure: Exception | None = None  # of a stream's first commit, until it is answered
-    _session_gate: "_Gate | None" = None
+    _session_gate: "Gate | None" = None
     _session_is_down = False
     _session_task: "asyncio.Task[None] | None" = None  # the loop itself keeps no strong reference to a task
 
@@ -169,8 +170,8 @@ class SessionMixin(RequestHandler):
         manager = self._sessions
         options = manager.options
         sid = new_id() if options.genid is None else options.genid(self.request)
-        if not isinstance(sid, str):
-            raise OptionsError(f"genid: expected a string, got {type(sid).__name__}")
+        if not isinstance(sid, str) or not sid:
+            raise OptionsError(f"genid: expected a string that is not empty, got {type(sid).__name__}")
         cookie = options.cookie if isinstance(options.cookie, CookieOptions) else options.cookie(self.request)
         return sid, Cookie.new(cookie, manager.clock, is_secure=self.is_secure)
 
@@ -216,7 +217,7 @@ class SessionMixin(RequestHandler):
         if not include_footers:  # a stream; finish() has committed already
             if self._session_failure is not None:
                 raise self._session_failure
-            commit = self._commit()
+            commit = self._commit(ends=False)
             if commit is not None:
                 return self._flush_behind(commit)
         self._add_session_headers(self._headers)
@@ -226,7 +227,7 @@ class SessionMixin(RequestHandler):
     def _flush_behind(self, commit: Awaitable[None]) -> "asyncio.Future[None]":
         """The first flush of a stream: status, headers and chunk as they are now, held back until the commit."""
         assert self.request.connection is not None, "a request that is answered has a connection"
-        gate = self._session_gate = _Gate(self.request.connection)
+        gate = self._session_gate = Gate(self.request.connection)
         self.request.connection = gate
         self._seal()
         super().flush()
@@ -234,7 +235,7 @@ class SessionMixin(RequestHandler):
         self._session_task.add_done_callback(_look_at)  # it need not be awaited
         return self._session_task
 
-    async def _open(self, gate: "_Gate", commit: Awaitable[None]) -> None:
+    async def _open(self, gate: "Gate", commit: Awaitable[None]) -> None:
         try:
             await commit
         except Exception as error:  # as if nothing had been flushed
@@ -250,7 +251,7 @@ class SessionMixin(RequestHandler):
         self._session_gate = None
         await gate.release()
 
-    async def _commit_behind(self, gate: "_Gate") -> None:
+    async def _commit_behind(self, gate: "Gate") -> None:
         """A stream that ends before its first bytes have left: what came after them is committed after them."""
         await gate.opened
         commit = self._commit()
@@ -289,7 +290,7 @@ class SessionMixin(RequestHandler):
             protocol.accept_connection = accept_connection
         return protocol
 
-    def _commit(self, *, accepted: bool = False) -> Awaitable[None] | None:
+    def _commit(self, *, ends: bool = True, accepted: bool = False) -> Awaitable[None] | None:
         """What the session owes to the store; None where that is nothing. Raises what cannot be stored."""
         if self._session is None:
             if self._session_missing is not None or not self._sessions.options.save_uninitialized:
@@ -298,7 +299,7 @@ class SessionMixin(RequestHandler):
         if isinstance(self, WebSocketHandler) and not accepted:
             return None
         try:
-            return self._sessions.commit(self._session)
+            return self._sessions.commit(self._session, ends=ends)
         except Exception:
             self._abandon(_FAILED)
             raise
@@ -375,46 +376,6 @@ class SessionMixin(RequestHandler):
                 "a Secure session cookie was not sent: this request counts as plain HTTP. Behind a proxy that ends TLS,"
                 " set proxy = true and let the proxy send X-Forwarded-Proto: https"
             )
-
-
-class _Gate(HTTPConnection):
-    """Stands in for the connection while a stream's first commit is on its way, and keeps what is written."""
-
-    headers: HTTPHeaders
-    _start_line: RequestStartLine | ResponseStartLine
-
-    def __init__(self, connection: HTTPConnection) -> None:
-        self.connection = connection
-        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._chunks: list[bytes] = []
-
-    def write_headers(
-        self,
-        start_line: RequestStartLine | ResponseStartLine,
-        headers: HTTPHeaders,
-        chunk: bytes | None = None,
-    ) -> "asyncio.Future[None]":
-        self._start_line = start_line
-        self.headers = headers.copy()
-        return self.write(chunk or b"")
-
-    def write(self, chunk: bytes) -> "asyncio.Future[None]":
-        self._chunks.append(chunk)
-        return self.opened
-
-    async def release(self) -> None:
-        """Write it all, in one piece: a connection remembers the Future of its last write only."""
-        sent = self.connection.write_headers(self._start_line, self.headers, b"".join(self._chunks))
-        self.opened.set_result(None)
-        await sent
-
-    def refuse(self, error: Exception) -> None:
-        """Forget what was written."""
-        self.opened.set_exception(error)
-        self.opened.exception()  # not every flush is awaited
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.connection, name)
 
 
 def _path(request: HTTPServerRequest) -> str:

@@ -25,8 +25,8 @@ DAY = 86_400_000
 BROWSER_MAX_AGE = 400 * DAY
 """Browsers cap a cookie's lifetime here (RFC 6265bis, section 5.5)."""
 
-MAX_DATE = 8_640_000_000_000_000
-"""The last moment that a JavaScript Date can hold, in milliseconds since the epoch."""
+MAX_LIFETIME = 250_000_000_000_000
+"""Milliseconds, near 8,000 years: a date so far from now still has four digits in its year."""
 
 
 class Absent(Enum):
@@ -89,13 +89,13 @@ def check_attribute(name: str, value: Any) -> None:
             if not _is_word(value, _PRIORITY):
                 raise wrong(f"cookie.{name}", '"low", "medium" or "high"', value)
         case "maxAge" | "originalMaxAge":
-            if value is not False and (not is_number(value) or abs(value) > MAX_DATE):
+            if value is not False and not is_lifetime(value):
                 raise wrong(f"cookie.{name}", "a number of milliseconds", value)
         case "expires":
             if value is not False and (not isinstance(value, datetime) or value.tzinfo is None):
                 raise wrong(f"cookie.{name}", "a date with a time zone", value)
         case _:
-            raise unknown_key(name, _express_names(CookieOptions), "cookie.")
+            raise unknown_key(name, express_names(CookieOptions), "cookie.")
 
 
 def is_number(value: object) -> bool:
@@ -103,10 +103,20 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
 
 
+def is_lifetime(value: object) -> bool:
+    """Whether a value is a number of milliseconds that a date can be away from now."""
+    return is_number(value) and abs(value) <= MAX_LIFETIME  # type: ignore[arg-type] # a number, just asked
+
+
 def unknown_key(key: object, known: Mapping[str, Any] | tuple[str, ...], place: str = "") -> OptionsError:
     """The error for a key that no option has, with the nearest name that one has."""
-    near = get_close_matches(str(key), list(known), n=1, cutoff=0.5)
-    hint = f"; did you mean {place}{near[0]}?" if near else f"; known are {', '.join(known)}"
+    near = get_close_matches(str(key), list(known), n=1, cutoff=0.6)
+    if near:
+        hint = f"; did you mean {place}{near[0]}?"
+    elif not place and key in express_names(CookieOptions):
+        hint = f"; did you mean cookie.{key}?"
+    else:
+        hint = f"; known are {', '.join(known)}"
     return OptionsError(f"{place}{key}: no such option{hint}")
 
 
@@ -136,7 +146,7 @@ class CookieOptions:
     """Chromium's Priority: which cookies it drops last."""
 
     def __post_init__(self) -> None:
-        for name, attribute in _express_names(CookieOptions).items():
+        for name, attribute in express_names(CookieOptions).items():
             check_attribute(name, getattr(self, attribute))
         if self.expires is not ABSENT and self.max_age is not ABSENT:
             raise OptionsError("cookie.expires and cookie.maxAge: give one of the two")
@@ -148,13 +158,12 @@ class CookieOptions:
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "CookieOptions":
         """From express-session's `cookie` object. Of `expires` and `maxAge` the later key counts, as there."""
-        values = _read(cls, mapping, "cookie.")
+        values = read_table(cls, mapping, "cookie.")
         if "expires" in values and "max_age" in values:
             del values["expires" if list(values).index("max_age") > list(values).index("expires") else "max_age"]
-        if "max_age" in values and list(values)[-1] != "original_max_age":
-            order = list(values)
-            if "original_max_age" in values and order.index("original_max_age") < order.index("max_age"):
-                del values["original_max_age"]  # Express's setter of maxAge overwrites what came before it
+        lifetimes = [name for name in values if name in ("max_age", "expires", "original_max_age")]
+        if lifetimes and lifetimes[-1] != "original_max_age":
+            values.pop("original_max_age", None)  # Express's two setters overwrite it
         return cls(**values)
 
 
@@ -180,8 +189,8 @@ class SessionOptions:
     """Believe X-Forwarded-Proto (True), never (False), or ask Tornado's `request.protocol` (None)."""
     proxy_secure: bool = False
     """With `proxy`: a request from the proxy counts as secure unless it says `X-Forwarded-Proto: http`."""
-    store: str = "sqlite:sessions.db"
-    """The URL that `open_store` takes."""
+    store: str = field(default="sqlite:sessions.db", repr=False)
+    """The URL that `open_store` takes; it may hold a password."""
     cookie: CookieOptions | Callable[[Any], CookieOptions] = field(default_factory=CookieOptions)
     """The cookie of new sessions, or a function of the request that returns it."""
     touch_after: float | None = None
@@ -224,7 +233,7 @@ class SessionOptions:
             raise wrong("touchAfter", "a number of milliseconds, 0 or more", self.touch_after)
         for name in ("ttl", "storeTimeout"):
             value = getattr(self, snake(name))
-            if not is_number(value) or not 0 < value <= MAX_DATE:
+            if not is_number(value) or not 0 < value <= MAX_LIFETIME:
                 raise wrong(name, "a number of milliseconds above 0", value)
         if isinstance(self.cookie, CookieOptions):
             self._check_together(self.cookie)
@@ -257,7 +266,7 @@ class SessionOptions:
 
         Raises OptionsError for an unknown key (with the nearest known one), a wrong type or a wrong value.
         """
-        values = _read(cls, mapping, "")
+        values = read_table(cls, mapping)
         if isinstance(values.get("cookie"), Mapping):
             values["cookie"] = CookieOptions.from_mapping(values["cookie"])
         if "secret" not in values:
@@ -273,15 +282,17 @@ def snake(name: str) -> str:
     return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
 
 
-def _express_names(cls: type[CookieOptions] | type[SessionOptions]) -> dict[str, str]:
+def express_names(cls: type[Any]) -> dict[str, str]:
     """The fields of an options class: express-session's spelling → Python's."""
     return {re.sub("_(.)", lambda m: m[1].upper(), each.name): each.name for each in fields(cls)}
 
 
-def _read(
-    cls: type[CookieOptions] | type[SessionOptions], mapping: Mapping[str, Any], place: str
-) -> dict[str, Any]:
-    known = _express_names(cls)
+def read_table(cls: type[Any], mapping: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    """The values of a mapping in express-session's spelling under the field names of a dataclass.
+
+    Raises OptionsError for a key that is none of them.
+    """
+    known = express_names(cls)
     for key in mapping:
         if key not in known:
             raise unknown_key(key, known, place)

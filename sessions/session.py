@@ -67,9 +67,9 @@ class Session(MutableMapping[str, Any]):
     """
 
     __slots__ = (
-        "_base", "_birth", "_canonical", "_clock", "_committed", "_data", "_end", "_id", "_keeper", "_options",
-        "_origin", "_origin_id", "_reply", "_request_sid", "_saved", "_sealed", "_stored_cookie", "_text", "_touched",
-        "cookie",
+        "_base", "_birth", "_canonical", "_clock", "_committed", "_data", "_deleted", "_end", "_id", "_keeper", "_options",
+        "_origin", "_origin_id", "_reply", "_request_sid", "_saved", "_sealed", "_stored_cookie", "_text",
+        "_touch_asked", "_touched", "cookie",
     )  # fmt: skip
 
     def __init__(
@@ -87,7 +87,7 @@ class Session(MutableMapping[str, Any]):
         self._canonical: str | None = None  # our spelling of _text
         self._data: dict[str, Any] | None = None  # decoded when somebody looks
         self._saved: str | None = None  # the data that need not be saved again
-        self._touched = self._committed = self._sealed = False
+        self._touched = self._touch_asked = self._committed = self._deleted = self._sealed = False
         self._end: End | None = None
         self._reply = Reply.KEEP
 
@@ -120,8 +120,14 @@ class Session(MutableMapping[str, Any]):
         """The session id. It is a secret: whoever has it, signed, is the visitor."""
         return self._id
 
+    @property
+    def fingerprint(self) -> str:
+        """Eight hexadecimal digits that stand for the id where it must not be shown, in a log for instance."""
+        return fingerprint(self._id)
+
     def touch(self) -> None:
-        """Start the lifetime again from now. The store hears of it at the end of the request."""
+        """Start the lifetime again from now. The store hears of it at the end of the request, `touchAfter` or not."""
+        self._touch_asked = True
         self.cookie.touch()
 
     async def save(self) -> None:
@@ -200,13 +206,13 @@ class Session(MutableMapping[str, Any]):
         """Whether the browser does not know this session's id yet."""
         return self._id != self._request_sid
 
-    def change(self) -> Change:
-        """What the end of the request owes to the store; the cookie's lifetime starts again with it."""
+    def change(self, *, ends: bool = True) -> Change:
+        """What is owed to the store now; the cookie's lifetime starts again with it.
+
+        The first bytes of a stream (`ends` is False) owe it what was changed; to renew the expiry waits for its end.
+        """
         if self._end is not None:
             return self._change_of_ended()
-        if not self._touched:
-            self._touched = True
-            self.cookie.touch()
         data = self.data_text()
         modified = self._id != self._origin_id or data != self._origin
         change = self._owed(data, modified)
@@ -216,9 +222,21 @@ class Session(MutableMapping[str, Any]):
             sends = self._options.save_uninitialized or modified or self._base is not None
         else:
             sends = (self._options.rolling and change is not Change.NOTHING) or (self.cookie.has_expiry and modified)
+        waits = change is Change.TOUCH and not ends
+        if waits and not sends:
+            return Change.NOTHING
+        if not self._touched:
+            self._touched = True
+            self.cookie.touch()
         self._reply = Reply.SEND if sends else Reply.KEEP
+        if waits and self._overwrites:  # Express sends the cookie on trust; ours goes out once the touch is confirmed
+            return Change.NOTHING
         self._committed = True
         return change
+
+    @property
+    def _overwrites(self) -> bool:
+        return self._options.conflict == "overwrite"
 
     def is_dirty(self) -> bool:
         """Whether there is data that the store does not have."""
@@ -244,20 +262,23 @@ class Session(MutableMapping[str, Any]):
             save = self._id != self._origin_id or data != self._saved
         if save:
             return Change.CREATE if self._base is None else Change.UPDATE
-        if self.is_new or self._base is None:
+        if self._base is None:
             return Change.NOTHING
-        if self.cookie.changed_from(self._stored_cookie):
+        forgets = self._overwrites and self.is_new and not self._committed
+        if self.cookie.changed_from(self._stored_cookie) and not forgets:  # Express forgets them after a first save()
             return Change.UPDATE
-        return Change.TOUCH if not self._committed and self._touch_is_due(self._base) else Change.NOTHING
+        if self.is_new or self._committed:
+            return Change.NOTHING
+        return Change.TOUCH if self._touch_asked or self._touch_is_due(self._base) else Change.NOTHING
 
     def _change_of_ended(self) -> Change:
         if self._end is End.GONE:
             return Change.NOTHING
-        deletes = self._options.unset == "destroy" and not self._committed
+        deletes = self._options.unset == "destroy" and not self._deleted
         cleared = self._end is End.DESTROYED or (self._end is End.UNSET and self._options.unset == "destroy")
         if cleared and self._options.clear_cookie and self._request_sid is not None:
             self._reply = Reply.CLEAR
-        self._committed = True
+        self._deleted = deletes or self._deleted
         return Change.DESTROY if deletes else Change.NOTHING
 
     def _touch_is_due(self, base: StoredSession) -> bool:

@@ -79,6 +79,14 @@ class Store(Protocol):
 
 
 @runtime_checkable
+class PreparedStore(Protocol):
+    """A store that has something to make before the first of several processes opens it."""
+
+    def prepare(self) -> None:
+        """Make it, once, before any fork. Raises StoreError."""
+
+
+@runtime_checkable
 class SweepableStore(Protocol):
     """A store that does not drop expired sessions by itself and leaves that to the `Sweeper`."""
 

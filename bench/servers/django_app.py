@@ -26,9 +26,7 @@ settings.configure(
     ROOT_URLCONF=__name__,
     INSTALLED_APPS=["django.contrib.sessions"] if data else [],
     MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware"] if data else [],
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{data}/sessions.db"}}
-    if data
-    else {},
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{data}/sessions.db"}} if data else {},
 )
 
 

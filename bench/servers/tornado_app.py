@@ -57,12 +57,6 @@ def open_our_store(args: argparse.Namespace) -> Any:
     return open_store(f"sqlite:{args.data}/sessions.db", durability=args.store)
 
 
-async def prepare_file(args: argparse.Namespace) -> None:
-    """Before a fork: the file gets its journal mode, table and index from one process only."""
-    async with open_our_store(args):
-        pass
-
-
 async def serve(args: argparse.Namespace, sockets: list[Any]) -> None:
     about = {
         "tornado": tornado.version,
@@ -103,7 +97,7 @@ async def serve(args: argparse.Namespace, sockets: list[Any]) -> None:
         manager = SessionManager(store, SessionOptions(secret=SECRET), clock=now_ms)
         application = Application(routes(WithSession, about), sessions=manager)
         if args.sweep:
-            async with Sweeper(store):
+            async with Sweeper(store, interval=1000):  # else it begins only after a minute
                 return await until_stopped(application)
         return await until_stopped(application)
 
@@ -121,7 +115,7 @@ def main() -> None:
     sockets = bind_sockets(args.port, "127.0.0.1")
     if args.workers > 1:
         if args.store in ("full", "normal"):
-            asyncio.run(prepare_file(args))
+            open_our_store(args).prepare()  # the journal mode is set by one process only
         # fork_processes leaves its children alone when the parent is told to end: the harness ends the whole process group
         fork_processes(args.workers, max_restarts=0)
     if args.uvloop:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterable
@@ -25,6 +26,8 @@ from ..errors import OptionsError, StoreError, StoreUnavailable
 from ..options import is_number, wrong
 from ..store import GONE, SAVED, Outcome, StoredSession, Update
 from .batching import Batcher, Job
+
+logging.getLogger("aiosqlite").addFilter(lambda record: record.levelno > logging.DEBUG)  # it logs ids and data there
 
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 _CACHE_KIB = 32_768

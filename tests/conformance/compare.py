@@ -1,7 +1,7 @@
 """Owns the tolerant comparison of two observations: what a transcript recorded and what a server did.
 
-A port of the oracle's compare.js, difference for difference, so that a scenario fails here exactly when it fails there. It
-knows JSON and the transcripts' relative times, nothing of HTTP.
+A port of the oracle's compare.js, difference for difference, so that a scenario fails here exactly when it
+fails there. It knows JSON and the transcripts' relative times, nothing of HTTP.
 """
 
 import re
@@ -68,8 +68,8 @@ def compare_step(
 def _collapse(calls: Sequence[str]) -> list[str]:
     """Calls without repetitions, and without a touch beside a set.
 
-    A server that commits before the first byte may write twice in a streamed answer: what was changed before the headers
-    left, and what was changed after.
+    A server that commits before the first byte may write twice in a streamed answer: what was changed before
+    the headers left, and what was changed after.
     """
     once = list(dict.fromkeys(calls))
     return [call for call in once if not (call.startswith("touch ") and "set " + call[6:] in once)]

@@ -1,7 +1,8 @@
 """Owns HTTP/1.1 from the client's side, byte by byte: what was on the wire, and whether it ended as it should.
 
-Tornado's own client does not fit: it joins repeated headers, follows its own ideas of a Cookie header, and turns a
-connection that was cut in the middle of an answer into an exception without the half that had arrived.
+Tornado's own client does not fit: it joins repeated headers, follows its own ideas of a Cookie header, and
+turns a connection that was cut in the middle of an answer into an exception without the half that had
+arrived.
 """
 
 import asyncio

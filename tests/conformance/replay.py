@@ -2,8 +2,10 @@
 
     .venv/bin/python -m tests.conformance.replay [--lenient] [--ours all] [--id PART] [--jobs N]
 
-`declared` are deviations on purpose, {"scenario id" | "prefix*" | "tag:NAME": "reason"}; one that no longer occurs is an
-error, so that the file cannot outlive its reasons.
+Deviations on purpose are declared, {"scenario id" | "prefix*" | "tag:NAME": "reason"}, and one that no longer
+occurs is an error, so that the files cannot outlive their reasons: `deviations.json` under the options that
+give Express's behaviour back, `deviations-defaults.json` what our own defaults add to it, each naming the
+options that make the difference.
 """
 
 import argparse
@@ -12,13 +14,13 @@ import contextlib
 import gzip
 import json
 import os
+import re
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from .compare import Difference, compare_step
 from .http_client import Client, Cut
@@ -30,6 +32,8 @@ TRANSCRIPTS = ("core", "random-1")
 OURS = ("conflict", "clearCookie", "touchAfter", "cacheHeaders", "storeDown")
 """The options whose defaults differ from what Express does, and that the generic application can leave alone."""
 
+_NAMED = re.compile(r"\((\w+)\)")
+
 JOBS = 24
 START_SECONDS = 15.0
 
@@ -38,9 +42,13 @@ START_SECONDS = 15.0
 class Outcome:
     """What became of one scenario."""
 
-    id: str
-    tags: Sequence[str] = ()
+    scenario: Json
     differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        """The scenario's id."""
+        return str(self.scenario["id"])
 
     def __str__(self) -> str:
         return "\n".join(f"{self.id} {difference}" for difference in self.differences)
@@ -80,26 +88,33 @@ def load_declared(name: str) -> dict[str, str]:
     return declared
 
 
-def declaration_for(outcome: Outcome, declared: Mapping[str, str]) -> str | None:
+def declaration_for(scenario: Json, declared: Mapping[str, str]) -> str | None:
     """The key under which a scenario may deviate: its own id, else one of its tags, else a prefix."""
-    if outcome.id in declared:
-        return outcome.id
-    for tag in outcome.tags:
+    name: str = scenario["id"]
+    if name in declared:
+        return name
+    for tag in scenario.get("tags", ()):
         if f"tag:{tag}" in declared:
             return f"tag:{tag}"
-    return next((key for key in declared if key.endswith("*") and outcome.id.startswith(key[:-1])), None)
+    return next((key for key in declared if key.endswith("*") and name.startswith(key[:-1])), None)
+
+
+def named_options(reason: str) -> frozenset[str]:
+    """The options of ours that a reason names, in brackets."""
+    return frozenset(_NAMED.findall(reason)) & set(OURS)
 
 
 def judge(outcomes: Iterable[Outcome], declared: Mapping[str, str]) -> Verdict:
     """Hold the outcomes against the declared deviations.
 
-    A prefix declares every scenario that it covers, so each of them has to differ; a tag only says that one may.
+    A prefix declares every scenario that it covers, so each of them has to differ; a tag only says that one
+    may.
     """
     undeclared = []
     stale = dict.fromkeys(declared)
     also_stale = []
     for outcome in outcomes:
-        key = declaration_for(outcome, declared)
+        key = declaration_for(outcome.scenario, declared)
         if outcome.differences:
             stale.pop(key or "", None)
             if key is None:
@@ -138,29 +153,32 @@ async def serving(script: Path = HERE / "server.py") -> AsyncIterator[Api]:
 
 
 async def replay(
-    api: Api, scenarios: Sequence[Json], *, strict: bool = True, jobs: int = JOBS, **opening: Any
+    api: Api, scenarios: Iterable[Json], *, ours: Iterable[str] = (), strict: bool = True, jobs: int = JOBS
 ) -> list[Outcome]:
-    """Play the scenarios, some of them at the same time, and return their outcomes in order."""
+    """Play the scenarios, some of them at the same time, and return their outcomes in order.
+
+    `ours` are the options that are left at our defaults; the others are set to Express's behaviour.
+    """
     turn = asyncio.Semaphore(jobs)
 
     async def one(scenario: Json) -> Outcome:
         async with turn:
-            return await _play_one(api, scenario, strict, opening)
+            return await _play_one(api, scenario, strict, list(ours))
 
     return list(await asyncio.gather(*map(one, scenarios)))
 
 
-async def _play_one(api: Api, scenario: Json, strict: bool, opening: Mapping[str, Any]) -> Outcome:
-    outcome = Outcome(scenario["id"], scenario.get("tags", ()))
+async def _play_one(api: Api, scenario: Json, strict: bool, ours: list[str]) -> Outcome:
+    outcome = Outcome(scenario)
     try:
-        got = await play(scenario, api, **opening)
+        got = await play(scenario, api, ours=ours)
     except (RuntimeError, OSError, Cut, TimeoutError, KeyError) as error:
         outcome.differences.append(Difference("-", "exception", None, repr(error)))
         return outcome
     expected, actual = scenario.get("expect_open"), got.get("open_error")
     if expected or actual:
         if not (expected and actual) or (strict and expected["error"] != actual["error"]):
-            outcome.differences.append(Difference("-", "open", expected, actual))
+            outcome.differences.append(Difference("open", "open", expected, actual))
         return outcome
     for number, (step, seen) in enumerate(zip(scenario["steps"], got["steps"], strict=True)):
         outcome.differences += compare_step(
@@ -178,7 +196,9 @@ async def _main() -> int:
     parser.add_argument("--json", type=Path, help="write the differing scenarios here")
     args = parser.parse_args()
     ours = list(OURS) if args.ours == "all" else [name for name in args.ours.split(",") if name]
-    declared = load_declared("deviations-defaults.json" if ours else "deviations.json")
+    declared = load_declared("deviations.json")
+    if ours:
+        declared |= load_declared("deviations-defaults.json")
     scenarios = [scenario for scenario in load_transcripts() if args.id in scenario["id"]]
     started = time.monotonic()
     async with serving() as api:

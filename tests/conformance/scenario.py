@@ -1,6 +1,7 @@
 """Owns the playing of one scenario: requests, browsers' jars and the normalised view of what was observed.
 
-A port of the oracle's client.js. It speaks the protocol of the generic test application and knows nothing of this library.
+A port of the oracle's client.js. It speaks the protocol of the generic test application and knows nothing of
+this library.
 """
 
 import asyncio
@@ -341,9 +342,7 @@ class _Run:
         pair, *rest = raw.split(";")
         name, _, value = (part.strip() for part in pair.partition("="))
         attrs = [part.strip() for part in rest]
-        attrs = [
-            attr[:8] + relative_date(attr[8:], now) if attr[:8].lower() == "expires=" else attr for attr in attrs
-        ]
+        attrs = [attr[:8] + relative_date(attr[8:], now) if attr[:8].lower() == "expires=" else attr for attr in attrs]
         view: Json = {"name": name, "attrs": attrs}
         if name != self._cookie_name(app):
             return {**view, "value": value}

@@ -2,10 +2,10 @@
 
     PORT=9000 HOST=127.0.0.1 .venv/bin/python tests/conformance/server.py
 
-It is an ordinary Tornado application: a handler with `SessionMixin`, a `SessionManager` for every app of a world. Options
-come in express-session's spelling, with what JavaScript makes of them translated here; where a scenario says nothing,
-Express's defaults hold. Our own options are set to Express's behaviour, except those that `open` names in `ours`, or
-all of them with DEFAULTS=1 in the environment.
+It is an ordinary Tornado application: a handler with `SessionMixin`, a `SessionManager` for every app of a
+world. Options come in express-session's spelling, with what JavaScript makes of them translated here; where a
+scenario says nothing, Express's defaults hold. Our own options are set to Express's behaviour, except those
+that `open` names in `ours`, or all of them with DEFAULTS=1 in the environment.
 """
 
 import asyncio
@@ -28,8 +28,18 @@ from tornado.httputil import HTTPServerRequest
 
 sys.path.insert(1, str(Path(__file__).parents[2]))  # run from a clone, the library need not be installed
 
-from sessions import ABSENT, CookieOptions, NoSession, OptionsError, SessionError, SessionManager, SessionMixin, SessionOptions  # noqa: E402
-from world import TTL, Json, Record, RecordingStore, World, current_record, shown, to_datetime  # noqa: E402
+from world import TTL, Json, Record, RecordingStore, World, current_record, shown, to_datetime
+
+from sessions import (
+    ABSENT,
+    CookieOptions,
+    NoSession,
+    OptionsError,
+    SessionError,
+    SessionManager,
+    SessionMixin,
+    SessionOptions,
+)
 
 AS_EXPRESS = {
     "conflict": "overwrite",
@@ -154,7 +164,7 @@ def session_op(function: Op) -> Op:
 
     async def run(handler: Generic, args: Json) -> Json:
         try:
-            handler.session  # noqa: B018
+            handler.session
         except NoSession:
             return {"no_session": True}
         try:
@@ -403,6 +413,7 @@ async def wait_gate(handler: Generic, args: Json) -> Json:
 
 # ---------------------------------------------------------------- the options
 
+
 def session_options(given: Json, world: World, ours: list[str]) -> SessionOptions:
     """The options of one app. Raises OptionsError where the library refuses them."""
     options = {name: value for name, value in AS_EXPRESS.items() if name not in ours}
@@ -547,9 +558,7 @@ class Dispatch(tornado.routing.Router):
     """Gives a request to the app that its headers name."""
 
     def __init__(self) -> None:
-        self._control = tornado.web.Application(
-            [(r"/__oracle__/(\w+)", Control)], log_function=lambda handler: None
-        )
+        self._control = tornado.web.Application([(r"/__oracle__/(\w+)", Control)], log_function=lambda handler: None)
 
     def find_handler(self, request: Any, **kwargs: Any) -> Any:
         """The application that answers."""

@@ -1,7 +1,7 @@
 """Owns a world of the generic test application: its clock, gates and faults, and the stores that its apps share.
 
-The library is used as anybody would use it: a `MemoryStore` keeps the data, and a small store of our own in front of it
-records the calls and can fail, be late or be down. Nothing here knows HTTP.
+The library is used as anybody would use it: a `MemoryStore` keeps the data, and a small store of our own in
+front of it records the calls and can fail, be late or be down. Nothing here knows HTTP.
 """
 
 import asyncio
@@ -158,11 +158,11 @@ class World:
 class RecordingStore:
     """One app's store object over the world's data.
 
-    The names of the calls are express-session's: create, update and set are "set". Changed cookie settings alone are an
-    update here, because a touch carries no text, and a touch in Express; so a write is named "touch" where Express
-    would touch, by its own rule (index.js, `isSaved`): the session still has the id that the request began with, its
-    data is what was saved last, and nobody asked for a save. `resave = true` is such a wish (Express then holds nothing
-    as saved at load), `session.save()` another.
+    The names of the calls are express-session's: create, update and set are "set". Changed cookie settings
+    alone are an update here, because a touch carries no text, and a touch in Express; so a write is named
+    "touch" where Express would touch, by its own rule (index.js, `isSaved`): the session still has the id
+    that the request began with, its data is what was saved last, and nobody asked for a save. `resave = true`
+    is such a wish (Express then holds nothing as saved at load), `session.save()` another.
     """
 
     def __init__(self, world: World) -> None:
@@ -195,21 +195,28 @@ class RecordingStore:
 
     async def create(self, sid: str, stored: StoredSession) -> bool:
         """Recorded as "set"."""
-        async with self._write(sid, stored):
-            return await self._world.data.create(sid, stored)
+        async with self._call("set", sid) as call:
+            created = await self._world.data.create(sid, stored)
+            if created:
+                call.keep(stored)
+            return created
 
     async def set(self, sid: str, stored: StoredSession) -> None:
         """Recorded as "set", or as "touch" where Express would touch."""
         async with self._write(sid, stored) as call:
             if not call.left_out:
                 await self._world.data.set(sid, stored)
+                call.keep(stored)
 
     async def update(self, sid: str, stored: StoredSession, expected: str) -> Update:
         """Recorded as "set", or as "touch" where Express would touch."""
         async with self._write(sid, stored, expected) as call:
             if call.left_out:
                 return Update(Outcome.SAVED, None)
-            return await self._world.data.update(sid, stored, expected)
+            update = await self._world.data.update(sid, stored, expected)
+            if update.outcome is Outcome.SAVED:
+                call.keep(stored)
+            return update
 
     async def touch(self, sid: str, expires_at: int, expected: str) -> Outcome:
         """Recorded as "touch"."""
@@ -237,18 +244,11 @@ class RecordingStore:
 
     def _write(self, sid: str, stored: StoredSession, expected: str | None = None) -> "_Call":
         record = current_record.get() or Record(resave=False)
-        data = data_of(stored.data)
         saved = record.saved.get(sid)
         if expected is not None and expected not in record.known:
-            # The change was merged into a row that this request has never read: that row is what was saved.
-            unchanged = data == data_of(expected)
-        else:
-            unchanged = data == saved
-        if unchanged and sid == record.origin and not record.saving:
-            return self._call("touch", sid)
-        record.saved[sid] = data
-        record.known.add(stored.data)
-        return self._call("set", sid)
+            saved = data_of(expected)  # merged into a row that this request has never read: that row is what was saved
+        unchanged = data_of(stored.data) == saved and sid == record.origin and not record.saving
+        return self._call("touch" if unchanged else "set", sid)
 
     def _call(self, method: str, sid: str) -> "_Call":
         return _Call(self._world, method, sid)
@@ -262,6 +262,7 @@ class _Call:
         self.left_out = method == "touch" and not world.has_touch
         """The world's stores have no touch: nothing happens, and nobody hears of it."""
         self.not_found = False
+        self._sid = sid
         self._fault = world.faults.get(method)
         if not self.left_out:
             self.record.calls.append({"m": method, "sid": sid})
@@ -287,6 +288,11 @@ class _Call:
 
     async def __aexit__(self, *exc_info: object) -> None:
         self.record.outstanding -= 1
+
+    def keep(self, stored: StoredSession) -> None:
+        """The store has it: the request need not save it again."""
+        self.record.saved[self._sid] = data_of(stored.data)
+        self.record.known.add(stored.data)
 
 
 def data_of(text: str) -> str:

@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from .processes import Process, python
+from .processes import Process
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -89,7 +90,7 @@ class Pair:
 
     def start(self, name: str, options: dict[str, Any], **env: str) -> None:
         """Start one of the two and wait until it listens."""
-        command = ["node", HERE / "express_app.js"] if name == "express" else python(HERE / "tornado_app.py")
+        command = ["node", HERE / "express_app.js"] if name == "express" else [sys.executable, HERE / "tornado_app.py"]
         inherited = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR") if key in os.environ}
         # NODE_ENV=test silences Express's own print of each error; it reaches /control/errors.
         given = {"DB": str(self.db), "OPTIONS": json.dumps(options), "NODE_ENV": "test", "PYTHONPATH": str(ROOT)}
@@ -108,9 +109,12 @@ class Pair:
             return int(db.execute("SELECT count(*) FROM sessions").fetchone()[0])
 
     def stop(self) -> None:
-        """End both."""
+        """End both. Raises AssertionError when the Tornado server had anything to complain of."""
         for process in self.processes.values():
             process.stop()
+        if "tornado" in self.processes:
+            output = self.processes["tornado"].output
+            assert "Traceback" not in output and "Warning" not in output, output
 
 
 MakePair = Callable[..., Pair]

@@ -9,7 +9,8 @@
  *   POST /control/open/G      lets it go on
  *
  * Environment: DB (the SQLite file), OPTIONS (express-session's options as JSON; "touchAfter" and the like, which only
- * Tornado knows, must not be in it), WAL=0 for a connect-sqlite3 without `concurrentDb`.
+ * Tornado knows, must not be in it), WAL=0 for a connect-sqlite3 without `concurrentDb`, SERIALIZE=0 for one that runs
+ * its statements side by side.
  */
 'use strict';
 
@@ -51,6 +52,7 @@ const ops = {
   incr: (req, key) => (req.session[key] = (req.session[key] || 0) + 1),
   cookie: (req) => req.session.cookie.toJSON(),
   set_max_age: (req, ms) => { req.session.cookie.maxAge = ms; },
+  touch: (req) => { req.session.touch(); },
   save: (req) => call(req, 'save'),
   reload: (req) => call(req, 'reload'),
   regenerate: (req) => call(req, 'regenerate'),
@@ -59,14 +61,17 @@ const ops = {
   hold: async (req, name) => { gate(name).arrive(); await gate(name).open; },
 };
 
+const store = new SQLiteStore({ db: db.base, dir: db.dir, concurrentDb: process.env.WAL !== '0' });
+// One statement at a time on the connection. Without it a save meets another request's read that is not finalized yet
+// and, when another process has written since that read, SQLite refuses it at once (SQLITE_BUSY_SNAPSHOT): no timeout
+// helps, two Node servers do it to each other as well, and the client has its 200 (test_without_serialize).
+if (process.env.SERIALIZE !== '0') store.db.serialize();
+
 const app = express();
 app.post('/control/errors', (req, res) => res.json(errors.splice(0)));
 app.post('/control/arrived/:gate', async (req, res) => { await gate(req.params.gate).arrived; res.json({}); });
 app.post('/control/open/:gate', (req, res) => { gate(req.params.gate).release(); res.json({}); });
-app.use(session({
-  ...options,
-  store: new SQLiteStore({ db: db.base, dir: db.dir, concurrentDb: process.env.WAL !== '0' }),
-}));
+app.use(session({ ...options, store }));
 app.use(express.json());
 app.post('/{*any}', async (req, res) => {
   const results = [];

@@ -1,15 +1,13 @@
 #!/bin/sh
-# Installs the Node packages that tests/interop needs, exactly as package-lock.json names them, into the folder
-# given (default: the folder of this file). Needs node, npm, python3, make and a C++ compiler; no network beyond
-# the npm registry where Node's headers are installed beside it (Debian, nodesource, nvm and the official
-# archives all do that).
+# Installs the Node packages that tests/interop needs, exactly as package-lock.json names them, beside this file. Needs
+# node, npm, python3, make and a C++ compiler; no network beyond the npm registry where Node's headers are installed
+# beside it (Debian, nodesource, nvm and the official archives all do that).
 #
-# sqlite3's native module is built here and not downloaded: the prebuilt one comes from GitHub, which build
-# machines often cannot reach, and is linked against a newer libc than Debian 12 has.
+# sqlite3's native module is built here and not downloaded: the prebuilt one comes from GitHub, which many a build
+# machine cannot reach.
 set -eu
 
-here=$(cd "$(dirname "$0")" && pwd)
-cd "${1:-$here}"
+cd "$(dirname "$0")"
 
 for tool in node npm python3 make c++; do
     command -v "$tool" >/dev/null || { echo "install.sh: $tool is missing (Debian: apt-get install -y nodejs npm python3 make g++)" >&2; exit 1; }

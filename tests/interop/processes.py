@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -49,27 +48,27 @@ class Process:
         """What it has printed so far, on both streams."""
         return "".join(self._lines)
 
+    def check(self) -> None:
+        """Raise AssertionError with its output when it has ended by itself."""
+        if self._child.poll() is not None:
+            self._reader.join(STOP_SECONDS)
+            raise AssertionError(f"ended with {self._child.returncode}:\n{self.output}")
+
     def find(self, pattern: str) -> re.Match[str]:
         """Wait until the output matches. Raises AssertionError with the output when it never does."""
-        found: list[re.Match[str]] = []
 
         def look() -> bool:
-            match = re.search(pattern, self.output)
-            if match:
-                found.append(match)
-            elif self._child.poll() is not None:
-                self._reader.join(STOP_SECONDS)
-                match = re.search(pattern, self.output)
-                if match is None:
-                    raise AssertionError(f"ended with {self._child.returncode}:\n{self.output}")
-                found.append(match)
-            return bool(found)
+            if re.search(pattern, self.output) is None:
+                self.check()
+            return re.search(pattern, self.output) is not None
 
         try:
             wait_until(look, START_SECONDS)
         except TimeoutError:
             raise AssertionError(f"no {pattern!r} in the output of {self._child.args!r}:\n{self.output}") from None
-        return found[0]
+        found = re.search(pattern, self.output)
+        assert found is not None
+        return found
 
     def stop(self) -> int:
         """End it with SIGTERM, if need be with SIGKILL; returns its exit code."""
@@ -88,16 +87,11 @@ class Process:
     def kill(self) -> None:
         """End it with SIGKILL, as a crash or the kernel would."""
         self._child.kill()
-        self._child.wait()
+        self.stop()
 
     def _read(self) -> None:
         assert self._child.stdout is not None
         self._lines.extend(iter(self._child.stdout.readline, ""))
-
-
-def python(script: Path) -> list[str | Path]:
-    """The command that runs a script as strictly as the tests are run: a warning is printed, a dev check is on."""
-    return [sys.executable, "-X", "dev", script]
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, *, step: float = 0.01) -> None:

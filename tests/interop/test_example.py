@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import pytest
 
 from .client import HOST, Reply, Visitor
 from .conftest import HERE, ROOT
-from .processes import Process, python, wait_until
+from .processes import Process, wait_until
 
 EXAMPLE = ROOT / "docs" / "examples" / "express-and-tornado"
 BOTH_WAYS = pytest.mark.parametrize(("one", "other"), [("/node/", "/"), ("/", "/node/")], ids=["express", "tornado"])
@@ -30,8 +31,9 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def answers(port: int) -> bool:
-    """Whether something listens there."""
+def answers(port: int, process: Process) -> bool:
+    """Whether it listens there; raises when it has ended."""
+    process.check()
     with socket.socket() as probe:
         return probe.connect_ex((HOST, port)) == 0
 
@@ -65,20 +67,22 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
     }
     with ExitStack() as stack:
         express = stack.enter_context(Process(["node", EXAMPLE / "express_server.js"], cwd=run, env=env))
-        tornado = stack.enter_context(Process(python(EXAMPLE / "tornado_server.py"), cwd=run, env=env))
+        tornado = stack.enter_context(Process([sys.executable, EXAMPLE / "tornado_server.py"], cwd=run, env=env))
         port = free_port()
+        express_port = express.find(r"Express listening on port (\d+)")[1]
+        tornado_port = tornado.find(r"Tornado listening on port (\d+)")[1]
         conf = (EXAMPLE / "nginx.conf").read_text()
         for old, new in (
-            ("127.0.0.1:3001", f"127.0.0.1:{express.find(r'Express listening on port (\d+)')[1]}"),
-            ("127.0.0.1:3002", f"127.0.0.1:{tornado.find(r'Tornado listening on port (\d+)')[1]}"),
+            ("127.0.0.1:3001", f"127.0.0.1:{express_port}"),
+            ("127.0.0.1:3002", f"127.0.0.1:{tornado_port}"),
             ("127.0.0.1:8080", f"127.0.0.1:{port}"),
         ):
             assert conf.count(old) == 1
             conf = conf.replace(old, new)
         (run / "nginx.conf").write_text(conf)
         nginx = ["nginx", "-e", "stderr", "-p", run, "-c", run / "nginx.conf"]
-        stack.enter_context(Process(nginx, cwd=run, env={"PATH": os.environ["PATH"]}))
-        wait_until(lambda: answers(port), 10)
+        proxy = stack.enter_context(Process(nginx, cwd=run, env={"PATH": os.environ["PATH"]}))
+        wait_until(lambda: answers(port, proxy), 10)
         yield Origin(port)
 
 

@@ -4,18 +4,18 @@ Where a test names "one" and "the other" it runs both ways round. What a Node wr
 the last class but one: those tests hold the weakness still, so that the documentation stays true.
 """
 
-import json
 import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from .client import HOST, Reply, Visitor, control
+from .client import HOST, Op, Reply, Visitor, control
 from .conftest import OPTIONS, MakePair, Pair
 from .processes import wait_until
 
@@ -395,11 +395,11 @@ class TestWhatNodeCanUndo:
         assert Visitor().post(pair.tornado, ("get", "user"), headers=header).results == ["ada"]
 
     def test_reload_narrows_it(self, pair: Pair, pool: ThreadPoolExecutor) -> None:
-        """The remedy on the Node side: `reload` right before the change, `save` right after it, keeps both changes;
-        and after a sign-out `reload` fails, so nothing comes back."""
+        """The remedy on the Node side: `reload` right before the change, `touch` and `save` right after it, keeps both
+        changes; and after a sign-out `reload` fails, so nothing comes back."""
         visitor = Visitor()
         made = visitor.post(pair.express, ("set", "user", "ada"))
-        held = ("hold", "remedy"), ("reload",), ("set", "by express", 1), ("save",)
+        held = ("hold", "remedy"), ("reload",), ("set", "by express", 1), ("touch",), ("save",)
         slow = visitor.start(pool, pair.express, *held)
         control(pair.express, "arrived/remedy")
         visitor.post(pair.tornado, ("set", "by tornado", 2))
@@ -407,7 +407,7 @@ class TestWhatNodeCanUndo:
         slow.result()
         both = visitor.post(pair.tornado, ("data",)).results
 
-        held = ("hold", "too late"), ("reload",), ("set", "by express", 3), ("save",)
+        held = ("hold", "too late"), ("reload",), ("set", "by express", 3), ("touch",), ("save",)
         slow = visitor.start(pool, pair.express, *held)
         control(pair.express, "arrived/too%20late")
         visitor.post(pair.tornado, ("destroy",))
@@ -417,6 +417,89 @@ class TestWhatNodeCanUndo:
         assert slow.result().status == 500
         assert pair.row(made.sid) is None
         assert control(pair.express, "errors") == ["failed to load session"]
+
+    @BOTH_WAYS
+    def test_its_own_session(self, make_pair: MakePair, one: str, other: str) -> None:
+        """An explicit `save()` in Express of a session that was only read for longer than maxAge stores it as expired:
+        connect-sqlite3's touch, as ours, moves the row's expiry and not the text's. `touch()` before it helps."""
+        pair = make_pair({"cookie": {"maxAge": 1500}}, tornado={"touchAfter": 0})
+        lost, kept = (Visitor().post(pair[one], ("set", "user", "ada")) for _ in range(2))
+        first = pair.row(kept.sid)
+        assert first
+
+        def post(made: Reply, name: str, *ops: Op) -> Reply:
+            return Visitor().post(pair[name], *ops, headers={"Cookie": made.set_cookies[0].partition(";")[0]})
+
+        while now() <= first.expired + 100:
+            post(lost, other, ("get", "user"))
+            post(kept, other, ("get", "user"))
+        post(lost, "express", ("save",))
+        post(kept, "express", ("touch",), ("save",))
+
+        assert post(lost, "tornado", ("get", "user")).results == [None]
+        assert post(kept, "tornado", ("get", "user")).results == ["ada"]
+
+    def test_without_serialize(self, make_pair: MakePair, pool: ThreadPoolExecutor) -> None:
+        """Express loses saves under load, and answers 200, where connect-sqlite3 runs its statements side by side, as
+        it does by default; Tornado on the same file loses none."""
+        pair = make_pair(SERIALIZE="0")
+        errors: list[str] = []
+
+        def loaded() -> bool:
+            load = Load(pair, pool, seconds=1)
+            errors.extend(control(pair.express, "errors"))
+            assert load.bad == []
+            assert all(load.lost(plan) == 0 for plan in load.plans if plan == ("tornado",))
+            return any(load.lost(plan) > 0 for plan in load.plans)
+
+        wait_until(loaded, 20)
+
+        assert set(errors) == {"SQLITE_BUSY: database is locked"}
+
+
+class Load:
+    """Eight visitors change their session at Express only, eight at Tornado only, and eight in turns at both."""
+
+    plans = (("express",), ("tornado",), ("express", "tornado"))
+
+    def __init__(self, pair: Pair, pool: ThreadPoolExecutor, *, seconds: float) -> None:
+        self._pair = pair
+        self._seconds = seconds
+        self.begin = time.monotonic()
+        self.done: dict[str, list[float]] = {"express": [], "tornado": []}
+        """When each server answered."""
+        self.bad: list[Reply] = []
+        """Answers that were not 200."""
+        plans = [plan for plan in self.plans for _ in range(8)]
+        self._visits = list(zip(plans, pool.map(self._visit, plans), strict=True))
+
+    def lost(self, wanted: tuple[str, ...]) -> int:
+        """How many turns of the visitors with that plan are not in their sessions."""
+        return sum(
+            turns - visitor.post(self._pair[plan[0]], ("get", "n")).results[0]
+            for plan, (visitor, turns) in self._visits
+            if plan == wanted
+        )
+
+    def longest_silence(self, name: str) -> float:
+        """Seconds in which a server answered nobody."""
+        end = self.begin + self._seconds
+        moments = [self.begin, *sorted(each for each in self.done[name] if each < end), end]
+        return max(later - earlier for earlier, later in pairwise(moments))
+
+    def _visit(self, plan: tuple[str, ...]) -> tuple[Visitor, int]:
+        visitor, turns = Visitor(), 0
+        connections = {name: HTTPConnection(HOST, self._pair[name], timeout=20) for name in set(plan)}
+        while time.monotonic() < self.begin + self._seconds:
+            for name in plan:
+                reply = visitor.post_over(connections[name], ("incr", "n"))
+                turns += 1
+                self.done[name].append(time.monotonic())
+                if reply.status != 200:
+                    self.bad.append(reply)
+        for connection in connections.values():
+            connection.close()
+        return visitor, turns
 
 
 class TestSideBySide:
@@ -461,39 +544,14 @@ class TestSideBySide:
     def test_load(self, pair: Pair, pool: ThreadPoolExecutor) -> None:
         """Under load on both, nobody waits for the other's lock until it fails, and nobody loses a turn.
 
-        Eight visitors change their session at Express only, eight at Tornado only, eight in turns at both; Node's
-        sqlite3 gives up on a lock after one second, and express-session then answers 200 all the same, so its error
-        list is asked as well.
+        Node's sqlite3 gives up on a lock after one second, and express-session then answers 200 all the same: its
+        error list is asked as well.
         """
-        seconds = 4.0
-        plans = [("express",)] * 8 + [("tornado",)] * 8 + [("express", "tornado")] * 8
-        done: dict[str, list[float]] = {"express": [], "tornado": []}
+        load = Load(pair, pool, seconds=4)
 
-        def visit(plan: tuple[str, ...]) -> tuple[Visitor, int, list[int]]:
-            visitor, turns, bad = Visitor(), 0, []
-            connections = {name: HTTPConnection(HOST, pair[name], timeout=20) for name in set(plan)}
-            deadline = time.monotonic() + seconds
-            while time.monotonic() < deadline:
-                for name in plan:
-                    reply = visitor.post_over(connections[name], ("incr", "n"))
-                    done[name].append(time.monotonic())
-                    turns += 1
-                    if reply.status != 200:
-                        bad.append(reply.status)
-            for connection in connections.values():
-                connection.close()
-            return visitor, turns, bad
-
-        begin = time.monotonic()
-        visits = list(pool.map(visit, plans))
-
-        assert [bad for _, _, bad in visits if bad] == []
+        assert load.bad == []
         assert control(pair.express, "errors") == []
         assert control(pair.tornado, "errors") == []
-        for (visitor, turns, _), plan in zip(visits, plans, strict=True):
-            assert visitor.post(pair[plan[0]], ("get", "n")).results == [turns]
-        for name, moments in done.items():
-            moments = sorted(m for m in moments if m <= begin + seconds)
-            silences = [b - a for a, b in zip([begin, *moments], [*moments, begin + seconds], strict=True)]
-            assert max(silences) < 1, f"{name} stood still for {max(silences):.2f} s of {len(moments)} requests"
-        print(json.dumps({name: len(moments) for name, moments in done.items()}))
+        assert [load.lost(plan) for plan in load.plans] == [0, 0, 0]
+        assert load.longest_silence("express") < 1
+        assert load.longest_silence("tornado") < 1

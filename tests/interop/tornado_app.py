@@ -92,6 +92,7 @@ OPS: dict[str, Callable[..., Any]] = {
     "incr": _incr,
     "cookie": lambda handler: handler.session.cookie.to_json(),
     "set_max_age": _set_max_age,
+    "touch": lambda handler: handler.session.touch(),
     "save": lambda handler: handler.session.save(),
     "reload": lambda handler: handler.session.reload(),
     "regenerate": lambda handler: handler.session.regenerate(),

@@ -43,8 +43,10 @@ function betterSqlite3 (wal) {
   about['better-sqlite3-session-store'] = version('better-sqlite3-session-store')
   about['better-sqlite3'] = version('better-sqlite3')
   about.sqlite = client.prepare('SELECT sqlite_version()').pluck().get()
+  const store = new SqliteStore({ client, expired: { clear: true, intervalMs: 900000 } })
+  store.length() // this build of SQLite turns to NORMAL at the first read of a WAL file: ask after it
   about.durability = pragmas(read('journal_mode'), read('synchronous'))
-  return { store: new SqliteStore({ client, expired: { clear: true, intervalMs: 900000 } }) }
+  return { store }
 }
 
 function connectRedis () {

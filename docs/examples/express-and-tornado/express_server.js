@@ -14,12 +14,12 @@ const secret = process.env.SESSION_SECRET;
 if (!secret) throw new Error('SESSION_SECRET is not set: both servers need the same one');
 const db = path.parse(path.resolve(process.env.SESSION_DB || path.join(__dirname, 'sessions.db')));
 
+const store = new SQLiteStore({ db: db.base, dir: db.dir, concurrentDb: true }); // WAL, as the Tornado side has it
+store.db.serialize(); // or saves are lost under load, answered with 200: README, "What holds in both directions"
+
+const settings = JSON.parse(fs.readFileSync(path.join(__dirname, 'session.json'), 'utf8'));
 const app = express();
-app.use(session({
-  ...JSON.parse(fs.readFileSync(path.join(__dirname, 'session.json'), 'utf8')),
-  secret,
-  store: new SQLiteStore({ db: db.base, dir: db.dir, concurrentDb: true }), // WAL, as the Tornado side has it
-}));
+app.use(session({ ...settings, secret, store }));
 app.use(express.urlencoded({ extended: false }));
 
 // A form on another site must not act for our visitor. SameSite=Lax keeps the cookie off its POST; this refuses the

@@ -1,0 +1,19 @@
+"""Owns the table of URLs: the one place that says which handler answers what."""
+
+from typing import Any
+
+from .base import NotFound
+from .demo import GetSession, SetSession
+from .page import DeleteKey, Destroy, Page, Regenerate, SetKey
+
+__all__ = ["NotFound", "routes"]
+
+routes: list[tuple[str, Any]] = [
+    (r"/", Page),
+    (r"/set", SetKey),
+    (r"/delete", DeleteKey),
+    (r"/regenerate", Regenerate),
+    (r"/destroy", Destroy),
+    (r"/set-session", SetSession),
+    (r"/get-session", GetSession),
+]

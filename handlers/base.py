@@ -1,0 +1,91 @@
+"""Owns what every handler shares: the session, the JSON body, HEAD as GET, and the page that reports an error."""
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from tornado.web import HTTPError
+
+from sessions import SessionMixin
+
+JSON_LIMIT = 100 * 1024
+"""Bytes of a JSON body that are read, as `express.json()` has it."""
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self';"
+    " base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class BaseHandler(SessionMixin):
+    """A handler with `self.session`, and `self.json` for a request that carries JSON."""
+
+    json: Any = None
+    """The decoded JSON body; None where the request has none."""
+
+    def set_default_headers(self) -> None:
+        """Headers of every answer, the errors too."""
+        for name, value in SECURITY_HEADERS.items():
+            self.set_header(name, value)
+
+    async def prepare(self) -> None:
+        """Read the JSON body, then load the session."""
+        self.json = self._read_json()
+        await super().prepare()
+
+    async def head(self, *args: str, **kwargs: str) -> None:
+        """Answer as GET does, without the body, as Express does."""
+        result = self.get(*args, **kwargs)
+        if result is not None:
+            await result
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Say what went wrong, and nothing about how the server is made."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        told = error.log_message if isinstance(error, Told) else None
+        self.render("error.html", status=status_code, title=_phrase(status_code), told=told)
+
+    def _read_json(self) -> Any:
+        kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        body = self.request.body
+        if kind != "application/json" or not body:
+            return None
+        if len(body) > JSON_LIMIT:
+            raise Told(413, f"the JSON body has more than {JSON_LIMIT} bytes")
+        try:
+            value = json.loads(body)
+        except json.JSONDecodeError as error:
+            raise Told(400, f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+        except (ValueError, RecursionError):
+            raise Told(400, "the body is not JSON that can be read: it has to be UTF-8, and not nested too deeply") from None
+        if not isinstance(value, dict | list):
+            raise Told(400, "the body is not a JSON object or array")
+        return value
+
+
+class Told(HTTPError):
+    """An error whose message is for the client."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, message.replace("%", "%%"))
+
+
+class NotFound(BaseHandler):
+    """Answers what no route answers."""
+
+    async def prepare(self) -> None:
+        """Refuse; a malformed body is still told of first, as Express does."""
+        await super().prepare()
+        raise HTTPError(404)
+
+    def check_xsrf_cookie(self) -> None:
+        """Nothing is changed here, so there is nothing to protect."""
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"

@@ -1,0 +1,100 @@
+"""Owns the page that shows a visitor their own session, and the forms on it."""
+
+import json
+from typing import Any
+
+from sessions import DataError
+
+from .base import BaseHandler, Told
+
+
+class Page(BaseHandler):
+    """The session as the server sees it."""
+
+    async def get(self) -> None:
+        """Show the data, the cookie's attributes, and the time that is left. The id itself is never shown."""
+        session, options = self.session, self.settings["sessions"].options
+        cookie = session.cookie
+        attributes = cookie.set_cookie("", "").removeprefix("=")
+        left = cookie.max_age
+        self.render(
+            "page.html",
+            data={key: json.dumps(value, ensure_ascii=False) for key, value in session.items()},
+            header=f"Set-Cookie: {options.name}=…{attributes}",
+            withheld=bool(cookie.secure) and not self.is_secure(),
+            is_new=session.is_new,
+            name=session.fingerprint,
+            left=_duration(left) if isinstance(left, int) and left is not False else None,
+            kept=_duration(options.ttl),
+        )
+
+
+class _Form(BaseHandler):
+    """A form of the page: does its work and shows the page again, by a GET that can be reloaded."""
+
+    async def post(self) -> None:
+        """Do it."""
+        await self.act()
+        self.redirect("/", status=303)
+
+    async def act(self) -> None:
+        """What the form does."""
+        raise NotImplementedError
+
+    def key(self) -> str:
+        """The key that the form names."""
+        key: str = self.get_body_argument("key", "", strip=True)
+        if not key:
+            raise Told(400, "the form names no key")
+        return key
+
+
+class SetKey(_Form):
+    """Sets a key to a JSON value; what is no JSON is taken as text."""
+
+    async def act(self) -> None:
+        """Set it."""
+        try:
+            self.session[self.key()] = _value(self.get_body_argument("value", ""))
+        except DataError as error:
+            raise Told(400, str(error)) from None
+
+
+class DeleteKey(_Form):
+    """Deletes a key."""
+
+    async def act(self) -> None:
+        """Delete it, if it is there."""
+        self.session.pop(self.key(), None)
+
+
+class Regenerate(_Form):
+    """Starts a new session under a new id, as every login should."""
+
+    async def act(self) -> None:
+        """Start it."""
+        await self.session.regenerate()
+
+
+class Destroy(_Form):
+    """Ends the session, as a logout does."""
+
+    async def act(self) -> None:
+        """End it."""
+        await self.session.destroy()
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _duration(milliseconds: float) -> str:
+    """Milliseconds as a person says them."""
+    seconds = max(0, round(milliseconds / 1000))
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}s"
+    return f"{seconds} second{'' if seconds == 1 else 's'}"

@@ -1,0 +1,396 @@
+"""The reference server, and its composition root: reads config.toml, opens the store, listens, drains, stops.
+
+It owns what only a deployment knows: the file, the secret, the sockets and the processes. What a session is stands in
+`sessions/`, what is answered in `handlers/`.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import ipaddress
+import json
+import logging
+import os
+import re
+import secrets
+import signal
+import socket
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPConnection, HTTPHeaders, HTTPMessageDelegate, RequestStartLine, ResponseStartLine
+from tornado.log import enable_pretty_logging
+from tornado.netutil import bind_sockets
+from tornado.process import fork_processes
+from tornado.web import Application
+
+from handlers import NotFound, routes
+from sessions import ABSENT, OptionsError, SessionError, SessionManager, SessionOptions, Store, Sweeper, open_store
+from sessions.options import express_names, is_number, read_table, wrong
+from sessions.store import PreparedStore
+
+log = logging.getLogger("server")
+
+HERE = Path(__file__).parent
+SECRET_VARIABLE = "SESSION_SECRET"  # noqa: S105 # a variable's name
+EXAMPLE_SECRET = "your-secret-key"  # noqa: S105 # the one that every tutorial shows
+SECRET_BYTES = 32
+DEFAULT_STORE = next(each.default for each in fields(SessionOptions) if each.name == "store")
+BODY_LIMIT = 1024 * 1024
+LINGER = 0.2
+"""Seconds without a request after which the connections that are kept alive are idle, and are closed at the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions:
+    """The table [server]."""
+
+    port: int = 3000
+    address: str = "127.0.0.1"
+    workers: int = 1
+    drain: float = 10_000
+    xheaders: bool = False
+    trusted_downstream: Sequence[str] = field(default=())
+
+    def __post_init__(self) -> None:
+        for name, value, least, most in (("port", self.port, 0, 65_535), ("workers", self.workers, 1, 1_024)):
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+                raise wrong(name, f"a whole number from {least} to {most}", value)
+        if not isinstance(self.address, str):
+            raise wrong("address", "an IP address or a host name; \"\" for every interface", self.address)
+        if not is_number(self.drain) or self.drain < 0:
+            raise wrong("drain", "a number of milliseconds, 0 or more", self.drain)
+        if not isinstance(self.xheaders, bool):
+            raise wrong("xheaders", "true or false", self.xheaders)
+        trusted = self.trusted_downstream
+        if not isinstance(trusted, list | tuple) or not all(isinstance(each, str) for each in trusted):
+            raise wrong("trustedDownstream", "a list of IP addresses", trusted)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches the server."""
+        try:
+            return ipaddress.ip_address(self.address).is_loopback
+        except ValueError:
+            return self.address == "localhost"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SQLiteOptions:
+    """The table [sqlite]: read where `store` is a sqlite: URL."""
+
+    durability: str = "full"
+    busy_timeout: float = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweeperOptions:
+    """The table [sweeper]."""
+
+    interval: float = 60_000
+    batch: int = 200
+    pause: float = 10
+    jitter: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All of config.toml, checked."""
+
+    server: ServerOptions
+    session: SessionOptions
+    sqlite: SQLiteOptions
+    sweeper: SweeperOptions
+
+    def open_store(self) -> Store:
+        """The store that is configured, not yet open."""
+        if self.session.store.partition(":")[0] == "sqlite":
+            return open_store(self.session.store, **vars(self.sqlite))
+        return open_store(self.session.store)
+
+
+# -------------------------------------------------------------------- the file
+
+
+def read_config(path: Path, *, port: int | None = None, make_secret: bool = True) -> Config:
+    """Read and check the configuration. Raises OptionsError, naming the file, the table and the option.
+
+    Where no secret is given, one is made and kept unless `make_secret` is False.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise OptionsError(f"{path}: {error}") from error
+    for name, content in tables.items():
+        if name not in Config.__dataclass_fields__:
+            raise OptionsError(f"{path}: [{name}]: no such table; known are {', '.join(Config.__dataclass_fields__)}")
+        if not isinstance(content, dict):
+            raise OptionsError(f"{path}: {name}: expected a table [{name}]")
+
+    def table(name: str, kind: Any) -> Any:
+        try:
+            values = tables.get(name, {})
+            return SessionOptions.from_mapping(values) if kind is SessionOptions else kind(**read_table(kind, values))
+        except OptionsError as error:
+            raise OptionsError(f"{path}: [{name}] {error}") from error
+
+    server = table("server", ServerOptions)
+    if port is not None:
+        server = replace(server, port=port)
+    tables["session"] = _with_secret(tables.get("session", {}), make=make_secret)
+    config = Config(
+        server=server,
+        session=table("session", SessionOptions),
+        sqlite=table("sqlite", SQLiteOptions),
+        sweeper=table("sweeper", SweeperOptions),
+    )
+    try:
+        store = config.open_store()
+        Sweeper(store, **vars(config.sweeper))
+    except OptionsError as error:
+        raise OptionsError(f"{path}: {error}") from error
+    if config.session.store.startswith("memory:") and server.workers > 1:
+        raise OptionsError(f"{path}: [server] workers: memory: is one process's own, it cannot be shared by several")
+    _check_secrets(config, path)
+    return config
+
+
+def _with_secret(table: Mapping[str, Any], *, make: bool) -> dict[str, Any]:
+    """The table with the secret that counts: the environment's, else the file's, else one that is kept by the store."""
+    if secret := os.environ.get(SECRET_VARIABLE):
+        return {**table, "secret": secret}
+    if "secret" in table:
+        return dict(table)
+    file = secret_file(str(table.get("store", DEFAULT_STORE)))
+    return {**table, "secret": _kept_secret(file) if make or file.exists() else secrets.token_urlsafe(SECRET_BYTES)}
+
+
+def secret_file(store: str) -> Path:
+    """Where a secret that nobody has chosen is kept: beside the store, or in the working folder."""
+    scheme, _, rest = store.partition(":")
+    return Path(f"{rest.removeprefix('//')}.secret") if scheme == "sqlite" and rest else Path(".session-secret")
+
+
+def _kept_secret(file: Path) -> str:
+    try:
+        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        secret = file.read_text(encoding="ascii").strip()
+        if not secret:
+            raise OptionsError(f"secret: {file} is empty; delete it and a new one will be made") from None
+        return secret
+    except OSError as error:
+        raise OptionsError(f"secret: none is given, and {file} cannot be made: {error.strerror}") from error
+    secret = secrets.token_urlsafe(SECRET_BYTES)
+    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
+        opened.write(f"{secret}\n")
+    return secret
+
+
+def _check_secrets(config: Config, path: Path) -> None:
+    for secret in config.session.keys:
+        if secret == EXAMPLE_SECRET.encode():
+            weakness = f"{EXAMPLE_SECRET!r} stands in every tutorial"
+        elif len(secret) < SECRET_BYTES:
+            weakness = f"it has {len(secret)} bytes, {SECRET_BYTES} are wanted"
+        else:
+            continue
+        message = f"[session] secret: whoever guesses it can sign in as anybody, and {weakness}"
+        if not config.server.is_local or config.session.proxy or config.server.xheaders:
+            raise OptionsError(f"{path}: {message}")
+        log.warning("%s. It is accepted on a loopback address only", message)
+
+
+# -------------------------------------------------------------------- the server
+
+
+class DrainingServer(HTTPServer):
+    """An HTTP server that can be stopped without cutting off a request. It counts the connections that have one."""
+
+    def initialize(self, *args: Any, **kwargs: Any) -> None:
+        super().initialize(*args, **kwargs)
+        self._busy: set[object] = set()
+
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
+        """Called when a connection begins to wait for a request: the one before is answered."""
+        self._busy.discard(server_conn)
+        return _Noticing(super().start_request(server_conn, request_conn), self._busy, server_conn)
+
+    def on_close(self, server_conn: object) -> None:
+        self._busy.discard(server_conn)
+        super().on_close(server_conn)
+
+    async def drain(self, seconds: float) -> None:
+        """Take no new connection, answer what was asked, each connection's last answer closing it; then close."""
+        self.stop()
+        self.conn_params.no_keep_alive = True
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        idle_since = loop.time()
+        while loop.time() < min(end, idle_since + LINGER):
+            await asyncio.sleep(0.01)
+            if self._busy:
+                idle_since = loop.time()
+        if self._busy:
+            log.warning("%d requests were not answered within the %g s of drain", len(self._busy), seconds)
+        await self.close_all_connections()
+
+
+class _Noticing(HTTPMessageDelegate):
+    """Passes a request on, and notes on which connection it came."""
+
+    def __init__(self, delegate: HTTPMessageDelegate, busy: set[object], server_conn: object) -> None:
+        self._delegate, self._busy, self._server_conn = delegate, busy, server_conn
+
+    def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> Any:
+        self._busy.add(self._server_conn)
+        return self._delegate.headers_received(start_line, headers)
+
+    def data_received(self, chunk: bytes) -> Any:
+        return self._delegate.data_received(chunk)
+
+    def finish(self) -> None:
+        self._delegate.finish()
+
+    def on_connection_close(self) -> None:
+        self._busy.discard(self._server_conn)
+        self._delegate.on_connection_close()
+
+
+def make_app(manager: SessionManager) -> Application:
+    """The application: its routes, its sessions, XSRF protection for its forms."""
+    return Application(
+        routes,
+        sessions=manager,
+        default_handler_class=NotFound,
+        template_path=str(HERE / "handlers" / "templates"),
+        xsrf_cookies=True,
+        xsrf_cookie_kwargs={"httponly": True, "samesite": "Lax"},
+    )
+
+
+async def serve(config: Config, sockets: Sequence[socket.socket], parent: int | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, or until the pipe `parent` is closed; then drain."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    if parent is not None:
+        loop.add_reader(parent, stopping.set)
+    options = config.server
+    async with config.open_store() as store, Sweeper(store, **vars(config.sweeper)):
+        server = DrainingServer(
+            make_app(SessionManager(store, config.session)),
+            xheaders=options.xheaders,
+            trusted_downstream=list(options.trusted_downstream),
+            max_body_size=BODY_LIMIT,
+        )
+        server.add_sockets(sockets)
+        await stopping.wait()
+        if parent is not None:
+            loop.remove_reader(parent)
+        await server.drain(options.drain / 1000)
+
+
+def run(config: Config) -> None:
+    """Listen and serve, in as many processes as are configured."""
+    options = config.server
+    sockets = bind_sockets(options.port, options.address or None)
+    store = config.open_store()
+    if isinstance(store, PreparedStore):
+        store.prepare()
+    port = sockets[0].getsockname()[1]
+    host = f"[{options.address}]" if ":" in options.address else options.address or "localhost"
+    print(f"Server listening on port {port}\nhttp://{host}:{port}/", flush=True)  # noqa: T201 # for a person
+    parent = _fork(options.workers) if options.workers > 1 else None
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve(config, sockets, parent))
+
+
+def _fork(workers: int) -> int:
+    """Become one of several processes. Returns the pipe that closes when the parent stops, or dies.
+
+    The parent stays in `fork_processes`, restarts a worker that crashed, and exits 0 when all have drained.
+    """
+    reading, writing = os.pipe()
+
+    def stop(*_: object) -> None:
+        with contextlib.suppress(OSError):  # the second signal finds it closed
+            os.close(writing)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    fork_processes(workers)
+    with contextlib.suppress(OSError):
+        os.close(writing)  # only the parent may hold it open
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    return reading
+
+
+def _loop_factory() -> Any:
+    """uvloop's event loop where it is installed (the extra `speed`)."""
+    try:
+        import uvloop  # noqa: PLC0415 # optional
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def effective_options(config: Config) -> str:
+    """Every option with the value that counts, secrets masked."""
+    lines: list[str] = []
+    for name, table in vars(config).items():
+        lines += _shown(name, table)
+    return "\n".join(lines)
+
+
+def _shown(name: str, table: Any) -> list[str]:
+    values = {shown: getattr(table, field) for shown, field in express_names(type(table)).items()}
+    inner = {shown: value for shown, value in values.items() if is_dataclass(value)}
+    lines = [f"[{name}]"]
+    for shown, value in values.items():
+        if shown not in inner and value is not ABSENT:
+            lines.append(f"{shown} = {'********' if shown == 'secret' else _toml(value)}")
+    for shown, value in inner.items():
+        lines += _shown(f"{name}.{shown}", value)
+    return lines
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, str) and "@" in value:
+        value = re.sub(r"(?<=://)[^@]*@", "********@", value)  # a store's user and password
+    return "(not set)" if value is None else json.dumps(value, default=str)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns the exit status: 0, 1 for a failure at start, 2 for a bad configuration."""
+    parser = argparse.ArgumentParser(description="The reference server of sessions for Tornado.")
+    parser.add_argument("--config", type=Path, default=HERE / "config.toml", metavar="FILE", help="default: config.toml")
+    parser.add_argument("--port", type=int, metavar="N", help="instead of the file's")
+    parser.add_argument("--check", action="store_true", help="read and check the configuration, print it, and exit")
+    given = parser.parse_args(arguments)
+    enable_pretty_logging()
+    try:
+        config = read_config(given.config, port=given.port, make_secret=not given.check)
+    except OptionsError as error:
+        print(error, file=sys.stderr)  # noqa: T201 # for a person
+        return 2
+    if given.check:
+        print(effective_options(config))  # noqa: T201 # for a person
+        return 0
+    try:
+        run(config)
+    except (OSError, SessionError) as error:
+        print(f"cannot start: {error}", file=sys.stderr)  # noqa: T201 # for a person
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,451 @@
+"""The options: what is accepted, what is refused and in which words, what stands where nothing is given."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from sessions import ABSENT, CookieOptions, OptionsError, SessionOptions
+
+SECRET = "a secret that must never be shown"
+DAY = 86_400_000
+DATE = datetime(2031, 1, 6, 12, tzinfo=UTC)
+
+
+def read(**options: Any) -> SessionOptions:
+    """Options in express-session's spelling, with a secret."""
+    return SessionOptions.from_mapping({"secret": SECRET, **options})
+
+
+def read_cookie(**options: Any) -> CookieOptions:
+    """Cookie options in express-session's spelling."""
+    cookie = read(cookie=options).cookie
+    assert isinstance(cookie, CookieOptions)
+    return cookie
+
+
+class TestDefaults:
+    """What holds where the file is silent."""
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("name", "connect.sid"), ("genid", None), ("resave", False), ("rolling", False),
+            ("save_uninitialized", False), ("unset", "keep"), ("proxy", None), ("proxy_secure", False),
+            ("store", "sqlite:sessions.db"), ("cookie", CookieOptions()), ("touch_after", None), ("ttl", DAY),
+            ("conflict", "merge"), ("clear_cookie", True), ("cache_headers", True), ("store_down", "error"),
+            ("store_timeout", 5000),
+        ],
+    )  # fmt: skip
+    def test_an_option_that_is_not_given_has_its_default(self, name: str, value: object) -> None:
+        """The defaults are express-session's, but for resave, saveUninitialized and our own options."""
+        assert getattr(read(), name) == value
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("path", "/"), ("domain", ABSENT), ("expires", ABSENT), ("max_age", ABSENT), ("original_max_age", ABSENT),
+            ("http_only", True), ("secure", ABSENT), ("same_site", "lax"), ("partitioned", ABSENT),
+            ("priority", ABSENT),
+        ],
+    )  # fmt: skip
+    def test_a_cookie_option_that_is_not_given_has_its_default(self, name: str, value: object) -> None:
+        """What was never given is ABSENT, which is another thing than null."""
+        assert getattr(read_cookie(), name) == value
+
+    def test_absent_is_falsy_and_says_its_name(self) -> None:
+        """ABSENT reads well in a condition and in a log."""
+        assert not ABSENT
+        assert repr(ABSENT) == "ABSENT"
+
+
+class TestExpressNames:
+    """An option is known by its express-session name in a mapping and by its snake_case name in Python."""
+
+    @pytest.mark.parametrize(
+        ("express", "python", "value"),
+        [
+            ("name", "name", "mySession"), ("genid", "genid", str), ("resave", "resave", True),
+            ("rolling", "rolling", True), ("saveUninitialized", "save_uninitialized", True),
+            ("unset", "unset", "destroy"), ("proxy", "proxy", False), ("store", "store", "memory:"),
+            ("touchAfter", "touch_after", 0), ("ttl", "ttl", 1.5), ("conflict", "conflict", "overwrite"),
+            ("clearCookie", "clear_cookie", False), ("cacheHeaders", "cache_headers", False),
+            ("storeDown", "store_down", "none"), ("storeTimeout", "store_timeout", 250),
+        ],
+    )  # fmt: skip
+    def test_an_option_is_read(self, express: str, python: str, value: object) -> None:
+        """What the mapping gives is what the option holds."""
+        options = read(**{express: value})
+
+        assert getattr(options, python) == value
+
+    @pytest.mark.parametrize(
+        ("express", "python", "values"),
+        [
+            ("path", "path", ["/app", "", None]),
+            ("domain", "domain", ["example.com", ".example.com", "localhost", "", None]),
+            ("expires", "expires", [DATE, False, None]),
+            ("maxAge", "max_age", [86_400_000, -1, 0, 0.5, None, False]),
+            ("originalMaxAge", "original_max_age", [1000, None, False]),
+            ("httpOnly", "http_only", [True, False, None]),
+            ("secure", "secure", [False, "auto", None]),
+            ("sameSite", "same_site", [True, False, "lax", "Strict", "auto", "", None]),
+            ("partitioned", "partitioned", [False, None]),
+            ("priority", "priority", ["low", "Medium", "HIGH", "", None]),
+        ],
+    )
+    def test_a_cookie_option_is_read(self, express: str, python: str, values: list[object]) -> None:
+        """Every value that express-session takes is taken, null apart from false and from absent."""
+        read_values = [getattr(read_cookie(**{express: value}), python) for value in values]
+
+        assert list(map(repr, read_values)) == list(map(repr, values))
+
+    def test_the_second_seed_example_is_read_whole(self) -> None:
+        """The full option set of the README's second example works as it was pasted."""
+        options = read(
+            name="mySession",
+            cookie={"maxAge": DAY, "secure": True, "httpOnly": True, "sameSite": "strict"},
+            store="memory:",
+            rolling=True,
+            proxy=True,
+            proxySecure=True,
+        )
+
+        cookie = CookieOptions(max_age=DAY, secure=True, http_only=True, same_site="strict")
+        assert options.cookie == cookie
+        assert options == SessionOptions(
+            secret=SECRET, name="mySession", cookie=cookie, store="memory:", rolling=True, proxy=True, proxy_secure=True
+        )
+
+    def test_the_cookie_may_be_a_function_of_the_request(self) -> None:
+        """A callable is kept, and asked later."""
+
+        def cookie(_request: object) -> CookieOptions:
+            return CookieOptions()
+
+        assert read(cookie=cookie).cookie is cookie
+
+
+class TestLifetime:
+    """`expires`, `maxAge` and `originalMaxAge` together: the later key counts, as in express-session."""
+
+    @pytest.mark.parametrize(
+        ("given", "expires", "max_age", "original"),
+        [
+            ({"expires": DATE, "maxAge": 5}, ABSENT, 5, ABSENT),
+            ({"maxAge": 5, "expires": DATE}, DATE, ABSENT, ABSENT),
+            ({"expires": DATE, "maxAge": None}, ABSENT, None, ABSENT),
+            ({"maxAge": 5, "expires": False}, False, ABSENT, ABSENT),
+            ({"maxAge": 5, "originalMaxAge": 9}, ABSENT, 5, 9),
+            ({"originalMaxAge": 9, "maxAge": 5}, ABSENT, 5, ABSENT),
+            ({"expires": DATE, "originalMaxAge": 9}, DATE, ABSENT, 9),
+            ({"originalMaxAge": 9, "expires": DATE}, DATE, ABSENT, ABSENT),
+            ({"maxAge": 5, "originalMaxAge": 9, "expires": DATE}, DATE, ABSENT, ABSENT),
+            ({"maxAge": 5, "expires": DATE, "originalMaxAge": 9}, DATE, ABSENT, 9),
+            ({"expires": DATE, "originalMaxAge": 9, "maxAge": 5}, ABSENT, 5, ABSENT),
+            ({"originalMaxAge": 9, "maxAge": 5, "path": "/app"}, ABSENT, 5, ABSENT),
+        ],
+    )
+    def test_the_order_of_the_keys_decides(
+        self, given: dict[str, Any], expires: object, max_age: object, original: object
+    ) -> None:
+        """Each setter overwrites what stood before it, and nothing that comes after it."""
+        cookie = read_cookie(**given)
+
+        assert (cookie.expires, cookie.max_age, cookie.original_max_age) == (expires, max_age, original)
+
+    def test_python_options_have_no_order_so_both_are_refused(self) -> None:
+        """Keyword arguments cannot say which comes later."""
+        with pytest.raises(OptionsError, match=r"cookie\.expires and cookie\.maxAge: give one of the two"):
+            CookieOptions(expires=DATE, max_age=5)
+
+    @pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=-8))])
+    def test_a_date_in_any_time_zone_is_taken(self, zone: timezone) -> None:
+        """A moment is a moment."""
+        assert read_cookie(expires=DATE.astimezone(zone)).expires == DATE
+
+
+class TestUnknownKeys:
+    """A key that no option has is an error that names the key and the nearest valid one."""
+
+    @pytest.mark.parametrize(
+        ("key", "message"),
+        [
+            ("saveUnitialized", "saveUnitialized: no such option; did you mean saveUninitialized?"),
+            ("saveuninitialized", "saveuninitialized: no such option; did you mean saveUninitialized?"),
+            ("save_uninitialized", "save_uninitialized: no such option; did you mean saveUninitialized?"),
+            ("secrets", "secrets: no such option; did you mean secret?"),
+            ("Rolling", "Rolling: no such option; did you mean rolling?"),
+            ("proxysecure", "proxysecure: no such option; did you mean proxySecure?"),
+            ("httpOnly", "httpOnly: no such option; did you mean cookie.httpOnly?"),
+            ("maxAge", "maxAge: no such option; did you mean cookie.maxAge?"),
+        ],
+    )
+    def test_a_mistyped_option_is_named_with_the_nearest(self, key: str, message: str) -> None:
+        """Also where the option belongs to the cookie."""
+        with pytest.raises(OptionsError) as refusal:
+            read(**{key: True})
+
+        assert str(refusal.value) == message
+
+    @pytest.mark.parametrize(
+        ("key", "message"),
+        [
+            ("maxage", "cookie.maxage: no such option; did you mean cookie.maxAge?"),
+            ("max_age", "cookie.max_age: no such option; did you mean cookie.maxAge?"),
+            ("samesite", "cookie.samesite: no such option; did you mean cookie.sameSite?"),
+            ("HttpOnly", "cookie.HttpOnly: no such option; did you mean cookie.httpOnly?"),
+        ],
+    )
+    def test_a_mistyped_cookie_option_is_named_with_the_nearest(self, key: str, message: str) -> None:
+        """The message names the place."""
+        with pytest.raises(OptionsError) as refusal:
+            read(cookie={key: True})
+
+        assert str(refusal.value) == message
+
+    @pytest.mark.parametrize(
+        ("options", "names"),
+        [({"zzz": 1}, ["zzz: no such option", "saveUninitialized"]), ({7: 1}, ["7: no such option"])],
+    )
+    def test_a_key_that_is_near_to_none_is_named_with_them_all(self, options: dict[Any, Any], names: list[str]) -> None:
+        """Somebody who is lost gets the list."""
+        with pytest.raises(OptionsError) as refusal:
+            SessionOptions.from_mapping({"secret": SECRET, **options})
+
+        assert all(name in str(refusal.value) for name in names)
+
+
+class TestWrongValues:
+    """A wrong type or value says which option it is and what was expected."""
+
+    @pytest.mark.parametrize(
+        ("name", "values", "expected"),
+        [
+            ("name", ["", "my session", "a=b", "a;b", "a,b", 'a"b', "sid\n", "säd", 5, None], "a cookie name"),
+            ("genid", ["uuid", 5], "a function of the request"),
+            ("resave", ["true", 1, 0, None], "true or false"),
+            ("rolling", ["yes", 1, None], "true or false"),
+            ("saveUninitialized", ["false", 1, None], "true or false"),
+            ("clearCookie", [1, None], "true or false"),
+            ("cacheHeaders", [0, None], "true or false"),
+            ("proxySecure", [1, None], "true or false"),
+            ("proxy", [1, "true", "loopback"], "true or false"),
+            ("unset", ["Destroy", "delete", True, None, ["keep"]], '"keep" or "destroy"'),
+            ("conflict", ["Merge", True, None], '"merge" or "overwrite"'),
+            ("storeDown", ["503", None, False], '"error" or "none"'),
+            ("store", [None, 5, {"url": "memory:"}], "a URL"),
+            ("touchAfter", [-1, "5", True, float("nan"), float("inf")], "a number of milliseconds, 0 or more"),
+            ("ttl", [0, -1, None, True, "1d", float("inf"), 9e15], "a number of milliseconds above 0"),
+            ("storeTimeout", [0, -1, None, True, "5s", float("nan")], "a number of milliseconds above 0"),
+            ("cookie", [None, True, "secure", ["secure"]], "a table of cookie options"),
+        ],
+    )
+    def test_an_option_is_refused(self, name: str, values: list[object], expected: str) -> None:
+        """Booleans are no numbers, numbers no booleans, and null stands for neither."""
+        for value in values:
+            with pytest.raises(OptionsError, match=f"^{name}: expected {expected}"):
+                read(**{name: value})
+
+    @pytest.mark.parametrize(
+        ("name", "values", "expected"),
+        [
+            ("path", ["/a;b", "/a\n", "/ä", "/a\r\nSet-Cookie: x", 5, True], "a path"),
+            ("domain", ["ex ample", "a;b", "-a.com", "a..b", "a.com\n", 5, True], "a domain name"),
+            ("httpOnly", ["true", 1, 0], "true or false"),
+            ("secure", ["true", "Auto", 1, 0], 'true, false or "auto"'),
+            ("partitioned", ["true", 1, 0], "true or false"),
+            ("sameSite", ["laxx", "true", 1, 0, []], 'true, false, "lax", "strict", "none" or "auto"'),
+            ("priority", ["urgent", True, False, 1], '"low", "medium" or "high"'),
+            ("maxAge", ["60000", True, float("nan"), float("inf"), 9e15, [5]], "a number of milliseconds"),
+            ("originalMaxAge", ["60000", True, float("nan")], "a number of milliseconds"),
+            ("expires", ["2031-01-06T12:00:00Z", 1925467200000, datetime(2031, 1, 6), True], "a date with a time zone"),  # noqa: DTZ001 # naive on purpose
+        ],
+    )
+    def test_a_cookie_option_is_refused(self, name: str, values: list[object], expected: str) -> None:
+        """What browsers would misread, or what would split the header, never reaches one."""
+        for value in values:
+            with pytest.raises(OptionsError, match=rf"^cookie\.{name}: expected {expected}"):
+                read(cookie={name: value})
+
+    @pytest.mark.parametrize("name", ["sid", "connect.sid", "__Host_sid", "my-session", "a!#$%&'*+^`|~b", "0"])
+    def test_any_token_is_a_cookie_name(self, name: str) -> None:
+        """RFC 9110 tokens, as in Express."""
+        assert read(name=name).name == name
+
+
+class TestContradictions:
+    """What browsers refuse in combination, or what promises more than it keeps, is refused at the start."""
+
+    @pytest.mark.parametrize("word", ["none", "None", "NONE"])
+    @pytest.mark.parametrize("secure", [{}, {"secure": False}, {"secure": None}])
+    def test_same_site_none_needs_secure(self, word: str, secure: dict[str, Any]) -> None:
+        """Browsers drop a cookie with SameSite=None that is not Secure."""
+        with pytest.raises(OptionsError, match=r'^cookie\.sameSite: "none" needs cookie\.secure = true'):
+            read(cookie={"sameSite": word, **secure})
+
+    @pytest.mark.parametrize("secure", [{}, {"secure": False}, {"secure": None}])
+    def test_partitioned_needs_secure(self, secure: dict[str, Any]) -> None:
+        """Browsers drop a partitioned cookie that is not Secure."""
+        with pytest.raises(OptionsError, match=r"^cookie\.partitioned: needs cookie\.secure = true"):
+            read(cookie={"partitioned": True, **secure})
+
+    @pytest.mark.parametrize("name", ["__Secure-a", "__secure-a", "__HOST-a", "__host-a", "__Http-a", "__Host-Http-a"])
+    @pytest.mark.parametrize("secure", [{}, {"secure": False}, {"secure": "auto"}])
+    def test_a_prefixed_name_needs_secure(self, name: str, secure: dict[str, Any]) -> None:
+        """The prefix promises it, in whatever letter case a browser compares it; "auto" promises nothing."""
+        with pytest.raises(OptionsError, match=f"^name: '{name}' needs cookie.secure = true"):
+            read(name=name, cookie=secure)
+
+    @pytest.mark.parametrize("name", ["__Http-a", "__http-a", "__Host-Http-a", "__HOST-HTTP-a"])
+    @pytest.mark.parametrize("http_only", [False, None])
+    def test_an_http_prefix_needs_http_only(self, name: str, http_only: object) -> None:
+        """The prefix says that no script has set it."""
+        with pytest.raises(OptionsError, match=f"^name: '{name}' needs cookie.httpOnly = true"):
+            read(name=name, cookie={"secure": True, "httpOnly": http_only})
+
+    @pytest.mark.parametrize("name", ["__Host-a", "__host-a", "__hOST-Http-a"])
+    @pytest.mark.parametrize("cookie", [{"path": "/app"}, {"path": None}, {"path": ""}, {"domain": "example.com"}])
+    def test_a_host_prefix_needs_the_root_path_and_no_domain(self, name: str, cookie: dict[str, Any]) -> None:
+        """The prefix says that this very host has set it, for the whole host."""
+        with pytest.raises(OptionsError, match=f"""^name: '{name}' needs cookie.path = "/" and no cookie.domain"""):
+            read(name=name, cookie={"secure": True, **cookie})
+
+    @pytest.mark.parametrize("proxy", [{}, {"proxy": False}, {"proxy": None}])
+    def test_proxy_secure_needs_proxy(self, proxy: dict[str, Any]) -> None:
+        """Without a proxy that is trusted, any client could claim TLS."""
+        with pytest.raises(OptionsError, match=r"^proxySecure: needs proxy = true"):
+            read(proxySecure=True, **proxy)
+
+    @pytest.mark.parametrize(
+        ("name", "cookie"),
+        [
+            ("sid", {"sameSite": "none", "secure": True}),
+            ("sid", {"sameSite": "none", "secure": "auto"}),
+            ("sid", {"sameSite": "auto"}),
+            ("sid", {"partitioned": True, "secure": True}),
+            ("__Secure-a", {"secure": True, "domain": "example.com", "path": "/app", "httpOnly": False}),
+            ("__Http-a", {"secure": True, "domain": "example.com"}),
+            ("__Host-a", {"secure": True, "httpOnly": False}),
+            ("__Host-a", {"secure": True, "domain": ""}),
+            ("__Host-Http-a", {"secure": True}),
+            ("x__Host-a", {"path": "/app"}),
+        ],
+    )
+    def test_what_browsers_accept_is_accepted(self, name: str, cookie: dict[str, Any]) -> None:
+        """Each of the rules above lets through what keeps it."""
+        assert read(name=name, cookie=cookie).name == name
+
+
+class TestWarnings:
+    """What works and is hardly meant is logged once, at the start."""
+
+    @pytest.mark.parametrize(
+        ("cookie", "words"),
+        [({"maxAge": 400 * DAY + 1}, "400 days"), ({"path": "app"}, "'app' does not begin with '/'")],
+    )
+    def test_a_doubtful_option_is_logged(
+        self, caplog: pytest.LogCaptureFixture, cookie: dict[str, Any], words: str
+    ) -> None:
+        """The warning names the option and what comes of it."""
+        read(cookie=cookie)
+
+        assert [each.levelno for each in caplog.records] == [logging.WARNING]
+        assert f"cookie.{next(iter(cookie))}" in caplog.text
+        assert words in caplog.text
+
+    @pytest.mark.parametrize("cookie", [{"maxAge": 400 * DAY}, {"path": "/app"}, {"path": None}, {"maxAge": None}, {}])
+    def test_a_sound_option_is_not_logged(self, caplog: pytest.LogCaptureFixture, cookie: dict[str, Any]) -> None:
+        """The bound itself is fine."""
+        read(cookie=cookie)
+
+        assert not caplog.records
+
+
+class TestSecrets:
+    """The secrets sign the cookie, and are shown to nobody."""
+
+    @pytest.mark.parametrize(
+        ("secret", "keys"),
+        [
+            ("cat", (b"cat",)),
+            (b"\xff\x00", (b"\xff\x00",)),
+            ("säcret", ("säcret".encode(),)),
+            (["new", "old"], (b"new", b"old")),
+            (("new", b"old"), (b"new", b"old")),
+        ],
+    )
+    def test_secrets_become_keys_in_their_order(self, secret: object, keys: tuple[bytes, ...]) -> None:
+        """One or many, text or bytes; the first signs."""
+        assert SessionOptions.from_mapping({"secret": secret}).keys == keys
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({}, "secret: is missing"),
+            ({"secret": ""}, "secret: is empty"),
+            ({"secret": b""}, "secret: is empty"),
+            ({"secret": ["new", ""]}, "secret: is empty"),
+            ({"secret": []}, "secret: expected at least one, got an empty list"),
+            ({"secret": ()}, "secret: expected at least one, got an empty list"),
+            ({"secret": None}, "secret: expected a string or a list of strings, got NoneType"),
+            ({"secret": 5}, "secret: expected a string or a list of strings, got int"),
+            ({"secret": {SECRET: SECRET}}, "secret: expected a string or a list of strings, got dict"),
+            ({"secret": [[SECRET]]}, "secret: expected a string or a list of strings, got list"),
+            ({"secret": bytearray(b"cat")}, "secret: expected a string or a list of strings, got bytearray"),
+        ],
+    )
+    def test_what_cannot_sign_is_refused_and_not_shown(self, options: dict[str, Any], message: str) -> None:
+        """The type is named, the value is not."""
+        with pytest.raises(OptionsError) as refusal:
+            SessionOptions.from_mapping(options)
+
+        assert str(refusal.value) == message
+
+    @pytest.mark.parametrize("show", [repr, str, "{}".format, "{!r:.5000}".format])
+    def test_no_view_of_the_options_shows_a_secret(self, show: Callable[[object], str]) -> None:
+        """Options are logged and printed; what signs is left out."""
+        shown = show(SessionOptions(secret=[SECRET, SECRET.encode()]))
+
+        assert "name='connect.sid'" in shown
+        assert "never be shown" not in shown
+
+    @pytest.mark.parametrize(
+        "wrong", [{"resave": 1}, {"secrt": "x"}, {"cookie": {"path": 5}}, {"cookie": {"partitioned": True}}]
+    )
+    def test_no_message_about_another_option_shows_a_secret(self, wrong: dict[str, Any]) -> None:
+        """An error is logged with its traceback; the message has nothing of the rest of the file."""
+        with pytest.raises(OptionsError) as refusal:
+            read(**wrong)
+
+        assert "never be shown" not in repr(refusal.value)
+
+
+class TestFrozen:
+    """Options are values: made once, never changed, compared by content."""
+
+    @pytest.mark.parametrize(("options", "name"), [(read(), "rolling"), (CookieOptions(), "secure")])
+    def test_an_option_cannot_be_assigned(self, options: SessionOptions | CookieOptions, name: str) -> None:
+        """What was checked at the start stays as it was checked."""
+        with pytest.raises(FrozenInstanceError):
+            setattr(options, name, True)
+
+    def test_changing_the_list_of_secrets_afterwards_changes_nothing(self) -> None:
+        """The secrets are copied, not shared with the caller."""
+        secrets: list[str | bytes] = ["new", "old"]
+        options = SessionOptions(secret=secrets)
+
+        secrets.clear()
+
+        assert options.keys == (b"new", b"old")
+
+    def test_reading_a_mapping_leaves_it_as_it_was(self) -> None:
+        """The mapping is read, neither kept nor changed."""
+        mapping = {"secret": SECRET, "cookie": {"maxAge": 5, "expires": DATE}}
+
+        SessionOptions.from_mapping(mapping)
+
+        assert mapping == {"secret": SECRET, "cookie": {"maxAge": 5, "expires": DATE}}
