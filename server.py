@@ -62,7 +62,7 @@ class ServerOptions:
             if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
                 raise wrong(name, f"a whole number from {least} to {most}", value)
         if not isinstance(self.address, str):
-            raise wrong("address", "an IP address or a host name; \"\" for every interface", self.address)
+            raise wrong("address", 'an IP address or a host name; "" for every interface', self.address)
         if not is_number(self.drain) or self.drain < 0:
             raise wrong("drain", "a number of milliseconds, 0 or more", self.drain)
         if not isinstance(self.xheaders, bool):
@@ -213,6 +213,7 @@ class DrainingServer(HTTPServer):
     """An HTTP server that can be stopped without cutting off a request. It counts the connections that have one."""
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
+        """What Tornado calls instead of __init__."""
         super().initialize(*args, **kwargs)
         self._busy: set[object] = set()
 
@@ -222,6 +223,7 @@ class DrainingServer(HTTPServer):
         return _Noticing(super().start_request(server_conn, request_conn), self._busy, server_conn)
 
     def on_close(self, server_conn: object) -> None:
+        """Called when a connection has been closed."""
         self._busy.discard(server_conn)
         super().on_close(server_conn)
 
@@ -334,7 +336,7 @@ def _fork(workers: int) -> int:
 
 
 def _loop_factory() -> Any:
-    """uvloop's event loop where it is installed (the extra `speed`)."""
+    """Uvloop's event loop where it is installed (the extra `speed`)."""
     try:
         import uvloop  # noqa: PLC0415 # optional
     except ImportError:
@@ -371,7 +373,7 @@ def _toml(value: Any) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit status: 0, 1 for a failure at start, 2 for a bad configuration."""
     parser = argparse.ArgumentParser(description="The reference server of sessions for Tornado.")
-    parser.add_argument("--config", type=Path, default=HERE / "config.toml", metavar="FILE", help="default: config.toml")
+    parser.add_argument("--config", type=Path, default=HERE / "config.toml", metavar="FILE")
     parser.add_argument("--port", type=int, metavar="N", help="instead of the file's")
     parser.add_argument("--check", action="store_true", help="read and check the configuration, print it, and exit")
     given = parser.parse_args(arguments)

@@ -21,8 +21,8 @@ NODE = (
     "{redis}",
 )
 PYTHON = str(PEERS / "python")
-# One process as for all the others; threads, because gunicorn's plain worker closes the connection after each answer, and
-# because a thread that waits for the disk lets the others go on.
+# One process as for all the others; threads, because gunicorn's plain worker closes the connection after each answer,
+# and because a thread that waits for the disk lets the others go on.
 GUNICORN = (
     str(PEERS / "gunicorn"), "--chdir", str(SERVERS), "--bind", "127.0.0.1:{port}", "--workers", "1",
     "--worker-class", "gthread", "--threads", "8", "--log-level", "warning",
@@ -98,7 +98,7 @@ ALL = {server.name: server for server in [*_tornado(), *_node(), *_python()]}
 
 
 def choose(groups: list[str], only: list[str]) -> list[Server]:
-    """The servers of these groups, or those whose name holds one of the words; always with the bare ones they stand on."""
+    """The servers of these groups, or those whose name holds one of the words; always with their bare ones."""
     chosen = [s for s in ALL.values() if (any(word in s.name for word in only) if only else s.group in groups)]
     names = {s.name for s in chosen} | {s.bare for s in chosen}
     return [s for s in ALL.values() if s.name in names]

@@ -85,7 +85,7 @@ def measure(
     cookies: list[str],
     cores: str = LOAD_CORE,
 ) -> Result:
-    """One run of wrk. A visitor of N has no cookie, and nobody has one where there are no sessions (`cookies` empty)."""
+    """One run of wrk. A visitor of N has no cookie; where there are no sessions (`cookies` empty) nobody has one."""
     if not shutil.which("wrk"):
         raise BenchError("wrk is missing: apt-get install -y wrk (Debian, Ubuntu), or see github.com/wg/wrk")
     script = str(__file__).removesuffix(".py") + ".lua"

@@ -1,4 +1,4 @@
-"""`make bench-plots`: the pictures of docs/performance.md from bench/results, as SVG. The only part that needs matplotlib."""
+"""`make bench-plots`: the pictures of docs/performance.md, as SVG, from bench/results. Only this needs matplotlib."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ import matplotlib as mpl
 mpl.use("svg")
 import matplotlib.pyplot as plt  # after the choice of a backend
 
-from bench.report import BARE, INSTRUCTIONS, OURS, SHARE, cells, rate, ratios
+from bench.report import BARE, INSTRUCTIONS, SHARE, cells, rate, ratios
 
 RESULTS = Path(__file__).parent / "results"
 PICTURES = Path(__file__).parents[1] / "docs" / "performance"
@@ -139,9 +139,8 @@ def sweep(measured: dict[str, Any]) -> None:
     axis.axhline(2 * calm, color=GOAL_COLOUR, linestyle=":", label="goal: twice the calm median")
     axis.set(ylabel="p99 of a window, ms", xlabel="windows, one after the other")
     axis.legend(frameon=False)
-    axis.set_title(
-        f"W at 64 connections while {measured['expired']:,} of {measured['live'] + measured['expired']:,} sessions are deleted"
-    )
+    total = measured["expired"] + measured["live"]
+    axis.set_title(f"W at 64 connections while {measured['expired']:,} of {total:,} sessions are deleted")
     write(figure, "sweep")
 
 

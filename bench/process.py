@@ -209,7 +209,7 @@ def _serving(
 
 
 def fsync_microseconds() -> float:
-    """What this disk takes for the fsync of a 4 KiB append: durable commits cannot be cheaper than their share of it."""
+    """What this disk takes for the fsync of a 4 KiB append: the part of a durable commit that no code can save."""
     times = []
     with folder() as data, (data / "file").open("wb", buffering=0) as file:
         for _ in range(200):

@@ -1,4 +1,4 @@
-"""Tables from results: medians with their spread, as shares of the bare server of the same round. Reads JSON, prints Markdown.
+"""Tables from results: medians with their spread, as shares of the bare server of the same round. JSON to Markdown.
 
 `python -m bench.report bench/results/peers.json` prints the tables of a run again.
 """
@@ -105,7 +105,7 @@ def print_run(result: dict[str, Any]) -> None:
     print_goals(result)
 
 
-# The goals of the project: share of bare, CPU added, and how many times as fast as others, for R, W and N at 64 connections.
+# The goals of the project at 64 connections: share of bare, CPU added, and how many times as fast as others.
 SHARE = {"R": (0.70, 0.80), "W": (0.60, 0.70), "N": (0.65, 0.80)}
 CPU = {"R": (75, 55), "W": (100, 75), "N": (50, 35)}
 TIMES = {

@@ -1,7 +1,7 @@
 """`make bench` and `make bench-peers`: rounds in alternation, medians with their spread, as ratios within the same run.
 
-In every round each server is started anew; all of them wait side by side on the server core, and wrk, on the other core,
-visits one after the other. What is compared stands seconds apart, so a slow minute of the machine meets all of them.
+In every round each server is started anew; all of them wait side by side on the server core, and wrk, on the other
+core, visits one after the other. What is compared stands seconds apart: a slow minute of the machine meets them all.
 """
 
 import argparse

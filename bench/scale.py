@@ -1,7 +1,8 @@
 """How the cost grows: with the sessions in the file, with a sweep under way, with a second process.
 
 growth: lookup and commit with 1e3, 1e5 and 1e6 sessions in the file; size on disk and memory. sweep: the latency of
-requests while expired sessions are deleted, against the same file without the sweeper. processes: two workers against one.
+requests while expired sessions are deleted, against the same file without the sweeper. processes: two workers against
+one.
 """
 
 import argparse

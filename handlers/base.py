@@ -59,7 +59,7 @@ class BaseHandler(SessionMixin):
         except json.JSONDecodeError as error:
             raise Told(400, f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
         except (ValueError, RecursionError):
-            raise Told(400, "the body is not JSON that can be read: it has to be UTF-8, and not nested too deeply") from None
+            raise Told(400, "the body cannot be read as JSON: it is not UTF-8, or nested too deeply") from None
         if not isinstance(value, dict | list):
             raise Told(400, "the body is not a JSON object or array")
         return value

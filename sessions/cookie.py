@@ -17,13 +17,25 @@ from urllib.parse import quote, unquote
 from .clock import Clock
 from .errors import CorruptSession, OptionsError
 from .jsontext import dumps
-from .options import ABSENT, Absent, CookieOptions, MaxAge, Priority, SameSite, check_attribute, is_lifetime, wrong, is_number
+from .options import (
+    ABSENT,
+    Absent,
+    CookieOptions,
+    MaxAge,
+    Priority,
+    SameSite,
+    check_attribute,
+    is_lifetime,
+    is_number,
+    wrong,
+)
 
 # The members of the stored cookie in the order in which session/cookie.js lists them (`get data`).
 _MEMBERS = (
     "originalMaxAge", "partitioned", "priority", "expires", "secure", "httpOnly", "domain", "path", "sameSite",
 )  # fmt: skip
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_YEAR = 9999
 _MILLISECOND = timedelta(milliseconds=1)
 
 Value = TypeVar("Value")
@@ -40,10 +52,10 @@ class _Attribute(Generic[Value]):
     @overload
     def __get__(self, cookie: "Cookie", owner: type) -> Value: ...
     def __get__(self, cookie: "Cookie | None", owner: type) -> "_Attribute[Value] | Value":
-        return self if cookie is None else cookie._members.get(self._name)  # type: ignore[return-value] # JSON
+        return self if cookie is None else cookie.member(self._name)
 
     def __set__(self, cookie: "Cookie", value: Value) -> None:
-        cookie._assign(self._name, value)
+        cookie.assign(self._name, value)
 
 
 class Cookie:
@@ -155,8 +167,8 @@ class Cookie:
     def assign_to(self, other: "Cookie") -> None:
         """Apply what a handler assigned here to another request's newer copy, and compute its expiry anew."""
         for name, value in self._assigned.items():
-            other._members[name] = value
-        other._assigned = self._assigned
+            other._members[name] = value  # noqa: SLF001 # of the same class
+        other._assigned = self._assigned  # noqa: SLF001 # of the same class
         other.touch()
 
     def to_json(self) -> dict[str, Any]:
@@ -182,7 +194,12 @@ class Cookie:
     def __repr__(self) -> str:
         return f"<Cookie {self.text()}>"
 
-    def _assign(self, name: str, value: Any) -> None:
+    def member(self, name: str) -> Any:
+        """An attribute under its stored name; None where there is none."""
+        return self._members.get(name)
+
+    def assign(self, name: str, value: Any) -> None:
+        """Set an attribute under its stored name. Raises OptionsError for a value that cannot be sent."""
         _check_assigned(name, value)
         self._members[name] = self._assigned[name] = value
 
@@ -233,7 +250,7 @@ def iso(moment: int) -> str:
     """Milliseconds since the epoch as JavaScript's `Date.prototype.toISOString` writes them."""
     seconds, milliseconds = divmod(moment, 1000)
     year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
-    years = f"{year:04d}" if 0 <= year <= 9999 else f"{year:+07d}"
+    years = f"{year:04d}" if 0 <= year <= _LAST_YEAR else f"{year:+07d}"
     return f"{years}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}.{milliseconds:03d}Z"
 
 

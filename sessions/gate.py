@@ -23,11 +23,13 @@ class Gate(HTTPConnection):
         headers: HTTPHeaders,
         chunk: bytes | None = None,
     ) -> "asyncio.Future[None]":
+        """Keep the head as it is now."""
         self._start_line = start_line
         self.headers = headers.copy()
         return self.write(chunk or b"")
 
     def write(self, chunk: bytes) -> "asyncio.Future[None]":
+        """Keep a piece of the body."""
         self._chunks.append(chunk)
         return self.opened
 

@@ -19,12 +19,12 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_EXACT = 2**53
 
 # Members of Object.prototype and of express-session's Session: Node drops a top-level key of such a name at load.
-NODE_MEMBERS = frozenset(
-    "constructor hasOwnProperty isPrototypeOf propertyIsEnumerable toLocaleString toString valueOf __proto__"
-    " __defineGetter__ __defineSetter__ __lookupGetter__ __lookupSetter__"
-    " req id touch resetMaxAge save reload destroy regenerate".split()
-)
-RESERVED = NODE_MEMBERS | {"cookie", "__meta"}
+_OBJECT = (
+    "constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "toString", "valueOf",
+    "__proto__", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__",
+)  # fmt: skip
+_SESSION = ("req", "id", "touch", "resetMaxAge", "save", "reload", "destroy", "regenerate")
+RESERVED = frozenset((*_OBJECT, *_SESSION, "cookie", "__meta"))
 """Top-level keys that are not a handler's to use."""
 
 
@@ -103,7 +103,8 @@ def read(data: str) -> dict[str, Any]:
 def check(values: Any) -> None:
     """Raise DataError, naming the place, for data that JSON cannot hold or Node could not read back."""
     if not isinstance(values, dict):
-        return _check(values, "session")
+        _check(values, "session")
+        return
     for key, value in values.items():
         place = _place("session", key)
         try:

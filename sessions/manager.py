@@ -1,13 +1,13 @@
 """Owns the trip of a session between a request and the store: `load` at its start, `commit` at its end.
 
 `commit` is the one place that acts on what the end of a request owes to the store. What a handler awaits in between
-(`save`, `regenerate`, ...) stands below. The manager must not know HTTP: the mixin brings it an id that was verified and
-takes the cookie from the session.
+(`save`, `regenerate`, ...) stands below. The manager must not know HTTP: the mixin brings it an id that was verified,
+and takes the cookie from the session.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from .clock import Clock, now_ms
 from .errors import NoSession, SessionError, StoreUnavailable
@@ -208,8 +208,10 @@ class SessionManager:
 
 
 class _Queue:
-    """The commits of one session in this process, one at a time. Each leaves the row it wrote to the next, which
-    merges on it at once instead of meeting a conflict in the store."""
+    """The commits of one session in this process, one at a time.
+
+    Each leaves the row it wrote to the next, which merges on it at once instead of meeting a conflict in the store.
+    """
 
     __slots__ = ("_lock", "_queues", "_sid", "_users", "newest")
 
@@ -219,7 +221,7 @@ class _Queue:
         self._users = 0
         self.newest: StoredSession | None = None
 
-    async def __aenter__(self) -> "_Queue":
+    async def __aenter__(self) -> Self:
         self._users += 1
         try:
             await self._lock.acquire()
@@ -239,5 +241,6 @@ class _Queue:
 
 
 def _known(session: Session) -> StoredSession:
-    assert session.base is not None, "a session that is not stored has nothing to update"
+    if session.base is None:
+        raise SessionError("a session that is not stored has nothing to update")
     return session.base

@@ -1,17 +1,17 @@
 """Owns the seam to Tornado: when a request's session is loaded, and that it is committed before the headers leave.
 
 The only file that knows Tornado's request handlers. Every way in which a response ends meets in `finish()`, and a
-stream's headers leave in its first `flush()`: both are held back here while a commit is on its way. What is committed is
-not decided here.
+stream's headers leave in its first `flush()`: both are held back here while a commit is on its way. What is committed
+is not decided here.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
-from tornado.httputil import HTTPHeaders, HTTPServerRequest
+from tornado.httputil import HTTPConnection, HTTPHeaders, HTTPServerRequest
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 from tornado.websocket import WebSocketHandler
@@ -206,7 +206,7 @@ class SessionMixin(RequestHandler):
             await super().finish()
         except StreamClosedError:
             pass  # the client has left; what it asked for is committed
-        except Exception as error:  # nobody has to await this, so it is answered here
+        except Exception as error:  # noqa: BLE001 # nobody has to await this, so it is answered here
             self._finished = False
             self._answer(error)
 
@@ -226,8 +226,8 @@ class SessionMixin(RequestHandler):
 
     def _flush_behind(self, commit: Awaitable[None]) -> "asyncio.Future[None]":
         """The first flush of a stream: status, headers and chunk as they are now, held back until the commit."""
-        assert self.request.connection is not None, "a request that is answered has a connection"
-        gate = self._session_gate = Gate(self.request.connection)
+        connection = cast("HTTPConnection", self.request.connection)  # None only in a request made by hand
+        gate = self._session_gate = Gate(connection)
         self.request.connection = gate
         self._seal()
         super().flush()
@@ -238,7 +238,7 @@ class SessionMixin(RequestHandler):
     async def _open(self, gate: "Gate", commit: Awaitable[None]) -> None:
         try:
             await commit
-        except Exception as error:  # as if nothing had been flushed
+        except Exception as error:  # noqa: BLE001 # whatever it is, it is as if nothing had been flushed
             failure = self._unavailable(error) if isinstance(error, StoreUnavailable) else error
             self._session_failure = failure
             self._headers_written = False

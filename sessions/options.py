@@ -53,9 +53,6 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"\.?{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
 _PATH = re.compile(r"[\x20-\x3a\x3d-\x7e]*")
 
-_SAME_SITE = ("strict", "lax", "none", "auto")
-_PRIORITY = ("low", "medium", "high")
-
 
 def wrong(name: str, expected: str, value: object) -> OptionsError:
     """The error for a value that is not what the option takes."""
@@ -65,37 +62,11 @@ def wrong(name: str, expected: str, value: object) -> OptionsError:
 def check_attribute(name: str, value: Any) -> None:
     """Raise OptionsError unless `value` will do for the cookie attribute `name` (express-session's spelling).
 
-    One table for the options at start and for what a handler assigns to `session.cookie` later.
+    For the options at start, and for what a handler assigns to `session.cookie` later. None and ABSENT always will.
     """
-    if value is ABSENT or value is None:
-        return
-    match name:
-        case "path":
-            if not isinstance(value, str) or not _PATH.fullmatch(value):
-                raise wrong(f"cookie.{name}", "a path of printable ASCII without ';'", value)
-        case "domain":
-            if not isinstance(value, str) or (value and not _DOMAIN.fullmatch(value)):
-                raise wrong(f"cookie.{name}", "a domain name", value)
-        case "httpOnly" | "partitioned":
-            if not isinstance(value, bool):
-                raise wrong(f"cookie.{name}", "true or false", value)
-        case "secure":
-            if not isinstance(value, bool) and value != "auto":
-                raise wrong(f"cookie.{name}", 'true, false or "auto"', value)
-        case "sameSite":
-            if not isinstance(value, bool) and not _is_word(value, _SAME_SITE):
-                raise wrong(f"cookie.{name}", 'true, false, "lax", "strict", "none" or "auto"', value)
-        case "priority":
-            if not _is_word(value, _PRIORITY):
-                raise wrong(f"cookie.{name}", '"low", "medium" or "high"', value)
-        case "maxAge" | "originalMaxAge":
-            if value is not False and not is_lifetime(value):
-                raise wrong(f"cookie.{name}", "a number of milliseconds", value)
-        case "expires":
-            if value is not False and (not isinstance(value, datetime) or value.tzinfo is None):
-                raise wrong(f"cookie.{name}", "a date with a time zone", value)
-        case _:
-            raise unknown_key(name, express_names(CookieOptions), "cookie.")
+    expected, will_do = _ATTRIBUTES[name]
+    if value is not ABSENT and value is not None and not will_do(value):
+        raise wrong(f"cookie.{name}", expected, value)
 
 
 def is_number(value: object) -> bool:
@@ -118,6 +89,74 @@ def unknown_key(key: object, known: Mapping[str, Any] | tuple[str, ...], place: 
     else:
         hint = f"; known are {', '.join(known)}"
     return OptionsError(f"{place}{key}: no such option{hint}")
+
+
+def _is_word(value: object, words: tuple[str, ...]) -> bool:
+    """Whether it is one of the words, in any letter case; "" leaves the attribute out, as in npm's cookie."""
+    return isinstance(value, str) and (value == "" or value.lower() in words)
+
+
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_positive(value: object) -> bool:
+    return is_lifetime(value) and value > 0  # type: ignore[operator] # a number, just asked
+
+
+def _is_lifetime_or_false(value: object) -> bool:
+    return value is False or is_lifetime(value)
+
+
+# For each cookie attribute what is expected, in words and as a test.
+_ATTRIBUTES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "path": ("a path of printable ASCII without ';'", lambda each: isinstance(each, str) and _matches(_PATH, each)),
+    "domain": ("a domain name", lambda each: each == "" or (isinstance(each, str) and _matches(_DOMAIN, each))),
+    "expires": (
+        "a date with a time zone",
+        lambda each: each is False or (isinstance(each, datetime) and each.tzinfo is not None),
+    ),
+    "maxAge": ("a number of milliseconds", _is_lifetime_or_false),
+    "originalMaxAge": ("a number of milliseconds", _is_lifetime_or_false),
+    "httpOnly": ("true or false", _is_bool),
+    "secure": ('true, false or "auto"', lambda each: _is_bool(each) or each == "auto"),
+    "sameSite": (
+        'true, false, "lax", "strict", "none" or "auto"',
+        lambda each: _is_bool(each) or _is_word(each, ("strict", "lax", "none", "auto")),
+    ),
+    "partitioned": ("true or false", _is_bool),
+    "priority": ('"low", "medium" or "high"', lambda each: _is_word(each, ("low", "medium", "high"))),
+}
+
+# The same for each option of a session, but for secret and cookie, which have checks of their own.
+_OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "name": (
+        "a cookie name (a token of RFC 9110: no blanks, no separators)",
+        lambda each: isinstance(each, str) and _matches(_TOKEN, each),
+    ),
+    "genid": ("a function of the request that returns a string", lambda each: each is None or callable(each)),
+    "resave": ("true or false", _is_bool),
+    "rolling": ("true or false", _is_bool),
+    "saveUninitialized": ("true or false", _is_bool),
+    "unset": ('"keep" or "destroy"', lambda each: each in ("keep", "destroy")),
+    "proxy": ("true or false, or nothing", lambda each: each is None or _is_bool(each)),
+    "proxySecure": ("true or false", _is_bool),
+    "store": ("a URL such as sqlite:sessions.db or memory:", lambda each: isinstance(each, str)),
+    "touchAfter": (
+        "a number of milliseconds, 0 or more",
+        lambda each: each is None or each == 0 or _is_positive(each),
+    ),
+    "ttl": ("a number of milliseconds above 0", _is_positive),
+    "conflict": ('"merge" or "overwrite"', lambda each: each in ("merge", "overwrite")),
+    "clearCookie": ("true or false", _is_bool),
+    "cacheHeaders": ("true or false", _is_bool),
+    "storeDown": ('"error" or "none"', lambda each: each in ("error", "none")),
+    "storeTimeout": ("a number of milliseconds above 0", _is_positive),
+}
+
+
+def _matches(pattern: re.Pattern[str], text: str) -> bool:
+    return pattern.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,30 +250,12 @@ class SessionOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "secret", _secrets(self.secret))
-        if not isinstance(self.name, str) or not _TOKEN.fullmatch(self.name):
-            raise wrong("name", "a cookie name (a token of RFC 9110: no blanks, no separators)", self.name)
-        for name in ("resave", "rolling", "saveUninitialized", "proxySecure", "clearCookie", "cacheHeaders"):
+        for name, (expected, will_do) in _OPTIONS.items():
             value = getattr(self, snake(name))
-            if not isinstance(value, bool):
-                raise wrong(name, "true or false", value)
-        for name, words in _CHOICES.items():
-            value = getattr(self, snake(name))
-            if value not in words:
-                raise wrong(name, " or ".join(f'"{word}"' for word in words), value)
-        if self.proxy is not None and not isinstance(self.proxy, bool):
-            raise wrong("proxy", "true or false, or nothing", self.proxy)
+            if not will_do(value):
+                raise wrong(name, expected, value)
         if self.proxy_secure and self.proxy is not True:
             raise OptionsError("proxySecure: needs proxy = true, or any client could claim to be the proxy")
-        if not isinstance(self.store, str):
-            raise wrong("store", "a URL such as sqlite:sessions.db or memory:", self.store)
-        if self.genid is not None and not callable(self.genid):
-            raise wrong("genid", "a function of the request that returns a string", self.genid)
-        if self.touch_after is not None and not (is_number(self.touch_after) and self.touch_after >= 0):
-            raise wrong("touchAfter", "a number of milliseconds, 0 or more", self.touch_after)
-        for name in ("ttl", "storeTimeout"):
-            value = getattr(self, snake(name))
-            if not is_number(value) or not 0 < value <= MAX_LIFETIME:
-                raise wrong(name, "a number of milliseconds above 0", value)
         if isinstance(self.cookie, CookieOptions):
             self._check_together(self.cookie)
         elif not callable(self.cookie):
@@ -257,7 +278,6 @@ class SessionOptions:
     @property
     def keys(self) -> tuple[bytes, ...]:
         """The secrets as bytes: the first signs, all verify."""
-        assert isinstance(self.secret, tuple)
         return self.secret  # type: ignore[return-value] # made so by __post_init__
 
     @classmethod
@@ -272,9 +292,6 @@ class SessionOptions:
         if "secret" not in values:
             raise OptionsError("secret: is missing")
         return cls(**values)
-
-
-_CHOICES = {"unset": ("keep", "destroy"), "conflict": ("merge", "overwrite"), "storeDown": ("error", "none")}
 
 
 def snake(name: str) -> str:
@@ -297,11 +314,6 @@ def read_table(cls: type[Any], mapping: Mapping[str, Any], place: str = "") -> d
         if key not in known:
             raise unknown_key(key, known, place)
     return {known[key]: value for key, value in mapping.items()}
-
-
-def _is_word(value: object, words: tuple[str, ...]) -> bool:
-    """Whether it is one of the words, in any letter case; "" leaves the attribute out, as in npm's cookie."""
-    return isinstance(value, str) and (value == "" or value.lower() in words)
 
 
 def _secrets(given: object) -> tuple[bytes, ...]:

@@ -50,14 +50,14 @@ class End(Enum):
 
 
 class Keeper(Protocol):
-    """What a session asks of the manager."""
+    """What a session asks of the manager: each verb of a handler, under the same name."""
 
-    def save(self, session: "Session") -> Awaitable[None]: ...
-    def destroy(self, session: "Session") -> Awaitable[None]: ...
-    def regenerate(self, session: "Session") -> Awaitable[None]: ...
-    def reload(self, session: "Session") -> Awaitable[None]: ...
-    def rotate(self, session: "Session") -> Awaitable[None]: ...
-    def mutate(self, session: "Session", change: Callable[[dict[str, Any]], Result]) -> Awaitable[Result]: ...
+    def save(self, session: "Session") -> Awaitable[None]: ...  # noqa: D102 # see Session
+    def destroy(self, session: "Session") -> Awaitable[None]: ...  # noqa: D102 # see Session
+    def regenerate(self, session: "Session") -> Awaitable[None]: ...  # noqa: D102 # see Session
+    def reload(self, session: "Session") -> Awaitable[None]: ...  # noqa: D102 # see Session
+    def rotate(self, session: "Session") -> Awaitable[None]: ...  # noqa: D102 # see Session
+    def mutate(self, session: "Session", change: Callable[[dict[str, Any]], Result]) -> Awaitable[Result]: ...  # noqa: D102 # see Session
 
 
 class Session(MutableMapping[str, Any]):
@@ -67,8 +67,8 @@ class Session(MutableMapping[str, Any]):
     """
 
     __slots__ = (
-        "_base", "_birth", "_canonical", "_clock", "_committed", "_data", "_deleted", "_end", "_id", "_keeper", "_options",
-        "_origin", "_origin_id", "_reply", "_request_sid", "_saved", "_sealed", "_stored_cookie", "_text",
+        "_base", "_birth", "_canonical", "_clock", "_committed", "_data", "_deleted", "_end", "_id", "_keeper",
+        "_options", "_origin", "_origin_id", "_reply", "_request_sid", "_saved", "_sealed", "_stored_cookie", "_text",
         "_touch_asked", "_touched", "cookie",
     )  # fmt: skip
 

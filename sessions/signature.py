@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    _Keyed: TypeAlias = tuple[hashlib._Hash, hashlib._Hash]
+    _Keyed: TypeAlias = tuple[hashlib._Hash, hashlib._Hash]  # noqa: SLF001 # the name that typeshed gives it
 
 PREFIX = "s:"
 ID_BYTES = 24

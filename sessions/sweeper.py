@@ -95,7 +95,7 @@ class Sweeper:
             try:
                 waiting = await self.backlog() if store.lead() else 0
                 swept = await self.sweep() if waiting else 0
-            except Exception as error:  # the store's trouble is the requests' to report; the next sweep may do
+            except Exception as error:  # noqa: BLE001 # the store's trouble is the requests' to report; the next sweep may do
                 self.errors += 1
                 log.warning("sweep failed (%d so far): %s", self.errors, error)
                 continue

@@ -1,4 +1,4 @@
-"""Starlette under uvicorn, bare or with starsessions on Redis, as its README sets it up; handlers as in tornado_app.py."""
+"""Starlette under uvicorn, bare or with starsessions on Redis as its README sets it up; handlers as in tornado_app."""
 
 import argparse
 import platform

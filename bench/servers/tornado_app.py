@@ -1,7 +1,7 @@
 """Tornado, bare or with our sessions: the three handlers that every server of the benchmark has.
 
-/read answers the counter of the session, /write increments it, /new sets it in a session that has just begun. /about tells
-what is being measured, so that versions and durability in the report are read from the running server, never typed in.
+/read answers the counter of the session, /write increments it, /new sets it in a session that has just begun. /about
+tells what is being measured: versions and durability in the report are read from the running server, never typed in.
 """
 
 import argparse
@@ -116,7 +116,7 @@ def main() -> None:
     if args.workers > 1:
         if args.store in ("full", "normal"):
             open_our_store(args).prepare()  # the journal mode is set by one process only
-        # fork_processes leaves its children alone when the parent is told to end: the harness ends the whole process group
+        # fork_processes forgets its children when the parent is told to end: the harness ends the whole process group
         fork_processes(args.workers, max_restarts=0)
     if args.uvloop:
         import uvloop

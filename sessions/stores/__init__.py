@@ -38,6 +38,6 @@ def _path(url: str) -> str:
     """The file of `sqlite:PATH` or `sqlite://PATH`; a third slash begins an absolute path, as in every file URL."""
     parts = urlsplit(url)
     path = parts.netloc + parts.path
-    if not path or parts.query or parts.fragment:
+    if not path or path == ":memory:" or parts.query or parts.fragment:
         raise OptionsError(f"store: expected sqlite:PATH, got {url!r}")
     return path

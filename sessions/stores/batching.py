@@ -1,7 +1,7 @@
 """Owns group commit: what is asked for while one batch is under way becomes the next batch.
 
-An idle store answers at once, because a batch of one starts right away; a busy one shares each step among all that wait.
-There is no timer. This file must not know what a job does.
+An idle store answers at once, because a batch of one starts right away; a busy one shares each step among all that
+wait. There is no timer. This file must not know what a job does.
 """
 
 import asyncio
@@ -64,9 +64,11 @@ class Batcher:
         try:
             while self._waiting:
                 batch = self._take()
+                if not batch:
+                    continue
                 try:
                     await self._do(batch)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 # it is the waiting callers' to handle
                     for job in batch:
                         job.fail(error)
                 for job in batch:

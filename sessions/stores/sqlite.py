@@ -2,20 +2,19 @@
 
     sessions(sid PRIMARY KEY, expired, sess)      expired: milliseconds since the epoch; sess: JSON text
 
-Node inserts without naming columns, so the table never gets a fourth. Reads that wait together are one SELECT on a
-connection of their own, writes one transaction on another (batching.py); both go through aiosqlite's public API. This
-file must not know what is in the text.
+Node inserts without naming columns, so the table never gets a fourth. Reads that wait together are one SELECT, writes
+one transaction on a connection of their own (batching.py, statements.py), all through aiosqlite's public API.
+This file must not know what is in the text.
 """
 
 import asyncio
-import contextlib
 import fcntl
 import json
 import logging
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterable
-from enum import Enum
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -24,76 +23,17 @@ import aiosqlite
 from ..clock import Clock, now_ms
 from ..errors import OptionsError, StoreError, StoreUnavailable
 from ..options import is_number, wrong
-from ..store import GONE, SAVED, Outcome, StoredSession, Update
+from ..store import Outcome, StoredSession, Update
+from . import statements
 from .batching import Batcher, Job
+from .sqlitefile import OpenFile, Settings, is_lost, is_trouble, prepare, translated
 
 logging.getLogger("aiosqlite").addFilter(lambda record: record.levelno > logging.DEBUG)  # it logs ids and data there
 
-_OLDEST_SQLITE = (3, 35, 0)  # RETURNING
-_CACHE_KIB = 32_768
-_WAL_LIMIT = 64 * 1024 * 1024
 _PAGE = 500
-
-_SCHEMA = """
-    CREATE TABLE IF NOT EXISTS sessions (sid PRIMARY KEY, expired, sess);
-    CREATE INDEX IF NOT EXISTS sessions_expired ON sessions (expired);
-"""
-
-_SELECT = """
-    SELECT sid, sess, expired FROM sessions
-    WHERE sid IN (SELECT value FROM json_each(:jobs)) AND expired > :now
-"""
-
-
-class _Verb(Enum):
-    """The writes. :jobs is a JSON array with a row for each job, :now the time; an expired row counts as none."""
-
-    CREATE = """
-        INSERT INTO sessions (sid, expired, sess)
-        SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
-        FROM json_each(:jobs) WHERE true
-        ON CONFLICT (sid) DO UPDATE SET expired = excluded.expired, sess = excluded.sess
-        WHERE sessions.expired <= :now
-        RETURNING sid
-    """
-    # Compare and set, with an outcome for each row: our text comes back where it was saved, another one where it was
-    # not, and nothing where there is no row.
-    UPDATE = """
-        UPDATE sessions
-        SET expired = iif(sess = job.old, job.expired, sessions.expired), sess = iif(sess = job.old, job.new, sess)
-        FROM (
-            SELECT json_extract(value, '$[0]') AS sid, json_extract(value, '$[1]') AS expired,
-                   json_extract(value, '$[2]') AS new, json_extract(value, '$[3]') AS old
-            FROM json_each(:jobs)
-        ) AS job
-        WHERE sessions.sid = job.sid AND sessions.expired > :now
-        RETURNING sid, sess, expired
-    """
-    TOUCH = """
-        UPDATE sessions SET expired = iif(sess = job.old, job.expired, sessions.expired)
-        FROM (
-            SELECT json_extract(value, '$[0]') AS sid, json_extract(value, '$[1]') AS expired,
-                   json_extract(value, '$[2]') AS old
-            FROM json_each(:jobs)
-        ) AS job
-        WHERE sessions.sid = job.sid AND sessions.expired > :now
-        RETURNING sid, expired
-    """
-    SET = """
-        INSERT INTO sessions (sid, expired, sess)
-        SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
-        FROM json_each(:jobs) WHERE true
-        ON CONFLICT (sid) DO UPDATE SET expired = excluded.expired, sess = excluded.sess
-    """
-    DESTROY = "DELETE FROM sessions WHERE sid IN (SELECT value FROM json_each(:jobs))"
-    SWEEP = """
-        DELETE FROM sessions
-        WHERE rowid IN (
-            SELECT rowid FROM sessions WHERE expired <= :now ORDER BY expired LIMIT json_extract(:jobs, '$[0]')
-        )
-        RETURNING 1
-    """
-    CLEAR = "DELETE FROM sessions"
+_RETRY_SECONDS = 1.0
+_DRIVER = (sqlite3.Error, ValueError, OverflowError)
+"""What aiosqlite raises: ValueError for a text that is not UTF-8, or for a connection that was closed meanwhile."""
 
 
 class SQLiteStore:
@@ -117,14 +57,15 @@ class SQLiteStore:
             raise wrong("durability", '"full" or "normal"', durability)
         if not is_number(busy_timeout) or busy_timeout < 0:
             raise wrong("busyTimeout", "a number of milliseconds, 0 or more", busy_timeout)
+        if os.fspath(path) == ":memory:":
+            raise OptionsError("store: SQLite in memory is one connection's own; memory: is the store for that")
         self.path = Path(path)
-        self._durability = durability
-        self._busy_timeout = int(busy_timeout)
+        self._settings = Settings(self.path, durability, int(busy_timeout))
         self._clock = clock
-        self._reader: aiosqlite.Connection | None = None
-        self._writer: aiosqlite.Connection | None = None
+        self._file: OpenFile | None = None
+        self._is_open = False
         self._opening = asyncio.Lock()
-        self._files: dict[Path, int] = {}  # the inodes behind the open connections
+        self._retry_at = 0.0  # on time.monotonic(), after the file could not be opened again
         self._reads = Batcher(self._read, once=False)
         self._writes = Batcher(self._write, once=True)
         self._leadership: int | None = None
@@ -133,307 +74,224 @@ class SQLiteStore:
 
     @property
     def ready(self) -> bool:
-        """Whether the file is open."""
-        return self._writer is not None
+        """Whether the file is open, or worth another try: a second after the last that failed."""
+        return self._is_open and (self._file is not None or time.monotonic() >= self._retry_at)
+
+    def prepare(self) -> None:
+        """Make the file, its table and its index where they are missing, and switch it to WAL. Raises StoreError."""
+        prepare(self._settings)
 
     async def __aenter__(self) -> Self:
-        await self._open()
+        self._is_open = True
+        try:
+            await self._opened()
+        except BaseException:
+            self._is_open = False
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._writes.close()
         await self._reads.close()
-        await self._close()
+        self._is_open = False
+        if self._file is not None:
+            await self._lose(self._file)
         if self._leadership is not None:
             os.close(self._leadership)
             self._leadership = None
 
     async def get(self, sid: str) -> StoredSession | None:
         """The session of an id; None where there is none or it has expired."""
+        if not _is_storable(sid):
+            return None
         found: StoredSession | None = await self._reads.add(None, sid, sid)
         return found
 
     async def create(self, sid: str, stored: StoredSession) -> bool:
         """Insert a new session; False where a live one has the id."""
-        made: bool = await self._writes.add(_Verb.CREATE, sid, (sid, stored.expires_at, stored.data))
+        made: bool = await self._add(statements.CREATE, sid, stored.expires_at, stored.data)
         return made
 
     async def update(self, sid: str, stored: StoredSession, expected: str) -> Update:
         """Replace a session whose text is still `expected`."""
-        row = (sid, stored.expires_at, stored.data, expected)
-        update: Update = await self._writes.add(_Verb.UPDATE, sid, row)
+        update: Update = await self._add(statements.UPDATE, sid, stored.expires_at, stored.data, expected)
         return update
 
     async def set(self, sid: str, stored: StoredSession) -> None:
         """Insert or replace."""
-        await self._writes.add(_Verb.SET, sid, (sid, stored.expires_at, stored.data))
+        await self._add(statements.SET, sid, stored.expires_at, stored.data)
 
     async def touch(self, sid: str, expires_at: int, expected: str) -> Outcome:
         """Move the expiry of a session whose text is still `expected`."""
-        outcome: Outcome = await self._writes.add(_Verb.TOUCH, sid, (sid, expires_at, expected))
+        outcome: Outcome = await self._add(statements.TOUCH, sid, expires_at, expected)
         return outcome
 
     async def destroy(self, sid: str) -> None:
         """Delete a session; silent where there is none."""
-        await self._writes.add(_Verb.DESTROY, sid, sid)
+        if _is_storable(sid):
+            await self._writes.add(statements.DESTROY, sid, sid)
 
     async def length(self) -> int:
         """How many sessions live."""
-        rows = await self._query("SELECT count(*) FROM sessions WHERE expired > ?", self._clock())
+        rows = await self._query(statements.LENGTH, self._clock())
         return int(rows[0][0])
 
     async def all(self) -> AsyncIterator[tuple[str, StoredSession]]:
         """Every living session with its id, in the order of their ids."""
-        last = ""
+        last: str | int = 0  # in SQLite every number comes before every text
         while True:
-            rows = await self._query(
-                "SELECT sid, sess, expired FROM sessions WHERE expired > ? AND sid > ? ORDER BY sid LIMIT ?",
-                self._clock(), last, _PAGE,
-            )  # fmt: skip
+            rows = await self._query(statements.PAGE, self._clock(), last, _PAGE)
             for sid, sess, expired in rows:
-                yield sid, _stored(sess, expired)
+                yield sid, statements.record(sess, expired)
             if len(rows) < _PAGE:
                 return
             last = rows[-1][0]
 
     async def clear(self) -> None:
         """Delete every session."""
-        await self._writes.add(_Verb.CLEAR, "", 1)
+        await self._writes.add(statements.CLEAR, "", 1)
 
     def lead(self) -> bool:
-        """Whether this process sweeps the file: the first to lock `<file>.sweeper`, which the kernel frees at its end."""
+        """Whether this process sweeps the file: the first to lock `<file>.sweeper`, until the kernel frees it."""
         if self._leadership is None:
-            lock = os.open(f"{self.path}.sweeper", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            lock = None
             try:
+                lock = os.open(f"{self.path}.sweeper", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-                return False
+            except OSError as error:
+                if lock is not None:
+                    os.close(lock)
+                if isinstance(error, BlockingIOError):
+                    return False
+                raise StoreUnavailable(f"{self.path}.sweeper: {error.strerror}") from error
             self._leadership = lock
         return True
 
     async def sweep(self, limit: int) -> int:
         """Delete at most `limit` expired sessions, the oldest first."""
-        deleted: int = await self._writes.add(_Verb.SWEEP, "", limit)
+        deleted: int = await self._writes.add(statements.SWEEP, "", limit)
         return deleted
 
     async def backlog(self, limit: int) -> int:
         """How many expired sessions wait to be swept, counted up to `limit`."""
-        rows = await self._query(
-            "SELECT count(*) FROM (SELECT 1 FROM sessions WHERE expired <= ? LIMIT ?)", self._clock(), limit
-        )
+        rows = await self._query(statements.BACKLOG, self._clock(), limit)
         return int(rows[0][0])
 
     # ---------------------------------------------------------------- the two batches
 
+    def _add(self, verb: statements.Verb, sid: str, *row: Any) -> "asyncio.Future[Any]":
+        if not _is_storable(sid) or not _is_storable(row[1]):
+            raise StoreError(f"{self.path}: an id or a text with NUL, or beyond UTF-8, cannot be stored")
+        return self._writes.add(verb, sid, (sid, *row))
+
     async def _read(self, jobs: list[Job]) -> None:
         """One SELECT for all."""
-        reader = (await self._connected())[0]
+        file = await self._opened()
         try:
-            rows = await reader.execute_fetchall(_SELECT, self._parameters(jobs))
-        except Exception as error:
-            return await self._failed(error, jobs, self._read)
-        found = {sid: _stored(sess, expired) for sid, sess, expired in rows}
-        for job in jobs:
-            job.resolve(found.get(job.key))
+            rows = await file.reader.execute_fetchall(statements.SELECT.sql, self._parameters(jobs))
+        except _DRIVER as error:
+            await self._failed(file, error, jobs, self._read)
+        else:
+            statements.resolve(statements.SELECT, jobs, rows)
 
     async def _write(self, jobs: list[Job]) -> None:
         """One transaction for all, with one statement for each verb that occurs."""
-        writer = (await self._connected())[1]
-        groups: dict[_Verb, list[Job]] = {}
+        file = await self._opened()
+        groups: dict[statements.Verb, list[Job]] = {}
         for job in jobs:
             groups.setdefault(job.verb, []).append(job)
         try:
-            statements = [(verb.value, self._parameters(group)) for verb, group in groups.items()]
-            results = await _transaction(writer, statements)
-            self._check_files()  # or this was committed into a file that is no longer there
-        except Exception as error:
-            return await self._failed(error, jobs, self._write)
+            steps = [(verb.sql, self._parameters(group)) for verb, group in groups.items()]
+            results = await _transaction(file.writer, steps)
+        except _DRIVER as error:
+            await self._failed(file, error, jobs, self._write)
+            return
+        await self._check(file)  # or this was committed into a file that is no longer there
         for (verb, group), rows in zip(groups.items(), results, strict=True):
-            _resolve(verb, group, rows)
+            statements.resolve(verb, group, rows)
 
     def _parameters(self, jobs: list[Job]) -> dict[str, Any]:
         return {"jobs": json.dumps([job.row for job in jobs], ensure_ascii=False), "now": self._clock()}
 
-    async def _failed(self, error: Exception, jobs: list[Job], again: Any) -> None:
+    async def _failed(
+        self, file: OpenFile, error: Exception, jobs: list[Job], again: Callable[[list[Job]], Awaitable[None]]
+    ) -> None:
         """A row that SQLite cannot take fails its own request only; trouble with the file fails them all."""
-        if isinstance(error, StoreError):
-            raise error
-        if not isinstance(error, sqlite3.Error | ValueError | OverflowError):
-            raise error
-        if len(jobs) > 1 and not _is_trouble(error):
+        if file is not self._file:
+            raise StoreUnavailable(f"{self.path}: was lost meanwhile") from error
+        if len(jobs) > 1 and not is_trouble(error) and not is_lost(error):
             for job in jobs:
                 try:
                     await again([job])
-                except Exception as own:
+                except StoreError as own:
                     job.fail(own)
             return
-        if _must_reopen(error):
-            await self._close()
-        raise self._translated(error) from error
+        if is_lost(error):
+            await self._lose(file)
+        raise translated(self.path, error) from error
 
     async def _query(self, sql: str, *parameters: Any) -> list[Any]:
-        reader = (await self._connected())[0]
+        file = await self._opened()
         try:
-            return list(await reader.execute_fetchall(sql, parameters))
-        except sqlite3.Error as error:
-            raise self._translated(error) from error
+            return list(await file.reader.execute_fetchall(sql, parameters))
+        except _DRIVER as error:
+            raise translated(self.path, error) from error
 
     # ---------------------------------------------------------------- the file
 
-    def prepare(self) -> None:
-        """Make the file, its table and its index where they are missing, and switch it to WAL.
-
-        Once before any fork: several processes that switch a new file to WAL at the same time fail. Raises StoreError.
-        """
-        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
-            raise StoreError(f"SQLite 3.35 or newer is needed, this is {sqlite3.sqlite_version}")
-        if not self.path.parent.is_dir():
-            raise StoreError(f"{self.path}: the folder {self.path.parent} does not exist")
-        try:
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            connection = sqlite3.connect(self.path, timeout=self._busy_timeout / 1000, isolation_level=None)
-        except (OSError, sqlite3.Error) as error:
-            raise StoreUnavailable(f"{self.path}: cannot be opened: {error}") from error
-        with contextlib.closing(connection):
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(_SCHEMA)
-                columns = [column[1] for column in connection.execute("PRAGMA table_info(sessions)")]
-            except sqlite3.Error as error:
-                raise self._translated(error) from error
-        if columns != ["sid", "expired", "sess"]:
-            raise StoreError(f"{self.path}: the table sessions has the columns {columns}, not sid, expired, sess")
-
-    async def _connected(self) -> tuple[aiosqlite.Connection, aiosqlite.Connection]:
-        """The reading and the writing connection, opened again where the file was lost."""
-        if self._writer is not None:
-            try:
-                self._check_files()
-            except StoreUnavailable:
-                await self._close()
-                raise
-        if self._reader is None or self._writer is None:
-            await self._open()
-        assert self._reader is not None and self._writer is not None
-        return self._reader, self._writer
-
-    async def _open(self) -> None:
+    async def _opened(self) -> OpenFile:
+        """The file, opened again where it was lost. Raises StoreError."""
+        if not self._is_open:
+            raise StoreUnavailable(f"{self.path}: the store is closed")
+        if self._file is not None:
+            await self._check(self._file)
+            return self._file
         async with self._opening:
-            if self._writer is not None:
-                return
-            await asyncio.to_thread(self.prepare)
-            self._reader = await self._connect()
-            self._writer = await self._connect()
-            for suffix in ("", "-wal", "-shm"):
-                file = Path(f"{self.path}{suffix}")
-                self._files[file] = _inode(file)
+            if self._file is None:
+                try:
+                    self._file = await OpenFile.open(self._settings)
+                except StoreError:
+                    self._retry_at = time.monotonic() + _RETRY_SECONDS
+                    raise
+            return self._file
 
-    async def _connect(self) -> aiosqlite.Connection:
+    async def _check(self, file: OpenFile) -> None:
         try:
-            connection = await aiosqlite.connect(self.path, isolation_level=None)
-            for pragma in (
-                f"busy_timeout = {self._busy_timeout}",
-                f"synchronous = {self._durability}",
-                f"cache_size = -{_CACHE_KIB}",
-                f"journal_size_limit = {_WAL_LIMIT}",
-            ):
-                await connection.execute_fetchall(f"PRAGMA {pragma}")
-        except sqlite3.Error as error:
-            raise self._translated(error) from error
-        return connection
+            file.check()
+        except StoreUnavailable:
+            await self._lose(file)
+            raise
 
-    async def _close(self) -> None:
-        connections = [each for each in (self._reader, self._writer) if each is not None]
-        self._reader = self._writer = None
-        for connection in connections:
-            with contextlib.suppress(sqlite3.Error):
-                await connection.close()
-        for file, inode in self._files.items():
-            # The log of a file that was deleted or replaced would be played into the file that takes its place.
-            if file != self.path and self._files[self.path] != _inode(self.path) and inode == _inode(file):
-                file.unlink(missing_ok=True)
-        self._files.clear()
-
-    def _check_files(self) -> None:
-        """Raise where the path leads to another file by now: SQLite goes on writing to one that was deleted."""
-        if _inode(self.path) != self._files.get(self.path):
-            raise StoreUnavailable(f"{self.path}: was deleted or replaced")
-
-    def _translated(self, error: Exception) -> StoreError:
-        kind = StoreUnavailable if _is_trouble(error) else StoreError
-        return kind(f"{self.path}: {error}")
+    async def _lose(self, file: OpenFile) -> None:
+        """Close a file; the next step opens what the path leads to by then."""
+        if self._file is file:
+            self._file = None
+            await file.close()
 
 
-async def _transaction(writer: aiosqlite.Connection, statements: list[tuple[str, dict[str, Any]]]) -> list[Any]:
+async def _transaction(writer: aiosqlite.Connection, steps: list[tuple[str, dict[str, Any]]]) -> list[Any]:
     """The rows of each statement, all in one transaction; one alone is one by itself."""
-    if len(statements) == 1:
-        return [await writer.execute_fetchall(*statements[0])]
-    steps: list[tuple[str, dict[str, Any]]] = [("BEGIN IMMEDIATE", {}), *statements, ("COMMIT", {})]
-    # Handed over together they stay in order and cost less than one by one; only one task ever writes.
-    results = await asyncio.gather(*(writer.execute_fetchall(*step) for step in steps), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            if writer.in_transaction:
-                await writer.rollback()
-            raise result
-    return list(results[1:-1])
-
-
-def _resolve(verb: _Verb, jobs: list[Job], rows: Iterable[Any]) -> None:
-    match verb:
-        case _Verb.CREATE:
-            made = {sid for (sid,) in rows}
-            for job in jobs:
-                job.resolve(job.key in made)
-        case _Verb.UPDATE:
-            found = {sid: (sess, expired) for sid, sess, expired in rows}
-            for job in jobs:
-                sess, expired = found.get(job.key, (None, 0))
-                if sess is None:
-                    job.resolve(GONE)
-                elif sess == job.row[2]:
-                    job.resolve(SAVED)
-                else:
-                    job.resolve(Update(Outcome.CONFLICT, _stored(sess, expired)))
-        case _Verb.TOUCH:
-            moved = dict(rows)
-            for job in jobs:
-                expired = moved.get(job.key)
-                job.resolve(
-                    Outcome.GONE if expired is None else Outcome.SAVED if expired == job.row[1] else Outcome.CONFLICT
-                )
-        case _Verb.SWEEP:
-            deleted = len(list(rows))
-            for job in jobs:
-                job.resolve(deleted)
-        case _Verb.SET | _Verb.DESTROY | _Verb.CLEAR:
-            for job in jobs:
-                job.resolve(None)
-
-
-def _stored(sess: Any, expired: Any) -> StoredSession:
-    """A row as a record. Node binds its numbers as REAL; what is no text is no session, which the reader will say."""
-    return StoredSession(sess if isinstance(sess, str) else "", int(expired))
-
-
-def _inode(file: Path) -> int:
+    if len(steps) == 1:
+        return [await writer.execute_fetchall(*steps[0])]
+    await writer.execute_fetchall("BEGIN IMMEDIATE")  # alone: while the file is locked the others would each wait too
     try:
-        return os.stat(file).st_ino
-    except OSError:
-        return 0
+        # Handed over together they stay in order and cost less than one by one; only one task ever writes.
+        rows = await asyncio.gather(*(writer.execute_fetchall(*step) for step in steps))
+        await writer.execute_fetchall("COMMIT")
+    except _DRIVER:
+        if writer.in_transaction:
+            await writer.rollback()
+        raise
+    return list(rows)
 
 
-def _is_trouble(error: Exception) -> bool:
-    """Whether the file, and not the row, is at fault, for the moment."""
-    name = getattr(error, "sqlite_errorname", "")
-    return name.startswith(
-        ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_NOMEM",
-         "SQLITE_READONLY", "SQLITE_INTERRUPT", "SQLITE_PROTOCOL")
-    )  # fmt: skip
-
-
-def _must_reopen(error: Exception) -> bool:
-    name = getattr(error, "sqlite_errorname", "")
-    return name.startswith(("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_CANTOPEN", "SQLITE_READONLY"))
+def _is_storable(text: str) -> bool:
+    """Whether SQLite's JSON functions hand a text over whole: without NUL, and in UTF-8."""
+    if "\0" in text:
+        return False
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return False
+    return True

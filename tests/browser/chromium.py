@@ -1,11 +1,14 @@
 """Owns the real browser: Debian's chromium, driven by selenium through Debian's chromedriver. Knows no server."""
 
+import base64
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from interop.processes import wait_until
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -57,6 +60,25 @@ def chromium(profile: Path) -> Iterator["Chrome"]:
         yield driver
     finally:
         driver.quit()
+
+
+def press(driver: "Chrome", css: str) -> None:
+    """Press a button and wait until another page has come and is there wholly."""
+    moment = "return performance.timeOrigin"
+    before = driver.execute_script(moment)
+    driver.find_element("css selector", css).click()
+    complete = "return document.readyState === 'complete' && performance.timeOrigin"
+    wait_until(lambda: driver.execute_script(complete) not in (False, before), SECONDS)
+
+
+def picture(driver: "Chrome") -> bytes:
+    """The whole page, also below the window's edge, as PNG."""
+    width, height = driver.execute_script(
+        "const root = document.documentElement; return [root.clientWidth, root.scrollHeight]"
+    )
+    clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+    taken = driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
+    return base64.b64decode(taken["data"])
 
 
 def set_width(driver: "Chrome", width: int, height: int = 800) -> None:

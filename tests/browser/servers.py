@@ -1,5 +1,7 @@
-"""Owns what stands between a visitor and the library in these tests: the reference server as `make run` starts it, and a
-real nginx before it, both on loopback. Knows nothing of browsers."""
+"""Owns what stands between a visitor and the library in these tests, on loopback.
+
+That is the reference server as `make run` starts it, and a real nginx before it. Knows nothing of browsers.
+"""
 
 import os
 import re
@@ -10,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.interop.processes import Process, wait_until
+from interop.processes import Process, wait_until
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "docs" / "deployment" / "nginx.conf"

@@ -3,14 +3,13 @@
 Everything works by links and forms, so every test of what is done runs with JavaScript on and off.
 """
 
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pytest
 
-from .chromium import CONTRAST, SECONDS, cookies, set_scheme, set_scripts, set_width
+from .chromium import CONTRAST, cookies, press, set_scheme, set_scripts, set_width
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -18,6 +17,20 @@ if TYPE_CHECKING:
 NAME = "connect.sid"
 SCRIPTS = pytest.mark.parametrize("scripts", [True, False], ids=["scripts on", "scripts off"])
 LONG = "long" * 100
+
+# A range over a single word has one rectangle for each line that the word stands on.
+BROKEN = r"""
+const broken = (element) => {
+  const node = document.createTreeWalker(element, NodeFilter.SHOW_TEXT).nextNode();
+  const range = document.createRange();
+  return [...(node?.data ?? '').matchAll(/\S+/g)].some((word) => {
+    range.setStart(node, word.index);
+    range.setEnd(node, word.index + word[0].length);
+    return range.getClientRects().length > 1;
+  });
+};
+return [...document.querySelectorAll(arguments[0])].filter(broken).map((element) => element.innerText);
+"""
 
 
 class Visitor:
@@ -39,14 +52,8 @@ class Visitor:
         self.press("form[action='/set'] button")
 
     def press(self, css: str) -> None:
-        """Press a button and wait until its page has come and is there wholly."""
-        button = self.find(css)
-        before = self.driver.execute_script("return performance.timeOrigin")
-        button.click()
-        deadline = time.monotonic() + SECONDS
-        asked = "return document.readyState === 'complete' && performance.timeOrigin"
-        while self.driver.execute_script(asked) in (False, before):
-            assert time.monotonic() < deadline, "no new page"
+        """Press a button and wait for the page it leads to."""
+        press(self.driver, css)
 
     @property
     def data(self) -> dict[str, str]:
@@ -176,7 +183,9 @@ class TestShown:
         visitor.set("user", "ada")
 
         assert visitor.driver.get_log("browser") == []
-        asked = visitor.driver.execute_script("return performance.getEntriesByType('resource').map((each) => each.name)")
+        asked = visitor.driver.execute_script(
+            "return performance.getEntriesByType('resource').map((each) => each.name)"
+        )
         assert asked == []
 
 
@@ -189,9 +198,21 @@ class TestForEverybody:
         set_width(visitor.driver, width)
         visitor.set(LONG, LONG)
 
-        size = visitor.driver.execute_script("return [innerWidth, document.documentElement.scrollWidth]")
+        inner, content, seen = visitor.driver.execute_script(
+            "const root = document.documentElement; return [innerWidth, root.scrollWidth, root.clientWidth]"
+        )
 
-        assert size == [width, width]
+        assert inner == width
+        assert content <= seen
+
+    def test_whole_words(self, visitor: Visitor) -> None:
+        """On a telephone no button, heading or short key is broken in the middle of a word."""
+        set_width(visitor.driver, 360)
+        visitor.set("basket", '{"apples": 3, "pears": 1}')
+
+        broken = visitor.driver.execute_script(BROKEN, "button, th, td:first-child")
+
+        assert broken == []
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     @pytest.mark.parametrize("path", ["", "nowhere"], ids=["page", "error page"])

@@ -122,6 +122,7 @@ class _Run:
         self._jars: dict[str, dict[str, tuple[str, str | None]]] = {}  # jar -> name -> (pair, session id)
         self._sent: set[str] = set()  # ids that were ever handed out in a Set-Cookie
         self._offset = 0
+        self._frozen_at: int | None = None
         self._requests = 0
         self._world = ""
 
@@ -131,6 +132,7 @@ class _Run:
         if not opened["ok"]:
             return {"open_error": {"app": opened.get("app"), "error": opened.get("error")}}
         self._world = opened["world"]
+        self._frozen_at = opened.get("now")
         steps: list[Json] = []
         under_way: dict[str, Callable[[], Awaitable[Json]]] = {}
         try:
@@ -198,6 +200,8 @@ class _Run:
                 answer = "connection closed"
             except TimeoutError:
                 answer = "timeout"
+            if self._frozen_at is not None:  # there a handler's sleep moves the clock
+                self._offset += sum(op["ms"] for op in ops if op["op"] == "sleep")
             report = await self._api("report", {"world": self._world, "step": number})
             return self._observed(step, app, method, answer, report, (header_offset or [self._offset])[0])
 
@@ -264,7 +268,7 @@ class _Run:
     ) -> Json:
         seen: Json = {}
         cookies: list[str] = []
-        now = int(time.time() * 1000)
+        now = self._clock()
         if isinstance(answer, str):
             seen["net_error"] = answer
         else:
@@ -278,7 +282,7 @@ class _Run:
                 if name != "order":
                     seen.setdefault("headers", {})[name] = _header(answer, name)
             cookies = answer.headers.get("set-cookie", [])
-            if "date" in answer.headers:
+            if "date" in answer.headers and self._frozen_at is None:
                 now = parse_date(answer.headers["date"][0]) or now
         now += header_offset
         sent_before = frozenset(self._sent)
@@ -292,6 +296,10 @@ class _Run:
         if report.get("finished") is False:
             seen["unfinished"] = True
         return seen
+
+    def _clock(self) -> int:
+        """The server's time before what has moved it since the start."""
+        return int(time.time() * 1000) if self._frozen_at is None else self._frozen_at
 
     def _label(self, sid: object) -> str | None:
         if not isinstance(sid, str):
@@ -317,7 +325,7 @@ class _Run:
         return result
 
     def _store_view(self, store: list[Json]) -> Json:
-        now = int(time.time() * 1000) + self._offset
+        now = self._clock() + self._offset
         known: dict[str, Json] = {}
         fresh: list[tuple[str, Json]] = []
         for row in store:

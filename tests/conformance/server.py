@@ -5,7 +5,8 @@
 It is an ordinary Tornado application: a handler with `SessionMixin`, a `SessionManager` for every app of a
 world. Options come in express-session's spelling, with what JavaScript makes of them translated here; where a
 scenario says nothing, Express's defaults hold. Our own options are set to Express's behaviour, except those
-that `open` names in `ours`, or all of them with DEFAULTS=1 in the environment.
+that `open` names in `ours`, or all of them with DEFAULTS=1 in the environment. With `frozen` in `open` the clock
+stands still, as the recorder's did, and its time is in the answer.
 """
 
 import asyncio
@@ -402,6 +403,8 @@ async def redirect(handler: Generic, args: Json) -> Json:
 @op
 async def sleep(handler: Generic, args: Json) -> Json:
     await asyncio.sleep(args["ms"] / 1000)
+    if handler.world.frozen:
+        handler.world.offset += args["ms"]
     return OK
 
 
@@ -500,7 +503,8 @@ class Control(tornado.web.RequestHandler):
 
     async def do_open(self, message: Json) -> Json:
         """Make a world and its apps."""
-        world = World(has_touch=message.get("store", {}).get("touch") is not False)
+        has_touch = message.get("store", {}).get("touch") is not False
+        world = World(has_touch=has_touch, frozen=bool(message.get("frozen")))
         ours = list(AS_EXPRESS) if os.environ.get("DEFAULTS") == "1" else message.get("ours", [])
         made = {}
         for app, definition in message["apps"].items():
@@ -516,7 +520,7 @@ class Control(tornado.web.RequestHandler):
         name = f"w{next(numbers)}"
         worlds[name] = world
         apps.update({(name, app): application for app, application in made.items()})
-        return {"ok": True, "world": name, "clock": "virtual"}
+        return {"ok": True, "world": name, "clock": "virtual"} | ({"now": world.now()} if world.frozen else {})
 
     async def do_control(self, message: Json) -> Json:
         """Change the world."""

@@ -21,6 +21,9 @@ Json = dict[str, Any]
 TTL = 86_400_000
 """Milliseconds that the Node stores, and this library, keep a session whose cookie has no expiry."""
 
+FROZEN_AT = 1_925_467_200_123
+"""2031-01-06T12:00:00.123Z, where a clock that stands still begins."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -81,8 +84,10 @@ class Gate:
 class World:
     """One set of stored sessions, one clock, a set of gates."""
 
-    def __init__(self, *, has_touch: bool) -> None:
+    def __init__(self, *, has_touch: bool, frozen: bool) -> None:
         self.has_touch = has_touch
+        self.frozen = frozen
+        """Whether the clock stands still but for what moves it, as the recorder's did."""
         self.offset = 0
         self.down = False
         self.faults: dict[str, Fault] = {}
@@ -92,7 +97,7 @@ class World:
 
     def now(self) -> int:
         """The world's time in milliseconds since the epoch."""
-        return time.time_ns() // 1_000_000 + self.offset
+        return (FROZEN_AT if self.frozen else time.time_ns() // 1_000_000) + self.offset
 
     def gate(self, name: str) -> Gate:
         """A gate; it is there as soon as anybody asks."""

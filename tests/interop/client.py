@@ -1,6 +1,8 @@
-"""Owns the visitor: an HTTP client with a cookie jar that honours the attributes (http.cookiejar: path, domain, expiry,
-Secure), so that what a test sees is what a browser would send. It does not know which server it talks to: cookies
-are the host's, not the port's, and so one jar serves both."""
+"""Owns the visitor: an HTTP client with a cookie jar, so that what a test sees is what a browser would send.
+
+The jar (http.cookiejar) honours path, domain, expiry and Secure. It does not know which server it talks to: cookies are
+the host's, not the port's, and so one jar serves both.
+"""
 
 import http.client
 import json
@@ -63,7 +65,9 @@ class Visitor:
         self, connection: http.client.HTTPConnection, *ops: Op, path: str = "/", headers: dict[str, str] | None = None
     ) -> Reply:
         """The same over a connection that the caller keeps."""
-        return self.send(connection, "POST", path, json.dumps(ops), {"Content-Type": "application/json", **(headers or {})})
+        return self.send(
+            connection, "POST", path, json.dumps(ops), {"Content-Type": "application/json", **(headers or {})}
+        )
 
     def get(self, port: int, path: str) -> Reply:
         """Follow a link."""
@@ -75,7 +79,11 @@ class Visitor:
 
     def submit(self, port: int, path: str, *, headers: dict[str, str] | None = None, **fields: str) -> Reply:
         """Send a form from a page of the same origin, and go where the answer leads."""
-        sent = {"Content-Type": "application/x-www-form-urlencoded", "Origin": f"http://{HOST}:{port}", **(headers or {})}
+        sent = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Origin": f"http://{HOST}:{port}",
+            **(headers or {}),
+        }
         connection = http.client.HTTPConnection(HOST, port, timeout=SECONDS)
         try:
             reply = self.send(connection, "POST", path, urlencode(fields), sent)

@@ -97,16 +97,18 @@ class Pair:
         process = self.processes[name] = Process(command, cwd=self.db.parent, env={**inherited, **given, **env})
         self.ports[name] = int(process.find(r"listening (\d+)")[1])
 
-    def row(self, sid: str | None) -> Row | None:
-        """The row of an id, straight from the file."""
-        with closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as db:
-            found = db.execute("SELECT expired, sess FROM sessions WHERE sid = ?", (sid,)).fetchone()
-        return Row(*found) if found else None
+    def row(self, sid: str | None) -> Row:
+        """The row of an id, straight from the file. It has to be there."""
+        (row,) = self._rows(sid)
+        return row
 
-    def count(self) -> int:
-        """How many rows there are, expired ones too."""
+    def has(self, sid: str | None) -> bool:
+        """Whether there is a row of that id, expired or not."""
+        return bool(self._rows(sid))
+
+    def _rows(self, sid: str | None) -> list[Row]:
         with closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as db:
-            return int(db.execute("SELECT count(*) FROM sessions").fetchone()[0])
+            return [Row(*each) for each in db.execute("SELECT expired, sess FROM sessions WHERE sid = ?", (sid,))]
 
     def stop(self) -> None:
         """End both. Raises AssertionError when the Tornado server had anything to complain of."""
@@ -114,7 +116,8 @@ class Pair:
             process.stop()
         if "tornado" in self.processes:
             output = self.processes["tornado"].output
-            assert "Traceback" not in output and "Warning" not in output, output
+            assert "Traceback" not in output, output
+            assert "Warning" not in output, output
 
 
 MakePair = Callable[..., Pair]

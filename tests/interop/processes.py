@@ -18,7 +18,7 @@ STOP_SECONDS = 5
 class Process:
     """A child process whose output is kept, ended at the latest by `with`."""
 
-    def __init__(self, command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, command: Sequence[object], *, cwd: Path, env: Mapping[str, str]) -> None:
         self._lines: list[str] = []
         self._child = subprocess.Popen(
             [str(part) for part in command],

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -49,7 +48,8 @@ class Origin:
         title = re.search("<title>(.*)</title>", reply.body)
         user = re.search('id="user">([^<]*)<', reply.body)
         basket = re.search(r'id="basket">(\d+)<', reply.body)
-        assert title and basket, reply.body
+        assert title, reply.body
+        assert basket, reply.body
         return title[1], user[1] if user else None, int(basket[1])
 
 
@@ -101,7 +101,9 @@ def test_sign_in_and_out(origin: Origin, one: str, other: str) -> None:
     after = origin.shows(visitor.get(origin.port, one))
 
     assert nobody[1:] == (None, 0)
-    assert seen[1].startswith("ada") and seen[0] != filled[0]
+    assert seen[1] is not None
+    assert seen[1].startswith("ada")
+    assert seen[0] != filled[0]
     assert filled[2] == 2
     assert after[1:] == (None, 0)
     stolen = Visitor()

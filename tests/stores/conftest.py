@@ -7,29 +7,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from clock import MovableClock
 from tornado.ioloop import IOLoop
 
 from sessions.stores.memory import MemoryStore
 from sessions.stores.sqlite import SQLiteStore
 
-NOW = 1_700_000_000_000
-LATER = NOW + 60_000
-
-
-class Clock:
-    """A clock in milliseconds that only the test moves."""
-
-    def __init__(self, now: int = NOW) -> None:
-        self.now = now
-
-    def __call__(self) -> int:
-        return self.now
-
 
 class Entry(NamedTuple):
     """How a store is made in a folder; whether its data is shared between processes; whether it wants a sweeper."""
 
-    make: Callable[[Path, Clock], Any]
+    make: Callable[[Path, MovableClock], Any]
     shared: bool
     sweeps: bool
 
@@ -56,28 +44,22 @@ def _on_the_test_loop(io_loop: IOLoop) -> None:
     """Async tests run on a loop of their own, also those that ask for no store."""
 
 
-@pytest.fixture
-def clock() -> Clock:
-    """The clock of every store in the test."""
-    return Clock()
-
-
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, io_loop: IOLoop, tmp_path: Path, clock: Clock) -> Iterator[Any]:
+def store(request: pytest.FixtureRequest, io_loop: IOLoop, tmp_path: Path, clock: MovableClock) -> Iterator[Any]:
     """Each store in turn, open and empty."""
     with opened(io_loop, STORES[request.param].make(tmp_path, clock)) as store:
         yield store
 
 
 @pytest.fixture(params=[name for name, entry in STORES.items() if entry.sweeps])
-def swept(request: pytest.FixtureRequest, io_loop: IOLoop, tmp_path: Path, clock: Clock) -> Iterator[Any]:
+def swept(request: pytest.FixtureRequest, io_loop: IOLoop, tmp_path: Path, clock: MovableClock) -> Iterator[Any]:
     """Each store that leaves its expired sessions to the sweeper."""
     with opened(io_loop, STORES[request.param].make(tmp_path, clock)) as store:
         yield store
 
 
 @pytest.fixture(params=[name for name, entry in STORES.items() if entry.shared])
-def pair(request: pytest.FixtureRequest, io_loop: IOLoop, tmp_path: Path, clock: Clock) -> Iterator[tuple[Any, Any]]:
+def pair(request: pytest.FixtureRequest, io_loop: IOLoop, tmp_path: Path, clock: MovableClock) -> Iterator[tuple[Any, Any]]:
     """Two store objects on the same data, as two processes have them."""
     with ExitStack() as stack:
         make = STORES[request.param].make

@@ -1,5 +1,8 @@
-"""The Tornado half of the example: every page that is not under /node/. Its session settings are those of session.json,
-which express_server.js reads as well; the secret and the file come to both from the environment."""
+"""The Tornado half of the example: every page that is not under /node/.
+
+Its session settings are those of session.json, which express_server.js reads as well; the secret and the file come to
+both from the environment.
+"""
 
 import asyncio
 import json
@@ -23,7 +26,7 @@ class Base(SessionMixin, tornado.web.RequestHandler):
     """What every handler here has: the session, and no ear for forms of other sites."""
 
     async def prepare(self) -> None:
-        """SameSite=Lax keeps the cookie off another site's POST; this refuses the POST itself, as the Express half does."""
+        """Refuse a POST from another site, as the Express half does: SameSite=Lax keeps only the cookie off it."""
         await super().prepare()
         origin = self.request.headers.get("Origin")
         if self.request.method == "POST" and origin and urlsplit(origin).netloc != self.request.host:
@@ -95,7 +98,7 @@ async def main() -> None:
         raise SystemExit("SESSION_SECRET is not set: both servers need the same one")
     settings = json.loads((HERE / "session.json").read_text())
     options = SessionOptions.from_mapping({**settings, "secret": secret})
-    path = Path(os.environ.get("SESSION_DB", HERE / "sessions.db")).resolve()
+    path = os.environ.get("SESSION_DB", str(HERE / "sessions.db"))
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

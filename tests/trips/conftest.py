@@ -1,0 +1,112 @@
+"""Owns the fixtures of the trips: a world for each store, and the log that is read after every trip."""
+
+import gc
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clock import MovableClock
+from tornado.ioloop import IOLoop
+
+from sessions import Store, open_store
+
+from .ends import PAGE
+from .world import MARK, SECRET, World
+
+
+class Logbook(logging.Handler):
+    """Everything that was logged, at any level, by anybody."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        self.records.append(record)
+
+    def lines(self, logger: str = "", *, level: int = logging.DEBUG) -> list[str]:
+        """The messages of a logger and those below it, with their tracebacks."""
+        return [
+            self.format(record)
+            for record in self.records
+            if record.levelno >= level and f"{record.name}.".startswith(f"{logger}." if logger else "")
+        ]
+
+
+@pytest.fixture
+def logbook() -> Iterator[Logbook]:
+    """What is logged in this trip."""
+    root, book = logging.getLogger(), Logbook()
+    level = root.level
+    root.addHandler(book)
+    root.setLevel(logging.DEBUG)
+    yield book
+    root.removeHandler(book)
+    root.setLevel(level)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """The store of the trip; every trip is made with each."""
+    return str(request.param)
+
+
+@pytest.fixture
+def make_store(kind: str, tmp_path: Path, clock: MovableClock) -> Callable[[], Store]:
+    """Makes stores that share their data. A memory's data is the store itself."""
+    if kind == "memory":
+        memory = open_store("memory:", clock=clock)
+        return lambda: memory
+    return lambda: open_store(f"sqlite:{tmp_path / 'sessions.db'}", clock=clock, durability="normal")
+
+
+@pytest.fixture
+def world(
+    spared: None, io_loop: IOLoop, logbook: Logbook, make_store: Callable[[], Store], clock: MovableClock
+) -> Iterator[World]:
+    """Where the trip takes place. At its end nobody may wait any more, and the log must be clean."""
+    world = World(make_store, clock)
+    yield world
+    io_loop.run_sync(world.close)
+    gc.collect()  # a task whose exception nobody has looked at says so only now
+    check_log(logbook, world.sids)
+
+
+def check_log(logbook: Logbook, sids: set[str]) -> None:
+    """No secret, id or data at any level, and nothing that was overlooked."""
+    text = "\n".join(logbook.lines())
+    for hidden in {SECRET, MARK, *(sid for sid in sids if len(sid) > 8)}:
+        assert hidden not in text, f"the log shows {hidden}"
+    assert logbook.lines("asyncio", level=logging.ERROR) == []
+
+
+@pytest.fixture
+def serve(world: World) -> Any:
+    """`await serve(pages, **options)` → a site."""
+    return world.serve
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, Any]:
+    """Application settings under which the pages of `ends` find their template."""
+    (tmp_path / PAGE).write_text("{{ word }}")
+    return {"template_path": str(tmp_path)}
+
+
+@pytest.fixture(scope="session")
+def spared() -> Iterator[None]:
+    """Leave what exists by now out of the collections after each trip: they would walk through it every time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+memory_only = pytest.mark.parametrize("kind", ["memory"], indirect=True)
+"""For trips in which the store does not matter."""
+
+sqlite_only = pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+"""For trips in which the file matters."""
