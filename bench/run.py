@@ -24,7 +24,7 @@ RESULTS = HERE / "results"
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
     parser.add_argument("--groups", default="tornado", help="of tornado, speed, peers; with commas (default: tornado)")
-    parser.add_argument("--only", default="", help="servers whose name holds one of these words; with commas")
+    parser.add_argument("--only", action="append", default=[], help="servers whose name holds this; may be repeated")
     parser.add_argument("--workloads", default="RWN")
     parser.add_argument("--connections", default="1,16,64,256")
     parser.add_argument("--rounds", type=int, default=5)
@@ -35,7 +35,7 @@ def arguments() -> argparse.Namespace:
     if args.quick:
         args.rounds, args.seconds, args.connections, args.out = 2, 1, "64", f"{args.out}-quick"
     args.connections = [int(c) for c in args.connections.split(",")]
-    args.groups, args.only = args.groups.split(","), list(filter(None, args.only.split(",")))
+    args.groups = args.groups.split(",")
     return args
 
 

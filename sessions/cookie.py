@@ -35,7 +35,7 @@ _MEMBERS = (
     "originalMaxAge", "partitioned", "priority", "expires", "secure", "httpOnly", "domain", "path", "sameSite",
 )  # fmt: skip
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_YEAR = 9999
+_LAST_MOMENT = 253_402_300_799_999  # of the year 9999: later ones have no HTTP date
 _MILLISECOND = timedelta(milliseconds=1)
 
 Value = TypeVar("Value")
@@ -113,7 +113,7 @@ class Cookie:
         members.setdefault("httpOnly", True)
         expires = members.setdefault("expires", None)
         if expires is not None and expires is not False:
-            members["expires"] = expires_at if _is_date(expires) else None
+            members["expires"] = _in_range(expires_at) if _is_date(expires) else None
         return cls(members, clock)
 
     @property
@@ -210,7 +210,7 @@ class Cookie:
     # The two setters of session/cookie.js: maxAge sets expires, and expires sets originalMaxAge to what is left.
     def _set_max_age(self, value: Any) -> None:
         if is_number(value):
-            self._members["expires"] = int(self._clock() + value)
+            self._members["expires"] = _in_range(int(self._clock() + value))
             self._members["originalMaxAge"] = int(value)  # a Date has no fractions of a millisecond
         else:
             self._members["expires"] = self._members["originalMaxAge"] = value
@@ -235,6 +235,10 @@ def _is_moment(expires: Any) -> TypeGuard[int]:
     return expires is not None and expires is not False
 
 
+def _in_range(moment: int) -> int:
+    return min(max(moment, 0), _LAST_MOMENT)
+
+
 def _is_date(expires: object) -> bool:
     """Whether a stored `expires` is one: Node writes an ISO date; a number of milliseconds passes there too."""
     if not isinstance(expires, str):
@@ -250,8 +254,7 @@ def iso(moment: int) -> str:
     """Milliseconds since the epoch as JavaScript's `Date.prototype.toISOString` writes them."""
     seconds, milliseconds = divmod(moment, 1000)
     year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
-    years = f"{year:04d}" if 0 <= year <= _LAST_YEAR else f"{year:+07d}"
-    return f"{years}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}.{milliseconds:03d}Z"
+    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}.{milliseconds:03d}Z"
 
 
 # ---------------------------------------------------------------- Set-Cookie (npm cookie 0.7, `serialize`)

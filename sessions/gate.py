@@ -14,7 +14,11 @@ class Gate(HTTPConnection):
 
     def __init__(self, connection: HTTPConnection) -> None:
         self.connection = connection
-        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.opened: asyncio.Future[None] = loop.create_future()
+        """Resolves when the hold is over and more may be written to the connection itself."""
+        self.sent: asyncio.Future[None] = loop.create_future()
+        """Resolves when what was kept has been written, for flow control."""
         self._chunks: list[bytes] = []
 
     def write_headers(
@@ -31,18 +35,33 @@ class Gate(HTTPConnection):
     def write(self, chunk: bytes) -> "asyncio.Future[None]":
         """Keep a piece of the body."""
         self._chunks.append(chunk)
-        return self.opened
+        return self.sent
 
     async def release(self) -> None:
         """Write it all, in one piece: a connection remembers the Future of its last write only."""
-        sent = self.connection.write_headers(self._start_line, self.headers, b"".join(self._chunks))
-        self.opened.set_result(None)
-        await sent
+        try:
+            sent = self.connection.write_headers(self._start_line, self.headers, b"".join(self._chunks))
+            self.opened.set_result(None)
+            await sent
+        except Exception as error:  # noqa: BLE001 # it is those who await the flush, and the end, that it concerns
+            self.refuse(error)
+        else:
+            _settle(self.sent, None)
 
     def refuse(self, error: Exception) -> None:
-        """Forget what was written."""
-        self.opened.set_exception(error)
-        self.opened.exception()  # not every flush is awaited
+        """Forget what was kept."""
+        _settle(self.opened, error)
+        _settle(self.sent, error)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.connection, name)
+
+
+def _settle(future: "asyncio.Future[None]", error: Exception | None) -> None:
+    """Resolve a Future that may have been resolved, or cancelled by its only reader, and that need not be awaited."""
+    if not future.done():
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+            future.exception()

@@ -26,6 +26,7 @@ _OBJECT = (
 _SESSION = ("req", "id", "touch", "resetMaxAge", "save", "reload", "destroy", "regenerate")
 RESERVED = frozenset((*_OBJECT, *_SESSION, "cookie", "__meta"))
 """Top-level keys that are not a handler's to use."""
+RESERVED_BECAUSE = "the name is taken, by this library or by express-session, which would drop the key"
 
 
 def _refuse_constant(name: str) -> Any:
@@ -107,6 +108,8 @@ def check(values: Any) -> None:
         return
     for key, value in values.items():
         place = _place("session", key)
+        if key in RESERVED:
+            raise DataError(f"{place}: {RESERVED_BECAUSE}")
         try:
             _check(value, place)
         except RecursionError:

@@ -166,6 +166,7 @@ class SessionManager:
 
     async def _mutate(self, session: Session, change: Callable[[dict[str, Any]], Result]) -> Result:
         if session.base is None:  # nobody else knows the id yet
+            session.check_open()
             result = change(session.draft())
             await self._create(session)
             return result

@@ -37,6 +37,10 @@ RETRY_AFTER = 1
 
 
 _FAILED = "it could not be loaded or committed"
+_ANSWER = ("_status_code", "_reason", "_headers", "_new_cookie", "_write_buffer")
+"""What a RequestHandler keeps of its answer until the headers leave."""
+_HANDSHAKE = ("Host", "Sec-Websocket-Key", "Sec-Websocket-Version")
+"""The headers without which Tornado refuses a WebSocket handshake."""
 
 
 class SessionMixin(RequestHandler):
@@ -118,13 +122,7 @@ class SessionMixin(RequestHandler):
 
     async def prepare(self) -> None:
         """Load the session. Raises 503 where the store is down, and what the store or the stored row raises."""
-        try:
-            await self._load_session()
-        except StoreUnavailable as error:
-            raise self._unavailable(error) from error
-        except Exception:
-            self._abandon(_FAILED)
-            raise
+        await self._or_abandon(self._load_session())
         parent = super().prepare()
         if parent is not None:
             await parent
@@ -190,25 +188,43 @@ class SessionMixin(RequestHandler):
             raise RuntimeError("finish() called twice")
         if self._session_failure is not None:  # nobody awaited the first flush of this stream
             return self._answer(self._session_failure)
-        commit = self._commit() if self._session_gate is None else self._commit_behind(self._session_gate)
-        if commit is None:
-            return super().finish(chunk)
         if chunk is not None:
             self.write(chunk)
-        self._finished = True  # nothing may be added, and a verb after a redirect in prepare() must not run
-        self._session_task = asyncio.ensure_future(self._finish_after(commit))
-        return self._session_task
+        commit = self._commit() if self._session_gate is None else self._commit_behind(self._session_gate)
+        if commit is None:
+            return super().finish()
+        answer = self._put_aside()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # to stop waiting stops no commit
+        self._session_task = asyncio.ensure_future(self._finish_after(commit, answer, done))
+        return done
 
-    async def _finish_after(self, commit: Awaitable[None]) -> None:
+    def _put_aside(self) -> dict[str, Any]:
+        """The answer as it is now. Nothing may be added to it, and a verb after a redirect in prepare() must not run."""
+        mine = vars(self)
+        answer = {name: mine[name] for name in _ANSWER if name in mine}
+        self._headers = HTTPHeaders()
+        self._write_buffer = []
+        mine.pop("_new_cookie", None)
+        self._finished = True
+        return answer
+
+    async def _finish_after(
+        self, commit: Awaitable[None], answer: dict[str, Any], done: "asyncio.Future[None]"
+    ) -> None:
         try:
             await commit
+            vars(self).update(answer)
             self._finished = False
             await super().finish()
         except StreamClosedError:
             pass  # the client has left; what it asked for is committed
         except Exception as error:  # noqa: BLE001 # nobody has to await this, so it is answered here
+            vars(self).update(answer)
             self._finished = False
             self._answer(error)
+        finally:
+            if not done.done():
+                done.set_result(None)
 
     def flush(self, include_footers: bool = False) -> "asyncio.Future[None]":
         """Send what was written. The first flush sends the headers, and the session is committed before they leave."""
@@ -232,24 +248,22 @@ class SessionMixin(RequestHandler):
         self._seal()
         super().flush()
         self._session_task = asyncio.ensure_future(self._open(gate, commit))
-        self._session_task.add_done_callback(_look_at)  # it need not be awaited
-        return self._session_task
+        return gate.sent
 
     async def _open(self, gate: "Gate", commit: Awaitable[None]) -> None:
         try:
-            await commit
+            await self._or_abandon(commit)
+            self._add_session_headers(gate.headers)
         except Exception as error:  # noqa: BLE001 # whatever it is, it is as if nothing had been flushed
-            failure = self._unavailable(error) if isinstance(error, StoreUnavailable) else error
-            self._session_failure = failure
+            self._session_failure = error
             self._headers_written = False
             self.request.connection = gate.connection
             self._session_gate = None
-            gate.refuse(failure)
-            raise failure from (None if failure is error else error)
-        self._add_session_headers(gate.headers)
-        self.request.connection = gate.connection
-        self._session_gate = None
-        await gate.release()
+            gate.refuse(error)
+        else:
+            self.request.connection = gate.connection
+            self._session_gate = None
+            await gate.release()
 
     async def _commit_behind(self, gate: "Gate") -> None:
         """A stream that ends before its first bytes have left: what came after them is committed after them."""
@@ -260,6 +274,9 @@ class SessionMixin(RequestHandler):
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Answer with an error. After the headers have left the connection is cut: no half answer looks whole."""
+        if self._finished and not self._headers_written:
+            log.error("no error %d can be sent: the answer is under way", status_code)
+            return
         self._session_failure = None  # this is its answer
         if self._headers_written:
             self._abandon("the response broke off")
@@ -282,9 +299,10 @@ class SessionMixin(RequestHandler):
             accept = protocol.accept_connection
 
             async def accept_connection(handler: RequestHandler) -> None:
-                commit = self._commit(accepted=True)
-                if commit is not None:
-                    await commit
+                if all(handler.request.headers.get(name) for name in _HANDSHAKE):  # or Tornado is about to refuse it
+                    commit = self._commit(accepted=True)
+                    if commit is not None:
+                        await self._or_abandon(commit)
                 await accept(handler)
 
             protocol.accept_connection = accept_connection
@@ -313,6 +331,16 @@ class SessionMixin(RequestHandler):
     def _abandon(self, why: str) -> None:
         self._session, self._session_missing = None, why
 
+    async def _or_abandon(self, call: Awaitable[None]) -> None:
+        """Await a load or a commit. Where it fails nothing of the session is stored or sent any more."""
+        try:
+            await call
+        except StoreUnavailable as error:
+            raise self._unavailable(error) from error
+        except Exception:
+            self._abandon(_FAILED)
+            raise
+
     def _unavailable(self, error: StoreUnavailable) -> HTTPError:
         """The answer to a store that is away for the moment: 503 with Retry-After."""
         self._abandon(_FAILED)
@@ -323,7 +351,10 @@ class SessionMixin(RequestHandler):
         """Answer a request whose commit failed where no handler can: 5xx, or a cut connection."""
         self._abandon(_FAILED)
         answer = self._unavailable(error) if isinstance(error, StoreUnavailable) else error
-        self.log_exception(type(answer), answer, error.__traceback__)
+        try:
+            self.log_exception(type(answer), answer, error.__traceback__)
+        except Exception:  # as Tornado does around this call
+            log.exception("error in log_exception")
         status = answer.status_code if isinstance(answer, HTTPError) else 500
         self.send_error(status, exc_info=(type(answer), answer, error.__traceback__))
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -382,9 +413,3 @@ def _path(request: HTTPServerRequest) -> str:
     """The path as the client sent it, of an absolute-form target (RFC 9112, section 3.2.2) too."""
     path = str(request.path)
     return path if path.startswith("/") else urlsplit(path).path or "/"
-
-
-def _look_at(task: "asyncio.Task[None]") -> None:
-    """Retrieve a task's exception, so that asyncio does not report it as overlooked."""
-    if not task.cancelled():
-        task.exception()

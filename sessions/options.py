@@ -122,7 +122,7 @@ _ATTRIBUTES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "secure": ('true, false or "auto"', lambda each: _is_bool(each) or each == "auto"),
     "sameSite": (
         'true, false, "lax", "strict", "none" or "auto"',
-        lambda each: _is_bool(each) or _is_word(each, ("strict", "lax", "none", "auto")),
+        lambda each: _is_bool(each) or each == "auto" or _is_word(each, ("strict", "lax", "none")),
     ),
     "partitioned": ("true or false", _is_bool),
     "priority": ('"low", "medium" or "high"', lambda each: _is_word(each, ("low", "medium", "high"))),

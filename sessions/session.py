@@ -67,9 +67,9 @@ class Session(MutableMapping[str, Any]):
     """
 
     __slots__ = (
-        "_base", "_birth", "_canonical", "_clock", "_committed", "_data", "_deleted", "_end", "_id", "_keeper",
+        "_base", "_birth", "_canonical", "_clock", "_committed", "_cookie", "_data", "_deleted", "_end", "_id", "_keeper",
         "_options", "_origin", "_origin_id", "_reply", "_request_sid", "_saved", "_sealed", "_stored_cookie", "_text",
-        "_touch_asked", "_touched", "cookie",
+        "_touch_asked", "_touched",
     )  # fmt: skip
 
     def __init__(
@@ -97,7 +97,7 @@ class Session(MutableMapping[str, Any]):
     ) -> Self:
         """A session with a fresh id that no store knows yet."""
         session = cls(keeper, options, clock, birth, request_sid)
-        session._id, session.cookie = birth()
+        session._id, session._cookie = birth()
         session._origin_id = session._id
         return session
 
@@ -119,6 +119,11 @@ class Session(MutableMapping[str, Any]):
     def id(self) -> str:
         """The session id. It is a secret: whoever has it, signed, is the visitor."""
         return self._id
+
+    @property
+    def cookie(self) -> Cookie:
+        """The cookie's attributes and lifetime, which can be assigned."""
+        return self._cookie
 
     @property
     def fingerprint(self) -> str:
@@ -165,7 +170,7 @@ class Session(MutableMapping[str, Any]):
         if not isinstance(key, str):
             raise DataError(f"session: the key {key!r} is not a string")
         if key in jsontext.RESERVED:
-            raise DataError(f"session[{key!r}]: the name is used by express-session itself, Node would drop it")
+            raise DataError(f"session[{key!r}]: {jsontext.RESERVED_BECAUSE}")
         self._values()[key] = value
 
     def __delitem__(self, key: str) -> None:
@@ -323,16 +328,19 @@ class Session(MutableMapping[str, Any]):
 
         The session holds the merged data from here on.
         """
-        mine = jsontext.read(self.data_text())
-        loaded = jsontext.read(self._text)
-        changed = {key for key in mine if key not in loaded or jsontext.dumps(mine[key]) != jsontext.dumps(loaded[key])}
-        deleted = loaded.keys() - mine.keys()
-        assigned = self.cookie
-        values = self._values()  # what the handler holds stays what it holds
+        values = self._values()
+        loaded, assigned = _texts(jsontext.read(self._text)), self.cookie
+        changed = {key for key, text in _texts(values).items() if loaded.get(key) != text}
+        deleted = loaded.keys() - values.keys()
         self.read(newer)
         theirs = jsontext.read(self._text)
-        merged = {key: each for key, each in theirs.items() if key not in deleted}
-        merged.update((key, values[key]) for key in mine if key in changed)
+        merged = {
+            # what the handler holds stays what it holds, as long as it is the same
+            key: values[key] if key in values and loaded.get(key) == text else theirs[key]
+            for key, text in _texts(theirs).items()
+            if key not in deleted
+        }
+        merged.update((key, values[key]) for key in values if key in changed)
         self._data = merged
         assigned.assign_to(self.cookie)
         return self.to_store()
@@ -351,16 +359,15 @@ class Session(MutableMapping[str, Any]):
             members, self._text = jsontext.split(stored.data)
         except CorruptSession as error:
             raise CorruptSession(f"session {fingerprint(self._id)}: {error}") from None
-        self.cookie = Cookie.load(members, stored.expires_at, self._clock)
+        self._cookie = Cookie.load(members, stored.expires_at, self._clock)
         self._data = self._canonical = None
         self._base, self._stored_cookie = stored, members
 
     def saved(self, stored: StoredSession) -> None:
-        """Note that the store holds `stored`, which is this session's present state."""
+        """Note that the store holds `stored`, which `to_store` or `merged_with` gave."""
         self._base = stored
-        self._text = self._saved = self.data_text()
-        self._canonical = None
-        self._stored_cookie = self.cookie.to_json()
+        self._stored_cookie, self._text = jsontext.split(stored.data)  # and not the data, which may have changed since
+        self._saved, self._canonical = self._text, None
 
     def touched(self, expires_at: int) -> None:
         """Note that the store has moved the expiry."""
@@ -377,7 +384,7 @@ class Session(MutableMapping[str, Any]):
         sid, cookie = self._birth()
         self._id = sid
         if not keep:
-            self.cookie = cookie
+            self._cookie = cookie
             self._text = jsontext.EMPTY
             self._data = self._canonical = None
         self._base, self._stored_cookie = None, {}
@@ -389,3 +396,8 @@ class Session(MutableMapping[str, Any]):
             except CorruptSession as error:
                 raise CorruptSession(f"session {fingerprint(self._id)}: {error}") from None
         return self._data
+
+
+def _texts(values: dict[str, Any]) -> dict[str, str]:
+    """The JSON text of each value: what differs in it differs, 1 from True as well."""
+    return {key: jsontext.dumps(value) for key, value in values.items()}

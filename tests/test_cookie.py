@@ -1,11 +1,11 @@
 """The session cookie: its attributes and lifetime, its JSON view, the Set-Cookie header that sends and clears it."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from clock import MovableClock
 
 from sessions import ABSENT, Cookie, CookieOptions, CorruptSession, OptionsError
 from sessions.cookie import iso, set_cookie
@@ -16,29 +16,18 @@ DAY = 86_400_000
 LAST = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
 
 
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> int:
-        """Milliseconds since the epoch."""
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    """Noon."""
-    return Clock()
+def clock() -> MovableClock:
+    """Noon, and some milliseconds."""
+    return MovableClock(NOON)
 
 
-def new(clock: Clock, **options: Any) -> Cookie:
+def new(clock: MovableClock, **options: Any) -> Cookie:
     """The cookie of a new session on an insecure request, by default without SameSite."""
     return Cookie.new(CookieOptions(**{"same_site": ABSENT, **options}), clock, is_secure=lambda: False)
 
 
-def load(clock: Clock, expires_at: int = NOON + MINUTE, **stored: Any) -> Cookie:
+def load(clock: MovableClock, expires_at: int = NOON + MINUTE, **stored: Any) -> Cookie:
     """The cookie of a stored session."""
     return Cookie.load(stored, expires_at, clock)
 
@@ -51,11 +40,11 @@ def never() -> bool:
 class TestNew:
     """The cookie of a new session is made of the options."""
 
-    def test_without_options_it_is_the_cookie_of_express(self, clock: Clock) -> None:
+    def test_without_options_it_is_the_cookie_of_express(self, clock: MovableClock) -> None:
         """Path, HttpOnly and no lifetime; what was never given is not there."""
         assert new(clock).to_json() == {"originalMaxAge": None, "expires": None, "httpOnly": True, "path": "/"}
 
-    def test_members_stand_in_express_order(self, clock: Clock) -> None:
+    def test_members_stand_in_express_order(self, clock: MovableClock) -> None:
         """Node compares texts, so the order of the JSON view is part of the format."""
         cookie = new(
             clock, path="/app", domain="example.com", max_age=MINUTE, http_only=False, secure=True, same_site="none",
@@ -68,7 +57,7 @@ class TestNew:
         )
 
     @pytest.mark.parametrize("value", [None, False])
-    def test_null_and_false_stay_what_they_are(self, clock: Clock, value: Any) -> None:
+    def test_null_and_false_stay_what_they_are(self, clock: MovableClock, value: Any) -> None:
         """Absent, null and false are three things in Node's rows."""
         cookie = new(clock, secure=value, same_site=value, partitioned=value, max_age=value)
 
@@ -76,7 +65,7 @@ class TestNew:
         assert {name: cookie.to_json()[name] for name in members} == dict.fromkeys(members, value)
 
     @pytest.mark.parametrize(("is_secure", "same_site"), [(True, "none"), (False, "lax")])
-    def test_auto_is_resolved_by_the_request(self, clock: Clock, is_secure: bool, same_site: str) -> None:
+    def test_auto_is_resolved_by_the_request(self, clock: MovableClock, is_secure: bool, same_site: str) -> None:
         """Once, when the session is made: what is stored is the answer."""
         options = CookieOptions(secure="auto", same_site="auto")
 
@@ -85,7 +74,7 @@ class TestNew:
         assert (cookie.secure, cookie.same_site) == (is_secure, same_site)
 
     @pytest.mark.parametrize("word", ["auto", "Auto", "AUTO"])
-    def test_auto_is_resolved_in_any_letter_case_that_the_options_take(self, clock: Clock, word: Any) -> None:
+    def test_auto_is_resolved_in_any_letter_case_that_the_options_take(self, clock: MovableClock, word: Any) -> None:
         """No word passes the start and fails in a response."""
         try:
             options = CookieOptions(same_site=word)
@@ -94,13 +83,13 @@ class TestNew:
 
         assert Cookie.new(options, clock, is_secure=lambda: False).set_cookie("sid", "x").endswith("; SameSite=Lax")
 
-    def test_without_auto_the_request_is_not_asked(self, clock: Clock) -> None:
+    def test_without_auto_the_request_is_not_asked(self, clock: MovableClock) -> None:
         """Whether it is secure is worked out only where it matters."""
         cookie = Cookie.new(CookieOptions(secure=True, same_site="strict"), clock, is_secure=never)
 
         assert cookie.secure is True
 
-    def test_an_original_max_age_of_its_own_takes_over_at_the_first_touch(self, clock: Clock) -> None:
+    def test_an_original_max_age_of_its_own_takes_over_at_the_first_touch(self, clock: MovableClock) -> None:
         """The first lifetime is max_age, every later one original_max_age."""
         cookie = new(clock, max_age=MINUTE, original_max_age=DAY)
         first = cookie.max_age
@@ -113,7 +102,7 @@ class TestNew:
 class TestLifetime:
     """`expires` and `max_age` are two views of one moment; `original_max_age` is what a touch starts again."""
 
-    def test_max_age_counts_down(self, clock: Clock) -> None:
+    def test_max_age_counts_down(self, clock: MovableClock) -> None:
         """It is what is left, below zero when it is over."""
         cookie = new(clock, max_age=MINUTE)
         left = []
@@ -124,7 +113,7 @@ class TestLifetime:
 
         assert left == [MINUTE, MINUTE - 1234, -1]
 
-    def test_a_touch_starts_the_lifetime_again(self, clock: Clock) -> None:
+    def test_a_touch_starts_the_lifetime_again(self, clock: MovableClock) -> None:
         """From the moment of the touch, for the original lifetime."""
         cookie = new(clock, max_age=MINUTE)
 
@@ -134,7 +123,7 @@ class TestLifetime:
         assert cookie.expires_ms == NOON + 5000 + MINUTE
         assert cookie.original_max_age == MINUTE
 
-    def test_assigning_max_age_sets_all_three(self, clock: Clock) -> None:
+    def test_assigning_max_age_sets_all_three(self, clock: MovableClock) -> None:
         """For good: a touch starts the new lifetime."""
         cookie = new(clock, max_age=MINUTE)
 
@@ -143,7 +132,7 @@ class TestLifetime:
         assert (cookie.max_age, cookie.original_max_age) == (1000, 1000)
         assert cookie.expires == datetime(2031, 1, 6, 12, 0, 1, 123_000, tzinfo=UTC)
 
-    def test_assigning_expires_sets_all_three(self, clock: Clock) -> None:
+    def test_assigning_expires_sets_all_three(self, clock: MovableClock) -> None:
         """A date becomes the lifetime that is left until it; later touches slide past it, as in Express."""
         cookie = new(clock)
 
@@ -153,7 +142,9 @@ class TestLifetime:
 
     @pytest.mark.parametrize("value", [None, False])
     @pytest.mark.parametrize("name", ["max_age", "expires"])
-    def test_without_a_lifetime_it_lives_until_the_browser_is_closed(self, clock: Clock, name: str, value: Any) -> None:
+    def test_without_a_lifetime_it_lives_until_the_browser_is_closed(
+        self, clock: MovableClock, name: str, value: Any
+    ) -> None:
         """None and False both mean so, and both stay through a touch."""
         cookie = new(clock, max_age=MINUTE)
 
@@ -168,11 +159,13 @@ class TestLifetime:
         ]
 
     @pytest.mark.parametrize(("max_age", "has_expiry"), [(MINUTE, True), (0, True), (False, True), (None, False)])
-    def test_false_counts_as_an_expiry_and_none_does_not(self, clock: Clock, max_age: Any, has_expiry: bool) -> None:
+    def test_false_counts_as_an_expiry_and_none_does_not(
+        self, clock: MovableClock, max_age: Any, has_expiry: bool
+    ) -> None:
         """Express asks `expires != null`."""
         assert new(clock, max_age=max_age).has_expiry is has_expiry
 
-    def test_fractions_of_a_millisecond_are_dropped(self, clock: Clock) -> None:
+    def test_fractions_of_a_millisecond_are_dropped(self, clock: MovableClock) -> None:
         """A JavaScript Date has none."""
         cookie = new(clock, max_age=1500.7)
 
@@ -180,21 +173,23 @@ class TestLifetime:
         assert cookie.expires_ms == NOON + 1500
 
     @pytest.mark.parametrize("microsecond", [123_000, 123_999])
-    def test_an_expires_option_in_the_past_leaves_less_than_nothing(self, clock: Clock, microsecond: int) -> None:
+    def test_an_expires_option_in_the_past_leaves_less_than_nothing(
+        self, clock: MovableClock, microsecond: int
+    ) -> None:
         """The session is over before it begins, as in Express."""
         cookie = new(clock, expires=datetime(2031, 1, 6, 11, 59, 0, microsecond, tzinfo=UTC))
 
         assert (cookie.max_age, cookie.original_max_age) == (-MINUTE, -MINUTE)
 
     @pytest.mark.parametrize("max_age", [2.5e14, -2.5e14, 0, -1])
-    def test_every_lifetime_that_is_accepted_can_be_sent_and_stored(self, clock: Clock, max_age: float) -> None:
+    def test_every_lifetime_that_is_accepted_can_be_sent_and_stored(self, clock: MovableClock, max_age: float) -> None:
         """No number passes the start and fails in a response."""
         cookie = new(clock, max_age=max_age)
 
         assert "; Expires=" in cookie.set_cookie("sid", "x")
         assert json.loads(cookie.text())["originalMaxAge"] == max_age
 
-    def test_a_session_that_expires_at_the_last_moment_can_be_touched(self, clock: Clock) -> None:
+    def test_a_session_that_expires_at_the_last_moment_can_be_touched(self, clock: MovableClock) -> None:
         """`expires` in the year 9999 is how people say for ever."""
         cookie = new(clock, expires=datetime.max.replace(tzinfo=UTC))
 
@@ -211,12 +206,16 @@ class TestAssignment:
         ("name", "value", "attribute"),
         [
             ("path", "/app", "; Path=/app"), ("path", None, ""), ("domain", "example.com", "; Domain=example.com"),
-            ("secure", True, "; Secure"), ("same_site", True, "; SameSite=Strict"), ("same_site", "None", "; SameSite=None"),
-            ("same_site", False, ""), ("partitioned", True, "; Partitioned"), ("priority", "LOW", "; Priority=Low"),
+            ("secure", True, "; Secure"), ("same_site", True, "; SameSite=Strict"),
+            ("same_site", False, ""),
+            ("same_site", "None", "; SameSite=None"), ("partitioned", True, "; Partitioned"),
+            ("priority", "LOW", "; Priority=Low"),
             ("http_only", True, "; HttpOnly"), ("http_only", False, ""),
         ],
     )  # fmt: skip
-    def test_an_attribute_that_was_assigned_is_sent(self, clock: Clock, name: str, value: Any, attribute: str) -> None:
+    def test_an_attribute_that_was_assigned_is_sent(
+        self, clock: MovableClock, name: str, value: Any, attribute: str
+    ) -> None:
         """And read back as it was assigned."""
         cookie = new(clock, path=None, http_only=False)
 
@@ -241,7 +240,7 @@ class TestAssignment:
         ],
     )
     def test_what_cannot_be_sent_is_refused_and_changes_nothing(
-        self, clock: Clock, name: str, values: list[Any], option: str
+        self, clock: MovableClock, name: str, values: list[Any], option: str
     ) -> None:
         """The message names the option in express-session's spelling."""
         cookie = new(clock, max_age=MINUTE)
@@ -253,7 +252,7 @@ class TestAssignment:
 
         assert cookie.text() == before
 
-    def test_no_attribute_can_be_invented(self, clock: Clock) -> None:
+    def test_no_attribute_can_be_invented(self, clock: MovableClock) -> None:
         """A mistyped name is an error, not a setting without effect."""
         with pytest.raises(AttributeError):
             new(clock).maxAge = 5  # type: ignore[attr-defined] # that is the point
@@ -262,7 +261,7 @@ class TestAssignment:
 class TestLoad:
     """The stored cookie, whoever stored it, decides the attributes of a loaded session."""
 
-    def test_what_was_stored_comes_back(self, clock: Clock) -> None:
+    def test_what_was_stored_comes_back(self, clock: MovableClock) -> None:
         """A round trip through the text changes nothing."""
         text = new(clock, domain="a.com", max_age=MINUTE, secure=True, same_site="lax", priority="low").text()
 
@@ -280,7 +279,7 @@ class TestLoad:
         ],
     )
     def test_a_foreign_cookie_is_filled_with_defaults(
-        self, clock: Clock, stored: dict[str, Any], loaded: dict[str, Any]
+        self, clock: MovableClock, stored: dict[str, Any], loaded: dict[str, Any]
     ) -> None:
         """What Express fills in is filled in, what it does not know is dropped."""
         assert load(clock, **stored).to_json() == loaded
@@ -288,13 +287,13 @@ class TestLoad:
     @pytest.mark.parametrize(
         "expires", ["2031-01-06T12:01:00.123Z", "2031-01-06T12:01:00Z", NOON, "+275760-09-13T00:00:00.000Z"]
     )
-    def test_the_moment_of_the_row_counts_before_that_of_the_text(self, clock: Clock, expires: Any) -> None:
+    def test_the_moment_of_the_row_counts_before_that_of_the_text(self, clock: MovableClock, expires: Any) -> None:
         """A touch moves the row's expiry and leaves the text."""
         cookie = load(clock, NOON + 5 * MINUTE, originalMaxAge=MINUTE, expires=expires)
 
         assert (cookie.expires_ms, cookie.max_age) == (NOON + 5 * MINUTE, 5 * MINUTE)
 
-    def test_without_an_original_max_age_the_first_touch_takes_the_expiry_away(self, clock: Clock) -> None:
+    def test_without_an_original_max_age_the_first_touch_takes_the_expiry_away(self, clock: MovableClock) -> None:
         """As in Express, whose `originalMaxAge` is undefined then."""
         cookie = load(clock, expires="2031-01-06T12:01:00.123Z")
 
@@ -304,76 +303,16 @@ class TestLoad:
         assert (cookie.expires, cookie.has_expiry) == (None, False)
 
     @pytest.mark.parametrize("lifetime", ["60000", True, [60_000], {}, 1e300])
-    def test_a_stored_lifetime_that_is_no_number_is_a_corrupt_session(self, clock: Clock, lifetime: Any) -> None:
+    def test_a_stored_lifetime_that_is_no_number_is_a_corrupt_session(self, clock: MovableClock, lifetime: Any) -> None:
         """It would become the row's expiry."""
         with pytest.raises(CorruptSession):
             load(clock, originalMaxAge=lifetime, expires="2031-01-06T12:01:00.123Z")
 
 
-class TestMerge:
-    """Of two requests that changed the cookie, each applies what its handler assigned, and nothing else."""
-
-    STORED = {"originalMaxAge": MINUTE, "expires": "2031-01-06T12:01:00.123Z", "httpOnly": True, "path": "/"}  # noqa: RUF012 # a constant
-
-    def test_only_what_was_assigned_is_applied(self, clock: Clock) -> None:
-        """The other's attributes stay."""
-        mine, newer = load(clock, **self.STORED), load(clock, **self.STORED, secure=True, domain="a.com")
-        mine.same_site = "strict"
-
-        mine.assign_to(newer)
-
-        assert (newer.same_site, newer.secure, newer.domain) == ("strict", True, "a.com")
-
-    def test_a_counter_does_not_undo_a_parallel_remember_me(self, clock: Clock) -> None:
-        """The expiry is computed anew from the merged lifetime, not taken from the one who merges."""
-        mine, newer = load(clock, **self.STORED), load(clock, **{**self.STORED, "originalMaxAge": 30 * DAY})
-        mine.touch()
-        clock.now += 1000
-
-        mine.assign_to(newer)
-
-        assert (newer.original_max_age, newer.expires_ms) == (30 * DAY, NOON + 1000 + 30 * DAY)
-
-    @pytest.mark.parametrize("assign", [
-        lambda cookie: setattr(cookie, "max_age", DAY),
-        lambda cookie: setattr(cookie, "expires", datetime(2031, 1, 7, 12, 0, 0, 123_000, tzinfo=UTC)),
-        lambda cookie: setattr(cookie, "original_max_age", DAY),
-    ])  # fmt: skip
-    def test_a_lifetime_that_was_assigned_wins(self, clock: Clock, assign: Callable[[Cookie], None]) -> None:
-        """Whichever of the three views it was assigned through."""
-        mine, newer = load(clock, **self.STORED), load(clock, **self.STORED)
-        assign(mine)
-
-        mine.assign_to(newer)
-
-        assert (newer.original_max_age, newer.expires_ms) == (DAY, NOON + DAY)
-
-    def test_it_can_be_applied_again(self, clock: Clock) -> None:
-        """A third request may come in between: the merged cookie still knows what was assigned."""
-        mine, second, third = (load(clock, **self.STORED) for _ in range(3))
-        mine.priority = "high"
-
-        mine.assign_to(second)
-        second.assign_to(third)
-
-        assert third.priority == "high"
-
-    def test_what_was_assigned_and_differs_is_a_change(self, clock: Clock) -> None:
-        """The expiry alone is none, nor is a value that was there before."""
-        cookie = load(clock, **self.STORED)
-        changes = [cookie.changed_from(self.STORED)]
-
-        for name, value in (("path", "/"), ("max_age", MINUTE), ("secure", True)):
-            setattr(cookie, name, value)
-            changes.append(cookie.changed_from(self.STORED))
-
-        assert changes == [False, False, False, True]
-
-
 class TestSetCookie:
     """The header to the byte as the npm package cookie 0.7 writes it."""
 
-    def test_attributes_stand_in_npm_cookies_order(self, clock: Clock) -> None:
+    def test_attributes_stand_in_npm_cookies_order(self, clock: MovableClock) -> None:
         """Domain, Path, Expires, HttpOnly, Secure, Partitioned, Priority, SameSite; never Max-Age."""
         cookie = new(
             clock, same_site=True, priority="Medium", partitioned=True, secure=True, http_only=True, max_age=MINUTE,
@@ -407,7 +346,7 @@ class TestSetCookie:
         """As `Date.prototype.toUTCString`."""
         assert set_cookie("sid", "", {"expires": moment}) == f"sid=; Expires={date}"
 
-    def test_clearing_keeps_the_attributes_and_the_past_ends_it(self, clock: Clock) -> None:
+    def test_clearing_keeps_the_attributes_and_the_past_ends_it(self, clock: MovableClock) -> None:
         """A browser removes only a cookie whose Domain and Path are the same, and obeys the prefixes meanwhile."""
         cookie = new(
             clock, domain="a.com", path="/app", max_age=MINUTE, secure=True, partitioned=True, same_site="none"
@@ -417,7 +356,8 @@ class TestSetCookie:
         header = cookie.clearing("sid")
 
         assert header == (
-            "sid=; Domain=a.com; Path=/app; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; Secure; Partitioned; SameSite=None"
+            "sid=; Domain=a.com; Path=/app; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; Secure; Partitioned; "
+            "SameSite=None"
         )
         assert cookie.text() == before
 

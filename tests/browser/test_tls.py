@@ -37,8 +37,7 @@ name = "mySession"
 resave = false
 saveUninitialized = true
 rolling = true
-proxy = true
-proxySecure = PROXY_SECURE
+TRUST
 
 [session.cookie]
 maxAge = 86400000
@@ -46,6 +45,13 @@ secure = true
 httpOnly = true
 sameSite = "strict"
 """
+
+TRUST = {
+    "proxySecure": "proxy = true\nproxySecure = true",  # the seed's
+    "proxy": "proxy = true",
+    "xheaders": "",  # Tornado's own reading of the same header, and of others
+}
+"""Three ways to believe a proxy."""
 
 SILENT = """
 server {{
@@ -119,11 +125,11 @@ class Deployment:
             connection.close()
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["proxySecure", "no proxySecure"])
+@pytest.fixture(scope="module")
 def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """The server with the second option set, and once without its `proxySecure`, behind nginx."""
+    """The server with the second option set, and one way to believe a proxy, behind nginx."""
     folder = tmp_path_factory.mktemp("tls")
-    config = SECOND_SET.replace("PROXY_SECURE", "true" if request.param else "false")
+    config = SECOND_SET.replace("TRUST", TRUST[request.param])
     pem, key = certificate(folder)
     with ExitStack() as stack:
         upstream, server = stack.enter_context(reference_server(folder, config))
@@ -140,9 +146,10 @@ def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         yield Deployment(pem, server, redirecting, deployed, silent, plain)
 
 
-BOTH = pytest.mark.parametrize("deployment", [True, False], ids=["proxySecure", "no proxySecure"], indirect=True)
-WITH = pytest.mark.parametrize("deployment", [True], ids=["proxySecure"], indirect=True)
-WITHOUT = pytest.mark.parametrize("deployment", [False], ids=["no proxySecure"], indirect=True)
+def trusting(*ways: str) -> pytest.MarkDecorator:
+    """Run with each of these ways to believe a proxy."""
+    return pytest.mark.parametrize("deployment", ways, indirect=True)
+
 
 ATTRIBUTES = ["Path=/", "HttpOnly", "Secure", "SameSite=Strict"]
 
@@ -160,7 +167,7 @@ def holds_a_session(deployment: Deployment, port: int) -> None:
     assert second.cookie == first.cookie
 
 
-@BOTH
+@trusting(*TRUST)
 class TestProxySaysHttps:
     """X-Forwarded-Proto: https, as docs/deployment/nginx.conf sends it."""
 
@@ -195,12 +202,12 @@ class TestProxySaysHttps:
 class TestProxySaysNothing:
     """No X-Forwarded-Proto."""
 
-    @WITH
+    @trusting("proxySecure")
     def test_session(self, deployment: Deployment) -> None:
         """With `proxySecure` the hop from the proxy counts as secure: all is as with the header."""
         holds_a_session(deployment, deployment.silent)
 
-    @WITHOUT
+    @trusting("proxy", "xheaders")
     def test_withheld(self, deployment: Deployment) -> None:
         """Without it the request counts as plain HTTP: no Secure cookie, and the log says once what is missing."""
         for _ in range(2):
@@ -212,7 +219,7 @@ class TestProxySaysNothing:
         assert "proxy" in complaints[0]
 
 
-@BOTH
+@trusting(*TRUST)
 class TestProxySaysHttp:
     """X-Forwarded-Proto: http."""
 
@@ -228,7 +235,7 @@ class TestProxySaysHttp:
         assert answer.cookie is None
 
 
-@BOTH
+@trusting(*TRUST)
 class TestBrowser:
     """The same, seen by chromium."""
 

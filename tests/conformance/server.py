@@ -260,7 +260,7 @@ async def unset(handler: Generic, args: Json) -> Json:
     if args.get("how") == "delete":
         del handler.session
     else:
-        handler.session = None  # type: ignore[assignment] # the setter takes None, the property gives a Session
+        handler.session = None
     return OK
 
 
@@ -419,20 +419,19 @@ async def wait_gate(handler: Generic, args: Json) -> Json:
 
 def session_options(given: Json, world: World, ours: list[str]) -> SessionOptions:
     """The options of one app. Raises OptionsError where the library refuses them."""
-    options = {name: value for name, value in AS_EXPRESS.items() if name not in ours}
+    options: Json = {name: value for name, value in AS_EXPRESS.items() if name not in ours}
     options |= {"resave": True, "saveUninitialized": True, "ttl": TTL}
     for name in ("resave", "rolling", "saveUninitialized"):
         if name in given:
             options[name] = bool(given[name])  # Express asks for truthiness
     if isinstance(given.get("proxy"), bool):
         options["proxy"] = given["proxy"]  # anything else is neither true nor false to Express: like absent
-    if name := given.get("name") or given.get("key"):
-        options["name"] = name
+    if given.get("name") or given.get("key"):
+        options["name"] = given.get("name") or given["key"]
     if "unset" in given:
         options["unset"] = given["unset"]
     if "secret" in given:
-        secrets = given["secret"] if isinstance(given["secret"], list) else [given["secret"]]
-        options["secret"] = [bytes.fromhex(one["hex"]) if isinstance(one, dict) else one for one in secrets]
+        options["secret"] = secret_of(given["secret"])
     if "genid" in given:
         options["genid"] = id_maker(given["genid"])
     cookie = given.get("cookie") or {}
@@ -445,6 +444,13 @@ def session_options(given: Json, world: World, ours: list[str]) -> SessionOption
         # Options that make a cookie which browsers drop (SameSite=None without Secure, ..) are refused at start. What
         # Express does with them is compared all the same: a function of the request cannot be asked at start.
         return SessionOptions.from_mapping({**options, "cookie": lambda request: made})
+
+
+def secret_of(given: Any) -> Any:
+    """A secret, or a list of them; what JSON cannot hold is written {"hex": ..}."""
+    if isinstance(given, list):
+        return [secret_of(one) for one in given]
+    return bytes.fromhex(given["hex"]) if isinstance(given, dict) else given
 
 
 def cookie_options(given: Json, world: World) -> CookieOptions:

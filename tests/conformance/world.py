@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
 from typing import Any, Self
 
 from sessions import Outcome, Store, StoredSession, StoreError, Update, open_store
@@ -181,10 +180,8 @@ class RecordingStore:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
+    async def __aexit__(self, *exc_info: object) -> None:
+        return None
 
     async def get(self, sid: str) -> StoredSession | None:
         """Recorded as "get". A fault with the code ENOENT is Node's way to say "not found"."""

@@ -2,5 +2,5 @@
 
 from hypothesis import settings
 
-settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=300)
+settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")

@@ -1,7 +1,6 @@
 """Every store against a dict: random histories, one call after another, and random calls at once."""
 
 import asyncio
-import tempfile
 from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
@@ -12,10 +11,11 @@ from clock import START, MovableClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from tornado.ioloop import IOLoop
 
 from sessions.store import GONE, SAVED, Outcome, StoredSession, Update
 
-from .conftest import STORES
+from .conftest import STORES, opened
 
 CALLS = settings(
     deadline=None, stateful_step_count=40, max_examples=40, suppress_health_check=[HealthCheck.too_slow], database=None
@@ -79,27 +79,19 @@ class Model:
 
 
 class History(RuleBasedStateMachine):
-    """A store and its model, which do the same one call after another."""
+    """An empty store and its model, which do the same one call after another."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, store: Any, clock: MovableClock, loop: IOLoop, *, sweeps: bool) -> None:
         super().__init__()
-        self.clock = MovableClock()
-        self.model = Model(self.clock)
-        self.sweeps = STORES[name].sweeps
-        self.folder = tempfile.TemporaryDirectory()
-        self.runner = asyncio.Runner()
-        self.store = STORES[name].make(Path(self.folder.name), self.clock)
-        self.runner.run(self.store.__aenter__())
-
-    def teardown(self) -> None:
-        """Close the store."""
-        self.runner.run(self.store.__aexit__(None, None, None))
-        self.runner.close()
-        self.folder.cleanup()
+        clock.now = START
+        self.store, self.clock, self.sweeps = store, clock, sweeps
+        self.model = Model(clock)
+        self.run = loop.asyncio_loop.run_until_complete
+        self.run(store.clear())
 
     def same(self, verb: str, *arguments: Any) -> None:
         """Do it on both sides."""
-        outcome = self.runner.run(getattr(self.store, verb)(*arguments))
+        outcome = self.run(getattr(self.store, verb)(*arguments))
 
         assert outcome == getattr(self.model, verb)(*arguments)
 
@@ -143,7 +135,7 @@ class History(RuleBasedStateMachine):
         """Which of two that expired together goes first is the store's choice, so this is done only when none do."""
         dead = [row.expires_at for sid, row in self.model.rows.items() if not self.model.get(sid)]
         if self.sweeps and len(set(dead)) == len(dead):
-            assert self.runner.run(self.store.backlog(limit)) == min(limit, len(dead))
+            assert self.run(self.store.backlog(limit)) == min(limit, len(dead))
             self.same("sweep", limit)
 
     @rule()
@@ -153,14 +145,16 @@ class History(RuleBasedStateMachine):
         async def rows() -> dict[str, StoredSession]:
             return {sid: stored async for sid, stored in self.store.all()}
 
-        assert self.runner.run(rows()) == self.model.living()
-        assert self.runner.run(self.store.length()) == len(self.model.living())
+        assert self.run(rows()) == self.model.living()
+        assert self.run(self.store.length()) == len(self.model.living())
 
 
 @pytest.mark.parametrize("name", STORES)
-def test_a_store_is_a_dict_with_a_clock(name: str) -> None:
+def test_a_store_is_a_dict_with_a_clock(name: str, io_loop: IOLoop, tmp_path: Path, clock: MovableClock) -> None:
     """No history of calls, of passing time and of sweeps tells a store from the model."""
-    run_state_machine_as_test(lambda: History(name), settings=CALLS)
+    make, _, sweeps = STORES[name]
+    with opened(io_loop, make(tmp_path, clock)) as store:
+        run_state_machine_as_test(lambda: History(store, clock, io_loop, sweeps=sweeps), settings=CALLS)
 
 
 CALL = st.one_of(
@@ -173,33 +167,25 @@ CALL = st.one_of(
 )
 
 
-@pytest.mark.parametrize("name", STORES)
-def test_calls_at_once_end_as_one_of_their_orders(name: str) -> None:
+def test_calls_at_once_end_as_one_of_their_orders(store: Any, io_loop: IOLoop, clock: MovableClock) -> None:
     """Of calls on one id that meet, the outcomes and what is left are those of some order of them."""
-    with asyncio.Runner() as runner, tempfile.TemporaryDirectory() as folder:
-        clock = MovableClock()
-        store = STORES[name].make(Path(folder), clock)
-        runner.run(store.__aenter__())
 
-        async def together(before: StoredSession, calls: list[Any]) -> list[Any]:
-            await store.set("a", before)
-            outcomes = await asyncio.gather(*(getattr(store, verb)("a", *rest) for verb, *rest in calls))
-            return [*outcomes, await store.get("a")]
+    async def together(before: StoredSession, calls: list[Any]) -> list[Any]:
+        await store.set("a", before)
+        outcomes = await asyncio.gather(*(getattr(store, verb)("a", *rest) for verb, *rest in calls))
+        return [*outcomes, await store.get("a")]
 
-        def in_order(before: StoredSession, calls: list[Any], order: tuple[int, ...]) -> list[Any]:
-            model = Model(clock)
-            model.set("a", before)
-            outcomes = {n: getattr(model, calls[n][0])("a", *calls[n][1:]) for n in order}
-            return [*(outcomes[n] for n in range(len(calls))), model.get("a")]
+    def in_order(before: StoredSession, calls: list[Any], order: tuple[int, ...]) -> list[Any]:
+        model = Model(clock)
+        model.set("a", before)
+        outcomes = {n: getattr(model, calls[n][0])("a", *calls[n][1:]) for n in order}
+        return [*(outcomes[n] for n in range(len(calls))), model.get("a")]
 
-        @given(before=RECORDS, calls=st.lists(CALL, min_size=2, max_size=4))
-        @settings(CALLS, max_examples=150)
-        def check(before: StoredSession, calls: list[Any]) -> None:
-            seen = runner.run(together(before, calls))
+    @given(before=RECORDS, calls=st.lists(CALL, min_size=2, max_size=4))
+    @settings(CALLS, max_examples=150)
+    def check(before: StoredSession, calls: list[Any]) -> None:
+        seen = io_loop.asyncio_loop.run_until_complete(together(before, calls))
 
-            assert seen in [in_order(before, calls, order) for order in permutations(range(len(calls)))]
+        assert seen in [in_order(before, calls, order) for order in permutations(range(len(calls)))]
 
-        try:
-            check()
-        finally:
-            runner.run(store.__aexit__(None, None, None))
+    check()

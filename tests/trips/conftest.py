@@ -21,18 +21,19 @@ class Logbook(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
-        self.records: list[logging.LogRecord] = []
+        self._entries: list[tuple[str, int, str]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it."""
-        self.records.append(record)
+        """Keep the text, and let go of what the traceback holds: what nobody has awaited is to be noticed in its trip."""
+        self._entries.append((record.name, record.levelno, self.format(record)))
+        record.exc_info = None  # its text stays in the record for pytest's own report
 
     def lines(self, logger: str = "", *, level: int = logging.DEBUG) -> list[str]:
         """The messages of a logger and those below it, with their tracebacks."""
         return [
-            self.format(record)
-            for record in self.records
-            if record.levelno >= level and f"{record.name}.".startswith(f"{logger}." if logger else "")
+            text
+            for name, levelno, text in self._entries
+            if levelno >= level and (name == logger or name.startswith(f"{logger}." if logger else ""))
         ]
 
 

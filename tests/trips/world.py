@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Any, Self
+from urllib.parse import quote
 
 from client import TURNS, Browser, Cookie, Response, Wire
 from clock import HOUR, MovableClock
@@ -56,7 +57,7 @@ class Gate:
 
     async def reached(self) -> None:
         """Return once somebody stands before it."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(5):
             await self._reached.wait()
 
     def open(self) -> None:
@@ -97,6 +98,10 @@ class StagedStore:
     def silence(self, *verbs: str) -> None:
         """Never answer the verbs (any write, if none is named) from now on."""
         self._always.update(dict.fromkeys(verbs or WRITES, _never))
+
+    def before(self, act: Callable[[], Awaitable[object]], *verbs: str) -> None:
+        """Let something happen right before the verbs are done, from now on."""
+        self._always.update(dict.fromkeys(verbs, act))
 
     def recover(self) -> None:
         """Be a good store again."""
@@ -231,6 +236,15 @@ class Site:
             return await wire.response()
         finally:
             await wire.close()
+
+    async def plant(self, browser: Browser, text: str, *, lifetime: int = LIFETIME) -> str:
+        """Put a row into the store as somebody else would have, and its cookie into a browser. Returns its id."""
+        sid = f"planted-by-somebody-else-{len(self.store.sids)}"
+        await self.store.inner.create(sid, StoredSession(text, self.clock() + lifetime))
+        self.store.sids.add(sid)
+        cookie = f"connect.sid={quote(self.manager.signer.sign(sid), safe='')}; Path=/"
+        browser.jar.receive(cookie, browser.host, "/", secure=browser.secure)
+        return sid
 
     async def rows(self) -> dict[str, dict[str, Any]]:
         """What the store holds: the decoded sessions by id, without their cookies."""

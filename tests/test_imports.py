@@ -1,0 +1,196 @@
+"""The direction of the imports, read from the sources with `ast`: what stands low knows nothing of what is above."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted([*(ROOT / "sessions").rglob("*.py"), *(ROOT / "handlers").rglob("*.py"), ROOT / "server.py"])
+MAX_LINES = 400
+
+LAYERS = (
+    {"errors", "clock"},
+    {"options", "jsontext", "signature", "store"},
+    {"cookie"},
+    {"session", "stores"},
+    {"manager", "sweeper", "gate"},
+    {"mixin"},
+    {"sessions"},
+    {"handlers"},
+    {"server"},
+)
+"""From the bottom up, by room: a file of `sessions/`, or a whole package. A room imports from lower layers only."""
+
+TORNADO = {"gate", "mixin", "handlers", "server"}
+"""The rooms that may know Tornado."""
+
+DRIVERS = {"aiosqlite", "sqlite3", "redis", "asyncpg", "psycopg", "pymongo", "motor", "uvloop"}
+"""What costs time and memory to load, and is loaded when it is chosen."""
+
+
+def module_of(path: Path) -> str:
+    """`sessions/stores/memory.py` → `sessions.stores.memory`; a package is its own `__init__`."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in SOURCES}
+
+
+def room_of(module: str) -> str:
+    """The room of a module of ours: `sessions.cookie` → `cookie`, `sessions.stores.memory` → `stores`."""
+    package, _, rest = module.partition(".")
+    return rest.partition(".")[0] if package == "sessions" and rest else package
+
+
+def imported(source: str, package: str) -> Iterator[str]:
+    """The modules that a source imports, wherever in it, as absolute names. `package` is where a dot begins."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            name = ".".join([*base, *([node.module] if node.module else [])])
+            submodules = [f"{name}.{alias.name}" for alias in node.names if f"{name}.{alias.name}" in MODULES]
+            yield from submodules or [name]
+
+
+def imports_of(module: str) -> set[str]:
+    """The modules that one of ours imports."""
+    path = MODULES[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    return set(imported(path.read_text("utf-8"), package))
+
+
+def layer_of(room: str) -> int:
+    """How high a room stands."""
+    return next(height for height, rooms in enumerate(LAYERS) if room in rooms)
+
+
+def python(code: str) -> str:
+    """What a fresh interpreter prints."""
+    command = [sys.executable, "-W", "error", "-c", code]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603 # ours
+
+
+class TestReader:
+    """The reader of imports sees every spelling."""
+
+    @pytest.mark.parametrize(
+        ("source", "package", "modules"),
+        [
+            ("import os, json.decoder as d", "", ["os", "json.decoder"]),
+            ("from .errors import SessionError", "sessions", ["sessions.errors"]),
+            ("from . import jsontext", "sessions", ["sessions.jsontext"]),
+            ("from .. import cookie, options", "sessions.stores", ["sessions.cookie", "sessions.options"]),
+            ("from ..store import Store", "sessions.stores", ["sessions.store"]),
+            ("from sessions import Session", "", ["sessions"]),
+            ("from sessions import cookie", "", ["sessions.cookie"]),
+            ("if TYPE_CHECKING:\n    from .mixin import SessionMixin", "sessions", ["sessions.mixin"]),
+            ("def f():\n    import aiosqlite", "sessions", ["aiosqlite"]),
+        ],
+    )
+    def test_an_import_is_read_as_an_absolute_name(self, source: str, package: str, modules: list[str]) -> None:
+        """Relative, of a submodule, behind a condition, in a function."""
+        assert list(imported(source, package)) == modules
+
+    def test_the_sources_are_found(self) -> None:
+        """The library, its stores, the handlers, the server."""
+        assert {"sessions", "sessions.mixin", "sessions.stores.memory", "handlers", "server"} <= MODULES.keys()
+
+    def test_every_room_has_a_layer_and_every_layer_its_rooms(self) -> None:
+        """A new file has to be given its height here."""
+        assert sorted({room_of(module) for module in MODULES}) == sorted(set().union(*LAYERS))
+
+
+class TestDirection:
+    """Imports run one way."""
+
+    @pytest.mark.parametrize("module", MODULES)
+    def test_a_file_imports_from_lower_layers_only(self, module: str) -> None:
+        """Inside the packages `stores` and `handlers` one file may import another."""
+        room = room_of(module)
+        rooms = {
+            room_of(name) for name in imports_of(module) if name.partition(".")[0] in {"sessions", "handlers", "server"}
+        }
+
+        wrong = {each for each in rooms if layer_of(each) >= layer_of(room)}
+
+        assert wrong - ({room} & {"stores", "handlers"}) == set()
+
+    def test_there_is_no_circle(self) -> None:
+        """Neither between the rooms nor inside one."""
+        graph = {module: imports_of(module) & MODULES.keys() - {module} for module in MODULES}
+
+        order = list(TopologicalSorter(graph).static_order())
+
+        assert order.index("sessions.errors") < order.index("sessions.mixin") < order.index("server")
+
+    @pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) not in TORNADO])
+    def test_only_the_rooms_at_the_seam_know_tornado(self, module: str) -> None:
+        """The core takes values and returns values."""
+        assert {name for name in imports_of(module) if name.partition(".")[0] == "tornado"} == set()
+
+    @pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) == "stores"])
+    def test_a_store_never_meets_a_cookie_or_a_session(self, module: str) -> None:
+        """It keeps text under an id until a moment."""
+        known = {room_of(name) for name in imports_of(module) if name in MODULES}
+
+        assert known <= {"errors", "clock", "options", "store", "stores"}
+
+    @pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) not in {"stores", "server"}])
+    def test_only_a_store_knows_its_driver(self, module: str) -> None:
+        """Driver errors are translated at that edge."""
+        assert imports_of(module) & DRIVERS == set()
+
+    @pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) == "handlers"])
+    def test_a_handler_uses_public_names_only(self, module: str) -> None:
+        """It is what people copy from."""
+        ours = {name for name in imports_of(module) if name.partition(".")[0] in {"sessions", "server"}}
+
+        assert ours <= {"sessions"}
+
+
+class TestLoading:
+    """What is imported is what is needed."""
+
+    def test_importing_the_library_loads_no_driver(self) -> None:
+        """An application with a store of its own pays for nothing else."""
+        loaded = python("import sessions, sys; print(*sys.modules)").split()
+
+        assert "sessions.mixin" in loaded
+        assert DRIVERS & set(loaded) == set()
+
+    @pytest.mark.parametrize(
+        "code", ["from sessions import SQLiteStore", "import sessions; sessions.open_store('sqlite:x.db')"]
+    )
+    def test_the_driver_is_loaded_when_it_is_asked_for(self, code: str) -> None:
+        """By name, or by URL; nothing is opened yet."""
+        loaded = python(f"{code}; import sys; print(*sys.modules)").split()
+
+        assert "aiosqlite" in loaded
+        assert not (ROOT / "x.db").exists()
+
+
+class TestFiles:
+    """Every file can be read in one sitting."""
+
+    @pytest.mark.parametrize("module", MODULES)
+    def test_a_file_opens_with_what_it_is_for(self, module: str) -> None:
+        """A docstring of at least one sentence."""
+        docstring = ast.get_docstring(ast.parse(MODULES[module].read_text("utf-8")))
+
+        assert docstring
+        assert docstring.partition("\n")[0].rstrip().endswith((".", ":", ","))
+
+    @pytest.mark.parametrize("module", MODULES)
+    def test_a_file_is_not_long(self, module: str) -> None:
+        """What grows over the limit is two things."""
+        lines = MODULES[module].read_text("utf-8").count("\n")
+
+        assert lines <= MAX_LINES

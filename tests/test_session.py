@@ -1,0 +1,355 @@
+"""The session of one request: a mapping that is decoded when somebody looks, and that knows what has changed.
+
+The rules are those of express-session 1.19; a number in brackets is that of the row in docs/express.md. What a request
+owes in the end, by which options, is in properties/test_session_end.py; merging in properties/test_session_merge.py.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from clock import DAY, MINUTE, MovableClock
+from properties.made import Keeper, loaded, new, options_of, outcome
+
+from sessions import CorruptSession, DataError, HeadersSent, StoredSession
+from sessions.jsontext import RESERVED
+from sessions.session import Change, Reply, Session
+
+HIDDEN = "4111-1111-1111-1111"
+
+
+class TestMapping:
+    """In a handler the session is a mapping of JSON values."""
+
+    def test_it_begins_empty(self, clock: MovableClock) -> None:
+        """A new visitor has nothing."""
+        session = new(clock)
+
+        assert (dict(session), len(session), session.get("a"), "a" in session) == ({}, 0, None, False)
+
+    def test_it_holds_what_was_stored(self, clock: MovableClock) -> None:
+        """In the order in which it was stored, without the cookie."""
+        session = loaded(clock)
+
+        assert dict(session) == {"a": 1, "list": [1, {"x": "é"}], "map": {"p": 1, "q": 2}}
+        assert list(session) == ["a", "list", "map"]
+
+    def test_keys_are_set_and_deleted(self, clock: MovableClock) -> None:
+        """Every verb of a mutable mapping works."""
+        session = loaded(clock, '"a":1,"b":2,"c":3')
+
+        session["d"] = 4
+        del session["a"]
+        session.update(b=5, e=6)
+        popped = session.pop("c"), session.pop("zzz", None), session.setdefault("f", 7)
+
+        assert session == {"b": 5, "d": 4, "e": 6, "f": 7}
+        assert popped == (3, None, 7)
+
+    def test_clear_takes_the_data_and_leaves_the_session(self, clock: MovableClock) -> None:
+        """The id and the cookie stay."""
+        session = loaded(clock, max_age=MINUTE)
+
+        session.clear()
+
+        assert (dict(session), session.id, session.cookie.max_age) == ({}, "apple", MINUTE)
+
+    @pytest.mark.parametrize("read", [lambda session: session["zzz"], lambda session: session.pop("zzz")])
+    def test_a_key_that_is_not_there_is_a_key_error(self, clock: MovableClock, read: Callable[[Session], Any]) -> None:
+        """As in every mapping."""
+        with pytest.raises(KeyError):
+            read(loaded(clock))
+
+    @pytest.mark.parametrize("key", [*sorted(RESERVED), 1, None, b"a", True])
+    @pytest.mark.parametrize("assign", [
+        lambda session, key: session.__setitem__(key, HIDDEN),
+        lambda session, key: session.setdefault(key, HIDDEN),
+        lambda session, key: session.update({key: HIDDEN}),
+    ], ids=["set", "setdefault", "update"])  # fmt: skip
+    def test_a_key_that_node_would_lose_is_refused(
+        self, clock: MovableClock, key: Any, assign: Callable[[Session, Any], None]
+    ) -> None:
+        """At the line that assigns it, by name, and without the value."""
+        session = new(clock)
+
+        with pytest.raises(DataError) as refusal:
+            assign(session, key)
+
+        assert repr(key) in str(refusal.value)
+        assert HIDDEN not in str(refusal.value)
+        assert not session
+
+    def test_a_reserved_key_in_a_draft_is_refused_too(self, clock: MovableClock) -> None:
+        """`mutate` hands out the data itself; a second `cookie` in the row would break it for Node."""
+        session = loaded(clock)
+
+        session.draft()["cookie"] = HIDDEN
+
+        with pytest.raises(DataError, match=r"session\['cookie'\]"):
+            session.to_store()
+
+    def test_no_view_shows_the_id_or_the_data(self, clock: MovableClock) -> None:
+        """A session in a log line is a short hash."""
+        session = loaded(clock, f'"card":"{HIDDEN}"')
+
+        shown = f"{session!r} {session}"
+
+        assert "3a7bd3e2" in shown
+        assert "apple" not in shown
+        assert HIDDEN not in shown
+
+    @pytest.mark.parametrize("verb", ["save", "destroy", "regenerate", "reload", "rotate"])
+    async def test_what_acts_on_the_store_goes_through_the_manager(self, clock: MovableClock, verb: str) -> None:
+        """Each is one call with this session."""
+        keeper = Keeper()
+        options, birth = options_of(clock, {})
+        session = Session.new(keeper, options, clock, birth)
+
+        await getattr(session, verb)()
+
+        assert keeper.verbs == [f"{verb} fresh"]
+
+    async def test_mutate_returns_what_the_function_returns(self, clock: MovableClock) -> None:
+        """`n = await session.mutate(count)`."""
+        session = loaded(clock)
+
+        last = await session.mutate(lambda data: data.pop("a"))
+
+        assert last == 1
+        assert "a" not in session
+
+
+class TestLazy:
+    """The data is decoded when a handler looks, and not before."""
+
+    def test_a_request_that_does_not_look_is_served_whatever_the_data_is(self, clock: MovableClock) -> None:
+        """Only the cookie was read; the row stays as it is."""
+        session = loaded(clock, f'"a": no json, "{HIDDEN}"')
+
+        assert session.change() is Change.TOUCH
+        assert session.to_store().data.endswith(f'"a": no json, "{HIDDEN}"}}')
+
+    @pytest.mark.parametrize("look", [
+        lambda session: session["a"], lambda session: session.get("a"), len, list, bool, lambda session: "a" in session,
+        lambda session: session.__setitem__("a", 1), lambda session: session.clear(),
+    ])  # fmt: skip
+    def test_looking_at_corrupt_data_says_so(self, clock: MovableClock, look: Callable[[Session], Any]) -> None:
+        """By the hash of the id; of the row nothing is shown."""
+        session = loaded(clock, f'"a": no json, "{HIDDEN}"')
+
+        with pytest.raises(CorruptSession) as refusal:
+            look(session)
+
+        assert str(refusal.value) == "session 3a7bd3e2: the stored session is not JSON"
+
+    @pytest.mark.parametrize("text", ["", "{}", '{"a":1}', '{"cookie":null}', '{"cookie":{'])
+    def test_a_row_that_is_no_session_is_corrupt_at_once(self, clock: MovableClock, text: str) -> None:
+        """Without a cookie there is no session to serve."""
+        options, birth = options_of(clock, {})
+
+        with pytest.raises(CorruptSession, match=r"^session 3a7bd3e2: the stored session "):
+            Session.loaded(Keeper(), options, clock, birth, "apple", StoredSession(text, clock() + DAY))
+
+
+def swap(session: Session) -> None:
+    """Delete a key and put it back, behind the others."""
+    session["a"] = session.pop("a")
+
+
+def undo(session: Session) -> None:
+    """Change much, and take it back."""
+    session["list"].append(2)
+    session["b"] = True
+    session["list"].pop()
+    del session["b"]
+
+
+class TestModified:
+    """Modified is what has another JSON text than before (53, 54, 55)."""
+
+    @pytest.mark.parametrize("change", [
+        lambda session: session.update(a=2), lambda session: session.update(a="1"),
+        lambda session: session.update(a=True),
+        lambda session: session.update(a=None), lambda session: session.update(b=1), lambda session: session.pop("a"),
+        lambda session: session.clear(), lambda session: session["list"].append(2),
+        lambda session: session["list"][1].update(x="e"), lambda session: session["list"].reverse(),
+        lambda session: session["map"].update(cookie=1),
+        lambda session: session["map"].update(p=session["map"].pop("p")),
+        swap,
+    ])  # fmt: skip
+    def test_a_change_is_seen(self, clock: MovableClock, change: Callable[[Session], Any]) -> None:
+        """At any depth; the type counts, and so does the order of keys."""
+        session = loaded(clock)
+
+        change(session)
+
+        assert session.is_dirty()
+        assert session.change() is Change.UPDATE
+
+    @pytest.mark.parametrize("change", [
+        lambda _: None, dict, lambda session: session.update(a=1), lambda session: session.update(list=(1, {"x": "é"})),
+        lambda session: session.update(map=dict(session["map"])), lambda session: session.pop("zzz", None), undo,
+    ])  # fmt: skip
+    def test_what_is_the_same_in_the_end_is_no_change(
+        self, clock: MovableClock, change: Callable[[Session], Any]
+    ) -> None:
+        """Looked at, assigned anew, or taken back."""
+        session = loaded(clock)
+
+        change(session)
+
+        assert not session.is_dirty()
+        assert session.change() is Change.TOUCH
+
+    @pytest.mark.parametrize("data", [
+        '"a" : 1, "b": [ 1 ]', '"a":"\\u00e9\\/"', '"a":1E2', '"a":1.50', '"a":100000000000000000000000', '"a":1,"a":2',
+        '"a":1,"toString":2,"id":3', '"a":1,"__meta":{"created":1}', '"2":1,"10":1,"b":1',
+    ])  # fmt: skip
+    def test_a_row_that_is_spelled_in_another_way_is_not_modified_by_looking(
+        self, clock: MovableClock, data: str
+    ) -> None:
+        """Node, or a person, may have written it: what nobody changed stays to the byte."""
+        session = loaded(clock, data)
+
+        dict(session)
+
+        assert session.change() is Change.TOUCH
+        assert session.to_store().data.endswith(f",{data}}}")
+
+    def test_a_change_to_such_a_row_is_one(self, clock: MovableClock) -> None:
+        """Then it is written in our spelling."""
+        session = loaded(clock, '"a" : 1, "b": "\\u00e9"')
+
+        session["a"] = 2
+
+        assert session.change() is Change.UPDATE
+        assert session.to_store().data.endswith(',"a":2,"b":"é"}')
+
+    @pytest.mark.parametrize("value", [float("nan"), {1}, 2**53 + 1, {5: 1}, MINUTE.to_bytes(4)])
+    def test_a_value_that_json_cannot_hold_is_found_at_the_end(self, clock: MovableClock, value: Any) -> None:
+        """By its place, before anything is sent or stored."""
+        session = loaded(clock)
+        session["list"].append({"deep": value})
+
+        with pytest.raises(DataError, match=r"^session\['list'\]\[2\]\['deep'\]: "):
+            session.change()
+
+        assert session.reply is Reply.KEEP
+
+
+class TestStream:
+    """The first bytes of a stream owe what was changed; the renewal waits for the end."""
+
+    def test_the_touch_waits_for_the_end(self, clock: MovableClock) -> None:
+        """The session is in use until then."""
+        session = loaded(clock, max_age=MINUTE)
+
+        changes = [session.change(ends=False), session.change()]
+
+        assert changes == [Change.NOTHING, Change.TOUCH]
+
+    def test_a_rolling_cookie_leaves_with_the_first_bytes_and_so_does_its_touch(self, clock: MovableClock) -> None:
+        """The cookie goes out once the touch is confirmed."""
+        session = loaded(clock, max_age=MINUTE, rolling=True)
+
+        assert (session.change(ends=False), session.reply) == (Change.TOUCH, Reply.SEND)
+        assert session.change() is Change.NOTHING
+
+    def test_with_overwrite_the_cookie_is_sent_on_trust(self, clock: MovableClock) -> None:
+        """As Express does: the touch comes at the end."""
+        session = loaded(clock, max_age=MINUTE, rolling=True, conflict="overwrite")
+
+        assert (session.change(ends=False), session.reply) == (Change.NOTHING, Reply.SEND)
+        assert session.change() is Change.TOUCH
+
+    def test_a_change_is_written_before_the_first_bytes_and_one_after_them_at_the_end(
+        self, clock: MovableClock
+    ) -> None:
+        """Each is committed once."""
+        session = loaded(clock)
+        session["n"] = 1
+        changes = [session.change(ends=False)]
+        session.saved(session.to_store())
+
+        changes.append(session.change())
+        session["n"] = 2
+        changes.append(session.change())
+
+        assert changes == [Change.UPDATE, Change.NOTHING, Change.UPDATE]
+
+    @pytest.mark.parametrize("is_known", [False, True], ids=["new", "rotated"])
+    def test_after_the_first_bytes_no_session_can_begin(self, clock: MovableClock, is_known: bool) -> None:
+        """Its cookie could not be sent any more: an error, not an orphan (60)."""
+        session = loaded(clock) if is_known else new(clock)
+        session.seal()
+        session["n"] = 1
+        if is_known:
+            session.restart(keep=True)
+
+        with pytest.raises(HeadersSent):
+            session.change()
+
+    def test_after_the_first_bytes_a_known_session_may_change(self, clock: MovableClock) -> None:
+        """The browser has its id."""
+        session = loaded(clock)
+        session.seal()
+        session["n"] = 1
+
+        assert session.change() is Change.UPDATE
+
+
+class TestSaved:
+    """What `save()` has stored need not be stored again."""
+
+    def test_nothing_is_owed_after_a_save_but_the_renewal(self, clock: MovableClock) -> None:
+        """The save did not start the lifetime again, the touch does (57)."""
+        session = loaded(clock, age=1000, max_age=MINUTE)
+        session["n"] = 1
+        session.saved(session.to_store())
+
+        assert outcome(session) == (Change.TOUCH, Reply.SEND)
+
+    def test_a_change_after_a_save_is_saved_again(self, clock: MovableClock) -> None:
+        """Also one that goes back to what was loaded (58)."""
+        session = loaded(clock)
+        session["a"] = 2
+        session.saved(session.to_store())
+
+        session["a"] = 1
+
+        assert session.change() is Change.UPDATE
+
+    def test_a_new_session_that_was_saved_is_sent(self, clock: MovableClock) -> None:
+        """Also an empty one with saveUninitialized false, which Express leaves an orphan (59)."""
+        session = new(clock)
+        session.saved(session.to_store())
+
+        assert outcome(session) == (Change.NOTHING, Reply.SEND)
+
+    @pytest.mark.parametrize("change", [
+        lambda session: session.update(late=1), lambda session: session["list"].append(2),
+        lambda session: setattr(session.cookie, "path", "/late"),
+    ])  # fmt: skip
+    def test_a_change_made_while_the_store_writes_is_not_taken_for_saved(
+        self, clock: MovableClock, change: Callable[[Session], Any]
+    ) -> None:
+        """What was written counts, not what the session has become meanwhile."""
+        session = loaded(clock)
+        session["n"] = 1
+        session.change()
+        written = session.to_store()
+
+        change(session)
+        session.saved(written)
+
+        assert session.change() is Change.UPDATE
+
+    def test_a_touch_moves_what_the_next_one_is_measured_by(self, clock: MovableClock) -> None:
+        """The row's expiry is the measure, and its text stays the one that a write expects."""
+        session = loaded(clock, age=5000, touch_after=5000, max_age=MINUTE)
+        text = session.base.data if session.base else ""
+
+        session.touched(clock() + MINUTE)
+
+        assert session.change() is Change.NOTHING
+        assert session.base == StoredSession(text, clock() + MINUTE)
