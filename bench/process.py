@@ -28,7 +28,12 @@ CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = str(CORES[0]), str(CORES[-1])
 BOTH_CORES = f"{SERVER_CORE},{LOAD_CORE}"
 TICKS = os.sysconf("SC_CLK_TCK")
+QUIET = 0.5  # the load average up to which wall-clock figures mean something
 START_SECONDS = 60.0  # long enough for a server under valgrind
+
+
+# Told to end, the benchmark leaves its `with` blocks, and so ends the servers that it started.
+signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 class BenchError(Exception):
@@ -230,11 +235,15 @@ def machine() -> dict[str, str | int | float]:
     cpu = Path("/proc/cpuinfo").read_text()
     model = next((line.split(":", 1)[1].strip() for line in cpu.splitlines() if line.startswith("model name")), "")
     memory = int(Path("/proc/meminfo").read_text().split()[1])
+    load = os.getloadavg()[0]
+    if load > QUIET:
+        print(f"others use this machine (load {load:.1f}): only the instructions can be trusted", file=sys.stderr)
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "processor": model or platform.machine(),
         "cores": len(CORES),
         "memory GiB": round(memory / 2**20),
+        "load before": round(load, 1),
         "kernel": platform.release(),
         "python": platform.python_version(),
         "sqlite (python)": sqlite3.sqlite_version,

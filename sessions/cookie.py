@@ -35,6 +35,7 @@ _MEMBERS = (
     "originalMaxAge", "partitioned", "priority", "expires", "secure", "httpOnly", "domain", "path", "sameSite",
 )  # fmt: skip
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_YEAR = 9999
 _LAST_MOMENT = 253_402_300_799_999  # of the year 9999: later ones have no HTTP date
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -164,12 +165,20 @@ class Cookie:
             loaded.get(name, ABSENT) != value for name, value in self._assigned.items() if name != "expires"
         )
 
-    def assign_to(self, other: "Cookie") -> None:
-        """Apply what a handler assigned here to another request's newer copy, and compute its expiry anew."""
-        for name, value in self._assigned.items():
-            other._members[name] = value  # noqa: SLF001 # of the same class
-        other._assigned = self._assigned  # noqa: SLF001 # of the same class
-        other.touch()
+    @property
+    def assigned(self) -> dict[str, Any]:
+        """What a handler has assigned, by stored name."""
+        return self._assigned
+
+    def become(self, other: "Cookie") -> None:
+        """Take over another cookie: nothing of it has been assigned here."""
+        self._members, self._assigned = other._members, {}  # noqa: SLF001 # of the same class
+
+    def reassign(self, assigned: dict[str, Any]) -> None:
+        """Apply what was assigned before to what the cookie has become, and compute its expiry anew."""
+        self._members.update(assigned)
+        self._assigned = assigned
+        self.touch()
 
     def to_json(self) -> dict[str, Any]:
         """The cookie as it is stored: express-session's members in its order, `expires` as an ISO date or null."""
@@ -186,6 +195,13 @@ class Cookie:
     def set_cookie(self, name: str, value: str) -> str:
         """The Set-Cookie header that sends this cookie. Raises OptionsError for an attribute that cannot be sent."""
         return set_cookie(name, value, self._members)
+
+    def check(self) -> None:
+        """Raise CorruptSession where a stored cookie, another's work perhaps, could not be sent."""
+        try:
+            _around_expires(*map(self._members.get, _STATIC))
+        except (OptionsError, TypeError):  # TypeError: a list, say, where a word belongs
+            raise CorruptSession("the stored cookie has an attribute that cannot be sent") from None
 
     def clearing(self, name: str) -> str:
         """The Set-Cookie header that removes it: the same attributes, an empty value, a date in the past."""
@@ -254,7 +270,8 @@ def iso(moment: int) -> str:
     """Milliseconds since the epoch as JavaScript's `Date.prototype.toISOString` writes them."""
     seconds, milliseconds = divmod(moment, 1000)
     year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
-    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}.{milliseconds:03d}Z"
+    years = f"{year:04d}" if 0 <= year <= _LAST_YEAR else f"{'-' if year < 0 else '+'}{abs(year):06d}"
+    return f"{years}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}.{milliseconds:03d}Z"
 
 
 # ---------------------------------------------------------------- Set-Cookie (npm cookie 0.7, `serialize`)
@@ -267,10 +284,7 @@ def set_cookie(name: str, value: str, members: Mapping[str, Any]) -> str:
 
     `members` are those of the stored cookie, `expires` in milliseconds since the epoch.
     """
-    try:
-        before, after = _around_expires(*map(members.get, _STATIC))
-    except TypeError:  # not hashable: a row that holds a list, say
-        raise CorruptSession("the stored cookie has an attribute of a type that none has") from None
+    before, after = _around_expires(*map(members.get, _STATIC))
     expires = members.get("expires")
     date = f"; Expires={_http_date(int(expires // 1000))}" if _is_moment(expires) else ""
     return f"{name}={quote(value, safe=_UNESCAPED)}{before}{date}{after}"

@@ -12,8 +12,9 @@ from typing import Any, Self, TypeVar
 from .clock import Clock, now_ms
 from .errors import NoSession, SessionError, StoreUnavailable
 from .options import SessionOptions
-from .session import Birth, Change, End, Session
+from .session import Birth, Session
 from .signature import Signer
+from .states import Change, End
 from .store import Outcome, Store, StoredSession
 
 Result = TypeVar("Result")

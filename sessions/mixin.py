@@ -19,10 +19,12 @@ from tornado.websocket import WebSocketHandler
 from .cookie import Cookie, values
 from .errors import NoSession, OptionsError, SessionError, StoreUnavailable
 from .gate import Gate
+from .headers import add_cookie, vary_by_cookie
 from .manager import SessionManager
 from .options import CookieOptions
-from .session import End, Reply, Session
+from .session import Session
 from .signature import new_id
+from .states import End
 
 log = logging.getLogger("sessions")
 
@@ -37,8 +39,8 @@ RETRY_AFTER = 1
 
 
 _FAILED = "it could not be loaded or committed"
-_ANSWER = ("_status_code", "_reason", "_headers", "_new_cookie", "_write_buffer")
-"""What a RequestHandler keeps of its answer until the headers leave."""
+_ANSWER = ("_status_code", "_reason", "_headers", "_write_buffer")
+"""Beside its cookies, what a RequestHandler keeps of its answer until the headers leave."""
 _HANDSHAKE = ("Host", "Sec-Websocket-Key", "Sec-Websocket-Version")
 """The headers without which Tornado refuses a WebSocket handshake."""
 
@@ -65,10 +67,10 @@ class SessionMixin(RequestHandler):
     @property
     def session(self) -> Session:
         """The visitor's session; a new one where there is none yet. Raises NoSession where none is to be had."""
+        if self._session_missing is not None:
+            raise NoSession(f"no session: {self._session_missing}")
         self._session_looked_at = True
         if self._session is None:
-            if self._session_missing is not None:
-                raise NoSession(f"no session: {self._session_missing}")
             self._session = self._new_session()
         over = self._session.over
         if over is not None and over is not End.GONE:
@@ -199,12 +201,12 @@ class SessionMixin(RequestHandler):
         return done
 
     def _put_aside(self) -> dict[str, Any]:
-        """The answer as it is now. Nothing may be added to it, and a verb after a redirect in prepare() must not run."""
+        """The answer as it is now. Nothing may be added to it: a verb after a redirect in prepare() must not run."""
         mine = vars(self)
-        answer = {name: mine[name] for name in _ANSWER if name in mine}
+        answer = {name: mine.get(name) for name in _ANSWER}
+        answer["_new_cookie"] = mine.pop("_new_cookie", {})
         self._headers = HTTPHeaders()
         self._write_buffer = []
-        mine.pop("_new_cookie", None)
         self._finished = True
         return answer
 
@@ -366,47 +368,15 @@ class SessionMixin(RequestHandler):
         if close is not None:
             close()
 
-    # ---------------------------------------------------------------- headers
-
     def _add_session_headers(self, headers: HTTPHeaders) -> None:
         """Right before they leave, because `send_error` clears what was set earlier."""
         if self._session_is_down:
             headers["Retry-After"] = str(RETRY_AFTER)
-        if self._session is None and not self._session_looked_at:
-            return
-        options = self._sessions.options
-        if self._session_looked_at and options.cache_headers:
-            vary = headers.get("Vary")
-            if vary is None:
-                headers["Vary"] = "Cookie"
-            elif "cookie" not in vary.lower() and vary != "*":
-                headers["Vary"] = f"{vary}, Cookie"
-        cookie = self._session_cookie()
-        if cookie is not None:
-            headers.add("Set-Cookie", cookie)
-            if options.cache_headers and "Cache-Control" not in headers:
-                headers["Cache-Control"] = "no-store"
-
-    def _session_cookie(self) -> str | None:
-        session = self._session
-        if session is None or session.reply is Reply.KEEP:
-            return None
-        if session.cookie.secure and not self.is_secure():
-            self._warn_of_withheld()
-            return None
-        manager = self._sessions
-        if session.reply is Reply.CLEAR:
-            return session.cookie.clearing(manager.options.name)
-        return session.cookie.set_cookie(manager.options.name, manager.signer.sign(session.id))
-
-    def _warn_of_withheld(self) -> None:
-        manager = self._sessions
-        if not manager.has_warned:
-            manager.has_warned = True
-            log.warning(
-                "a Secure session cookie was not sent: this request counts as plain HTTP. Behind a proxy that ends TLS,"
-                " set proxy = true and let the proxy send X-Forwarded-Proto: https"
-            )
+        if self._session_missing is None and (self._session is not None or self._session_looked_at):
+            if self._session_looked_at and self._sessions.options.cache_headers:
+                vary_by_cookie(headers)
+            if self._session is not None:
+                add_cookie(headers, self._session, self._sessions, self.is_secure)
 
 
 def _path(request: HTTPServerRequest) -> str:

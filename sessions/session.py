@@ -6,7 +6,6 @@ manager only, and must not know HTTP.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from enum import Enum
 from typing import Any, Protocol, Self, TypeVar
 
 from . import jsontext
@@ -15,38 +14,12 @@ from .cookie import Cookie
 from .errors import CorruptSession, DataError, HeadersSent
 from .options import SessionOptions, is_number
 from .signature import fingerprint
+from .states import Change, End, Reply
 from .store import StoredSession
 
 Result = TypeVar("Result")
 Birth = Callable[[], tuple[str, Cookie]]
 """Makes the id and the cookie of a new session."""
-
-
-class Change(Enum):
-    """What the end of a request does to the store."""
-
-    NOTHING = "nothing"
-    CREATE = "create"
-    UPDATE = "update"
-    TOUCH = "touch"
-    DESTROY = "destroy"
-
-
-class Reply(Enum):
-    """What the response does to the browser's cookie."""
-
-    KEEP = "keep"
-    SEND = "send"
-    CLEAR = "clear"
-
-
-class End(Enum):
-    """Why a session is over."""
-
-    DESTROYED = "it was destroyed in this request"
-    UNSET = "it was unset in this request"
-    GONE = "it was destroyed or has expired meanwhile"
-    FAILED = "its destruction failed"
 
 
 class Keeper(Protocol):
@@ -67,9 +40,9 @@ class Session(MutableMapping[str, Any]):
     """
 
     __slots__ = (
-        "_base", "_birth", "_canonical", "_clock", "_committed", "_cookie", "_data", "_deleted", "_end", "_id", "_keeper",
-        "_options", "_origin", "_origin_id", "_reply", "_request_sid", "_saved", "_sealed", "_stored_cookie", "_text",
-        "_touch_asked", "_touched",
+        "_base", "_birth", "_canonical", "_clock", "_committed", "_cookie", "_data", "_deleted", "_end", "_id",
+        "_keeper", "_options", "_origin", "_origin_id", "_reply", "_request_sid", "_saved", "_sealed",
+        "_stored_cookie", "_text", "_touch_asked", "_touched",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +55,7 @@ class Session(MutableMapping[str, Any]):
         self._id = self._origin_id = ""
         self._request_sid = request_sid  # the id that the browser sent, signed; it may be unknown to the store
         self._base: StoredSession | None = None  # the row as this request knows it; None: not stored
+        self._cookie = Cookie({}, clock)  # one object from first to last: a handler may hold it
         self._stored_cookie: dict[str, Any] = {}  # the cookie member of that row
         self._text = self._origin = jsontext.EMPTY  # the data as last read or written, and as it was at first
         self._canonical: str | None = None  # our spelling of _text
@@ -97,7 +71,8 @@ class Session(MutableMapping[str, Any]):
     ) -> Self:
         """A session with a fresh id that no store knows yet."""
         session = cls(keeper, options, clock, birth, request_sid)
-        session._id, session._cookie = birth()
+        session._id, cookie = birth()
+        session._cookie.become(cookie)
         session._origin_id = session._id
         return session
 
@@ -227,6 +202,8 @@ class Session(MutableMapping[str, Any]):
             sends = self._options.save_uninitialized or modified or self._base is not None
         else:
             sends = (self._options.rolling and change is not Change.NOTHING) or (self.cookie.has_expiry and modified)
+        if sends:
+            self._cookie.check()  # before anything is stored that no browser could be told of
         waits = change is Change.TOUCH and not ends
         if waits and not sends:
             return Change.NOTHING
@@ -329,7 +306,7 @@ class Session(MutableMapping[str, Any]):
         The session holds the merged data from here on.
         """
         values = self._values()
-        loaded, assigned = _texts(jsontext.read(self._text)), self.cookie
+        loaded, assigned = _texts(jsontext.read(self._text)), self._cookie.assigned
         changed = {key for key, text in _texts(values).items() if loaded.get(key) != text}
         deleted = loaded.keys() - values.keys()
         self.read(newer)
@@ -342,7 +319,7 @@ class Session(MutableMapping[str, Any]):
         }
         merged.update((key, values[key]) for key in values if key in changed)
         self._data = merged
-        assigned.assign_to(self.cookie)
+        self._cookie.reassign(assigned)
         return self.to_store()
 
     def draft(self) -> dict[str, Any]:
@@ -359,7 +336,7 @@ class Session(MutableMapping[str, Any]):
             members, self._text = jsontext.split(stored.data)
         except CorruptSession as error:
             raise CorruptSession(f"session {fingerprint(self._id)}: {error}") from None
-        self._cookie = Cookie.load(members, stored.expires_at, self._clock)
+        self._cookie.become(Cookie.load(members, stored.expires_at, self._clock))
         self._data = self._canonical = None
         self._base, self._stored_cookie = stored, members
 
@@ -381,10 +358,10 @@ class Session(MutableMapping[str, Any]):
 
     def restart(self, *, keep: bool) -> None:
         """Go on under a new id, with the data and the cookie or without, as a session that is not stored."""
-        sid, cookie = self._birth()
-        self._id = sid
+        self._id, cookie = self._birth()
         if not keep:
-            self._cookie = cookie
+            self._end = None  # a login is one, also where the session before it has just expired
+            self._cookie.become(cookie)
             self._text = jsontext.EMPTY
             self._data = self._canonical = None
         self._base, self._stored_cookie = None, {}

@@ -258,7 +258,7 @@ class TestWrongValues:
             ("httpOnly", ["true", 1, 0], "true or false"),
             ("secure", ["true", "Auto", 1, 0], 'true, false or "auto"'),
             ("partitioned", ["true", 1, 0], "true or false"),
-            ("sameSite", ["laxx", "true", 1, 0, []], 'true, false, "lax", "strict", "none" or "auto"'),
+            ("sameSite", ["laxx", "true", "Auto", 1, 0, []], 'true, false, "lax", "strict", "none" or "auto"'),
             ("priority", ["urgent", True, False, 1], '"low", "medium" or "high"'),
             ("maxAge", ["60000", True, float("nan"), float("inf"), 9e15, [5]], "a number of milliseconds"),
             ("originalMaxAge", ["60000", True, float("nan")], "a number of milliseconds"),

@@ -88,6 +88,12 @@ class TestMapping:
         with pytest.raises(DataError, match=r"session\['cookie'\]"):
             session.to_store()
 
+    @pytest.mark.parametrize("name", ["cookie", "id", "user"])
+    def test_no_attribute_can_be_assigned(self, clock: MovableClock, name: str) -> None:
+        """`req.session.user = ...` is a key here; the cookie is changed by its own attributes."""
+        with pytest.raises(AttributeError):
+            setattr(new(clock), name, {})
+
     def test_no_view_shows_the_id_or_the_data(self, clock: MovableClock) -> None:
         """A session in a log line is a short hash."""
         session = loaded(clock, f'"card":"{HIDDEN}"')

@@ -38,13 +38,13 @@ async def _observe(declared: Mapping[str, str]) -> tuple[list[Json], dict[str, s
     """The scenarios that are Express's under its options, and for those that then differ the options that make them."""
     scenarios = [one for one in load_transcripts() if declaration_for(one, declared) is None]
     causes: dict[str, set[str]] = {}
-    async with serving() as api:
-        scenarios = [outcome.scenario for outcome in await replay(api, scenarios) if not outcome.differences]
+    async with serving() as target:
+        scenarios = [outcome.scenario for outcome in await replay(target, scenarios) if not outcome.differences]
         for option in OURS:
-            for outcome in await replay(api, scenarios, ours=[option]):
+            for outcome in await replay(target, scenarios, ours=[option]):
                 if outcome.differences:
                     causes.setdefault(outcome.id, set()).add(option)
-        together = await replay(api, scenarios, ours=OURS)
+        together = await replay(target, scenarios, ours=OURS)
     differing = {outcome.id for outcome in together if outcome.differences}
     return scenarios, {name: options for name, options in causes.items() if name in differing}
 

@@ -12,6 +12,7 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -28,26 +29,35 @@ _FIRST_COUNTS = {"content-length", "content-type", "date", "location", "etag", "
 """Response headers of which Node keeps the first; it joins the values of others."""
 
 
-class Api:
-    """The control calls of a server under test."""
+class HttpControl:
+    """The control calls of a server under test, over HTTP."""
 
     def __init__(self, client: Client) -> None:
-        self.client = client
+        self._client = client
 
     async def __call__(self, name: str, message: Json) -> Json:
         """One control call. Raises RuntimeError when the server does not answer it with JSON and 200."""
         body = json.dumps(message).encode()
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        answer = await self.client.request("POST", f"/__oracle__/{name}", headers, body)
+        answer = await self._client.request("POST", f"/__oracle__/{name}", headers, body)
         if answer.status != 200:
             raise RuntimeError(f"control {name}: HTTP {answer.status} {answer.body[:300]}")
         result: Json = json.loads(answer.body)
         return result
 
 
-async def play(scenario: Json, api: Api, **opening: object) -> Json:
+@dataclass
+class Target:
+    """A server under test."""
+
+    client: Client
+    control: Callable[[str, Json], Awaitable[Json]]
+    """A control call of the protocol: name and message → answer."""
+
+
+async def play(scenario: Json, target: Target, **opening: object) -> Json:
     """Play it and return {"steps": [...]} or {"open_error": {...}}. `opening` is added to the `open` call."""
-    return await _Run(scenario, api).play(opening)
+    return await _Run(scenario, target).play(opening)
 
 
 def _encode(text: str) -> str:
@@ -113,9 +123,10 @@ def _tamper(kind: str | None, sid: str, sig: str) -> tuple[str, str]:
 
 
 class _Run:
-    def __init__(self, scenario: Json, api: Api) -> None:
+    def __init__(self, scenario: Json, target: Target) -> None:
         self._scenario = scenario
-        self._api = api
+        self._client = target.client
+        self._control = target.control
         plain = {key: scenario[key] for key in ("options", "setup", "verify_secrets") if key in scenario}
         self._apps: dict[str, Json] = scenario.get("apps") or {"main": plain}
         self._labels: dict[str, str] = {}  # session id -> s1, s2, ..
@@ -128,7 +139,7 @@ class _Run:
 
     async def play(self, opening: Mapping[str, object]) -> Json:
         store = self._scenario.get("store") or {}
-        opened = await self._api("open", {"apps": self._apps, "store": store, **opening})
+        opened = await self._control("open", {"apps": self._apps, "store": store, **opening})
         if not opened["ok"]:
             return {"open_error": {"app": opened.get("app"), "error": opened.get("error")}}
         self._world = opened["world"]
@@ -152,19 +163,21 @@ class _Run:
                     steps.append(await finish())
         finally:
             await asyncio.gather(*(finish() for finish in under_way.values()), return_exceptions=True)
-            await self._api("close", {"world": self._world})
+            await self._control("close", {"world": self._world})
         return {"steps": steps}
 
     async def _prepare(self, step: Json) -> None:
         if ms := step.get("sleep_ms"):
-            moved = await self._api("control", {"world": self._world, "do": [{"do": "advance", "ms": ms}]})
+            moved = await self._control("control", {"world": self._world, "do": [{"do": "advance", "ms": ms}]})
             if "unsupported" in moved["results"][0]:
                 await asyncio.sleep(ms / 1000)
             else:
                 self._offset += ms
         if before := step.get("before"):
             do = [{**one, "sid": self._sid(one["sid"])} if one.get("sid") else one for one in before]
-            await self._api("control", {"world": self._world, "do": do})
+            await self._control("control", {"world": self._world, "do": do})
+            if any(one["do"] == "await_gate" for one in do):
+                await asyncio.sleep(0.01)  # what the waiting request has sent shall have been seen, at its time
 
     def _start(self, step: Json) -> Callable[[], Awaitable[Json]]:
         """Send the request at once; the function that is returned waits for the answer and looks at it."""
@@ -187,7 +200,7 @@ class _Run:
             headers["Content-Length"] = "0"
         header_offset: list[int] = []
         sending = asyncio.create_task(
-            self._api.client.request(
+            self._client.request(
                 method, step.get("path", "/"), headers, on_head=lambda: header_offset.append(self._offset)
             )
         )
@@ -202,7 +215,7 @@ class _Run:
                 answer = "timeout"
             if self._frozen_at is not None:  # there a handler's sleep moves the clock
                 self._offset += sum(op["ms"] for op in ops if op["op"] == "sleep")
-            report = await self._api("report", {"world": self._world, "step": number})
+            report = await self._control("report", {"world": self._world, "step": number})
             return self._observed(step, app, method, answer, report, (header_offset or [self._offset])[0])
 
         return finish
@@ -211,7 +224,7 @@ class _Run:
         """A step without a request; with `look` the store is read and compared."""
         if not step.get("look"):
             return {"noop": True}
-        report = await self._api("report", {"world": self._world, "step": "-"})
+        report = await self._control("report", {"world": self._world, "step": "-"})
         return {"store": self._store_view(report["store"]), "count": len(report["store"])}
 
     # The request's cookie

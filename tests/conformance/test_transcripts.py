@@ -21,6 +21,7 @@ from .replay import (
     named_options,
     replay,
     serving,
+    serving_apart,
 )
 
 DEVIATIONS = load_declared("deviations.json")
@@ -48,18 +49,18 @@ async def _play() -> Played:
         key = declaration_for(scenario, DEFAULTS)
         if key is not None:
             groups.setdefault(named_options(DEFAULTS[key]), []).append(scenario)
-    async with serving() as api:
-        as_express = await replay(api, scenarios)
-        our_defaults = await replay(api, undeclared, ours=OURS)
+    async with serving() as target:
+        as_express = await replay(target, scenarios)
+        our_defaults = await replay(target, undeclared, ours=OURS)
         without = {
-            named: await replay(api, group, ours=[option for option in OURS if option not in named])
+            named: await replay(target, group, ours=[option for option in OURS if option not in named])
             for named, group in groups.items()
         }
         alone: dict[str, list[Outcome]] = {}
         for named, group in groups.items():
             for option in named if len(named) > 1 else ():
                 ours = [one for one in OURS if one == option or one not in named]
-                alone.setdefault(option, []).extend(await replay(api, group, ours=ours))
+                alone.setdefault(option, []).extend(await replay(target, group, ours=ours))
     return Played(as_express, our_defaults, without, alone)
 
 
@@ -97,3 +98,16 @@ def test_no_reason_names_an_option_that_makes_no_difference(played: Played) -> N
     needless = [f"{option}: {one.id}" for option, group in played.alone.items() for one in group if not one.differences]
 
     assert not needless
+
+
+def test_the_application_runs_as_a_process_of_its_own() -> None:
+    """As verify.js starts it, with its control calls over HTTP."""
+
+    async def play_apart() -> list[Outcome]:
+        async with serving_apart() as target:
+            return await replay(target, [one for one in load_transcripts() if one["id"].startswith("race/")])
+
+    outcomes = asyncio.run(play_apart())
+
+    assert outcomes
+    assert not [str(one) for one in outcomes if one.differences and declaration_for(one.scenario, DEVIATIONS) is None]

@@ -1,42 +1,18 @@
-"""Owns the table of the stores under contract, and the fixtures that open them on the test's own loop and clock."""
+"""Owns the fixtures of the store tests: each store in turn, open on the test's own loop and clock."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import aiosqlite
 import pytest
 from clock import MovableClock
 from tornado.ioloop import IOLoop
 
-from sessions.stores.memory import MemoryStore
 from sessions.stores.sqlite import SQLiteStore
 
-
-class Entry(NamedTuple):
-    """How a store is made in a folder; whether its data is shared between processes; whether it wants a sweeper."""
-
-    make: Callable[[Path, MovableClock], Any]
-    shared: bool
-    sweeps: bool
-
-
-STORES = {
-    "memory": Entry(lambda _, clock: MemoryStore(clock=clock), shared=False, sweeps=True),
-    "sqlite": Entry(lambda folder, clock: SQLiteStore(folder / "sessions.db", clock=clock), shared=True, sweeps=True),
-}
-"""A new store adds its line here, and nothing to the contract suite."""
-
-
-@contextmanager
-def opened(loop: IOLoop, store: Any) -> Iterator[Any]:
-    """The store, open while the block runs on the loop."""
-    loop.run_sync(store.__aenter__)
-    try:
-        yield store
-    finally:
-        loop.run_sync(partial(store.__aexit__, None, None, None))
+from .support import STORES, opened
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +35,9 @@ def swept(request: pytest.FixtureRequest, io_loop: IOLoop, tmp_path: Path, clock
 
 
 @pytest.fixture(params=[name for name, entry in STORES.items() if entry.shared])
-def pair(request: pytest.FixtureRequest, io_loop: IOLoop, tmp_path: Path, clock: MovableClock) -> Iterator[tuple[Any, Any]]:
+def pair(
+    request: pytest.FixtureRequest, io_loop: IOLoop, tmp_path: Path, clock: MovableClock
+) -> Iterator[tuple[Any, Any]]:
     """Two store objects on the same data, as two processes have them."""
     with ExitStack() as stack:
         make = STORES[request.param].make
@@ -70,3 +48,24 @@ def pair(request: pytest.FixtureRequest, io_loop: IOLoop, tmp_path: Path, clock:
 def database(tmp_path: Path) -> Path:
     """Where a test of SQLite's own keeps its file; not made yet."""
     return tmp_path / "sessions.db"
+
+
+@pytest.fixture
+def sqlite(io_loop: IOLoop, database: Path, clock: MovableClock) -> Iterator[SQLiteStore]:
+    """The SQLite store, open, with a short patience for locks."""
+    with opened(io_loop, SQLiteStore(database, busy_timeout=100, clock=clock)) as store:
+        yield store
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[aiosqlite.Connection]:
+    """The connections that are opened through aiosqlite from now on, in the order in which they are made."""
+    made: list[aiosqlite.Connection] = []
+    connect = aiosqlite.connect
+
+    def noting(*arguments: Any, **options: Any) -> aiosqlite.Connection:
+        made.append(connect(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(aiosqlite, "connect", noting)
+    return made

@@ -11,7 +11,7 @@ from clock import MINUTE, SECOND, START, MovableClock
 
 from sessions.store import Outcome, StoredSession, SweepableStore, Update
 
-LATER = START + MINUTE
+from .support import LATER
 
 
 def numbered(n: int) -> StoredSession:

@@ -15,10 +15,10 @@ from tornado.ioloop import IOLoop
 
 from sessions.store import GONE, SAVED, Outcome, StoredSession, Update
 
-from .conftest import STORES, opened
+from .support import STORES, opened
 
 CALLS = settings(
-    deadline=None, stateful_step_count=40, max_examples=40, suppress_health_check=[HealthCheck.too_slow], database=None
+    deadline=None, stateful_step_count=25, max_examples=60, suppress_health_check=[HealthCheck.too_slow], database=None
 )
 
 IDS = st.sampled_from(["", "a", "A", "b.c"])

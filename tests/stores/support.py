@@ -1,0 +1,88 @@
+"""Owns what the store tests share: the table of the stores under contract, records, and another process's view of a file."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from clock import MINUTE, SECOND, START, MovableClock
+from tornado.ioloop import IOLoop
+
+from sessions.errors import StoreError
+from sessions.store import StoredSession
+from sessions.stores.memory import MemoryStore
+from sessions.stores.sqlite import SQLiteStore
+
+LATER = START + MINUTE
+OLD = StoredSession('{"n":1}', LATER)
+NEW = StoredSession('{"n":2}', LATER + SECOND)
+OTHER = StoredSession('{"n":3}', LATER + 2 * SECOND)
+
+
+class Entry(NamedTuple):
+    """How a store is made in a folder; whether its data is shared between processes; whether it wants a sweeper."""
+
+    make: Callable[[Path, MovableClock], Any]
+    shared: bool
+    sweeps: bool
+
+
+STORES = {
+    "memory": Entry(lambda _, clock: MemoryStore(clock=clock), shared=False, sweeps=True),
+    "sqlite": Entry(lambda folder, clock: SQLiteStore(folder / "sessions.db", clock=clock), shared=True, sweeps=True),
+}
+"""A new store adds its line here, and nothing to the contract suite."""
+
+
+@contextmanager
+def opened(loop: IOLoop, store: Any) -> Iterator[Any]:
+    """The store, open while the block runs on the loop."""
+    loop.run_sync(store.__aenter__)
+    try:
+        yield store
+    finally:
+        loop.run_sync(partial(store.__aexit__, None, None, None))
+
+
+@contextmanager
+def locked(database: Path) -> Iterator[sqlite3.Connection]:
+    """Another process's write transaction, under way while the block runs."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+        other.rollback()
+
+
+def query(database: Path, sql: str, *parameters: Any) -> list[Any]:
+    """What another process gets to see in the file, or does to it."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        return other.execute(sql, parameters).fetchall()
+
+
+def node_writes(database: Path, *rows: tuple[Any, Any, Any]) -> None:
+    """Write rows (sid, expired, sess) with the statement of the npm package connect-sqlite3."""
+    with closing(sqlite3.connect(database)) as node, node:
+        node.executemany("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", rows)
+
+
+async def until(condition: Callable[[], object], seconds: float = 5) -> None:
+    """Wait until a condition holds. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def listed(store: Any) -> dict[str, StoredSession]:
+    """What `all` yields."""
+    return {sid: stored async for sid, stored in store.all()}
+
+
+async def outcome(call: Any) -> Any:
+    """What a call returns, or StoreError where it is refused."""
+    try:
+        return await call
+    except StoreError:
+        return StoreError
