@@ -36,7 +36,7 @@ def ratios(runs: list[dict[str, Any]], against: list[dict[str, Any]]) -> list[fl
 def spread(values: Iterable[float], digits: int = 2) -> str:
     """The median, and from the smallest to the largest."""
     seen = sorted(values)
-    return f"{median(seen):.{digits}f} ({seen[0]:.{digits}f}–{seen[-1]:.{digits}f})"
+    return f"{median(seen):.{digits}f} ({seen[0]:.{digits}f}–{seen[-1]:.{digits}f})"  # noqa: RUF001 - a range
 
 
 def table(head: list[str], rows: Iterable[list[str]]) -> None:
@@ -152,7 +152,7 @@ def print_goals(result: dict[str, Any], connections: int = 64) -> None:
             times = ratios(ours, found[name, workload, connections])
             factor = goals["RWN".index(workload)]
             label = f"{workload}: requests per second against {name}"
-            rows.append([label, f"≥ {factor}×", spread(times, 1), verdict(median(times), factor)])
+            rows.append([label, f"≥ {factor}x", spread(times, 1), verdict(median(times), factor)])
         crowd = found.get((OURS, workload, 256), [])
         if crowd:
             tails = [run["p99_ms"] / run["p50_ms"] for run in crowd]

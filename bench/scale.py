@@ -25,6 +25,7 @@ from bench.process import BOTH_CORES, SERVER_CORE, BenchError, fail, folder, mac
 from bench.report import print_scale
 from bench.run import note, save
 from bench.servers.tornado_app import SECRET
+from sessions import StoredSession, open_store
 
 BARE, OURS = ALL["tornado bare"], ALL["sessions, SQLite full"]
 DAY = 86_400_000
@@ -43,7 +44,7 @@ def file_with(data: Path, live: int, expired: int = 0) -> list[str]:
     ids: list[str] = []
 
     def rows() -> Iterable[tuple[str, int, str]]:
-        chance = random.Random(1)  # noqa: S311 - the same file in every run
+        chance = random.Random(1)
         left = {"live": live, "expired": expired}
         for _ in range(live + expired):
             lives = chance.randrange(left["live"] + left["expired"]) < left["live"]
@@ -71,8 +72,6 @@ def cookies_of(ids: list[str]) -> list[str]:
 
 async def store_times(data: Path, ids: list[str], together: int, seconds: float) -> dict[str, float]:
     """Microseconds of a lookup and of a commit in the store alone, with so many callers at once."""
-    from sessions import StoredSession, open_store
-
     async with open_store(f"sqlite:{data}/sessions.db") as store:
 
         async def lookup(sid: str) -> None:

@@ -1,6 +1,6 @@
-"""Django, bare or with its default sessions (database, SQLite); gunicorn imports `app`. Settings are those that
-`django-admin startproject` writes, cut down to what sessions need.
+"""Django, bare or with its default sessions (database, SQLite); gunicorn imports `app`.
 
+The settings are those that `django-admin startproject` writes, cut down to what sessions need.
 Which of the two is said by the variable BENCH_DATA, the folder for the database: gunicorn passes no arguments on.
 """
 

@@ -37,7 +37,7 @@ def why_not() -> str | None:
     if shutil.which("chromedriver") is None:
         return "no chromedriver on this machine (Debian: apt-get install -y chromium-driver)"
     if find_spec("selenium") is None:
-        return "selenium is not installed (pip install -e '.[browser]', or `make browser`)"
+        return "no selenium in this environment (`make browser` installs it)"
     return None
 
 

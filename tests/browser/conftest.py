@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from interop.processes import missing
 
 from .chromium import chromium, set_scheme, set_scripts, set_width, why_not
 from .servers import HOST, reference_server
@@ -21,12 +22,17 @@ maxAge = 3600000
 """
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what cannot run here. Said from this one place, so that the summary says it in a line for each lack."""
+    reason = why_not() if "browser" in getattr(item, "fixturenames", ()) else None
+    reason = reason or missing(*getattr(getattr(item, "module", None), "NEEDS", ()))
+    if reason is not None:
+        pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Chrome"]:
     """One chromium for all tests: starting it costs more than most of them."""
-    reason = why_not()
-    if reason is not None:
-        pytest.skip(reason)
     with chromium(tmp_path_factory.mktemp("profile")) as driver:
         yield driver
 

@@ -5,7 +5,6 @@ the file says it, another proxy may say nothing (then `proxySecure` answers), an
 """
 
 import http.client
-import shutil
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -22,10 +21,7 @@ from .servers import HOST, certificate, free_ports, nginx, reference_server, sit
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-pytestmark = [
-    pytest.mark.skipif(shutil.which("nginx") is None, reason="no nginx (Debian: apt-get install -y nginx)"),
-    pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl (Debian: apt-get install -y openssl)"),
-]
+NEEDS = ("nginx", "openssl")
 
 SECOND_SET = """
 [server]

@@ -75,12 +75,11 @@ class Generic(SessionMixin, tornado.web.RequestHandler):
     async def prepare(self) -> None:
         """Express makes a session object for every request, looked at or not; here it is made when it is looked at."""
         self.world: World = self.settings["world"]
-        self.record = Record(resave=self.settings["sessions"].options.resave)
         self.appended: list[str] = []
-        self.done = False
+        self.ended = self.done = False
         self.task = asyncio.current_task()
+        self.record = Record(resave=self.settings["sessions"].options.resave, finished=self.is_over)
         self.world.records[self.request.headers["X-Oracle-Step"]] = self.record
-        self.settings["running"][self.record_key()] = self
         current_record.set(self.record)
         # Express's req.secure is Tornado's request.protocol: the framework's own idea of the request.
         if self.request.headers.get("X-Test-Secure") == "true" or self.is_tls():
@@ -88,10 +87,6 @@ class Generic(SessionMixin, tornado.web.RequestHandler):
         await super().prepare()
         if self.has_session:
             self.record.origin = self.session.id
-
-    def record_key(self) -> str:
-        """The number of the step that this request is."""
-        return str(self.request.headers["X-Oracle-Step"])
 
     def is_tls(self) -> bool:
         """The header stands for the connection."""
@@ -106,8 +101,7 @@ class Generic(SessionMixin, tornado.web.RequestHandler):
         super().on_connection_close()
         self.done = True
 
-    @property
-    def finished(self) -> bool:
+    def is_over(self) -> bool:
         """Whether nothing of this request is under way any more."""
         stream = getattr(self.request.connection, "stream", None)
         cut = stream is None or stream.closed()
@@ -136,7 +130,7 @@ class Generic(SessionMixin, tornado.web.RequestHandler):
                 message = op.get("message", "boom")
                 raise tornado.web.HTTPError(op["status"], message) if "status" in op else Thrown(message)
             self.record.ops.append(await OPS[op["op"]](self, op))
-        if not self._finished:
+        if not self.ended:
             self.finish(None if self.get_status() in {204, 304} else "ok")
 
     get = head = post = put = patch = delete = options = run
@@ -385,12 +379,14 @@ async def flush(handler: Generic, args: Json) -> Json:
 async def end(handler: Generic, args: Json) -> Json:
     if args.get("length"):
         handler.set_header("Content-Length", str(len(args["text"].encode())))
+    handler.ended = True
     handler.finish(args.get("text"))
     return OK
 
 
 @op
 async def redirect(handler: Generic, args: Json) -> Json:
+    handler.ended = True
     handler.redirect(args["location"])
     return OK
 
@@ -511,9 +507,7 @@ async def _open(message: Json) -> Json:
         except SessionError as error:
             return {"ok": False, "app": app, "error": str(error)}
         manager = SessionManager(RecordingStore(world), options, clock=world.now)
-        made[app] = tornado.web.Application(
-            [(r".*", Generic)], sessions=manager, world=world, running={}, log_function=_silent
-        )
+        made[app] = tornado.web.Application([(r".*", Generic)], sessions=manager, world=world, log_function=_silent)
     await world.data.__aenter__()
     name = f"w{next(numbers)}"
     worlds[name] = world
@@ -533,13 +527,8 @@ async def _report(message: Json) -> Json:
     record = world.records.get(step, Record(resave=False))
     if message.get("peek"):
         return {"pending": record.outstanding, "calls": len(record.calls)}
-    running = [
-        application.settings["running"][step]
-        for (name, _), application in apps.items()
-        if name == message["world"] and step in application.settings["running"]
-    ]
     deadline = time.monotonic() + FINISH_SECONDS
-    while not (finished := all(handler.finished for handler in running)) and time.monotonic() < deadline:
+    while not (finished := record.finished()) and time.monotonic() < deadline:
         await asyncio.sleep(0.001)
     return {
         "finished": finished,

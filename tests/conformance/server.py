@@ -7,9 +7,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent.parent))  # the library of this very clone
-sys.path.insert(0, str(HERE.parent))  # this package
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the library of this very clone
+sys.path.insert(0, str(Path(__file__).parents[1]))  # this package
 
 from conformance.application import main
 

@@ -7,7 +7,7 @@ front of it records the calls and can fail, be late or be down. Nothing here kno
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,6 +31,8 @@ class Record:
     """What is kept of one request for its report."""
 
     resave: bool
+    finished: Callable[[], bool] = lambda: True
+    """Whether nothing of the request is under way any more."""
     ops: list[Json] = field(default_factory=list)
     calls: list[Json] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)

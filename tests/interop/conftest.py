@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from .processes import Process
+from .processes import Process, missing
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -40,13 +40,11 @@ def why_not() -> str | None:
     return None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what stands in this folder where Node or its packages are missing, and say which."""
-    reason = why_not()
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what cannot run here. Said from this one place, so that the summary says it in one line."""
+    reason = why_not() or missing(*getattr(getattr(item, "module", None), "NEEDS", ()))
     if reason is not None:
-        for item in items:
-            if HERE in item.path.parents:
-                item.add_marker(pytest.mark.skip(reason=reason))
+        pytest.skip(reason)
 
 
 @dataclass(frozen=True)

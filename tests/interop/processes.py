@@ -1,6 +1,7 @@
 """Owns real server processes on free ports of 127.0.0.1: start, find the port, stop. Knows nothing of sessions."""
 
 import re
+import shutil
 import subprocess
 import threading
 import time
@@ -13,6 +14,14 @@ START_SECONDS = 20
 
 STOP_SECONDS = 5
 """What a server is given after SIGTERM before it is killed."""
+
+
+def missing(*tools: str) -> str | None:
+    """Which of these programs is not on this machine, and where Debian has it; None when all are."""
+    for tool in tools:
+        if shutil.which(tool) is None:
+            return f"no {tool} on this machine (Debian: apt-get install -y {tool})"
+    return None
 
 
 class Process:

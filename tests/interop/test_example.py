@@ -5,7 +5,6 @@ Only the ports and the place of the file are the test's own.
 
 import os
 import re
-import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -18,10 +17,9 @@ from .client import HOST, Reply, Visitor
 from .conftest import HERE, ROOT
 from .processes import Process, wait_until
 
+NEEDS = ("nginx",)
 EXAMPLE = ROOT / "docs" / "examples" / "express-and-tornado"
 BOTH_WAYS = pytest.mark.parametrize(("one", "other"), [("/node/", "/"), ("/", "/node/")], ids=["express", "tornado"])
-
-pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="no nginx (Debian: apt-get install -y nginx)")
 
 
 def free_port() -> int:

@@ -1,5 +1,7 @@
 """SQLite's own: the file and its layout, what Node reads and writes in it, and what a batch costs."""
 
+# ruff: noqa: ASYNC240 # files are what is tested, and nobody else is on the loop
+
 import asyncio
 import os
 import re
@@ -18,12 +20,6 @@ from sessions.store import Outcome, PreparedStore, StoredSession, Update
 from sessions.stores.sqlite import SQLiteStore
 
 from .support import LATER, NEW, OLD, locked, node_writes, query
-
-LATER = START + MINUTE
-OLD = StoredSession('{"n":1}', LATER)
-NEW = StoredSession('{"n":2}', LATER + 1)
-
-BAD_TEXT = "INSERT INTO sessions VALUES ('bad', ?, CAST('secret' || x'ff' AS TEXT))"
 
 
 @contextmanager
@@ -47,7 +43,7 @@ class TestFile:
                 store.lead()
                 await store.create("a", OLD)
 
-                assert S_IMODE(os.stat(f"{database}{suffix}").st_mode) == 0o600
+                assert S_IMODE(Path(f"{database}{suffix}").stat().st_mode) == 0o600
 
     async def test_a_file_that_is_there_keeps_its_mode(self, database: Path) -> None:
         """A mode that an administrator has chosen is theirs."""
@@ -95,7 +91,7 @@ class TestFile:
         """No folder is made by mistake."""
         with pytest.raises(StoreError, match=re.escape(str(tmp_path / "none"))):
             await SQLiteStore(tmp_path / "none" / "sessions.db").__aenter__()
-        assert os.listdir(tmp_path) == []
+        assert list(tmp_path.iterdir()) == []
 
     async def test_a_folder_is_no_file(self, tmp_path: Path) -> None:
         """The error names the path."""
@@ -105,13 +101,11 @@ class TestFile:
     async def test_what_is_no_database_is_left_alone(self, database: Path) -> None:
         """A file that is something else is refused and not touched."""
         diary = b"Dear diary. " * 1_000
-        with open(database, "wb") as file:
-            file.write(diary)
+        database.write_bytes(diary)
 
         with pytest.raises(StoreError, match=r"sessions\.db: file is not a database"):
             await SQLiteStore(database).__aenter__()
-        with open(database, "rb") as file:
-            assert file.read() == diary
+        assert database.read_bytes() == diary
 
     async def test_any_file_name_will_do(self, tmp_path: Path) -> None:
         """Characters that mean something in a URI mean nothing here."""
@@ -119,7 +113,7 @@ class TestFile:
         async with SQLiteStore(path) as store:
             await store.create("a", StoredSession("x", 10**15))
 
-        assert os.listdir(tmp_path) == [path.name]
+        assert list(tmp_path.iterdir()) == [path]
         assert query(path, "SELECT sess FROM sessions") == [("x",)]
 
     async def test_a_relative_path_is_that_of_the_working_folder(

@@ -13,7 +13,7 @@ from sessions.errors import StoreError
 from sessions.store import Outcome, StoredSession, Update
 from sessions.stores.sqlite import SQLiteStore
 
-from .support import LATER, NEW, OLD, listed, locked, node_writes, query
+from .support import LATER, NEW, OLD, locked, node_writes, query
 
 BAD_TEXT = "INSERT INTO sessions VALUES ('bad', ?, CAST('secret' || x'ff' AS TEXT))"
 ODD = [
