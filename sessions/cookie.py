@@ -269,9 +269,14 @@ def _is_date(expires: object) -> bool:
 def iso(moment: int) -> str:
     """Milliseconds since the epoch as JavaScript's `Date.prototype.toISOString` writes them."""
     seconds, milliseconds = divmod(moment, 1000)
+    return f"{_iso_second(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _iso_second(seconds: int) -> str:
     year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
     years = f"{year:04d}" if 0 <= year <= _LAST_YEAR else f"{'-' if year < 0 else '+'}{abs(year):06d}"
-    return f"{years}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}.{milliseconds:03d}Z"
+    return f"{years}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}"
 
 
 # ---------------------------------------------------------------- Set-Cookie (npm cookie 0.7, `serialize`)
@@ -287,12 +292,17 @@ def set_cookie(name: str, value: str, members: Mapping[str, Any]) -> str:
     before, after = _around_expires(*map(members.get, _STATIC))
     expires = members.get("expires")
     date = f"; Expires={_http_date(int(expires // 1000))}" if _is_moment(expires) else ""
-    return f"{name}={quote(value, safe=_UNESCAPED)}{before}{date}{after}"
+    return f"{name}={_encode(value)}{before}{date}{after}"
 
 
 _STATIC = ("domain", "path", "httpOnly", "secure", "partitioned", "priority", "sameSite")
-_UNESCAPED = "!'()*"
-"""What encodeURIComponent leaves alone beyond what `quote` does."""
+_PLAIN = re.compile("[A-Za-z0-9_.!~*'()-]*")
+
+
+def _encode(value: str) -> str:
+    """JavaScript's encodeURIComponent."""
+    value = value.replace("%", "%25").replace(":", "%3A").replace("+", "%2B").replace("/", "%2F")
+    return value if _PLAIN.fullmatch(value.replace("%", "")) else quote(value, safe="%!'()*")
 
 
 @lru_cache(maxsize=256, typed=True)  # typed: sameSite true is "Strict", 1 is an error

@@ -11,6 +11,8 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any
 
+import orjson
+
 from .errors import CorruptSession, DataError
 
 EMPTY = "{}"
@@ -33,6 +35,7 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
+# orjson does nearly all of the work, and these two what it refuses: deep nesting, and halves of surrogate pairs.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 def _finite(number: str) -> float:
     value = float(number)
@@ -45,7 +48,12 @@ _decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite
 
 
 def dumps(value: Any) -> str:
-    """The value as JSON text; raises DataError for what JSON cannot hold."""
+    """The value as JSON text; raises DataError for what JSON cannot hold.
+
+    What orjson alone takes for JSON (dates, NaN as null, ...) passes here: `check` finds it before anything is stored.
+    """
+    with suppress(TypeError):
+        return orjson.dumps(value).decode()
     text = None
     with suppress(TypeError, ValueError, RecursionError):
         text = _encode(value)
@@ -59,6 +67,8 @@ def dumps(value: Any) -> str:
 
 def loads(text: str) -> Any:
     """The value of a JSON text; raises CorruptSession (which does not show the text)."""
+    with suppress(ValueError):
+        return orjson.loads(text)
     try:
         return _decoder.decode(text)
     except (ValueError, RecursionError):

@@ -6,11 +6,13 @@ and takes the cookie from the session.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from .clock import Clock, now_ms
-from .errors import NoSession, SessionError, StoreUnavailable
+from .deadline import Deadline
+from .errors import NoSession, SessionError
 from .options import SessionOptions
 from .session import Birth, Session
 from .signature import Signer
@@ -35,8 +37,8 @@ class SessionManager:
         self.signer = Signer(options.keys)
         self.has_warned = False
         """Whether the log has said already why a Secure cookie was withheld."""
-        self._seconds = options.store_timeout / 1000
-        self._queues: dict[str, _Queue] = {}
+        self._in_time = Deadline(options.store_timeout / 1000).keep
+        self._queues = _Queues()
 
     async def load(self, sid: str | None, birth: Birth) -> Session:
         """The session of a verified id. None, an unknown or an expired one make a new session under a fresh id.
@@ -59,9 +61,9 @@ class SessionManager:
             case Change.NOTHING:
                 return None
             case Change.CREATE:
-                return self._in_time(self._create(session))
+                return self._in_time(self._create(session, session.to_store()))
             case Change.UPDATE:
-                return self._in_time(self._update(session))
+                return self._in_time(self._update(session, session.to_store()))
             case Change.TOUCH:
                 return self._in_time(self._touch(session))
             case Change.DESTROY:
@@ -69,36 +71,36 @@ class SessionManager:
 
     # ---------------------------------------------------------------- the three writes
 
-    async def _create(self, session: Session) -> None:
+    async def _create(self, session: Session, stored: StoredSession) -> None:
         if self.options.conflict == "overwrite":
-            stored = session.to_store()
             await self.store.set(session.id, stored)
             return session.saved(stored)
         for _ in range(_ID_TRIES):
-            stored = session.to_store()
             if await self.store.create(session.id, stored):
                 return session.saved(stored)
             session.restart(keep=True)  # the id is another visitor's: never theirs to share
         raise SessionError(f"genid returned an id that is taken, {_ID_TRIES} times")
 
-    async def _update(self, session: Session) -> None:
+    async def _update(self, session: Session, stored: StoredSession) -> None:
         if self.options.conflict == "overwrite":
-            stored = session.to_store()
             await self.store.set(session.id, stored)
             return session.saved(stored)
-        async with self._queue(session.id) as queue:
+        sid = session.id
+        queue = await self._queues.enter(sid)
+        try:
             expected = _known(session)
-            stored = session.to_store()
             if queue.newest is not None and queue.newest.data != expected.data:
                 expected, stored = queue.newest, session.merged_with(queue.newest)
             while True:
-                outcome, newer = await self.store.update(session.id, stored, expected.data)
+                outcome, newer = await self.store.update(sid, stored, expected.data)
                 if outcome is Outcome.GONE:
                     return session.end(End.GONE)
                 if newer is None:
                     queue.newest = stored
                     return session.saved(stored)
                 expected, stored = newer, session.merged_with(newer)
+        finally:
+            self._queues.leave(sid, queue)
 
     async def _touch(self, session: Session) -> None:
         expected = _known(session).data
@@ -124,7 +126,8 @@ class SessionManager:
             return
         if session.base is None:
             session.check_open()
-        await self._in_time(self._create(session) if session.base is None else self._update(session))
+        write = self._create if session.base is None else self._update
+        await self._in_time(write(session, session.to_store()))
 
     async def destroy(self, session: Session) -> None:
         """`session.destroy()`: over at once, whatever the store says."""
@@ -169,9 +172,11 @@ class SessionManager:
         if session.base is None:  # nobody else knows the id yet
             session.check_open()
             result = change(session.draft())
-            await self._create(session)
+            await self._create(session, session.to_store())
             return result
-        async with self._queue(session.id) as queue:
+        sid = session.id
+        queue = await self._queues.enter(sid)
+        try:
             expected = queue.newest or session.base
             while True:
                 if expected is not session.base:
@@ -179,7 +184,7 @@ class SessionManager:
                 before = session.data_text()
                 result = change(session.draft())
                 stored = session.to_store()
-                outcome, newer = await self.store.update(session.id, stored, expected.data)
+                outcome, newer = await self.store.update(sid, stored, expected.data)
                 if outcome is Outcome.GONE:
                     session.end(End.GONE)
                     raise NoSession(f"no session: {End.GONE.value}")
@@ -189,57 +194,51 @@ class SessionManager:
                     return result
                 session.undo(before)
                 expected = newer
-
-    # ---------------------------------------------------------------- helpers
-
-    async def _in_time(self, call: Awaitable[Result]) -> Result:
-        """Await a call of the store no longer than `storeTimeout`."""
-        try:
-            async with asyncio.timeout(self._seconds):
-                return await call
-        except TimeoutError:
-            raise StoreUnavailable(
-                f"the store did not answer within {self._seconds:g} s; whether a change was saved is unknown"
-            ) from None
-
-    def _queue(self, sid: str) -> "_Queue":
-        queue = self._queues.get(sid)
-        if queue is None:
-            queue = self._queues[sid] = _Queue(self._queues, sid)
-        return queue
+        finally:
+            self._queues.leave(sid, queue)
 
 
-class _Queue:
-    """The commits of one session in this process, one at a time.
+class _Queues:
+    """The commits of each session in this process, one at a time.
 
     Each leaves the row it wrote to the next, which merges on it at once instead of meeting a conflict in the store.
     """
 
-    __slots__ = ("_lock", "_queues", "_sid", "_users", "newest")
+    def __init__(self) -> None:
+        self._queues: dict[str, _Queue] = {}
 
-    def __init__(self, queues: dict[str, "_Queue"], sid: str) -> None:
-        self._queues, self._sid = queues, sid
-        self._lock = asyncio.Lock()
-        self._users = 0
-        self.newest: StoredSession | None = None
-
-    async def __aenter__(self) -> Self:
-        self._users += 1
+    async def enter(self, sid: str) -> "_Queue":
+        """Wait until it is this commit's turn."""
+        queue = self._queues.get(sid)
+        if queue is None:
+            queue = self._queues[sid] = _Queue()
+            return queue
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.waiting.append(turn)
         try:
-            await self._lock.acquire()
-        except BaseException:
-            self._leave()
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.leave(sid, queue)  # the turn came together with the cancellation
             raise
-        return self
+        return queue
 
-    async def __aexit__(self, *_: object) -> None:
-        self._lock.release()
-        self._leave()
+    def leave(self, sid: str, queue: "_Queue") -> None:
+        """Give the turn to the next."""
+        while queue.waiting:
+            turn = queue.waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        del self._queues[sid]
 
-    def _leave(self) -> None:
-        self._users -= 1
-        if not self._users:
-            self._queues.pop(self._sid, None)
+
+class _Queue:
+    __slots__ = ("newest", "waiting")
+
+    def __init__(self) -> None:
+        self.newest: StoredSession | None = None
+        self.waiting: deque[asyncio.Future[None]] = deque()
 
 
 def _known(session: Session) -> StoredSession:

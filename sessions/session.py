@@ -39,11 +39,15 @@ class Session(MutableMapping[str, Any]):
     Assigning a key that is not a string, or that express-session uses itself, raises DataError.
     """
 
-    __slots__ = (
-        "_base", "_birth", "_canonical", "_clock", "_committed", "_cookie", "_data", "_deleted", "_end", "_id",
-        "_keeper", "_options", "_origin", "_origin_id", "_reply", "_request_sid", "_saved", "_sealed",
-        "_stored_cookie", "_text", "_touch_asked", "_touched",
-    )  # fmt: skip
+    _base: StoredSession | None = None  # the row as this request knows it; None: not stored
+    _text = _origin = jsontext.EMPTY  # the data as last read or written, and as it was at first
+    _data: dict[str, Any] | None = None  # decoded when somebody looks
+    _canonical: str | None = None  # our spelling of _text
+    _checked: str | None = None  # a text of ours that Node can read
+    _saved: str | None = None  # the data that need not be saved again
+    _touched = _touch_asked = _committed = _deleted = _sealed = False
+    _end: End | None = None
+    _reply = Reply.KEEP
 
     def __init__(
         self, keeper: Keeper, options: SessionOptions, clock: Clock, birth: Birth, request_sid: str | None
@@ -52,18 +56,10 @@ class Session(MutableMapping[str, Any]):
         self._options = options
         self._clock = clock
         self._birth = birth
-        self._id = self._origin_id = ""
         self._request_sid = request_sid  # the id that the browser sent, signed; it may be unknown to the store
-        self._base: StoredSession | None = None  # the row as this request knows it; None: not stored
+        self._id = self._origin_id = ""
         self._cookie = Cookie({}, clock)  # one object from first to last: a handler may hold it
-        self._stored_cookie: dict[str, Any] = {}  # the cookie member of that row
-        self._text = self._origin = jsontext.EMPTY  # the data as last read or written, and as it was at first
-        self._canonical: str | None = None  # our spelling of _text
-        self._data: dict[str, Any] | None = None  # decoded when somebody looks
-        self._saved: str | None = None  # the data that need not be saved again
-        self._touched = self._touch_asked = self._committed = self._deleted = self._sealed = False
-        self._end: End | None = None
-        self._reply = Reply.KEEP
+        self._stored_cookie: dict[str, Any] = {}  # the cookie member of the row
 
     @classmethod
     def new(
@@ -288,7 +284,9 @@ class Session(MutableMapping[str, Any]):
             self._canonical = jsontext.dumps(jsontext.read(self._text))
         if text == self._canonical:
             return self._text
-        jsontext.check(self._data)
+        if text != self._checked:
+            jsontext.check(self._data)
+            self._checked = text
         return text
 
     def expires_at(self) -> int:

@@ -274,6 +274,7 @@ def _is_below(path: str, scope: str) -> bool:
 
 # ---------------------------------------------------------------- a browser
 
+
 class Call:
     """A request under way."""
 
@@ -344,6 +345,12 @@ class Browser:
         found = [cookie for cookie in self.jar.all() if cookie.name == name]
         assert len(found) < 2, "two cookies of one name"
         return found[0] if found else None
+
+    def kept(self, name: str = "connect.sid") -> Cookie:
+        """The cookie of that name, which has to be there."""
+        cookie = self.cookie(name)
+        assert cookie is not None, f"no cookie {name}"
+        return cookie
 
     @property
     def sid(self) -> str | None:

@@ -83,7 +83,9 @@ def test_another_scope_deletes_nothing(jar: Jar, clock: MovableClock, attributes
     assert sent(jar) == ["a=1"]
 
 
-@pytest.mark.parametrize(("path", "goes"), [("/app", True), ("/app/", True), ("/app/x", True), ("/apple", False), ("/", False)])
+@pytest.mark.parametrize(
+    ("path", "goes"), [("/app", True), ("/app/", True), ("/app/x", True), ("/apple", False), ("/", False)]
+)
 def test_a_path_holds_whole_segments(jar: Jar, path: str, goes: bool) -> None:
     """`/app` is not a prefix of `/apple`."""
     receive(jar, "a=1; Path=/app")

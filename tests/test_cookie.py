@@ -88,6 +88,10 @@ class TestNew:
 
         assert (first, cookie.max_age) == (MINUTE, DAY)
 
+    def test_an_original_max_age_of_null_is_none_of_its_own(self, clock: MovableClock) -> None:
+        """It is then that of max_age, as in Express."""
+        assert new(clock, max_age=MINUTE, original_max_age=None).original_max_age == MINUTE
+
 
 class TestLifetime:
     """`expires` and `max_age` are two views of one moment; `original_max_age` is what a touch starts again."""
@@ -189,6 +193,10 @@ class TestLifetime:
 
         assert cookie.expires_ms == LAST
         assert "; Expires=Fri, 31 Dec 9999 23:59:59 GMT" in cookie.set_cookie("sid", "x")
+
+    def test_a_lifetime_that_ends_before_all_dates_ends_at_the_epoch(self, clock: MovableClock) -> None:
+        """Over is over."""
+        assert new(clock, max_age=-2.5e14).expires_ms == 0
 
     def test_a_row_that_expires_beyond_all_dates_can_be_sent(self, clock: MovableClock) -> None:
         """Rows may come from others, whose dates have more digits."""
@@ -299,6 +307,15 @@ class TestLoad:
 
         assert cookie.to_json() == {"httpOnly": True, "path": "/"}
         assert (cookie.expires, cookie.has_expiry) == (None, False)
+
+    @pytest.mark.parametrize("lifetime", [None, False])
+    def test_a_stored_cookie_without_a_lifetime_stays_so(self, clock: MovableClock, lifetime: Any) -> None:
+        """Null or false, through a touch too."""
+        cookie = load(clock, originalMaxAge=lifetime, expires=lifetime)
+
+        cookie.touch()
+
+        assert (cookie.original_max_age, cookie.expires, cookie.expires_ms) == (lifetime, lifetime, None)
 
     @pytest.mark.parametrize("lifetime", ["60000", True, [60_000], {}, 1e300])
     def test_a_stored_lifetime_that_is_no_number_is_a_corrupt_session(self, clock: MovableClock, lifetime: Any) -> None:

@@ -144,6 +144,12 @@ class TestRefused:
         assert refusal.value.__cause__ is None
         assert refusal.value.__suppress_context__ or refusal.value.__context__ is None
 
+    @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+    def test_a_number_that_json_lacks_never_becomes_text(self, number: float) -> None:
+        """The encoder of Python would write NaN and Infinity, which no other reads."""
+        with pytest.raises(DataError):
+            dumps([number])
+
     def test_a_number_as_a_key_is_refused_although_json_has_a_spelling_for_it(self) -> None:
         """`{1: ...}` would come back as `{"1": ...}`: another key."""
         with pytest.raises(DataError, match=r"^session\['a'\]: the key 1 is not a string$"):

@@ -71,7 +71,7 @@ class TestExpressNames:
             ("name", "name", "mySession"), ("genid", "genid", str), ("resave", "resave", True),
             ("rolling", "rolling", True), ("saveUninitialized", "save_uninitialized", True),
             ("unset", "unset", "destroy"), ("proxy", "proxy", False), ("store", "store", "memory:"),
-            ("touchAfter", "touch_after", 0), ("ttl", "ttl", 0.5), ("conflict", "conflict", "overwrite"),
+            ("touchAfter", "touch_after", 0), ("touchAfter", "touch_after", 5000), ("ttl", "ttl", 0.5), ("conflict", "conflict", "overwrite"),
             ("clearCookie", "clear_cookie", False), ("cacheHeaders", "cache_headers", False),
             ("storeDown", "store_down", "none"), ("storeTimeout", "store_timeout", 250),
         ],
@@ -238,7 +238,7 @@ class TestWrongValues:
             ("conflict", ["Merge", True, None], '"merge" or "overwrite"'),
             ("storeDown", ["503", None, False], '"error" or "none"'),
             ("store", [None, 5, {"url": "memory:"}], "a URL"),
-            ("touchAfter", [-1, "5", True, float("nan"), float("inf")], "a number of milliseconds, 0 or more"),
+            ("touchAfter", [-1, "5", True, False, float("nan"), float("inf")], "a number of milliseconds, 0 or more"),
             ("ttl", [0, -1, None, True, "1d", float("inf"), 2.5e14 + 1], "a number of milliseconds above 0"),
             ("storeTimeout", [0, -1, None, True, "5s", float("nan")], "a number of milliseconds above 0"),
             ("cookie", [None, True, "secure", ["secure"]], "a table of cookie options"),
@@ -350,6 +350,10 @@ class TestSecrets:
         assert "name='connect.sid'" in shown
         assert "never be shown" not in shown
 
+    def test_no_view_of_the_options_shows_the_password_of_a_store(self) -> None:
+        """It stands in the URL."""
+        assert "hunter2" not in repr(read(store="redis://user:hunter2@localhost/0"))
+
     @pytest.mark.parametrize(
         "wrong", [{"resave": 1}, {"secrt": "x"}, {"cookie": {"path": 5}}, {"cookie": {"partitioned": True}}]
     )
@@ -369,6 +373,12 @@ class TestFrozen:
         """What was checked at the start stays as it was checked."""
         with pytest.raises(FrozenInstanceError):
             setattr(options, name, True)
+
+    @pytest.mark.parametrize("options", [SessionOptions, CookieOptions])
+    def test_options_are_given_by_name(self, options: Callable[..., object]) -> None:
+        """There are too many for an order that anybody knows."""
+        with pytest.raises(TypeError):
+            options("/")
 
     def test_changing_the_list_of_secrets_afterwards_changes_nothing(self) -> None:
         """The secrets are copied, not shared with the caller."""

@@ -9,7 +9,6 @@ This file must not know what is in the text.
 
 import asyncio
 import fcntl
-import json
 import logging
 import os
 import sqlite3
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import aiosqlite
+import orjson
 
 from ..clock import Clock, now_ms
 from ..errors import OptionsError, StoreError, StoreUnavailable
@@ -211,7 +211,7 @@ class SQLiteStore:
             statements.resolve(verb, group, rows)
 
     def _parameters(self, jobs: list[Job]) -> dict[str, Any]:
-        return {"jobs": json.dumps([job.row for job in jobs], ensure_ascii=False), "now": self._clock()}
+        return {"jobs": orjson.dumps([job.row for job in jobs]).decode(), "now": self._clock()}
 
     async def _failed(
         self, file: OpenFile, error: Exception, jobs: list[Job], again: Callable[[list[Job]], Awaitable[None]]

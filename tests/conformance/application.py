@@ -154,11 +154,9 @@ def session_op(function: Op) -> Op:
 
     async def run(handler: Generic, args: Json) -> Json:
         try:
-            handler.session
+            return await function(handler, args)
         except NoSession:
             return {"no_session": True}
-        try:
-            return await function(handler, args)
         except SessionError as error:
             return {"error": str(error)}
 
@@ -528,7 +526,7 @@ async def _report(message: Json) -> Json:
     if message.get("peek"):
         return {"pending": record.outstanding, "calls": len(record.calls)}
     deadline = time.monotonic() + FINISH_SECONDS
-    while not (finished := record.finished()) and time.monotonic() < deadline:
+    while not (finished := record.finished()) and time.monotonic() < deadline:  # noqa: ASYNC110 - no event tells it all
         await asyncio.sleep(0.001)
     return {
         "finished": finished,

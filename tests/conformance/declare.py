@@ -1,15 +1,15 @@
-"""Writes deviations-defaults.json anew, from what is observed: run it when the library's defaults have
-changed on purpose.
+"""Writes deviations-defaults.json anew, from what is observed.
 
     .venv/bin/python -m tests.conformance.declare
 
-A scenario's reason names the options each of which alone makes it differ. A reason written by hand stays, as
+For when the library's defaults have changed on purpose. A scenario's reason names the options each of which alone makes it differ. A reason written by hand stays, as
 long as it names the same options. `test_transcripts.py` holds the file against the library, and each reason
 with it.
 """
 
 import asyncio
 import json
+import logging
 from collections.abc import Iterable, Mapping
 
 from .replay import (
@@ -70,6 +70,7 @@ def _grouped(reasons: Mapping[str, str], every: Iterable[str]) -> dict[str, str]
 
 def main() -> None:
     """Observe, explain, write."""
+    logging.disable()
     scenarios, causes = asyncio.run(_observe(load_declared("deviations.json")))
     before = load_declared(FILE)
     reasons = {}

@@ -1,5 +1,4 @@
-"""859 recorded scenarios, 4,098 requests: express-session's behaviour on the wire and in the store, held
-against the library.
+"""859 recorded scenarios of express-session's behaviour, on the wire and in the store, held against the library.
 
 Under the options that give Express's behaviour back, then with our own defaults, and then every declared
 reason by itself. The comparison is the strict one: key order in the store, texts of errors and the shape of

@@ -60,6 +60,17 @@ class Fault:
     delay_ms: float = 0
     skip: int = 0
 
+    async def strike(self) -> bool:
+        """Be late, and raise what is to be raised. True for the code ENOENT, which is Node's way to say "not found"."""
+        await asyncio.sleep(self.delay_ms / 1000)
+        if self.error is None:
+            return False
+        if isinstance(self.error, dict):
+            if self.error.get("code") == "ENOENT":
+                return True
+            raise StoreError(self.error["message"])
+        raise StoreError(self.error)
+
 
 class Gate:
     """Holds requests until it is opened, for good."""
@@ -108,7 +119,7 @@ class World:
         """Every living session as express-session would show it."""
         return [{"sid": sid, "json": shown(stored)} async for sid, stored in self.data.all()]
 
-    async def control(self, do: Json) -> Json:
+    async def control(self, do: Json) -> Json:  # noqa: C901, PLR0912 - the protocol's words
         """One control of the protocol."""
         match do["do"]:
             case "advance":
@@ -186,7 +197,7 @@ class RecordingStore:
         return None
 
     async def get(self, sid: str) -> StoredSession | None:
-        """Recorded as "get". A fault with the code ENOENT is Node's way to say "not found"."""
+        """Recorded as "get"."""
         async with self._call("get", sid) as call:
             if call.not_found:
                 return None
@@ -280,11 +291,7 @@ class _Call:
             fault.skip -= 1
             return self
         try:
-            await asyncio.sleep(fault.delay_ms / 1000)
-            if isinstance(fault.error, dict) and fault.error.get("code") == "ENOENT":
-                self.not_found = True
-            elif fault.error is not None:
-                raise StoreError(fault.error["message"] if isinstance(fault.error, dict) else fault.error)
+            self.not_found = await fault.strike()
         except BaseException:
             self.record.outstanding -= 1
             raise

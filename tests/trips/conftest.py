@@ -65,14 +65,16 @@ def make_store(kind: str, tmp_path: Path, clock: MovableClock) -> Callable[[], S
 
 
 @pytest.fixture
-def world(
-    spared: None, io_loop: IOLoop, logbook: Logbook, make_store: Callable[[], Store], clock: MovableClock
-) -> Iterator[World]:
+def world(io_loop: IOLoop, logbook: Logbook, make_store: Callable[[], Store], clock: MovableClock) -> Iterator[World]:
     """Where the trip takes place. At its end nobody may wait any more, and the log must be clean."""
     world = World(make_store, clock)
-    yield world
-    io_loop.run_sync(world.close)
-    gc.collect()  # a task whose exception nobody has looked at says so only now
+    gc.disable()  # so that all that the trip makes is young at its end, and only that has to be looked through
+    try:
+        yield world
+        io_loop.run_sync(world.close)
+        gc.collect(0)  # a task whose exception nobody has looked at says so only now
+    finally:
+        gc.enable()
     check_log(logbook, world.sids)
 
 
@@ -86,7 +88,7 @@ def check_log(logbook: Logbook, sids: set[str]) -> None:
 
 @pytest.fixture
 def serve(world: World) -> Any:
-    """`await serve(pages, **options)` → a site."""
+    """What starts a site, given pages and options of SessionOptions."""
     return world.serve
 
 
@@ -95,15 +97,6 @@ def settings(tmp_path: Path) -> dict[str, Any]:
     """Application settings under which the pages of `ends` find their template."""
     (tmp_path / PAGE).write_text("{{ word }}")
     return {"template_path": str(tmp_path)}
-
-
-@pytest.fixture(scope="session")
-def spared() -> Iterator[None]:
-    """Leave what exists by now out of the collections after each trip: they would walk through it every time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 memory_only = pytest.mark.parametrize("kind", ["memory"], indirect=True)

@@ -9,17 +9,9 @@ from clock import HOUR
 from sessions import CookieOptions
 
 from .conftest import memory_only
-from .world import LIFETIME, MARK, Act, Site, attributes, count, show, visit
+from .world import LIFETIME, MARK, Act, Site, count, logout, show, unset, visit
 
 pytestmark = memory_only
-
-
-def unset(handler: Any) -> None:
-    handler.session = None
-
-
-async def logout(handler: Any) -> None:
-    await handler.session.destroy()
 
 
 async def login(handler: Any) -> None:
@@ -67,7 +59,7 @@ async def test_destroy_removes_the_browsers_cookie(serve: Any, scope: str) -> No
     site: Site = await serve(pages, cookie=SCOPES[scope], proxy=True)
     browser = site.browser(proxied=True, host=HOST)
     await browser.fetch("/visit")
-    before = attributes(browser.cookie())
+    before = attributes(browser.kept())
 
     response = await browser.fetch("/visit/logout")
     removal = browser_view(response.set_cookies[0])
@@ -77,6 +69,11 @@ async def test_destroy_removes_the_browsers_cookie(serve: Any, scope: str) -> No
     assert removal.attributes["expires"] == "Thu, 01 Jan 1970 00:00:00 GMT"
     assert attributes(removal) == before
     assert await site.rows() == {}
+
+
+def attributes(cookie: Cookie) -> dict[str, str | bool]:
+    """Without the date."""
+    return {name: value for name, value in cookie.attributes.items() if name != "expires"}
 
 
 def browser_view(header: str) -> Cookie:
@@ -172,7 +169,9 @@ async def test_regenerate_replaces_the_cookie_and_removes_none(serve: Any) -> No
     ],
     ids=["maxAge", "no maxAge", "rolling", "rolling, throttled"],
 )
-async def test_when_a_known_visitor_gets_the_cookie_again(serve: Any, options: dict[str, Any], sent: dict[str, int]) -> None:
+async def test_when_a_known_visitor_gets_the_cookie_again(
+    serve: Any, options: dict[str, Any], sent: dict[str, int]
+) -> None:
     """With an expiry: when the data has changed. With `rolling`: whenever the expiry was moved."""
     site: Site = await serve(PAGES, **options)
     browser = site.browser()

@@ -6,30 +6,10 @@ from typing import Any
 import pytest
 from client import Browser
 
-from sessions import CookieOptions
+from sessions import CookieOptions, SessionError
 
-from .world import LIFETIME, MARK, Act, Gate, Site, count, show, visit
-
-
-def slow(gate: Gate, act: Act) -> Act:
-    """A page that has loaded its session before it waits at the gate, and then acts."""
-
-    async def page(handler: Any) -> Any:
-        len(handler.session)
-        await gate.wait()
-        return act(handler)
-
-    return page
-
-
-async def logout(handler: Any) -> str:
-    await handler.session.destroy()
-    return "bye"
-
-
-def unset(handler: Any) -> str:
-    handler.session = None
-    return "bye"
+from .staged import Gate
+from .world import LIFETIME, MARK, Act, Site, count, logout, overtaken, replay, show, slow, unset, visit
 
 
 async def login(handler: Any) -> str:
@@ -64,12 +44,8 @@ async def overtaken_by(serve: Any, fast: Act, who: str, **options: Any) -> tuple
     browser = site.browser()
     await browser.fetch("/visit")
     old = browser.sid
-    call = await browser.start("/slow")
-    await gate.reached()
-    response = await browser.fetch("/fast")
-    assert response.status == 200, response.text
-    gate.open()
-    return site, browser, await call.response(), old
+    late = await overtaken(browser, gate)
+    return site, browser, late, old
 
 
 @each_kind
@@ -137,7 +113,7 @@ async def test_promise_3_verbs_do_not_revive_either(serve: Any, save: str) -> No
         arguments = [lambda data: data.update(n=1)] if save == "mutate" else []
         try:
             await getattr(handler.session, save)(*arguments)
-        except Exception as error:
+        except SessionError as error:
             return type(error).__name__
         return "dropped"
 
@@ -145,11 +121,7 @@ async def test_promise_3_verbs_do_not_revive_either(serve: Any, save: str) -> No
     browser = site.browser()
     await browser.fetch("/visit")
 
-    call = await browser.start("/slow")
-    await gate.reached()
-    await browser.fetch("/fast")
-    gate.open()
-    late = await call.response()
+    late = await overtaken(browser, gate)
 
     assert late.text == {"mutate": "NoSession", "reload": "SessionError"}.get(save, "dropped")
     assert late.set_cookies == []
@@ -170,13 +142,9 @@ async def test_promise_3_a_session_that_ended_can_be_read_to_the_end(serve: Any)
     browser = site.browser()
     await browser.fetch("/visit")
 
-    call = await browser.start("/slow")
-    await gate.reached()
-    await browser.fetch("/fast")
-    gate.open()
-    late = await call.response()
+    late = await overtaken(browser, gate)
 
-    assert late.text == f'True {json.dumps({"mark": MARK, "late": 1})}'
+    assert late.text == f"True {json.dumps({'mark': MARK, 'late': 1})}"
     assert late.set_cookies == []
 
 
@@ -195,11 +163,7 @@ async def test_a_login_in_a_request_whose_session_has_ended_is_a_login(serve: An
     browser = site.browser()
     await browser.fetch("/visit")
 
-    call = await browser.start("/slow")
-    await gate.reached()
-    await browser.fetch("/fast")
-    gate.open()
-    await call.response()
+    await overtaken(browser, gate)
 
     assert await site.rows() == {browser.sid: {"user": MARK}}
 
@@ -229,11 +193,10 @@ async def test_promise_3_only_the_request_that_ends_it_clears_the_cookie(serve: 
     site: Site = await serve({"/visit": visit, "/end": act, "/show": show}, unset="destroy")
     browser, copy = site.browser(), site.browser()
     await browser.fetch("/visit")
-    stolen = browser.cookie()
-    assert stolen is not None
+    headers = replay(browser)
 
     ended = await browser.fetch("/end")
-    replayed = await copy.fetch("/show", headers={"Cookie": f"connect.sid={stolen.value}"})
+    replayed = await copy.fetch("/show", headers=headers)
 
     assert len(ended.set_cookies) == 1
     assert (replayed.status, replayed.json(), replayed.set_cookies) == (200, {}, [])
@@ -243,20 +206,11 @@ async def test_two_logouts_at_once_are_both_fine(serve: Any) -> None:
     """destroy() is silent where there is nothing left to destroy."""
     gate = Gate()
 
-    async def late_logout(handler: Any) -> str:
-        len(handler.session)
-        await gate.wait()
-        return await logout(handler)
-
-    site: Site = await serve({"/visit": visit, "/slow": late_logout, "/fast": logout})
+    site: Site = await serve({"/visit": visit, "/slow": slow(gate, logout), "/fast": logout})
     browser = site.browser()
     await browser.fetch("/visit")
 
-    call = await browser.start("/slow")
-    await gate.reached()
-    await browser.fetch("/fast")
-    gate.open()
-    late = await call.response()
+    late = await overtaken(browser, gate)
 
     assert (late.status, late.text) == (200, "bye")
     assert await site.rows() == {}

@@ -8,7 +8,8 @@ from sessions import StoreError, StoreUnavailable
 
 from .conftest import Logbook, memory_only
 from .ends import each_end, streamed
-from .world import MARK, Act, Page, Site, StagedStore, count, show, visit
+from .staged import StagedStore
+from .world import MARK, Act, Page, Site, count, show, unset, visit
 
 
 def refuses(store: StagedStore, *verbs: str) -> None:
@@ -70,13 +71,11 @@ async def test_promise_1_a_change_that_fails_is_a_5xx_without_cookie(
     assert await site.row(browser.sid) == {"n": 1}
 
 
-def unset(handler: Any) -> None:
-    handler.session = None
-
-
 @each_fault
 @pytest.mark.parametrize(
-    ("verb", "act"), [("get", show), ("touch", show), ("update", count), ("destroy", unset)], ids=lambda each: each if isinstance(each, str) else ""
+    ("verb", "act"),
+    [("get", show), ("touch", show), ("update", count), ("destroy", unset)],
+    ids=lambda each: each if isinstance(each, str) else "",
 )
 async def test_promise_1_whichever_verb_fails_it_is_a_5xx(
     serve: Any, kind: str, verb: str, act: Act, fault: Any
@@ -141,7 +140,9 @@ async def test_a_failed_commit_is_logged_with_its_cause(serve: Any, logbook: Log
     is_away(site.store)
     await site.browser().fetch("/away")
 
-    assert any("/broken" in line and "StoreError: the disk says no" in line for line in logbook.lines("tornado.application"))
+    assert any(
+        "/broken" in line and "StoreError: the disk says no" in line for line in logbook.lines("tornado.application")
+    )
     assert "503 GET /away (127.0.0.1): session store: the disk is away" in logbook.lines("tornado.general")
 
 

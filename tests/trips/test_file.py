@@ -14,8 +14,7 @@ async def test_a_deleted_file_is_noticed_and_made_anew(serve: Any, tmp_path: Pat
     site: Site = await serve({"/visit": visit, "/show": show})
     browser = site.browser()
     await browser.fetch("/visit")
-    for file in tmp_path.glob("sessions.db*"):
-        file.unlink()
+    remove(tmp_path)
 
     lost = await browser.fetch("/visit")
     responses = [await browser.fetch("/show"), await browser.fetch("/visit"), await browser.fetch("/show")]
@@ -23,6 +22,11 @@ async def test_a_deleted_file_is_noticed_and_made_anew(serve: Any, tmp_path: Pat
     assert lost.status == 503
     assert [response.status for response in responses] == [200, 200, 200]
     assert [responses[0].json(), responses[2].json()] == [{}, {"mark": MARK}]
+
+
+def remove(folder: Path) -> None:
+    for file in folder.glob("sessions.db*"):
+        file.unlink()
 
 
 async def test_sessions_survive_a_restart(serve: Any, world: Any) -> None:

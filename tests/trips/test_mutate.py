@@ -7,7 +7,8 @@ import pytest
 
 from sessions import StoreUnavailable
 
-from .world import MARK, Act, Gate, Site, World, show, visit
+from .staged import Gate
+from .world import MARK, Act, Site, World, overtaken, show, slow, visit
 
 
 def add(data: dict[str, Any]) -> int:
@@ -77,20 +78,12 @@ async def test_mutate_sees_what_others_have_stored(serve: Any) -> None:
         runs.append(dict(data))
         data["runs"] = len(runs)
 
-    async def act(handler: Any) -> None:
-        len(handler.session)
-        await gate.wait()
-        await handler.session.mutate(change)
-
-    site: Site = await serve({"/visit": visit, "/slow": act, "/increment": increment})
+    late = slow(gate, lambda handler: handler.session.mutate(change))
+    site: Site = await serve({"/visit": visit, "/slow": late, "/increment": increment})
     browser = site.browser()
     await browser.fetch("/visit")
 
-    call = await browser.start("/slow")
-    await gate.reached()
-    await browser.fetch("/increment")
-    gate.open()
-    await call.response()
+    await overtaken(browser, gate, "/increment")
 
     assert runs[-1] == {"mark": MARK, "n": 1}
     assert await site.row(browser.sid) == {"mark": MARK, "n": 1, "runs": len(runs)}

@@ -1,34 +1,16 @@
 """Promise 2: requests of one session that run side by side lose nothing of what each has changed."""
 
 import asyncio
-from collections.abc import Callable
+import random
 from typing import Any
 
 import pytest
-from client import Browser, Call
 
 from sessions import CookieOptions
 
 from .conftest import memory_only
-from .world import LIFETIME, MARK, Act, Gate, Site, World, show, visit
-
-YEAR = 31_536_000_000
-
-
-def slow(gate: Gate, act: Act) -> Act:
-    """A page that has loaded its session, and read it, before it waits at the gate and then acts."""
-
-    async def page(handler: Any) -> Any:
-        len(handler.session)
-        await gate.wait()
-        return act(handler)
-
-    return page
-
-
-def setting(**values: Any) -> Act:
-    """A page that sets keys."""
-    return lambda handler: handler.session.update(values)
+from .staged import Gate
+from .world import LIFETIME, MARK, YEAR, Act, Site, World, overtaken, setting, show, slow, visit
 
 
 def deleting(*keys: str) -> Act:
@@ -41,15 +23,6 @@ def deleting(*keys: str) -> Act:
     return act
 
 
-async def overtaken(site: Site, browser: Browser, gate: Gate, path: str = "/fast") -> Any:
-    """A slow request that another one overtakes; the slow one's answer."""
-    call = await browser.start("/slow")
-    await gate.reached()
-    assert (await browser.fetch(path)).status == 200
-    gate.open()
-    return await call.response()
-
-
 # ---------------------------------------------------------------- keys
 
 
@@ -60,7 +33,7 @@ async def test_promise_2_different_keys_both_survive(serve: Any) -> None:
     browser = site.browser()
     await browser.fetch("/visit")
 
-    await overtaken(site, browser, gate)
+    await overtaken(browser, gate)
 
     assert await site.row(browser.sid) == {"mark": MARK, "slow": 1, "fast": 2}
 
@@ -97,22 +70,13 @@ async def test_promise_2_commits_of_the_same_moment_all_survive(serve: Any) -> N
     browser = site.browser()
     await browser.fetch("/visit")
     calls = [await browser.start(f"/{number}") for number in range(20)]
-    await until(lambda: site.store.calls.count("get") == 20)
+    await gate.reached(20)
 
     gate.open()
     responses = await asyncio.gather(*(call.response() for call in calls))
 
     assert {response.status for response in responses} == {200}
     assert await site.row(browser.sid) == {"mark": MARK} | {f"/{number}": MARK for number in range(20)}
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop go on until a condition holds."""
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0)
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 async def test_promise_2_on_the_same_key_the_later_commit_wins(serve: Any) -> None:
@@ -122,7 +86,7 @@ async def test_promise_2_on_the_same_key_the_later_commit_wins(serve: Any) -> No
     browser = site.browser()
     await browser.fetch("/visit")
 
-    await overtaken(site, browser, gate)
+    await overtaken(browser, gate)
 
     assert await site.row(browser.sid) == {"mark": MARK, "who": "slow"}
 
@@ -147,7 +111,47 @@ async def test_promise_2_deletes_are_changes_too(serve: Any, mine: Act, theirs: 
     browser = site.browser()
     await browser.fetch("/first")
 
-    await overtaken(site, browser, gate)
+    await overtaken(browser, gate)
+
+    assert await site.row(browser.sid) == expected
+
+
+@memory_only
+@pytest.mark.parametrize("seed", range(12))
+async def test_promise_2_any_changes_in_any_order_add_up(serve: Any, seed: int) -> None:
+    """Requests that have all loaded the same row end as if each had changed what the one before it left."""
+    chance = random.Random(seed)
+    keys = "abcdefgh"
+    plans = [{key: chance.choice([None, f"{plan}{key}"]) for key in chance.sample(keys, 3)} for plan in range(6)]
+    gates = [Gate() for _ in plans]
+
+    def carry_out(plan: dict[str, str | None]) -> Act:
+        def act(handler: Any) -> None:
+            for key, value in plan.items():
+                if value is None:
+                    handler.session.pop(key, None)
+                else:
+                    handler.session[key] = value
+
+        return act
+
+    pages = {f"/{number}": slow(gates[number], carry_out(plan)) for number, plan in enumerate(plans)}
+    expected: dict[str, str] = dict.fromkeys(keys[:5], "first")
+    site: Site = await serve({"/first": setting(**expected), **pages})
+    browser = site.browser()
+    await browser.fetch("/first")
+    calls = [await browser.start(path) for path in pages]
+    for gate in gates:
+        await gate.reached()
+
+    for number in chance.sample(range(len(plans)), len(plans)):
+        gates[number].open()
+        await calls[number].response()
+        for key, value in plans[number].items():
+            if value is not None:
+                expected[key] = value
+            elif key in keys[:5]:  # nobody can delete what was not there when it was loaded
+                expected.pop(key, None)
 
     assert await site.row(browser.sid) == expected
 
@@ -165,7 +169,7 @@ async def test_promise_2_nested_changes_count_by_their_top_level_key(serve: Any)
     browser = site.browser()
     await browser.fetch("/first")
 
-    await overtaken(site, browser, gate)
+    await overtaken(browser, gate)
 
     assert await site.row(browser.sid) == {"cart": {"items": ["book"]}, "seen": ["x"]}
 
@@ -177,7 +181,7 @@ async def test_promise_2_a_reader_undoes_nothing(serve: Any) -> None:
     browser = site.browser()
     await browser.fetch("/visit")
 
-    await overtaken(site, browser, gate)
+    await overtaken(browser, gate)
 
     assert await site.row(browser.sid) == {"mark": MARK, "fast": 1}
 
@@ -198,7 +202,7 @@ async def test_after_a_merge_the_session_holds_the_merged_data(serve: Any) -> No
     browser = site.browser()
     await browser.fetch("/visit")
 
-    await overtaken(site, browser, gate)
+    await overtaken(browser, gate)
 
     assert seen == [{"mark": MARK, "slow": 1, "fast": 2}]
     assert await site.row(browser.sid) == {"mark": MARK, "slow": 1}
@@ -223,7 +227,7 @@ async def test_what_a_handler_holds_stays_the_sessions_own_after_a_merge(serve: 
     browser = site.browser()
     await browser.fetch("/first")
 
-    await overtaken(site, browser, gate)
+    await overtaken(browser, gate)
 
     assert await site.row(browser.sid) == {"cart": ["book"] if hold == "the list" else [], "slow": 1, "fast": 2}
     assert (await site.stored_cookie(browser.sid))["originalMaxAge"] == (LIFETIME if hold == "the list" else YEAR)
@@ -245,13 +249,12 @@ async def test_promise_2_a_counter_does_not_undo_a_remember_me(serve: Any) -> No
     browser = site.browser()
     await browser.fetch("/visit")
 
-    await overtaken(site, browser, gate)
+    await overtaken(browser, gate)
 
     assert await site.row(browser.sid) == {"mark": MARK, "n": 1, "remembered": True}
     assert (await site.stored_cookie(browser.sid))["originalMaxAge"] == YEAR
     assert (await site.stored(browser.sid)).expires_at == site.clock() + YEAR
-    cookie = browser.cookie()
-    assert cookie is not None and cookie.expires == site.clock() + YEAR
+    assert browser.kept().expires == site.clock() + YEAR
 
 
 async def test_promise_2_a_remember_me_does_not_undo_a_counter(serve: Any) -> None:
@@ -261,7 +264,7 @@ async def test_promise_2_a_remember_me_does_not_undo_a_counter(serve: Any) -> No
     browser = site.browser()
     await browser.fetch("/visit")
 
-    await overtaken(site, browser, gate)
+    await overtaken(browser, gate)
 
     assert await site.row(browser.sid) == {"mark": MARK, "n": 1, "remembered": True}
     assert (await site.stored(browser.sid)).expires_at == site.clock() + YEAR
@@ -278,7 +281,7 @@ async def test_promise_2_two_attributes_both_survive(serve: Any) -> None:
     browser = site.browser()
     await browser.fetch("/visit")
 
-    await overtaken(site, browser, gate)
+    await overtaken(browser, gate)
 
     cookie = await site.stored_cookie(browser.sid)
     assert (cookie["sameSite"], cookie["originalMaxAge"]) == ("strict", YEAR)
@@ -302,7 +305,7 @@ async def test_a_conflict_that_never_ends_meets_the_deadline(serve: Any) -> None
         stored = (await site.stored(browser.sid))._replace(data=f'{text[:-1]},"k{len(text)}":1}}')
         await rows.set(browser.sid or "", stored)
 
-    call: Call = await browser.start("/slow")
+    call = await browser.start("/slow")
     await gate.reached()
     site.store.before(spoil, "update")
     gate.open()
@@ -320,7 +323,7 @@ async def test_overwrite_is_expresss_blind_upsert(serve: Any) -> None:
     browser = site.browser()
     await browser.fetch("/visit")
 
-    await overtaken(site, browser, gate)
+    await overtaken(browser, gate)
 
     assert await site.row(browser.sid) == {"mark": MARK, "slow": 1}
     assert site.store.writes == ["set", "set", "set"]

@@ -10,7 +10,7 @@ import tornado
 from sessions import CookieOptions
 
 from .conftest import Logbook, memory_only
-from .world import Page, Site, show, visit
+from .world import Page, Site, count, logout, replay, show, visit
 
 pytestmark = memory_only
 
@@ -135,13 +135,11 @@ async def test_each_application_warns_for_itself(serve: Any, logbook: Logbook) -
 
 async def test_a_removal_is_withheld_as_well(serve: Any) -> None:
     """A browser takes a Secure cookie over TLS only, also to remove it."""
-    site: Site = await serve({"/visit": visit, "/leave": lambda h: h.session.destroy()}, cookie=SECURE, proxy=True)
+    site: Site = await serve({"/visit": visit, "/leave": logout}, cookie=SECURE, proxy=True)
     browser = site.browser(proxied=True)
     await browser.fetch("/visit")
-    cookie = browser.cookie()
-    assert cookie is not None
 
-    response = await site.browser().fetch("/leave", headers={"Cookie": f"connect.sid={cookie.value}"})
+    response = await site.browser().fetch("/leave", headers=replay(browser))
 
     assert (response.status, response.set_cookies) == (200, [])
     assert await site.rows() == {}
@@ -171,14 +169,11 @@ async def test_auto_is_as_the_request_that_makes_the_session(
 async def test_auto_is_decided_once(serve: Any) -> None:
     """A session that was made over TLS keeps its Secure cookie: it is withheld on a plain request, not weakened."""
     options = CookieOptions(secure="auto", max_age=60_000)
-    pages = {"/visit": visit, "/count": lambda handler: handler.session.update(n=handler.session.get("n", 0) + 1)}
-    site: Site = await serve(pages, cookie=options, proxy=True)
+    site: Site = await serve({"/visit": visit, "/count": count}, cookie=options, proxy=True)
     browser = site.browser(proxied=True)
     await browser.fetch("/visit")
-    cookie = browser.cookie()
-    assert cookie is not None
 
-    plain = await site.browser().fetch("/count", headers={"Cookie": f"connect.sid={cookie.value}"})
+    plain = await site.browser().fetch("/count", headers=replay(browser))
     tls = await browser.fetch("/count")
 
     assert plain.set_cookies == []
@@ -204,6 +199,7 @@ async def test_a_cookie_may_depend_on_the_request(serve: Any) -> None:
 @pytest.mark.parametrize(("answer", "sent"), [(True, 1), (False, 0)])
 async def test_is_secure_can_be_overridden(serve: Any, answer: bool, sent: int) -> None:
     """An application that knows better says so in one method."""
+
     class Knowing(Page):
         def is_secure(self) -> bool:
             return answer

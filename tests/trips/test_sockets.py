@@ -8,9 +8,9 @@ import pytest
 from client import Browser, Call
 from tornado.websocket import WebSocketHandler
 
-from sessions import SessionMixin, StoreError, StoreUnavailable
+from sessions import SessionError, SessionMixin, StoreError, StoreUnavailable
 
-from .world import MARK, Act, Site, count, show, turns, visit
+from .world import MARK, Act, Site, count, logout, show, turns, visit
 
 UPGRADE = {
     "Connection": "Upgrade",
@@ -34,7 +34,7 @@ class Socket(SessionMixin, WebSocketHandler):
         try:
             result: Any = self.act(self)
             answer = await result if isinstance(result, Awaitable) else result
-        except Exception as error:  # what a handler would see
+        except SessionError as error:
             answer = f"{type(error).__name__}: {error}"
         await self.write_message(str(answer))
 
@@ -202,7 +202,7 @@ async def test_promise_2_a_socket_and_a_page_merge(serve: Any) -> None:
 
 async def test_promise_3_a_socket_does_not_revive_a_session(serve: Any) -> None:
     """After a logout elsewhere its save is dropped."""
-    site: Site = await serve({"/socket": (Socket, saved), "/logout": lambda handler: handler.session.destroy()})
+    site: Site = await serve({"/socket": (Socket, saved), "/logout": logout})
     browser = site.browser()
     call = await open_socket(browser)
 
@@ -247,12 +247,7 @@ async def test_a_new_session_after_the_handshake_is_an_error(serve: Any) -> None
 
 async def test_a_message_can_end_the_session(serve: Any) -> None:
     """destroy() acts on the store at once, and self.session is gone for later messages."""
-
-    async def leave(handler: Any) -> str:
-        await handler.session.destroy()
-        return "bye"
-
-    site: Site = await serve({"/socket": (Socket, leave)})
+    site: Site = await serve({"/socket": (Socket, logout)})
     call = await open_socket(site.browser())
 
     first, second = await say(call), await say(call)
@@ -263,7 +258,7 @@ async def test_a_message_can_end_the_session(serve: Any) -> None:
     assert await site.rows() == {}
 
 
-# ---------------------------------------------------------------- detach()
+# ---------------------------------------------------------------- detaching
 
 
 def taken_over(before: Act) -> Act:
@@ -293,7 +288,7 @@ async def test_detach_with_an_uncommitted_change_is_an_error(serve: Any) -> None
         visit(handler)
         try:
             handler.detach()
-        except Exception as error:
+        except SessionError as error:
             seen.append(str(error))
             raise
 

@@ -1,6 +1,5 @@
 """Streams: the first flush commits, later changes are committed at the end, and half an answer never looks whole."""
 
-import json
 from typing import Any
 
 import pytest
@@ -8,7 +7,8 @@ import pytest
 from sessions import StoreError, StoreUnavailable
 
 from .conftest import Logbook
-from .world import MARK, Gate, Site, count, turns, visit
+from .staged import Gate
+from .world import MARK, Site, count, turns, visit
 
 
 def stream(*, wait: bool) -> Any:
@@ -327,35 +327,3 @@ async def test_a_compressed_stream_is_held_back_as_well(serve: Any) -> None:
     assert response.header("Content-Encoding") == "gzip"
     assert sorted((response.header("Vary") or "").split(", ")) == ["Accept-Encoding", "Cookie"]
     assert await site.row(browser.sid) == {"mark": MARK}
-
-
-@pytest.mark.parametrize("late", ["a new session", "regenerate", "rotate", "mutate"])
-async def test_what_needs_a_new_cookie_after_the_first_flush_is_an_error(serve: Any, late: str) -> None:
-    """HeadersSent, and nothing is left in the store that no browser knows."""
-    seen: list[str] = []
-
-    async def act(handler: Any) -> None:
-        if late in ("regenerate", "rotate"):
-            visit(handler)
-        handler.write("one,")
-        await handler.flush()
-        try:
-            if late == "mutate":
-                await handler.session.mutate(lambda data: data.update(n=1))
-            elif late == "a new session":
-                handler.session["n"] = 1
-                await handler.session.save()
-            else:
-                await getattr(handler.session, late)()
-        except Exception as error:
-            seen.append(type(error).__name__)
-            raise
-
-    site: Site = await serve(act)
-    browser = site.browser()
-
-    response = await browser.fetch()
-
-    assert seen == ["HeadersSent"]
-    assert not response.whole
-    assert json.dumps(await site.rows()) in ("{}", json.dumps({browser.sid: {"mark": MARK}}))

@@ -7,7 +7,8 @@ from clock import DAY, HOUR, MINUTE, SECOND
 
 from sessions import CookieOptions
 
-from .world import LIFETIME, MARK, Act, Gate, Site, count, show, visit
+from .staged import Gate
+from .world import LIFETIME, MARK, Act, Site, count, show, slow, visit
 
 PAGES: dict[str, Act] = {"/visit": visit, "/show": show, "/count": count, "/plain": lambda _: "no session asked for"}
 
@@ -108,12 +109,7 @@ async def test_promise_5_a_renewal_carries_no_data(serve: Any) -> None:
     """A slow reader's renewal leaves what a writer has stored meanwhile, expiry included: nothing is due any more."""
     gate = Gate()
 
-    async def slow(handler: Any) -> str:
-        text = show(handler)
-        await gate.wait()
-        return text
-
-    site: Site = await serve({**PAGES, "/slow": slow}, touch_after=0)
+    site: Site = await serve({**PAGES, "/slow": slow(gate, show)}, touch_after=0)
     browser = site.browser()
     await browser.fetch("/visit")
 
@@ -134,12 +130,7 @@ async def test_promise_5_a_renewal_never_inserts(serve: Any) -> None:
     """The row went while the page was read: the renewal makes none."""
     gate = Gate()
 
-    async def slow(handler: Any) -> str:
-        text = show(handler)
-        await gate.wait()
-        return text
-
-    site: Site = await serve({**PAGES, "/slow": slow}, touch_after=0)
+    site: Site = await serve({**PAGES, "/slow": slow(gate, show)}, touch_after=0)
     browser = site.browser()
     await browser.fetch("/visit")
 
@@ -195,4 +186,4 @@ async def test_a_longer_ttl_keeps_a_browser_session_longer(serve: Any) -> None:
     await browser.fetch("/visit")
 
     assert (await site.stored(browser.sid)).expires_at == site.clock() + 7 * DAY
-    assert browser.cookie() is not None and browser.cookie().expires is None
+    assert browser.kept().expires is None

@@ -90,7 +90,7 @@ async def test_a_key_that_node_would_drop_is_refused_at_once(serve: Any, key: ob
 
 
 ROUND = {
-    "text": "größe, 日本, \U0001f36a, \u2028, \x00\x1f\x7f, \"quotes\", \\",
+    "text": 'größe, 日本, \U0001f36a, \u2028, \x00\x1f\x7f, "quotes", \\',
     "empty": "",
     "numbers": [0, -1, 1.5, 1e300, 2**53],
     "words": [True, False, None],
@@ -103,7 +103,10 @@ ROUND = {
 async def test_what_json_can_hold_comes_back(serve: Any, key: str) -> None:
     """Whatever it is, through the store and into the next request."""
     seen: list[Any] = []
-    pages = {"/set": lambda handler: handler.session.update({key: ROUND[key]}), "/get": lambda h: seen.append(h.session[key])}
+    pages = {
+        "/set": lambda handler: handler.session.update({key: ROUND[key]}),
+        "/get": lambda h: seen.append(h.session[key]),
+    }
     site: Site = await serve(pages)
     browser = site.browser()
 
@@ -115,7 +118,9 @@ async def test_what_json_can_hold_comes_back(serve: Any, key: str) -> None:
 
 async def test_a_session_of_a_megabyte_is_kept(serve: Any) -> None:
     """The store sets no limit that a handler would meet."""
-    site: Site = await serve({"/set": lambda h: h.session.update(big="x" * 1_000_000), "/get": lambda h: str(len(h.session["big"]))})
+    site: Site = await serve(
+        {"/set": lambda h: h.session.update(big="x" * 1_000_000), "/get": lambda h: str(len(h.session["big"]))}
+    )
     browser = site.browser()
 
     await browser.fetch("/set")

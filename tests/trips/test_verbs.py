@@ -1,4 +1,4 @@
-"""What a handler awaits: save(), reload(), regenerate(), rotate(), destroy(). They act at once and raise what the store raises."""
+"""What a handler awaits: save(), reload(), destroy(). They act at once and raise what the store raises."""
 
 import asyncio
 import json
@@ -7,19 +7,12 @@ from typing import Any
 import pytest
 from clock import MINUTE
 
-from sessions import StoreError, StoreUnavailable
+from sessions import SessionError, StoreError, StoreUnavailable
 
-from .world import LIFETIME, MARK, Act, Gate, Site, count, show, turns, visit
+from .staged import Gate
+from .world import LIFETIME, MARK, YEAR, Site, count, logout, overtaken, show, turns, visit
 
-YEAR = 31_536_000_000
-
-
-async def logout(handler: Any) -> str:
-    await handler.session.destroy()
-    return "bye"
-
-
-# ---------------------------------------------------------------- save()
+# ---------------------------------------------------------------- save
 
 
 async def test_save_stores_at_once(serve: Any) -> None:
@@ -119,7 +112,7 @@ async def test_save_raises_what_the_store_raises(serve: Any, error: StoreError) 
     assert await site.row(browser.sid) == {"mark": MARK}
 
 
-# ---------------------------------------------------------------- reload()
+# ---------------------------------------------------------------- reload
 
 
 async def test_reload_brings_the_stored_session_back(serve: Any) -> None:
@@ -137,13 +130,9 @@ async def test_reload_brings_the_stored_session_back(serve: Any) -> None:
     browser = site.browser()
     await browser.fetch("/visit")
 
-    call = await browser.start("/slow")
-    await gate.reached()
-    await browser.fetch("/count")
-    gate.open()
-    response = await call.response()
+    response = await overtaken(browser, gate, "/count")
 
-    assert response.text == f'{json.dumps({"mark": MARK, "n": 1})} {LIFETIME}'
+    assert response.text == f"{json.dumps({'mark': MARK, 'n': 1})} {LIFETIME}"
     assert await site.row(browser.sid) == {"mark": MARK, "n": 1}
 
 
@@ -155,7 +144,7 @@ async def test_reload_of_what_is_not_stored_is_an_error(serve: Any) -> None:
         visit(handler)
         try:
             await handler.session.reload()
-        except Exception as error:
+        except SessionError as error:
             seen.append(f"{type(error).__name__}: {error}")
         return show(handler)
 
@@ -167,153 +156,7 @@ async def test_reload_of_what_is_not_stored_is_an_error(serve: Any) -> None:
     assert response.json() == {"mark": MARK}
 
 
-# ---------------------------------------------------------------- regenerate(), rotate()
-
-
-async def regenerate(handler: Any) -> str:
-    await handler.session.regenerate()
-    return show(handler)
-
-
-async def rotate(handler: Any) -> str:
-    await handler.session.rotate()
-    return show(handler)
-
-
-async def test_regenerate_is_a_new_session(serve: Any) -> None:
-    """New id, no data, the cookie of the options; the old id is gone at once. Stored although it is empty."""
-
-    def remember(handler: Any) -> None:
-        visit(handler)
-        handler.session.cookie.max_age = YEAR
-
-    site: Site = await serve({"/visit": remember, "/login": regenerate})
-    browser = site.browser()
-    await browser.fetch("/visit")
-    old = browser.sid
-
-    response = await browser.fetch("/login")
-
-    assert response.json() == {}
-    assert browser.sid not in (None, old)
-    assert await site.rows() == {browser.sid: {}}
-    assert (await site.stored_cookie(browser.sid))["originalMaxAge"] == LIFETIME
-
-
-async def test_rotate_is_the_same_session_under_a_new_id(serve: Any) -> None:
-    """Data and cookie go along: for a login that keeps the basket."""
-
-    def remember(handler: Any) -> None:
-        visit(handler)
-        handler.session.cookie.max_age = YEAR
-
-    site: Site = await serve({"/visit": remember, "/login": rotate})
-    browser = site.browser()
-    await browser.fetch("/visit")
-    old = browser.sid
-
-    response = await browser.fetch("/login")
-
-    assert response.json() == {"mark": MARK}
-    assert browser.sid not in (None, old)
-    assert await site.rows() == {browser.sid: {"mark": MARK}}
-    assert (await site.stored_cookie(browser.sid))["originalMaxAge"] == YEAR
-
-
-async def test_rotate_takes_parallel_changes_along(serve: Any) -> None:
-    """What another request has stored since the load is in the new session as well."""
-    gate = Gate()
-
-    async def login(handler: Any) -> None:
-        handler.session["user"] = MARK
-        await gate.wait()
-        await handler.session.rotate()
-
-    site: Site = await serve({"/visit": visit, "/login": login, "/count": count})
-    browser = site.browser()
-    await browser.fetch("/visit")
-
-    call = await browser.start("/login")
-    await gate.reached()
-    await browser.fetch("/count")
-    gate.open()
-    await call.response()
-
-    assert await site.rows() == {browser.sid: {"mark": MARK, "n": 1, "user": MARK}}
-
-
-@pytest.mark.parametrize("act", [regenerate, rotate])
-async def test_a_visitor_without_a_session_may_get_a_new_id_too(serve: Any, act: Act) -> None:
-    """A first visit that is a login."""
-
-    async def login(handler: Any) -> None:
-        await act(handler)  # type: ignore[misc] # both are async
-        handler.session["user"] = MARK
-
-    site: Site = await serve(login)
-    browser = site.browser()
-
-    await browser.fetch()
-
-    assert await site.rows() == {browser.sid: {"user": MARK}}
-
-
-async def test_two_regenerations_leave_one_session(serve: Any) -> None:
-    """Nothing is left behind of those in between."""
-
-    async def twice(handler: Any) -> None:
-        await handler.session.regenerate()
-        await handler.session.save()
-        await handler.session.regenerate()
-
-    site: Site = await serve({"/visit": visit, "/login": twice})
-    browser = site.browser()
-    await browser.fetch("/visit")
-
-    response = await browser.fetch("/login")
-
-    assert len(response.set_cookies) == 1
-    assert await site.rows() == {browser.sid: {}}
-
-
-@pytest.mark.parametrize(("act", "verb"), [(regenerate, "destroy"), (rotate, "create")])
-async def test_a_new_id_that_fails_leaves_the_old_session(serve: Any, act: Act, verb: str) -> None:
-    """5xx without a cookie; the visitor goes on with the session that was."""
-    site: Site = await serve({"/visit": visit, "/login": act, "/show": show})
-    browser = site.browser()
-    await browser.fetch("/visit")
-    site.store.fail(StoreUnavailable("the disk is away"), verb)
-
-    response = await browser.fetch("/login")
-    site.store.recover()
-    later = await browser.fetch("/show")
-
-    assert response.status >= 500
-    assert response.set_cookies == []
-    assert later.json() == {"mark": MARK}
-
-
-async def test_a_rotation_that_failed_once_leaves_one_session(serve: Any) -> None:
-    """The store comes back before the request ends: no second session with the same data may be left alive."""
-
-    async def login(handler: Any) -> None:
-        try:
-            await handler.session.rotate()
-        finally:
-            site.store.recover()
-
-    site: Site = await serve({"/visit": visit, "/login": login})
-    browser = site.browser()
-    await browser.fetch("/visit")
-    site.store.fail(StoreUnavailable("the disk is away"), "create")
-
-    response = await browser.fetch("/login")
-
-    assert response.status >= 500
-    assert await site.rows() == {browser.sid: {"mark": MARK}}
-
-
-# ---------------------------------------------------------------- destroy()
+# ---------------------------------------------------------------- destroy
 
 
 async def test_destroy_ends_the_session_at_once(serve: Any) -> None:

@@ -1,34 +1,26 @@
-"""Owns the stage of the trips: gates, a store that can be held, broken or silenced, and applications on free ports.
+"""Owns the stage of the trips: applications on free ports, whose stores a test can hold, break or silence.
 
-The library is used as anybody would use it. A real store keeps the data; `StagedStore` stands in front of it, records
-what was asked of it and does what a test has arranged.
+The library is used as anybody would use it: pages are handlers with the mixin, visitors are browsers with a jar.
 """
 
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from inspect import isawaitable
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
-from client import TURNS, Browser, Cookie, Response, Wire
-from clock import HOUR, MovableClock
+from client import TURNS, Browser, Response, Wire
+from clock import DAY, HOUR, MovableClock
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from sessions import (
-    CookieOptions,
-    Outcome,
-    SessionManager,
-    SessionMixin,
-    SessionOptions,
-    Store,
-    StoredSession,
-    Update,
-)
+from sessions import CookieOptions, SessionManager, SessionMixin, SessionOptions, Store, StoredSession
+
+from .staged import Gate, StagedStore
 
 SECRET = "the-secret-of-the-trips-which-no-log-may-show"
 MARK = "a-value-which-no-log-may-show"
@@ -37,141 +29,10 @@ MARK = "a-value-which-no-log-may-show"
 LIFETIME = HOUR
 """The maxAge that sessions have where a test does not say otherwise."""
 
-WRITES = ("create", "update", "set", "touch", "destroy")
-VERBS = ("get", *WRITES)
+YEAR = 365 * DAY
+"""A lifetime that a handler assigns."""
 
 Act = Callable[[Any], object]
-
-
-class Gate:
-    """A door that stays shut until it is opened, for good. The test can wait until somebody stands before it."""
-
-    def __init__(self) -> None:
-        self._reached = asyncio.Event()
-        self._opened = asyncio.Event()
-
-    async def wait(self) -> None:
-        """Stand before the door."""
-        self._reached.set()
-        await self._opened.wait()
-
-    async def reached(self) -> None:
-        """Return once somebody stands before it."""
-        async with asyncio.timeout(5):
-            await self._reached.wait()
-
-    def open(self) -> None:
-        """Let all through, now and later."""
-        self._opened.set()
-
-
-class StagedStore:
-    """A store that does what a test has arranged before, or instead of, what it is asked for."""
-
-    def __init__(self, inner: Store) -> None:
-        self.inner = inner
-        self.calls: list[str] = []
-        """The verbs that were asked for, in their order."""
-        self.sids: set[str] = set()
-        """Every id that was ever named to it."""
-        self.is_down = False
-        self._once: dict[str, list[Callable[[], Awaitable[object]]]] = {}
-        self._always: dict[str, Callable[[], Awaitable[object]]] = {}
-
-    # ---------------------------------------------------------------- what a test arranges
-
-    def hold(self, *verbs: str) -> Gate:
-        """Hold the next call of one of the verbs (any write, if none is named) at a gate, before it is done."""
-        gate = Gate()
-        for verb in verbs or WRITES:
-            self._once.setdefault(verb, []).append(gate.wait)
-        return gate
-
-    def fail(self, error: Exception, *verbs: str) -> None:
-        """Answer the verbs (any write, if none is named) with an error from now on."""
-
-        async def refuse() -> None:
-            raise error
-
-        self._always.update(dict.fromkeys(verbs or WRITES, refuse))
-
-    def silence(self, *verbs: str) -> None:
-        """Never answer the verbs (any write, if none is named) from now on."""
-        self._always.update(dict.fromkeys(verbs or WRITES, _never))
-
-    def before(self, act: Callable[[], Awaitable[object]], *verbs: str) -> None:
-        """Let something happen right before the verbs are done, from now on."""
-        self._always.update(dict.fromkeys(verbs, act))
-
-    def recover(self) -> None:
-        """Be a good store again."""
-        self._always.clear()
-        self._once.clear()
-
-    def forget(self) -> None:
-        """Forget the calls so far."""
-        self.calls.clear()
-
-    @property
-    def writes(self) -> list[str]:
-        """The verbs that write, as they were asked for."""
-        return [verb for verb in self.calls if verb in WRITES]
-
-    # ---------------------------------------------------------------- the contract
-
-    async def _do(self, verb: str, sid: str, *args: Any) -> Any:
-        self.calls.append(verb)
-        self.sids.add(sid)
-        if self._once.get(verb):
-            await self._once[verb].pop(0)()
-        if verb in self._always:
-            await self._always[verb]()
-        return await getattr(self.inner, verb)(sid, *args)
-
-    @property
-    def ready(self) -> bool:
-        return self.inner.ready and not self.is_down
-
-    async def __aenter__(self) -> Self:
-        await self.inner.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.inner.__aexit__(*exc_info)
-
-    async def get(self, sid: str) -> StoredSession | None:
-        found: StoredSession | None = await self._do("get", sid)
-        return found
-
-    async def create(self, sid: str, stored: StoredSession) -> bool:
-        return bool(await self._do("create", sid, stored))
-
-    async def update(self, sid: str, stored: StoredSession, expected: str) -> Update:
-        update: Update = await self._do("update", sid, stored, expected)
-        return update
-
-    async def set(self, sid: str, stored: StoredSession) -> None:
-        await self._do("set", sid, stored)
-
-    async def touch(self, sid: str, expires_at: int, expected: str) -> Outcome:
-        outcome: Outcome = await self._do("touch", sid, expires_at, expected)
-        return outcome
-
-    async def destroy(self, sid: str) -> None:
-        await self._do("destroy", sid)
-
-    async def length(self) -> int:
-        return await self.inner.length()
-
-    def all(self) -> AsyncIterator[tuple[str, StoredSession]]:
-        return self.inner.all()
-
-    async def clear(self) -> None:
-        await self.inner.clear()
-
-
-async def _never() -> None:
-    await asyncio.get_running_loop().create_future()
 
 
 class Page(SessionMixin, RequestHandler):
@@ -334,12 +195,6 @@ async def _unfinished() -> set["asyncio.Task[Any]"]:
     return left
 
 
-async def turns() -> None:
-    """Let the event loop go on until nothing more happens by itself."""
-    for _ in range(TURNS):
-        await asyncio.sleep(0)
-
-
 # ---------------------------------------------------------------- pages that many trips visit
 
 
@@ -360,7 +215,53 @@ def count(handler: Any) -> str:
     return str(handler.session["n"])
 
 
-def attributes(cookie: Cookie | None) -> dict[str, str | bool]:
-    """The attributes of a cookie without its date."""
-    assert cookie is not None, "no cookie"
-    return {name: value for name, value in cookie.attributes.items() if name != "expires"}
+def unset(handler: Any) -> None:
+    """An end at the end of the request."""
+    handler.session = None
+
+
+async def logout(handler: Any) -> str:
+    """An end at once."""
+    await handler.session.destroy()
+    return "bye"
+
+
+def setting(**values: Any) -> Act:
+    """A page that sets keys."""
+    return lambda handler: handler.session.update(values)
+
+
+def slow(gate: Gate, act: Act) -> Act:
+    """A page that has loaded its session, and looked at it, before it waits at the gate and then acts."""
+
+    async def page(handler: Any) -> Any:
+        len(handler.session)
+        await gate.wait()
+        result = act(handler)
+        return await result if isawaitable(result) else result
+
+    return page
+
+
+# ---------------------------------------------------------------- what many trips do
+
+
+async def turns() -> None:
+    """Let the event loop go on until nothing more happens by itself."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
+async def overtaken(browser: Browser, gate: Gate, meanwhile: str = "/fast", *, path: str = "/slow") -> Response:
+    """The answer of a slow request, which waits at the gate until another one is done."""
+    call = await browser.start(path)
+    await gate.reached()
+    response = await browser.fetch(meanwhile)
+    assert response.status == 200, response.text
+    gate.open()
+    return await call.response()
+
+
+def replay(browser: Browser) -> dict[str, str]:
+    """Headers with the browser's cookie, for somebody else to send."""
+    return {"Cookie": f"connect.sid={browser.kept().value}"}

@@ -1,0 +1,130 @@
+"""Several worker processes: they share the port and the file, and live and end with their parent."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from processes import BODY, Server, is_running, run, until
+
+Start = Callable[..., Server]
+
+TWO = "[server]\nworkers = 2\n"
+
+
+async def both(server: Server) -> list[int]:
+    """The two workers, when they are there and one has answered."""
+    await server.serving()
+    await until(lambda: len(server.workers) == 2)
+    return server.workers
+
+
+async def test_each_worker_answers_and_sees_the_others_sessions(start: Start) -> None:
+    """With one of them halted all requests go to the other, which knows what the first has stored."""
+    server = start(TWO)
+    one, other = await both(server)
+    browser = server.browser()
+
+    os.kill(other, signal.SIGSTOP)
+    first = await browser.fetch("/set-session")
+    os.kill(other, signal.SIGCONT)
+    os.kill(one, signal.SIGSTOP)
+    second = await browser.fetch("/get-session")
+    os.kill(one, signal.SIGCONT)
+
+    assert first.text == "Session data set successfully"
+    assert second.text == "Session data: exampleuser"
+
+
+async def test_the_port_is_said_once(start: Start) -> None:
+    """By the parent, not by each worker."""
+    server = start(TWO)
+    await both(server)
+
+    assert server.output.count("Server listening on port") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
+async def test_a_signal_to_the_parent_ends_all(start: Start, number: int) -> None:
+    """The idle worker ends, the other finishes its request in flight, and the parent's status is 0."""
+    server = start(TWO)
+    workers = await both(server)
+    wire = await server.ask()
+
+    server.signal(number)
+    await until(lambda: len(server.workers) == 1)
+    wire.send(BODY)
+    response = await wire.response()
+
+    assert response.text == "Session data set successfully"
+    assert await server.ended() == 0
+    assert [pid for pid in workers if is_running(pid)] == []
+    assert "Traceback" not in server.output
+    assert "restarting" not in server.output
+
+
+async def test_no_new_connection_is_taken_while_they_drain(start: Start) -> None:
+    """It is refused, as by a single process, and does not wait for an answer that never comes."""
+    server = start("[server]\nworkers = 2\ndrain = 1000\n")
+    await both(server)
+    await server.ask()
+
+    server.signal(signal.SIGTERM)
+    await until(server.refuses)
+
+    assert len(server.workers) > 0
+
+
+async def test_a_signal_to_the_whole_group_ends_all(start: Start) -> None:
+    """As Ctrl-C in a terminal sends it, and supervisors that know every process."""
+    server = start(TWO)
+    workers = await both(server)
+
+    for pid in (*workers, server.pid):
+        os.kill(pid, signal.SIGINT)
+
+    assert await server.ended() == 0
+    assert [pid for pid in workers if is_running(pid)] == []
+    assert "Traceback" not in server.output
+
+
+async def test_workers_do_not_outlive_a_killed_parent(start: Start) -> None:
+    """After `kill -9` too: they finish what they have begun, and end."""
+    server = start(TWO)
+    workers = await both(server)
+    wire = await server.ask()
+
+    server.signal(signal.SIGKILL)
+    await until(server.refuses)
+    wire.send(BODY)
+    response = await wire.response()
+
+    assert response.text == "Session data set successfully"
+    await until(lambda: not any(is_running(pid) for pid in workers))
+
+
+async def test_a_worker_that_crashed_is_started_again(start: Start) -> None:
+    """The other serves on, the new one serves too, and both end with their parent."""
+    server = start(TWO)
+    crashed, survivor = await both(server)
+
+    os.kill(crashed, signal.SIGKILL)
+    await until(lambda: len(server.workers) == 2 and crashed not in server.workers)
+
+    (new,) = set(server.workers) - {survivor}
+    os.kill(survivor, signal.SIGSTOP)
+    await server.serving()
+    os.kill(survivor, signal.SIGCONT)
+    server.signal(signal.SIGTERM)
+    assert await server.ended() == 0
+    assert not is_running(new)
+    assert not is_running(survivor)
+
+
+def test_a_memory_store_cannot_be_shared(tmp_path: Path) -> None:
+    """Each worker would have sessions of its own: it is refused at the start."""
+    result = run(tmp_path, f'{TWO}[session]\nstore = "memory:"\n', "--port", 0)
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("config.toml: [server] workers: memory:")

@@ -1,0 +1,116 @@
+"""The way from a URL to a store: what each names, and what is said of one that names none."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from clock import MovableClock
+
+from sessions import open_store
+from sessions.errors import OptionsError
+from sessions.store import StoredSession
+from sessions.stores.memory import MemoryStore
+from sessions.stores.sqlite import SQLiteStore
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_memory() -> None:
+    """`memory:` is a dict in this process, a new one each time."""
+    one, two = open_store("memory:"), open_store("memory:")
+
+    assert type(one) is MemoryStore
+    assert one is not two
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:sessions.db", "sessions.db"),
+        ("sqlite:./sessions.db", "sessions.db"),
+        ("sqlite:data/sessions.db", "data/sessions.db"),
+        ("sqlite:../sessions.db", "../sessions.db"),
+        ("sqlite://sessions.db", "sessions.db"),
+        ("sqlite:/var/lib/sessions.db", "/var/lib/sessions.db"),
+        ("sqlite:///var/lib/sessions.db", "/var/lib/sessions.db"),
+        ("sqlite:with space é.db", "with space é.db"),
+    ],
+)
+def test_sqlite_paths(url: str, path: str) -> None:
+    """Relative to the working folder, or absolute with one slash, or with three as in a file URL."""
+    store = open_store(url)
+
+    assert type(store) is SQLiteStore
+    assert store.path == Path(path)
+
+
+async def test_what_it_names_is_where_sessions_go(tmp_path: Path, clock: MovableClock) -> None:
+    """The file is made when the store is opened, not before; options reach the store."""
+    url = f"sqlite:{tmp_path}/here.db"
+    store = open_store(url, durability="normal", busy_timeout=50, clock=clock)
+    assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240 # nobody else is on the loop
+
+    async with store:
+        await store.create("a", StoredSession("x", clock() + 1))
+    async with open_store(url, clock=clock) as again:
+        assert await again.get("a") == StoredSession("x", clock() + 1)
+        clock.forward(1)
+        assert await again.get("a") is None
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqllite:sessions.db", "did you mean store: sqlite?"),
+        ("SQLite:sessions.db", "sqlite"),
+        ("memry:", "did you mean store: memory?"),
+        ("mysql:x", "mysql"),
+        (":x", "no such option"),
+        ("sessions.db", "expected a URL such as sqlite:sessions.db or memory:, got 'sessions.db'"),
+        ("", "expected a URL such as sqlite:sessions.db or memory:, got ''"),
+        ("memory", "expected a URL such as sqlite:sessions.db or memory:, got 'memory'"),
+        ("memory:x", "memory: takes no path, got 'memory:x'"),
+        ("sqlite:", "expected sqlite:PATH, got 'sqlite:'"),
+        ("sqlite://", "expected sqlite:PATH, got 'sqlite://'"),
+        ("sqlite:x.db?mode=ro", "expected sqlite:PATH, got 'sqlite:x.db?mode=ro'"),
+        ("sqlite:x.db#y", "expected sqlite:PATH, got 'sqlite:x.db#y'"),
+        ("sqlite::memory:", "memory:"),
+        ("sqlite://[x", "sqlite"),
+    ],
+)
+def test_a_url_that_names_no_store_is_refused(url: str, words: str) -> None:
+    """In words that name the option, what was expected, and the nearest that there is."""
+    with pytest.raises(OptionsError, match=f"^store: .*{re.escape(words)}"):
+        open_store(url)
+
+
+def test_an_unknown_scheme_lists_the_known_where_none_is_near() -> None:
+    """There is always a next step in the message."""
+    with pytest.raises(OptionsError, match=r"memory, sqlite"):
+        open_store("xyzzy:1")
+
+
+@pytest.mark.parametrize("url", ["memory:", "sqlite:sessions.db"])
+def test_an_unknown_option_is_refused_by_name(url: str) -> None:
+    """No option is read and ignored."""
+    with pytest.raises(TypeError, match="durabilty"):
+        open_store(url, durabilty="full")
+
+
+def test_a_wrong_value_is_refused_when_the_store_is_made() -> None:
+    """At the start, not at the first visitor."""
+    with pytest.raises(OptionsError, match=r'^durability: expected "full" or "normal", got 1'):
+        open_store("sqlite:sessions.db", durability=1)
+
+
+def test_a_driver_is_imported_when_its_store_is_chosen() -> None:
+    """Who keeps sessions in memory needs no database's package."""
+    code = (
+        "import sys; from sessions import open_store; open_store('memory:'); before = 'aiosqlite' in sys.modules;"
+        "open_store('sqlite:x'); print(before, 'aiosqlite' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+
+    assert run.stdout == "False True\n"

@@ -1,0 +1,158 @@
+"""Owns what a test can do to a store: hold a call at a gate, break it, silence it, count it.
+
+A real store keeps the data; `StagedStore` stands in front of it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Self
+
+from sessions import Outcome, Store, StoredSession, Update
+
+WRITES = ("create", "update", "set", "touch", "destroy")
+
+
+class Gate:
+    """A door that stays shut until it is opened, for good. The test can wait until somebody stands before it."""
+
+    def __init__(self) -> None:
+        self._arrivals = asyncio.Semaphore(0)
+        self._opened = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Stand before the door."""
+        self._arrivals.release()
+        await self._opened.wait()
+
+    async def reached(self, times: int = 1) -> None:
+        """Return once so many have come before it."""
+        async with asyncio.timeout(5):
+            for _ in range(times):
+                await self._arrivals.acquire()
+
+    def open(self) -> None:
+        """Let all through, now and later."""
+        self._opened.set()
+
+
+class StagedStore:
+    """A store that does what a test has arranged before, or instead of, what it is asked for."""
+
+    def __init__(self, inner: Store) -> None:
+        self.inner = inner
+        self.calls: list[str] = []
+        """The verbs that were asked for, in their order."""
+        self.sids: set[str] = set()
+        """Every id that was ever named to it."""
+        self.is_down = False
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._once: dict[str, list[Callable[[], Awaitable[object]]]] = {}
+        self._always: dict[str, Callable[[], Awaitable[object]]] = {}
+
+    # ---------------------------------------------------------------- what a test arranges
+
+    def hold(self, *verbs: str) -> Gate:
+        """Hold the next call of each of the verbs (of every write, if none is named) at a gate, before it is done."""
+        gate = Gate()
+        for verb in verbs or WRITES:
+            self._once.setdefault(verb, []).append(gate.wait)
+        return gate
+
+    def fail(self, error: Exception, *verbs: str) -> None:
+        """Answer the verbs (any write, if none is named) with an error from now on."""
+
+        async def refuse() -> None:
+            raise error
+
+        self._always.update(dict.fromkeys(verbs or WRITES, refuse))
+
+    def silence(self, *verbs: str) -> None:
+        """Never answer the verbs (any write, if none is named) from now on."""
+        self._always.update(dict.fromkeys(verbs or WRITES, _never))
+
+    def before(self, act: Callable[[], Awaitable[object]], *verbs: str) -> None:
+        """Let something happen right before the verbs are done, from now on."""
+        self._always.update(dict.fromkeys(verbs, act))
+
+    def recover(self) -> None:
+        """Be a good store again."""
+        self._always.clear()
+        self._once.clear()
+
+    async def idle(self) -> None:
+        """Return once no call is under way."""
+        async with asyncio.timeout(5):
+            while self._under_way:
+                self._idle.clear()
+                await self._idle.wait()
+
+    def forget(self) -> None:
+        """Forget the calls so far."""
+        self.calls.clear()
+
+    @property
+    def writes(self) -> list[str]:
+        """The verbs that write, as they were asked for."""
+        return [verb for verb in self.calls if verb in WRITES]
+
+    # ---------------------------------------------------------------- the contract
+
+    async def _do(self, verb: str, sid: str, *args: Any) -> Any:
+        self.calls.append(verb)
+        self.sids.add(sid)
+        self._under_way += 1
+        try:
+            if self._once.get(verb):
+                await self._once[verb].pop(0)()
+            if verb in self._always:
+                await self._always[verb]()
+            return await getattr(self.inner, verb)(sid, *args)
+        finally:
+            self._under_way -= 1
+            self._idle.set()
+
+    @property
+    def ready(self) -> bool:
+        return self.inner.ready and not self.is_down
+
+    async def __aenter__(self) -> Self:
+        await self.inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.inner.__aexit__(*exc_info)
+
+    async def get(self, sid: str) -> StoredSession | None:
+        found: StoredSession | None = await self._do("get", sid)
+        return found
+
+    async def create(self, sid: str, stored: StoredSession) -> bool:
+        return bool(await self._do("create", sid, stored))
+
+    async def update(self, sid: str, stored: StoredSession, expected: str) -> Update:
+        update: Update = await self._do("update", sid, stored, expected)
+        return update
+
+    async def set(self, sid: str, stored: StoredSession) -> None:
+        await self._do("set", sid, stored)
+
+    async def touch(self, sid: str, expires_at: int, expected: str) -> Outcome:
+        outcome: Outcome = await self._do("touch", sid, expires_at, expected)
+        return outcome
+
+    async def destroy(self, sid: str) -> None:
+        await self._do("destroy", sid)
+
+    async def length(self) -> int:
+        return await self.inner.length()
+
+    def all(self) -> AsyncIterator[tuple[str, StoredSession]]:
+        return self.inner.all()
+
+    async def clear(self) -> None:
+        await self.inner.clear()
+
+
+async def _never() -> None:
+    await asyncio.get_running_loop().create_future()
