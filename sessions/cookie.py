@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 
 from .clock import Clock
 from .errors import CorruptSession, OptionsError
-from .jsontext import dumps
+from .jsontext import dumps, loads
 from .options import (
     ABSENT,
     Absent,
@@ -81,12 +81,7 @@ class Cookie:
     @classmethod
     def new(cls, options: CookieOptions, clock: Clock, *, is_secure: Callable[[], bool]) -> "Cookie":
         """The cookie of a new session. `is_secure` is asked only where an option is "auto"."""
-        members: dict[str, Any] = {"path": options.path, "httpOnly": options.http_only}
-        for name in ("partitioned", "priority", "secure", "domain"):
-            if (value := getattr(options, name)) is not ABSENT:
-                members[name] = value
-        if options.same_site is not ABSENT:
-            members["sameSite"] = options.same_site
+        members = options.members.copy()
         if options.secure == "auto":
             members["secure"] = is_secure()
         if options.same_site == "auto":
@@ -101,20 +96,14 @@ class Cookie:
         return cookie
 
     @classmethod
-    def load(cls, stored: dict[str, Any], expires_at: int, clock: Clock) -> "Cookie":
-        """The cookie of a stored session. A touch moves the row's expiry and not its text, so `expires_at` counts.
+    def load(cls, text: str, expires_at: int, clock: Clock) -> "Cookie":
+        """The cookie of a stored session, by its JSON text. A touch moves only the row's expiry: `expires_at` counts.
 
         Raises CorruptSession.
         """
-        members = {name: stored[name] for name in _MEMBERS if name in stored}
-        lifetime = members.get("originalMaxAge")
-        if lifetime is not None and lifetime is not False and not is_lifetime(lifetime):
-            raise CorruptSession("the stored cookie's originalMaxAge is no number of milliseconds")
-        members.setdefault("path", "/")
-        members.setdefault("httpOnly", True)
-        expires = members.setdefault("expires", None)
-        if expires is not None and expires is not False:
-            members["expires"] = _in_range(expires_at) if _is_date(expires) else None
+        members = stored_members(text).copy()
+        if members["expires"] is not None and members["expires"] is not False:
+            members["expires"] = _in_range(expires_at)
         return cls(members, clock)
 
     @property
@@ -159,11 +148,12 @@ class Cookie:
         else:  # a foreign row without it: Express makes it a cookie without expiry at the first touch
             self._members.pop("expires", None)
 
-    def changed_from(self, loaded: Mapping[str, Any]) -> bool:
+    def changed_from(self, text: str) -> bool:
         """Whether a handler assigned anything that differs from the stored cookie, its expiry aside."""
-        return any(
-            loaded.get(name, ABSENT) != value for name, value in self._assigned.items() if name != "expires"
-        )
+        if not self._assigned:
+            return False
+        stored = stored_members(text)
+        return any(stored.get(name, ABSENT) != value for name, value in self._assigned.items() if name != "expires")
 
     @property
     def assigned(self) -> dict[str, Any]:
@@ -190,7 +180,13 @@ class Cookie:
 
     def text(self) -> str:
         """`to_json` as JSON text."""
-        return dumps(self.to_json())
+        members = self._members
+        before, after = _json_around_expires(*[members.get(name, ABSENT) for name in _NOT_EXPIRES])
+        expires = members.get("expires", ABSENT)
+        if expires is ABSENT:
+            return f"{{{','.join(filter(None, (before, after)))}}}"
+        date = f'"{iso(expires)}"' if _is_moment(expires) else dumps(expires)
+        return f"{{{before}{',' if before else ''}\"expires\":{date}{',' if after else ''}{after}}}"
 
     def set_cookie(self, name: str, value: str) -> str:
         """The Set-Cookie header that sends this cookie. Raises OptionsError for an attribute that cannot be sent."""
@@ -255,6 +251,25 @@ def _in_range(moment: int) -> int:
     return min(max(moment, 0), _LAST_MOMENT)
 
 
+@lru_cache(maxsize=1024)
+def stored_members(text: str) -> dict[str, Any]:
+    """The members of a stored cookie that express-session knows, with its defaults; not to be changed.
+
+    Most sessions of an application have the same text here, but for the date. Raises CorruptSession.
+    """
+    stored = loads(text)
+    members = {name: stored[name] for name in _MEMBERS if name in stored}
+    lifetime = members.get("originalMaxAge")
+    if lifetime is not None and lifetime is not False and not is_lifetime(lifetime):
+        raise CorruptSession("the stored cookie's originalMaxAge is no number of milliseconds")
+    members.setdefault("path", "/")
+    members.setdefault("httpOnly", True)
+    expires = members.setdefault("expires", None)
+    if expires is not None and expires is not False and not _is_date(expires):
+        members["expires"] = None
+    return members
+
+
 def _is_date(expires: object) -> bool:
     """Whether a stored `expires` is one: Node writes an ISO date; a number of milliseconds passes there too."""
     if not isinstance(expires, str):
@@ -264,6 +279,19 @@ def _is_date(expires: object) -> bool:
     except ValueError:
         return expires.startswith("+")  # a year beyond 9999, which datetime does not know
     return True
+
+
+_NOT_EXPIRES = tuple(name for name in _MEMBERS if name != "expires")
+
+
+@lru_cache(maxsize=256, typed=True)  # typed: 1 is not true
+def _json_around_expires(*values: Any) -> tuple[str, str]:
+    """The JSON of the members before `expires` and of those after it, without braces."""
+    given = {name: value for name, value in zip(_NOT_EXPIRES, values, strict=True) if value is not ABSENT}
+    position = _MEMBERS.index("expires")
+    before = {name: value for name, value in given.items() if name in _MEMBERS[:position]}
+    after = {name: value for name, value in given.items() if name in _MEMBERS[position:]}
+    return dumps(before)[1:-1], dumps(after)[1:-1]
 
 
 def iso(moment: int) -> str:

@@ -10,17 +10,18 @@ from tornado.httputil import HTTPHeaders
 
 from .manager import SessionManager
 from .session import Session
-from .states import Reply
 
 log = logging.getLogger("sessions")
 
 
 def vary_by_cookie(headers: HTTPHeaders) -> None:
     """Tell caches that the response is this visitor's: append Cookie to Vary."""
-    vary = headers.get("Vary")
-    if vary is None:
+    given = headers.get_list("Vary")
+    if not given:
         headers["Vary"] = "Cookie"
-    elif vary != "*" and "cookie" not in (each.strip() for each in vary.lower().split(",")):
+        return
+    vary = ", ".join(given)
+    if vary != "*" and "cookie" not in (each.strip() for each in vary.lower().split(",")):
         headers["Vary"] = f"{vary}, Cookie"
 
 
@@ -28,18 +29,18 @@ def add_cookie(
     headers: HTTPHeaders, session: Session, manager: SessionManager, is_secure: Callable[[], bool]
 ) -> None:
     """Send, or clear, the session's cookie where the session says so. It is appended to those already there."""
-    if session.reply is Reply.KEEP:
+    if session.reply == "keep":
         return
     if session.cookie.secure and not is_secure():
         _warn_of_withheld(manager)
         return
     options = manager.options
-    if session.reply is Reply.CLEAR:
+    if session.reply == "clear":
         cookie = session.cookie.clearing(options.name)
     else:
         cookie = session.cookie.set_cookie(options.name, manager.signer.sign(session.id))
     headers.add("Set-Cookie", cookie)
-    if options.cache_headers and "Cache-Control" not in headers:
+    if options.cache_headers and not headers.get_list("Cache-Control"):
         headers["Cache-Control"] = "no-store"
 
 

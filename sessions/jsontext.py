@@ -6,7 +6,6 @@ again. What JSON or Node cannot hold is refused here, by place. This file must n
 
 import json
 import re
-from contextlib import suppress
 from decimal import Decimal
 from math import isfinite
 from typing import Any
@@ -52,48 +51,51 @@ def dumps(value: Any) -> str:
 
     What orjson alone takes for JSON (dates, NaN as null, ...) passes here: `check` finds it before anything is stored.
     """
-    with suppress(TypeError):
+    try:
         return orjson.dumps(value).decode()
-    text = None
-    with suppress(TypeError, ValueError, RecursionError):
+    except TypeError:
+        return _dumps_slowly(value)
+
+
+def _dumps_slowly(value: Any) -> str:
+    try:
         text = _encode(value)
+    except (TypeError, ValueError, RecursionError):
+        text = None
     if text is None:
         check(value)
         raise DataError("session: has no JSON form")  # not reached as long as check() knows all that JSON cannot hold
-    if not text.isascii() and _SURROGATE.search(text):
-        return _SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)  # well-formed JSON.stringify (ES2019)
-    return text
+    return _SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)  # well-formed JSON.stringify (ES2019)
 
 
 def loads(text: str) -> Any:
     """The value of a JSON text; raises CorruptSession (which does not show the text)."""
-    with suppress(ValueError):
+    try:
         return orjson.loads(text)
+    except ValueError:
+        pass
     try:
         return _decoder.decode(text)
     except (ValueError, RecursionError):
         raise CorruptSession("the stored session is not JSON") from None
 
 
-def split(text: str) -> tuple[dict[str, Any], str]:
-    """A stored text as its cookie, decoded, and its data as the text of an object, not decoded.
+def split(text: str) -> tuple[str, str]:
+    """A stored text as the texts of its cookie and of its data, neither decoded.
 
     Raises CorruptSession where there is no cookie object.
     """
     if text.startswith('{"cookie":{') and text.endswith("}"):  # as every JSON.stringify of a session begins
-        try:
-            cookie, end = _decoder.raw_decode(text, len(_HEAD))
-        except (ValueError, RecursionError):
-            raise CorruptSession("the stored session is not JSON") from None
+        end = text.index("}", len(_HEAD)) + 1  # a cookie holds no object; one with "}" in a string goes on below
         if text.startswith(',"', end):
-            return cookie, "{" + text[end + 1 :]
+            return text[len(_HEAD) : end], "{" + text[end + 1 :]
         if end == len(text) - 1:
-            return cookie, EMPTY
+            return text[len(_HEAD) : end], EMPTY
     whole = loads(text)
     cookie = whole.pop("cookie", None) if isinstance(whole, dict) else None
     if not isinstance(cookie, dict):
         raise CorruptSession("the stored session has no cookie object")
-    return cookie, dumps(whole)
+    return dumps(cookie), dumps(whole)
 
 
 def join(cookie: str, data: str) -> str:
@@ -106,8 +108,9 @@ def read(data: str) -> dict[str, Any]:
     if data == EMPTY:
         return {}
     values = loads(data)
-    for key in values.keys() & RESERVED:
-        del values[key]
+    if not RESERVED.isdisjoint(values):
+        for key in values.keys() & RESERVED:
+            del values[key]
     return values  # type: ignore[no-any-return] # the text of an object, by split()
 
 

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 from .clock import Clock, now_ms
 from .deadline import Deadline
-from .errors import NoSession, SessionError
+from .errors import NoSession, SessionError, StoreUnavailable
 from .options import SessionOptions
 from .session import Birth, Session
 from .signature import Signer
-from .states import Change, End
+from .states import End
 from .store import Outcome, Store, StoredSession
 
 Result = TypeVar("Result")
@@ -40,15 +40,20 @@ class SessionManager:
         self._in_time = Deadline(options.store_timeout / 1000).keep
         self._queues = _Queues()
 
-    async def load(self, sid: str | None, birth: Birth) -> Session:
-        """The session of a verified id. None, an unknown or an expired one make a new session under a fresh id.
+    async def load(self, sid: str, birth: Birth) -> Session:
+        """The session of a verified id; for an unknown or an expired one a new session under a fresh id.
 
         Raises StoreError, and CorruptSession for a row that is no session.
         """
-        if sid is not None:
-            stored = await self._in_time(self.store.get(sid))
-            if stored is not None:
-                return Session.loaded(self, self.options, self.clock, birth, sid, stored)
+        if not self.store.ready:
+            raise StoreUnavailable("the store is not ready")
+        stored = await self._in_time(self.store.get(sid))
+        if stored is None:
+            return self.new(birth, sid)
+        return Session.loaded(self, self.options, self.clock, birth, sid, stored)
+
+    def new(self, birth: Birth, sid: str | None = None) -> Session:
+        """A new session, for a browser that has sent no id, or the id of a session that is gone."""
         return Session.new(self, self.options, self.clock, birth, sid)
 
     def commit(self, session: Session, *, ends: bool = True) -> Awaitable[None] | None:
@@ -58,15 +63,15 @@ class SessionManager:
         does to the browser's cookie.
         """
         match session.change(ends=ends):
-            case Change.NOTHING:
+            case "nothing":
                 return None
-            case Change.CREATE:
+            case "create":
                 return self._in_time(self._create(session, session.to_store()))
-            case Change.UPDATE:
+            case "update":
                 return self._in_time(self._update(session, session.to_store()))
-            case Change.TOUCH:
+            case "touch":
                 return self._in_time(self._touch(session))
-            case Change.DESTROY:
+            case "destroy":
                 return self._in_time(self.store.destroy(session.id))
 
     # ---------------------------------------------------------------- the three writes

@@ -53,6 +53,7 @@ class SessionMixin(RequestHandler):
     """
 
     # Class attributes, because a subclass may override `initialize` without calling it here.
+    _session_manager: SessionManager | None = None
     _session: Session | None = None
     _session_sid: str | None = None
     _session_missing: str | None = "prepare() was overridden without `await super().prepare()`"
@@ -124,30 +125,35 @@ class SessionMixin(RequestHandler):
 
     async def prepare(self) -> None:
         """Load the session. Raises 503 where the store is down, and what the store or the stored row raises."""
-        await self._or_abandon(self._load_session())
+        manager = self._sessions
+        sid = self._session_asked_for(manager)
+        if sid is not None:
+            try:
+                self._session = await manager.load(sid, self._birth)
+            except StoreUnavailable as error:
+                raise self._unavailable(error) from error
+            except Exception:
+                self._abandon(_FAILED)
+                raise
         parent = super().prepare()
         if parent is not None:
             await parent
 
-    async def _load_session(self) -> None:
-        manager = self._sessions
+    def _session_asked_for(self, manager: SessionManager) -> str | None:
+        """The id of the session that the request belongs to; None where that is a new one, or none is to be had."""
         options = manager.options
-        if not manager.store.ready and options.store_down == "none":
+        if options.store_down == "none" and not manager.store.ready:
             self._session_missing = "the store is not ready"
-            return
+            return None
         cookie = options.cookie if isinstance(options.cookie, CookieOptions) else options.cookie(self.request)
         if not _path(self.request).startswith(cookie.path or "/"):
             self._session_missing = f"the request's path is outside cookie.path {cookie.path!r}"
-            return
+            return None
         self._session_missing = None
         headers = self.request.headers.get_list("Cookie")
-        sid = self._verified(headers) if headers else None
-        if sid is None:
-            return
-        self._session_sid = sid
-        if not manager.store.ready:
-            raise StoreUnavailable("the store is not ready")
-        self._session = await manager.load(sid, self._birth)
+        if headers:
+            self._session_sid = self._verified(headers)
+        return self._session_sid
 
     def _verified(self, headers: list[str]) -> str | None:
         """The first id in the Cookie headers that one of the secrets has signed."""
@@ -160,8 +166,7 @@ class SessionMixin(RequestHandler):
         return None
 
     def _new_session(self) -> Session:
-        manager = self._sessions
-        session = Session.new(manager, manager.options, manager.clock, self._birth, self._session_sid)
+        session = self._sessions.new(self._birth, self._session_sid)
         if self._headers_written:
             session.seal()
         return session
@@ -177,9 +182,12 @@ class SessionMixin(RequestHandler):
 
     @property
     def _sessions(self) -> SessionManager:
-        manager = self.settings.get(SETTING)
-        if not isinstance(manager, SessionManager):
-            raise SessionError(f"the application's setting {SETTING!r} is not a SessionManager")
+        manager = self._session_manager
+        if manager is None:
+            manager = self.settings.get(SETTING)
+            if not isinstance(manager, SessionManager):
+                raise SessionError(f"the application's setting {SETTING!r} is not a SessionManager")
+            self._session_manager = manager
         return manager
 
     # ---------------------------------------------------------------- the trip: commit

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from difflib import get_close_matches
 from enum import Enum
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from .errors import OptionsError
@@ -54,6 +55,11 @@ _DOMAIN = re.compile(rf"\.?{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
 _PATH = re.compile(r"[\x20-\x3a\x3d-\x7e]*")
 
 
+_NUMBERS = (int, float)
+_INFINITY = float("inf")
+_LIFETIME = ("expires", "maxAge", "originalMaxAge")
+
+
 def wrong(name: str, expected: str, value: object) -> OptionsError:
     """The error for a value that is not what the option takes."""
     return OptionsError(f"{name}: expected {expected}, got {value!r}")
@@ -71,7 +77,7 @@ def check_attribute(name: str, value: Any) -> None:
 
 def is_number(value: object) -> bool:
     """Whether a value is a finite number; True and False are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+    return isinstance(value, _NUMBERS) and value is not True and value is not False and abs(value) < _INFINITY
 
 
 def is_lifetime(value: object) -> bool:
@@ -194,13 +200,20 @@ class CookieOptions:
         if is_number(self.max_age) and self.max_age > BROWSER_MAX_AGE:  # type: ignore[operator] # a number, just asked
             log.warning("cookie.maxAge is over 400 days: browsers will cap it there")
 
+    @cached_property
+    def members(self) -> dict[str, Any]:
+        """The attributes under their stored names, without those of the lifetime and those that were never given."""
+        names = express_names(CookieOptions).items()
+        given = {name: getattr(self, attribute) for name, attribute in names if name not in _LIFETIME}
+        return {name: value for name, value in given.items() if value is not ABSENT}
+
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "CookieOptions":
         """From express-session's `cookie` object. Of `expires` and `maxAge` the later key counts, as there."""
         values = read_table(cls, mapping, "cookie.")
         if "expires" in values and "max_age" in values:
             del values["expires" if list(values).index("max_age") > list(values).index("expires") else "max_age"]
-        lifetimes = [name for name in values if name in ("max_age", "expires", "original_max_age")]
+        lifetimes = [name for name in values if name in map(snake, _LIFETIME)]
         if lifetimes and lifetimes[-1] != "original_max_age":
             values.pop("original_max_age", None)  # Express's two setters overwrite it
         return cls(**values)

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from . import jsontext
 from .clock import Clock
-from .cookie import Cookie
+from .cookie import Cookie, stored_members
 from .errors import CorruptSession, DataError, HeadersSent
 from .options import SessionOptions, is_number
 from .signature import fingerprint
@@ -40,6 +40,7 @@ class Session(MutableMapping[str, Any]):
     """
 
     _base: StoredSession | None = None  # the row as this request knows it; None: not stored
+    _stored_cookie = jsontext.EMPTY  # the text of the cookie in that row
     _text = _origin = jsontext.EMPTY  # the data as last read or written, and as it was at first
     _data: dict[str, Any] | None = None  # decoded when somebody looks
     _canonical: str | None = None  # our spelling of _text
@@ -47,41 +48,43 @@ class Session(MutableMapping[str, Any]):
     _saved: str | None = None  # the data that need not be saved again
     _touched = _touch_asked = _committed = _deleted = _sealed = False
     _end: End | None = None
-    _reply = Reply.KEEP
+    _reply: Reply = "keep"
 
     def __init__(
-        self, keeper: Keeper, options: SessionOptions, clock: Clock, birth: Birth, request_sid: str | None
+        self,
+        keeper: Keeper,
+        options: SessionOptions,
+        clock: Clock,
+        birth: Birth,
+        request_sid: str | None,
+        sid: str,
+        cookie: Cookie,
     ) -> None:
         self._keeper = keeper
         self._options = options
         self._clock = clock
         self._birth = birth
         self._request_sid = request_sid  # the id that the browser sent, signed; it may be unknown to the store
-        self._id = self._origin_id = ""
-        self._cookie = Cookie({}, clock)  # one object from first to last: a handler may hold it
-        self._stored_cookie: dict[str, Any] = {}  # the cookie member of the row
+        self._id = self._origin_id = sid
+        self._cookie = cookie  # one object from first to last: a handler may hold it
 
     @classmethod
     def new(
         cls, keeper: Keeper, options: SessionOptions, clock: Clock, birth: Birth, request_sid: str | None = None
     ) -> Self:
         """A session with a fresh id that no store knows yet."""
-        session = cls(keeper, options, clock, birth, request_sid)
-        session._id, cookie = birth()
-        session._cookie.become(cookie)
-        session._origin_id = session._id
-        return session
+        return cls(keeper, options, clock, birth, request_sid, *birth())
 
     @classmethod
     def loaded(
         cls, keeper: Keeper, options: SessionOptions, clock: Clock, birth: Birth, sid: str, stored: StoredSession
     ) -> Self:
         """A session as the store has it. Raises CorruptSession where the text is none."""
-        session = cls(keeper, options, clock, birth, sid)
-        session._id = session._origin_id = sid
-        session.read(stored)
-        session._origin = session._text
-        session._saved = None if options.resave else session._text
+        cookie_text, text = _halves(sid, stored)
+        session = cls(keeper, options, clock, birth, sid, sid, Cookie.load(cookie_text, stored.expires_at, clock))
+        session._base, session._stored_cookie = stored, cookie_text
+        session._text = session._origin = text
+        session._saved = None if options.resave else text
         return session
 
     # ---------------------------------------------------------------- what a handler uses
@@ -192,23 +195,23 @@ class Session(MutableMapping[str, Any]):
         data = self.data_text()
         modified = self._id != self._origin_id or data != self._origin
         change = self._owed(data, modified)
-        if change is Change.CREATE:
+        if change == "create":
             self.check_open()
         if self.is_new:  # also what save() has stored already, or it would be an orphan
             sends = self._options.save_uninitialized or modified or self._base is not None
         else:
-            sends = (self._options.rolling and change is not Change.NOTHING) or (self.cookie.has_expiry and modified)
+            sends = (self._options.rolling and change != "nothing") or (self.cookie.has_expiry and modified)
         if sends:
             self._cookie.check()  # before anything is stored that no browser could be told of
-        waits = change is Change.TOUCH and not ends
+        waits = change == "touch" and not ends
         if waits and not sends:
-            return Change.NOTHING
+            return "nothing"
         if not self._touched:
             self._touched = True
             self.cookie.touch()
-        self._reply = Reply.SEND if sends else Reply.KEEP
+        self._reply = "send" if sends else "keep"
         if waits and self._overwrites:  # Express sends the cookie on trust; ours goes out once the touch is confirmed
-            return Change.NOTHING
+            return "nothing"
         self._committed = True
         return change
 
@@ -222,7 +225,7 @@ class Session(MutableMapping[str, Any]):
             return False
         data = self.data_text()
         modified = self._id != self._origin_id or data != self._origin
-        return self._owed(data, modified) in (Change.CREATE, Change.UPDATE)
+        return self._owed(data, modified) in ("create", "update")
 
     def seal(self) -> None:
         """Note that the response's headers have left: no new cookie can be sent any more."""
@@ -239,25 +242,25 @@ class Session(MutableMapping[str, Any]):
         else:
             save = self._id != self._origin_id or data != self._saved
         if save:
-            return Change.CREATE if self._base is None else Change.UPDATE
+            return "create" if self._base is None else "update"
         if self._base is None:
-            return Change.NOTHING
+            return "nothing"
         forgets = self._overwrites and self.is_new and not self._committed
         if self.cookie.changed_from(self._stored_cookie) and not forgets:  # Express forgets them after a first save()
-            return Change.UPDATE
+            return "update"
         if self.is_new or self._committed:
-            return Change.NOTHING
-        return Change.TOUCH if self._touch_asked or self._touch_is_due(self._base) else Change.NOTHING
+            return "nothing"
+        return "touch" if self._touch_asked or self._touch_is_due(self._base) else "nothing"
 
     def _change_of_ended(self) -> Change:
         if self._end is End.GONE:
-            return Change.NOTHING
+            return "nothing"
         deletes = self._options.unset == "destroy" and not self._deleted
         cleared = self._end is End.DESTROYED or (self._end is End.UNSET and self._options.unset == "destroy")
         if cleared and self._options.clear_cookie and self._request_sid is not None:
-            self._reply = Reply.CLEAR
+            self._reply = "clear"
         self._deleted = deletes or self._deleted
-        return Change.DESTROY if deletes else Change.NOTHING
+        return "destroy" if deletes else "nothing"
 
     def _touch_is_due(self, base: StoredSession) -> bool:
         lifetime, after = self._lifetime(), self._options.touch_after
@@ -267,8 +270,8 @@ class Session(MutableMapping[str, Any]):
 
     def _lifetime(self) -> float:
         """Milliseconds from the last use to the expiry in the store."""
-        lifetime = self.cookie.original_max_age
-        return lifetime if is_number(lifetime) and lifetime is not None else self._options.ttl
+        lifetime = self._cookie.member("originalMaxAge")
+        return lifetime if is_number(lifetime) else self._options.ttl
 
     def data_text(self) -> str:
         """The data as JSON text: the text that was read, as long as the data is what was read.
@@ -330,13 +333,10 @@ class Session(MutableMapping[str, Any]):
 
     def read(self, stored: StoredSession) -> None:
         """Take over a stored session: its data, its cookie, and itself as what the next write expects."""
-        try:
-            members, self._text = jsontext.split(stored.data)
-        except CorruptSession as error:
-            raise CorruptSession(f"session {fingerprint(self._id)}: {error}") from None
-        self._cookie.become(Cookie.load(members, stored.expires_at, self._clock))
+        self._stored_cookie, self._text = _halves(self._id, stored)
+        self._cookie.become(Cookie.load(self._stored_cookie, stored.expires_at, self._clock))
         self._data = self._canonical = None
-        self._base, self._stored_cookie = stored, members
+        self._base = stored
 
     def saved(self, stored: StoredSession) -> None:
         """Note that the store holds `stored`, which `to_store` or `merged_with` gave."""
@@ -352,7 +352,7 @@ class Session(MutableMapping[str, Any]):
     def end(self, why: End) -> None:
         """Note that the session is over."""
         self._end = why
-        self._reply = Reply.KEEP
+        self._reply = "keep"
 
     def restart(self, *, keep: bool) -> None:
         """Go on under a new id, with the data and the cookie or without, as a session that is not stored."""
@@ -362,7 +362,7 @@ class Session(MutableMapping[str, Any]):
             self._cookie.become(cookie)
             self._text = jsontext.EMPTY
             self._data = self._canonical = None
-        self._base, self._stored_cookie = None, {}
+        self._base, self._stored_cookie = None, jsontext.EMPTY
 
     def _values(self) -> dict[str, Any]:
         if self._data is None:
@@ -371,6 +371,15 @@ class Session(MutableMapping[str, Any]):
             except CorruptSession as error:
                 raise CorruptSession(f"session {fingerprint(self._id)}: {error}") from None
         return self._data
+
+
+def _halves(sid: str, stored: StoredSession) -> tuple[str, str]:
+    try:
+        cookie, data = jsontext.split(stored.data)
+        stored_members(cookie)
+    except CorruptSession as error:
+        raise CorruptSession(f"session {fingerprint(sid)}: {error}") from None
+    return cookie, data
 
 
 def _texts(values: dict[str, Any]) -> dict[str, str]:

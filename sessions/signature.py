@@ -24,6 +24,7 @@ ID_BYTES = 24
 """Bytes of entropy in a session id, as express-session takes them from uid-safe."""
 
 _BLOCK = 64
+_MAC_LENGTH = 43  # of 32 bytes in base64, without the "=" and the line feed that would follow
 _INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 
@@ -41,7 +42,7 @@ class Signer:
 
     def sign(self, sid: str) -> str:
         """`s:<id>.<signature>`, signed with the first secret."""
-        return f"{PREFIX}{sid}.{_mac(self._keys[0], sid)}"
+        return f"{PREFIX}{sid}.{_mac(self._keys[0], sid.encode()).decode('ascii')}"
 
     def unsign(self, value: str) -> str | None:
         """The id in a signed cookie value, or None for anything that none of the secrets has signed."""
@@ -51,9 +52,9 @@ class Signer:
         if not dot:
             return None
         try:
-            given = signature.encode("ascii")
+            message, given = sid.encode(), signature.encode("ascii")
             for key in self._keys:
-                if hmac.compare_digest(_mac(key, sid).encode("ascii"), given):
+                if hmac.compare_digest(_mac(key, message), given):
                     return sid
         except UnicodeEncodeError:  # a signature beyond ASCII, or an id that is half of a surrogate pair
             pass
@@ -73,8 +74,8 @@ def _keyed(key: bytes) -> "_Keyed":
     return hashlib.sha256(key.translate(_INNER_PAD)), hashlib.sha256(key.translate(_OUTER_PAD))
 
 
-def _mac(keyed: "_Keyed", sid: str) -> str:
+def _mac(keyed: "_Keyed", message: bytes) -> bytes:
     inner, outer = keyed[0].copy(), keyed[1].copy()
-    inner.update(sid.encode())
+    inner.update(message)
     outer.update(inner.digest())
-    return b2a_base64(outer.digest(), newline=False).rstrip(b"=").decode("ascii")
+    return b2a_base64(outer.digest())[:_MAC_LENGTH]

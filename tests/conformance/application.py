@@ -12,6 +12,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -35,7 +36,7 @@ from sessions import (
     SessionOptions,
 )
 
-from .world import TTL, Json, Record, RecordingStore, World, current_record, shown, to_datetime
+from .world import TTL, Json, Record, RecordingStore, World, current_record, to_datetime
 
 AS_EXPRESS = {
     "conflict": "overwrite",
@@ -59,6 +60,16 @@ ATTRIBUTES = {
     "priority": "priority",
     "originalMaxAge": "original_max_age",
 }
+
+EXPRESS_WORDS = (
+    # An empty list of secrets: we say what we got.
+    (r"secret: expected at least one, got an empty list", "secret option array must contain one or more strings"),
+    # Neither of the two words: we name the value.
+    (r'unset: expected "keep" or "destroy", got .*', 'unset option must be "destroy" or "keep"'),
+    # No number: we name the value, and a Date is a datetime, which is assigned to `expires` here.
+    (r"cookie\.maxAge: expected a number of milliseconds, got .*", "maxAge must be a number or Date"),
+)
+"""Our refusals that are Express's too, and its text for each: a scenario compares that there is one, and its words."""
 
 worlds: dict[str, World] = {}
 apps: dict[tuple[str, str], tornado.web.Application] = {}
@@ -158,10 +169,16 @@ def session_op(function: Op) -> Op:
         except NoSession:
             return {"no_session": True}
         except SessionError as error:
-            return {"error": str(error)}
+            return {"error": in_express_words(error)}
 
     OPS[function.__name__.rstrip("_")] = run
     return function
+
+
+def in_express_words(error: SessionError) -> str:
+    """The error's text: Express's own where it refuses the same."""
+    text = str(error)
+    return next((words for ours, words in EXPRESS_WORDS if re.fullmatch(ours, text, re.DOTALL)), text)
 
 
 def frozen(value: Any) -> Any:
@@ -320,7 +337,7 @@ async def cookie(handler: Generic, args: Json) -> Json:
 async def store_get(handler: Generic, args: Json) -> Json:
     sid = handler.session_id
     stored = None if sid is None else await handler.world.data.get(sid)
-    return {"stored": None if stored is None else json.loads(shown(stored))}
+    return {"stored": None if sid is None or stored is None else json.loads(handler.world.shown(sid, stored))}
 
 
 @op
@@ -443,8 +460,12 @@ def secret_of(given: Any) -> Any:
 
 
 def cookie_options(given: Json, world: World) -> CookieOptions:
-    """Cookie options in express-session's spelling. Its default is to have no SameSite at all."""
-    given = {"sameSite": ABSENT, **given}
+    """Cookie options in express-session's spelling. Its default is to have no SameSite at all.
+
+    We refuse a key that is no option; JavaScript reads those it knows, so only these are handed on.
+    """
+    known = {name: value for name, value in given.items() if name in {*ATTRIBUTES, "maxAge", "expires"}}
+    given = {"sameSite": ABSENT, **known}
     expires = given.get("expires")
     if isinstance(expires, dict):
         given["expires"] = to_datetime(world.now() + expires["in_ms"])
@@ -503,7 +524,7 @@ async def _open(message: Json) -> Json:
         try:
             options = session_options(definition.get("options") or {}, world, ours)
         except SessionError as error:
-            return {"ok": False, "app": app, "error": str(error)}
+            return {"ok": False, "app": app, "error": in_express_words(error)}
         manager = SessionManager(RecordingStore(world), options, clock=world.now)
         made[app] = tornado.web.Application([(r".*", Generic)], sessions=manager, world=world, log_function=_silent)
     await world.data.__aenter__()

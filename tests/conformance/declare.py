@@ -17,6 +17,7 @@ from .replay import (
     OURS,
     declaration_for,
     load_declared,
+    load_deviations,
     load_transcripts,
     named_options,
     replay,
@@ -71,7 +72,7 @@ def _grouped(reasons: Mapping[str, str], every: Iterable[str]) -> dict[str, str]
 def main() -> None:
     """Observe, explain, write."""
     logging.disable()
-    scenarios, causes = asyncio.run(_observe(load_declared("deviations.json")))
+    scenarios, causes = asyncio.run(_observe(load_deviations()))
     before = load_declared(FILE)
     reasons = {}
     for scenario in scenarios:

@@ -5,7 +5,8 @@
 Deviations on purpose are declared, {"scenario id" | "prefix*" | "tag:NAME": "reason"}, and one that no longer
 occurs is an error, so that the files cannot outlive their reasons: `deviations.json` under the options that
 give Express's behaviour back, `deviations-defaults.json` what our own defaults add to it, each naming the
-options that make the difference.
+options that make the difference. A tag declares generated scenarios, those of transcripts yet unseen too;
+`deviations-tagged.json` says for which of ours it is there, and no other of ours may differ.
 """
 
 import argparse
@@ -87,6 +88,19 @@ def load_declared(name: str) -> dict[str, str]:
     """A file of declared deviations beside this one."""
     declared: dict[str, str] = json.loads((HERE / name).read_text(encoding="utf-8"))
     return declared
+
+
+def load_deviations() -> dict[str, str]:
+    """`deviations.json` with the scenarios of `deviations-tagged.json` in the place of their tags."""
+    declared = load_declared("deviations.json")
+    named = {name: declared[tag] for tag, names in load_tagged().items() for name in names}
+    return {key: why for key, why in declared.items() if not key.startswith("tag:")} | named
+
+
+def load_tagged() -> dict[str, list[str]]:
+    """By declared tag the recorded scenarios that differ for its reason."""
+    tagged: dict[str, list[str]] = json.loads((HERE / "deviations-tagged.json").read_text(encoding="utf-8"))
+    return tagged
 
 
 def declaration_for(scenario: Json, declared: Mapping[str, str]) -> str | None:
@@ -211,7 +225,7 @@ async def _main() -> int:
     args = parser.parse_args()
     logging.disable()
     ours = list(OURS) if args.ours == "all" else [name for name in args.ours.split(",") if name]
-    declared = load_declared("deviations.json")
+    declared = load_deviations()
     scenarios = [scenario for scenario in load_transcripts() if args.id in scenario["id"]]
     if ours:  # what differs under Express's options says nothing about our defaults
         scenarios = [one for one in scenarios if declaration_for(one, declared) is None]

@@ -16,6 +16,8 @@ from .replay import (
     declaration_for,
     judge,
     load_declared,
+    load_deviations,
+    load_tagged,
     load_transcripts,
     named_options,
     replay,
@@ -23,7 +25,7 @@ from .replay import (
     serving_apart,
 )
 
-DEVIATIONS = load_declared("deviations.json")
+DEVIATIONS = load_deviations()
 DEFAULTS = load_declared("deviations-defaults.json")
 
 
@@ -74,6 +76,16 @@ def test_with_its_options_the_library_does_what_express_session_does(played: Pla
     verdict = judge(played.as_express, DEVIATIONS)
 
     assert verdict.ok, str(verdict)
+
+
+def test_the_declared_tags_cover_what_is_named_under_them_and_none_is_needless() -> None:
+    """So verify.js, which reads deviations.json alone, finds nothing undeclared."""
+    declared, tagged = load_declared("deviations.json"), load_tagged()
+    scenarios = {scenario["id"]: scenario for scenario in load_transcripts()}
+
+    assert {key for key in declared if key.startswith("tag:")} == {tag for tag, names in tagged.items() if names}
+    for tag, names in tagged.items():
+        assert not [name for name in names if tag.removeprefix("tag:") not in scenarios[name]["tags"]]
 
 
 def test_with_our_defaults_only_the_promises_make_a_difference(played: Played) -> None:

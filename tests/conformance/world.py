@@ -23,6 +23,11 @@ TTL = 86_400_000
 FROZEN_AT = 1_925_467_200_123
 """2031-01-06T12:00:00.123Z, where a clock that stands still begins."""
 
+MEMBERS = (
+    "originalMaxAge", "partitioned", "priority", "expires", "secure", "httpOnly", "domain", "path", "sameSite",
+)  # fmt: skip
+"""The members of a cookie in the order in which Express writes them (session/cookie.js, `get data`)."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -104,6 +109,8 @@ class World:
         self.down = False
         self.faults: dict[str, Fault] = {}
         self.records: dict[str, Record] = {}
+        self.touched: dict[str, str] = {}
+        """By session id the stored text that a touch has left as it was."""
         self._gates: dict[str, Gate] = {}
         self.data: Store = open_store("memory:", clock=self.now)
 
@@ -117,7 +124,11 @@ class World:
 
     async def view(self) -> list[Json]:
         """Every living session as express-session would show it."""
-        return [{"sid": sid, "json": shown(stored)} async for sid, stored in self.data.all()]
+        return [{"sid": sid, "json": self.shown(sid, stored)} async for sid, stored in self.data.all()]
+
+    def shown(self, sid: str, stored: StoredSession) -> str:
+        """A stored session as express-session would show it."""
+        return shown(stored, touched=self.touched.get(sid) == stored.data)
 
     async def control(self, do: Json) -> Json:  # noqa: C901, PLR0912 - the protocol's words
         """One control of the protocol."""
@@ -151,6 +162,7 @@ class World:
         return {"ok": True}
 
     async def _put(self, sid: str, text: str) -> None:
+        self.touched.pop(sid, None)
         await self.data.set(sid, StoredSession(text, self._expiry(text)))
 
     def _expiry(self, text: str) -> int:
@@ -238,7 +250,10 @@ class RecordingStore:
         async with self._call("touch", sid) as call:
             if call.left_out:
                 return Outcome.SAVED
-            return await self._world.data.touch(sid, expires_at, expected)
+            outcome = await self._world.data.touch(sid, expires_at, expected)
+            if outcome is Outcome.SAVED:
+                self._world.touched[sid] = expected
+            return outcome
 
     async def destroy(self, sid: str) -> None:
         """Recorded as "destroy"."""
@@ -316,16 +331,22 @@ def data_of(text: str) -> str:
     return json.dumps(session)
 
 
-def shown(stored: StoredSession) -> str:
+def shown(stored: StoredSession, *, touched: bool) -> str:
     """The stored session as Express would show it.
 
-    A touch moves the row's expiry and never rewrites the text, so the expiry in the text may be an older one.
+    A touch of ours moves the row's expiry and never rewrites the text, so the expiry in the text may be an older
+    one. Express's touch rewrites the cookie as it was loaded, so a foreign row gets there what its cookie lacked of
+    the defaults; ours gets it at the next save, which is what a reader makes of the row in any case.
     """
     try:
         session = json.loads(stored.data)
-        if isinstance(session["cookie"]["expires"], str | int | float) and session["cookie"]["expires"] is not False:
-            session["cookie"]["expires"] = to_iso(stored.expires_at)
-    except (ValueError, TypeError, KeyError):
+        cookie = session["cookie"]
+        if touched:
+            filled = {"httpOnly": True, "path": "/", **cookie}
+            cookie = session["cookie"] = {name: filled[name] for name in MEMBERS if name in filled}
+        if isinstance(cookie.get("expires"), str | int | float) and cookie["expires"] is not False:
+            cookie["expires"] = to_iso(stored.expires_at)
+    except (ValueError, TypeError, KeyError, AttributeError):
         return stored.data
     return json.dumps(session)
 

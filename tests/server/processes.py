@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from client import Browser, Wire
-from interop.processes import Process, wait_until
+from interop.processes import Process
 
 from sessions import now_ms
 
@@ -158,13 +158,8 @@ def is_running(pid: int) -> bool:
 async def until(condition: Callable[[], bool]) -> None:
     """Ask until the condition holds, while the connections go on. Raises TimeoutError."""
     async with asyncio.timeout(SECONDS):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 # a process sets no event of ours
             await asyncio.sleep(0.005)
-
-
-def wait(condition: Callable[[], bool]) -> None:
-    """The same where nothing else goes on."""
-    wait_until(condition, SECONDS)
 
 
 def free_port() -> int:

@@ -38,16 +38,8 @@ class TestStart:
         assert lines[:2] == [f"Server listening on port {server.port}", f"http://127.0.0.1:{server.port}/"]
         assert not [line for line in lines[2:] if line and " 200 GET /get-session " not in line]
 
-    async def test_the_port_of_the_command_line_comes_first(self, start: Start) -> None:
-        """`--port` overrides the file's."""
-        port, files = free_port(), free_port()
-
-        server = await start(f"[server]\nport = {files}", "--port", port).serving()
-
-        assert server.port == port
-
     async def test_the_port_of_the_file_counts(self, start: Start) -> None:
-        """Without `--port`; and with an address of IPv4's and IPv6's own, the URL is one that a browser opens."""
+        """Unless the command line names another; and on every interface the URL is one that a browser opens."""
         port = free_port()
 
         server = await start(f'[server]\nport = {port}\naddress = ""\n', "--config", "config.toml").serving()
@@ -107,11 +99,10 @@ class TestStart:
     @pytest.mark.parametrize(
         ("config", "named"),
         [
-            ("[server]\nprot = 3000\n", ("[server]", "prot", "port")),
             ('[session]\nrolling = "yes"\n', ("[session]", "rolling", "true or false")),
             ("[session\n", ("line 1",)),
         ],
-        ids=["unknown", "wrong type", "not TOML"],
+        ids=["wrong type", "not TOML"],
     )
     def test_a_bad_configuration(self, tmp_path: Path, config: str, named: tuple[str, ...]) -> None:
         """Is told in one line that names the file, the table and the option, and the status is 2."""
@@ -256,8 +247,8 @@ class TestStop:
         assert await wire.response() == NOTHING
         assert await stored(server.folder) == 0
 
-    async def test_it_starts_again_at_once(self, start: Start, tmp_path: Path) -> None:
-        """On the same port and file: nothing is left that a successor would have to wait for."""
+    async def test_a_successor_starts_at_once(self, start: Start) -> None:
+        """On the same port and file: nothing is left that it would have to wait for."""
         first = await start().serving()
         first.signal(signal.SIGTERM)
         await first.ended()
@@ -265,7 +256,6 @@ class TestStop:
         second = await start("", "--port", first.port).serving()
 
         assert second.port == first.port
-        assert sorted(each.name for each in tmp_path.glob("sessions.db*"))[0] == "sessions.db"
 
 
 def test_the_server_is_what_make_run_starts() -> None:

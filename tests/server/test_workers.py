@@ -5,7 +5,6 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from processes import BODY, Server, is_running, run, until
 
 Start = Callable[..., Server]
@@ -21,7 +20,7 @@ async def both(server: Server) -> list[int]:
 
 
 async def test_each_worker_answers_and_sees_the_others_sessions(start: Start) -> None:
-    """With one of them halted all requests go to the other, which knows what the first has stored."""
+    """With one of them halted all requests go to the other, which knows what the first has stored; the port is said once."""
     server = start(TWO)
     one, other = await both(server)
     browser = server.browser()
@@ -35,24 +34,16 @@ async def test_each_worker_answers_and_sees_the_others_sessions(start: Start) ->
 
     assert first.text == "Session data set successfully"
     assert second.text == "Session data: exampleuser"
-
-
-async def test_the_port_is_said_once(start: Start) -> None:
-    """By the parent, not by each worker."""
-    server = start(TWO)
-    await both(server)
-
     assert server.output.count("Server listening on port") == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
-async def test_a_signal_to_the_parent_ends_all(start: Start, number: int) -> None:
+async def test_sigterm_to_the_parent_ends_all(start: Start) -> None:
     """The idle worker ends, the other finishes its request in flight, and the parent's status is 0."""
     server = start(TWO)
     workers = await both(server)
     wire = await server.ask()
 
-    server.signal(number)
+    server.signal(signal.SIGTERM)
     await until(lambda: len(server.workers) == 1)
     wire.send(BODY)
     response = await wire.response()

@@ -82,9 +82,19 @@ async def test_one_that_is_refused_fails_alone(store: Any) -> None:
     """Of calls that arrive together the others have the outcome they would have had."""
     calls = (
         store.create("first", OLD), store.create("second", OLD), store.destroy("a\ud800"),
-        store.update("third", NEW, OLD.data), store.set("b\ud800", OLD), store.create("fourth", OLD),
+        store.update("third", NEW, OLD.data), store.set("b\ud800", OLD), store.touch("c", LATER, "\ud800"), store.update("d", NEW, "\ud800"),
+        store.create("fourth", OLD),
     )  # fmt: skip
     await store.create("third", OLD)
-    first, second, _, third, _, fourth = await asyncio.gather(*map(outcome, calls))
+    first, second, _, third, *_, fourth = await asyncio.gather(*map(outcome, calls))
 
     assert (first, second, third, fourth) == (True, True, Update(Outcome.SAVED), True)
+
+
+async def test_an_expiry_may_be_as_far_as_javascripts_last_date(store: Any) -> None:
+    """Milliseconds are whole to the last one, also of a moment that no calendar knows."""
+    last = 8_640_000_000_000_000
+    await store.create("a", OLD._replace(expires_at=last - 1))
+    assert await store.touch("a", last, OLD.data) is Outcome.SAVED
+
+    assert await store.get("a") == OLD._replace(expires_at=last)

@@ -9,7 +9,8 @@ from typing import Any
 
 from clock import MINUTE, SECOND, START, MovableClock
 
-from sessions.store import Outcome, StoredSession, SweepableStore, Update
+from sessions.store import Outcome, StoredSession, Update
+from sessions.sweeper import Sweeper
 
 from .support import LATER
 
@@ -164,9 +165,13 @@ class TestTwoStores:
 class TestSwept:
     """lead, sweep and backlog of a store that does not drop expired sessions by itself."""
 
-    async def test_keeps_the_protocol(self, swept: Any) -> None:
-        """The sweeper finds its verbs."""
-        assert isinstance(swept, SweepableStore)
+    async def test_the_sweeper_finds_its_verbs(self, swept: Any, clock: MovableClock) -> None:
+        """It keeps the protocol that the sweeper asks for."""
+        await swept.create("a", numbered(0))
+        clock.now = LATER
+        sweeper = Sweeper(swept)
+
+        assert await sweeper.backlog() == await sweeper.sweep() == 1
 
     async def test_deletes_what_has_expired_and_nothing_else(self, swept: Any, clock: MovableClock) -> None:
         """The living stay, the others are gone for good."""

@@ -39,9 +39,13 @@ async def test_each_can_be_read_written_and_deleted_without_an_unknown_error(
     """What a row cannot be, StoreError says; `set` and `destroy` get rid of it."""
     node_writes(database, row)
     sid = str(row[0])
-    for call in (sqlite.get(sid), sqlite.touch(sid, LATER, "x"), sqlite.update(sid, NEW, "x"), sqlite.length()):
-        with suppress(StoreError):
-            await call
+    with suppress(StoreError):
+        await sqlite.get(sid)
+    with suppress(StoreError):
+        await sqlite.touch(sid, LATER, "x")
+    with suppress(StoreError):
+        await sqlite.update(sid, NEW, "x")
+    assert await sqlite.length() in (0, 1)
     await sqlite.set(sid, OLD)
     assert await sqlite.get(sid) == OLD
     await sqlite.destroy(sid)

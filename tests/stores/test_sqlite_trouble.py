@@ -255,8 +255,8 @@ class TestCorrupt:
     async def corrupt(self, database: Path, clock: MovableClock) -> None:
         """A file of 300 sessions whose page with the last one is garbage."""
         async with SQLiteStore(database, clock=clock) as store:
-            for n in range(300):
-                await store.create(f"id-{n}", StoredSession(f"text {n} " + "x" * 1_000, LATER))
+            texts = [f"text {n} " + "x" * 1_000 for n in range(300)]
+            await asyncio.gather(*(store.create(f"id-{n}", StoredSession(text, LATER)) for n, text in enumerate(texts)))
         content = bytearray(database.read_bytes())
         page = content.index(b"text 299 ") // 4_096 * 4_096
         content[page : page + 8] = b"\xff" * 8

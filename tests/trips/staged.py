@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Self
 
+from client import SECONDS
+
 from sessions import Outcome, Store, StoredSession, Update
 
 WRITES = ("create", "update", "set", "touch", "destroy")
@@ -26,7 +28,7 @@ class Gate:
 
     async def reached(self, times: int = 1) -> None:
         """Return once so many have come before it."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS):
             for _ in range(times):
                 await self._arrivals.acquire()
 
@@ -82,7 +84,7 @@ class StagedStore:
 
     async def idle(self) -> None:
         """Return once no call is under way."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS):
             while self._under_way:
                 self._idle.clear()
                 await self._idle.wait()
