@@ -16,21 +16,31 @@ import secrets
 import signal
 import socket
 import sys
+import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tornado.httpserver import HTTPServer
-from tornado.httputil import HTTPConnection, HTTPHeaders, HTTPMessageDelegate, RequestStartLine, ResponseStartLine
 from tornado.log import enable_pretty_logging
 from tornado.netutil import bind_sockets
 from tornado.process import fork_processes
 from tornado.web import Application
 
 from handlers import NotFound, routes
-from sessions import ABSENT, OptionsError, SessionError, SessionManager, SessionOptions, Store, Sweeper, open_store
+from handlers.draining import DrainingServer
+from sessions import (
+    ABSENT,
+    CookieOptions,
+    OptionsError,
+    SessionError,
+    SessionManager,
+    SessionOptions,
+    Store,
+    Sweeper,
+    open_store,
+)
 from sessions.options import express_names, is_number, read_table, wrong
 from sessions.store import PreparedStore
 
@@ -40,10 +50,8 @@ HERE = Path(__file__).parent
 SECRET_VARIABLE = "SESSION_SECRET"  # noqa: S105 # a variable's name
 EXAMPLE_SECRET = "your-secret-key"  # noqa: S105 # the one that every tutorial shows
 SECRET_BYTES = 32
-DEFAULT_STORE = next(each.default for each in fields(SessionOptions) if each.name == "store")
-BODY_LIMIT = 1024 * 1024
-LINGER = 0.2
-"""Seconds without a request after which the connections that are kept alive are idle, and are closed at the end."""
+BODY_LIMIT = 10 * 1024 * 1024
+"""Bytes of a body beyond which the connection is refused; of JSON far less is read (handlers/base.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +130,55 @@ def read_config(path: Path, *, port: int | None = None, make_secret: bool = True
 
     Where no secret is given, one is made and kept unless `make_secret` is False.
     """
+    tables = _read_tables(path)
+    def table(name: str, kind: Any) -> Any:
+        try:
+            values = tables.get(name, {})
+            return SessionOptions.from_mapping(values) if kind is SessionOptions else kind(**read_table(kind, values))
+        except OptionsError as error:
+            raise OptionsError(f"{path}: [{name}] {error}") from error
+
+    given = tables.get("session", {})
+    chosen = os.environ.get(SECRET_VARIABLE) or given.get("secret")
+    # The file of a kept secret is made last, when everything else is known to be right.
+    tables["session"] = {**given, "secret": secrets.token_urlsafe(SECRET_BYTES) if chosen is None else chosen}
+    config = Config(
+        server=table("server", ServerOptions),
+        session=table("session", SessionOptions),
+        sqlite=table("sqlite", SQLiteOptions),
+        sweeper=table("sweeper", SweeperOptions),
+    )
+    try:
+        if port is not None:
+            config = replace(config, server=replace(config.server, port=port))
+    except OptionsError as error:
+        raise OptionsError(f"--{error}") from error
+    _check_store(config, path)
+    if config.session.store.startswith("memory:") and config.server.workers > 1:
+        raise OptionsError(f"{path}: [server] workers: memory: is one process's own, it cannot be shared by several")
+    if chosen is None and make_secret:
+        try:
+            secret = kept_secret(secret_file(config.session.store))
+        except OptionsError as error:
+            raise OptionsError(f"{path}: [session] {error}") from error
+        config = replace(config, session=replace(config.session, secret=secret))
+    _check_secrets(config, path)
+    return config
+
+
+def _check_store(config: Config, path: Path) -> None:
+    try:
+        store = config.open_store()
+    except OptionsError as error:
+        where = "[session]" if str(error).startswith("store") else "[sqlite]"
+        raise OptionsError(f"{path}: {where} {error}") from error
+    try:
+        Sweeper(store, **vars(config.sweeper))
+    except OptionsError as error:
+        raise OptionsError(f"{path}: [sweeper] {error}") from error
+
+
+def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -131,43 +188,7 @@ def read_config(path: Path, *, port: int | None = None, make_secret: bool = True
             raise OptionsError(f"{path}: [{name}]: no such table; known are {', '.join(Config.__dataclass_fields__)}")
         if not isinstance(content, dict):
             raise OptionsError(f"{path}: {name}: expected a table [{name}]")
-
-    def table(name: str, kind: Any) -> Any:
-        try:
-            values = tables.get(name, {})
-            return SessionOptions.from_mapping(values) if kind is SessionOptions else kind(**read_table(kind, values))
-        except OptionsError as error:
-            raise OptionsError(f"{path}: [{name}] {error}") from error
-
-    server = table("server", ServerOptions)
-    if port is not None:
-        server = replace(server, port=port)
-    tables["session"] = _with_secret(tables.get("session", {}), make=make_secret)
-    config = Config(
-        server=server,
-        session=table("session", SessionOptions),
-        sqlite=table("sqlite", SQLiteOptions),
-        sweeper=table("sweeper", SweeperOptions),
-    )
-    try:
-        store = config.open_store()
-        Sweeper(store, **vars(config.sweeper))
-    except OptionsError as error:
-        raise OptionsError(f"{path}: {error}") from error
-    if config.session.store.startswith("memory:") and server.workers > 1:
-        raise OptionsError(f"{path}: [server] workers: memory: is one process's own, it cannot be shared by several")
-    _check_secrets(config, path)
-    return config
-
-
-def _with_secret(table: Mapping[str, Any], *, make: bool) -> dict[str, Any]:
-    """The table with the secret that counts: the environment's, else the file's, else one that is kept by the store."""
-    if secret := os.environ.get(SECRET_VARIABLE):
-        return {**table, "secret": secret}
-    if "secret" in table:
-        return dict(table)
-    file = secret_file(str(table.get("store", DEFAULT_STORE)))
-    return {**table, "secret": _kept_secret(file) if make or file.exists() else secrets.token_urlsafe(SECRET_BYTES)}
+    return tables
 
 
 def secret_file(store: str) -> Path:
@@ -176,19 +197,21 @@ def secret_file(store: str) -> Path:
     return Path(f"{rest.removeprefix('//')}.secret") if scheme == "sqlite" and rest else Path(".session-secret")
 
 
-def _kept_secret(file: Path) -> str:
+def kept_secret(file: Path) -> str:
+    """The secret in a file, which is made, with mode 0600, where there is none. Raises OptionsError."""
+    if not file.parent.is_dir():
+        raise OptionsError(f"store: the folder {file.parent} does not exist")
     try:
-        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name, encoding="ascii") as made:
+            made.write(f"{secrets.token_urlsafe(SECRET_BYTES)}\n")
+            made.flush()
+            with contextlib.suppress(FileExistsError):
+                os.link(made.name, file)  # whole or not at all, and the first of several servers wins
         secret = file.read_text(encoding="ascii").strip()
-        if not secret:
-            raise OptionsError(f"secret: {file} is empty; delete it and a new one will be made") from None
-        return secret
-    except OSError as error:
-        raise OptionsError(f"secret: none is given, and {file} cannot be made: {error.strerror}") from error
-    secret = secrets.token_urlsafe(SECRET_BYTES)
-    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
-        opened.write(f"{secret}\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionsError(f"secret: none is given, and {file} cannot be made or read: {error}") from error
+    if not secret:
+        raise OptionsError(f"secret: {file} is empty; delete it and a new one will be made")
     return secret
 
 
@@ -209,70 +232,18 @@ def _check_secrets(config: Config, path: Path) -> None:
 # -------------------------------------------------------------------- the server
 
 
-class DrainingServer(HTTPServer):
-    """An HTTP server that can be stopped without cutting off a request. It counts the connections that have one."""
-
-    def initialize(self, *args: Any, **kwargs: Any) -> None:
-        """What Tornado calls instead of __init__."""
-        super().initialize(*args, **kwargs)
-        self._busy: set[object] = set()
-
-    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
-        """Called when a connection begins to wait for a request: the one before is answered."""
-        self._busy.discard(server_conn)
-        return _Noticing(super().start_request(server_conn, request_conn), self._busy, server_conn)
-
-    def on_close(self, server_conn: object) -> None:
-        """Called when a connection has been closed."""
-        self._busy.discard(server_conn)
-        super().on_close(server_conn)
-
-    async def drain(self, seconds: float) -> None:
-        """Take no new connection, answer what was asked, each connection's last answer closing it; then close."""
-        self.stop()
-        self.conn_params.no_keep_alive = True
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        idle_since = loop.time()
-        while loop.time() < min(end, idle_since + LINGER):
-            await asyncio.sleep(0.01)
-            if self._busy:
-                idle_since = loop.time()
-        if self._busy:
-            log.warning("%d requests were not answered within the %g s of drain", len(self._busy), seconds)
-        await self.close_all_connections()
-
-
-class _Noticing(HTTPMessageDelegate):
-    """Passes a request on, and notes on which connection it came."""
-
-    def __init__(self, delegate: HTTPMessageDelegate, busy: set[object], server_conn: object) -> None:
-        self._delegate, self._busy, self._server_conn = delegate, busy, server_conn
-
-    def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> Any:
-        self._busy.add(self._server_conn)
-        return self._delegate.headers_received(start_line, headers)
-
-    def data_received(self, chunk: bytes) -> Any:
-        return self._delegate.data_received(chunk)
-
-    def finish(self) -> None:
-        self._delegate.finish()
-
-    def on_connection_close(self) -> None:
-        self._busy.discard(self._server_conn)
-        self._delegate.on_connection_close()
-
-
 def make_app(manager: SessionManager) -> Application:
     """The application: its routes, its sessions, XSRF protection for its forms."""
+    cookie = manager.options.cookie
+    secure = isinstance(cookie, CookieOptions) and cookie.secure is True
     return Application(
         routes,
         sessions=manager,
         default_handler_class=NotFound,
         template_path=str(HERE / "handlers" / "templates"),
         xsrf_cookies=True,
-        xsrf_cookie_kwargs={"httponly": True, "samesite": "Lax"},
+        xsrf_cookie_name="__Host-xsrf" if secure else "_xsrf",
+        xsrf_cookie_kwargs={"httponly": True, "samesite": "Lax", "secure": secure},
     )
 
 
@@ -302,19 +273,22 @@ async def serve(config: Config, sockets: Sequence[socket.socket], parent: int | 
 def run(config: Config) -> None:
     """Listen and serve, in as many processes as are configured."""
     options = config.server
-    sockets = bind_sockets(options.port, options.address or None)
+    try:
+        sockets = bind_sockets(options.port, options.address or None)
+    except OSError as error:
+        raise OSError(f"port {options.port} on {options.address or 'every interface'}: {error.strerror}") from error
     store = config.open_store()
     if isinstance(store, PreparedStore):
         store.prepare()
     port = sockets[0].getsockname()[1]
     host = f"[{options.address}]" if ":" in options.address else options.address or "localhost"
     print(f"Server listening on port {port}\nhttp://{host}:{port}/", flush=True)  # noqa: T201 # for a person
-    parent = _fork(options.workers) if options.workers > 1 else None
+    parent = _fork(options.workers, sockets) if options.workers > 1 else None
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve(config, sockets, parent))
 
 
-def _fork(workers: int) -> int:
+def _fork(workers: int, sockets: Sequence[socket.socket]) -> int:
     """Become one of several processes. Returns the pipe that closes when the parent stops, or dies.
 
     The parent stays in `fork_processes`, restarts a worker that crashed, and exits 0 when all have drained.
@@ -324,10 +298,14 @@ def _fork(workers: int) -> int:
     def stop(*_: object) -> None:
         with contextlib.suppress(OSError):  # the second signal finds it closed
             os.close(writing)
+        for each in sockets:  # or clients would still connect, to a server that is leaving
+            each.close()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     fork_processes(workers)
+    if sockets[0].fileno() < 0:  # one that crashed while the others drain has no successor
+        sys.exit(0)
     with contextlib.suppress(OSError):
         os.close(writing)  # only the parent may hold it open
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -357,7 +335,7 @@ def _shown(name: str, table: Any) -> list[str]:
     inner = {shown: value for shown, value in values.items() if is_dataclass(value)}
     lines = [f"[{name}]"]
     for shown, value in values.items():
-        if shown not in inner and value is not ABSENT:
+        if shown not in inner:
             lines.append(f"{shown} = {'********' if shown == 'secret' else _toml(value)}")
     for shown, value in inner.items():
         lines += _shown(f"{name}.{shown}", value)
@@ -367,7 +345,7 @@ def _shown(name: str, table: Any) -> list[str]:
 def _toml(value: Any) -> str:
     if isinstance(value, str) and "@" in value:
         value = re.sub(r"(?<=://)[^@]*@", "********@", value)  # a store's user and password
-    return "(not set)" if value is None else json.dumps(value, default=str)
+    return "(not set)" if value is None or value is ABSENT else json.dumps(value, default=str)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

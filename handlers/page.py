@@ -5,7 +5,7 @@ from typing import Any
 
 from sessions import DataError
 
-from .base import BaseHandler, Told
+from .base import BaseHandler, Told, read_json
 
 
 class Page(BaseHandler):
@@ -13,6 +13,7 @@ class Page(BaseHandler):
 
     async def get(self) -> None:
         """Show the data, the cookie's attributes, and the time that is left. The id itself is never shown."""
+        self.set_header("Cache-Control", "no-store")
         session, options = self.session, self.settings["sessions"].options
         cookie = session.cookie
         attributes = cookie.set_cookie("", "").removeprefix("=")
@@ -33,8 +34,13 @@ class _Form(BaseHandler):
     """A form of the page: does its work and shows the page again, by a GET that can be reloaded."""
 
     async def post(self) -> None:
-        """Do it."""
-        await self.act()
+        """Do it, and store it: what cannot be stored is the visitor's to correct."""
+        try:
+            await self.act()
+            if self.has_session:
+                await self.session.save()
+        except DataError as error:
+            raise Told(400, str(error)) from None
         self.redirect("/", status=303)
 
     async def act(self) -> None:
@@ -42,11 +48,11 @@ class _Form(BaseHandler):
         raise NotImplementedError
 
     def key(self) -> str:
-        """The key that the form names."""
-        key: str = self.get_body_argument("key", "", strip=True)
-        if not key:
-            raise Told(400, "the form names no key")
-        return key
+        """The key that the form names, as it was sent: a blank is part of it."""
+        try:
+            return self.request.body_arguments["key"][-1].decode()
+        except (KeyError, UnicodeDecodeError):
+            raise Told(400, "the form names no key") from None
 
 
 class SetKey(_Form):
@@ -54,10 +60,10 @@ class SetKey(_Form):
 
     async def act(self) -> None:
         """Set it."""
-        try:
-            self.session[self.key()] = _value(self.get_body_argument("value", ""))
-        except DataError as error:
-            raise Told(400, str(error)) from None
+        key = self.key().strip()
+        if not key:
+            raise Told(400, "the form names no key")
+        self.session[key] = _value(self.get_body_argument("value", ""))
 
 
 class DeleteKey(_Form):
@@ -86,7 +92,7 @@ class Destroy(_Form):
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        return read_json(text)
     except (ValueError, RecursionError):
         return text
 

@@ -83,14 +83,20 @@ def loads(text: str) -> Any:
 def split(text: str) -> tuple[str, str]:
     """A stored text as the texts of its cookie and of its data, neither decoded.
 
-    Raises CorruptSession where there is no cookie object.
+    A guess, right for what JSON.stringify makes of a session: the cookie ends at the first "}". Whether it does is seen
+    when the cookie is decoded; if not, `split_slowly` knows. Raises CorruptSession where there is no cookie object.
     """
-    if text.startswith('{"cookie":{') and text.endswith("}"):  # as every JSON.stringify of a session begins
-        end = text.index("}", len(_HEAD)) + 1  # a cookie holds no object; one with "}" in a string goes on below
+    if text.startswith('{"cookie":{') and text.endswith("}"):
+        end = text.index("}", len(_HEAD)) + 1
         if text.startswith(',"', end):
             return text[len(_HEAD) : end], "{" + text[end + 1 :]
         if end == len(text) - 1:
             return text[len(_HEAD) : end], EMPTY
+    return split_slowly(text)
+
+
+def split_slowly(text: str) -> tuple[str, str]:
+    """The same of any JSON, however it is spelled. Raises CorruptSession."""
     whole = loads(text)
     cookie = whole.pop("cookie", None) if isinstance(whole, dict) else None
     if not isinstance(cookie, dict):

@@ -153,14 +153,19 @@ class SessionManager:
         """`session.rotate()`: the new row first, so that a failure leaves the visitor with the old one."""
         session.check_open()
         if session.base is None:
-            return session.restart(keep=True)
-        old = session.id
-        await self.save(session)
-        if session.over is None:
             session.restart(keep=True)
+            return
+        await self.save(session)
+        if session.over is not None:
+            return
+        old, base, cookie = session.id, session.base, session.stored_cookie
+        session.restart(keep=True)
+        try:
             await self.save(session)
-            await self._in_time(self.store.destroy(old))
-        return None
+        except BaseException:
+            session.resume(old, base, cookie)
+            raise
+        await self._in_time(self.store.destroy(old))
 
     async def reload(self, session: Session) -> None:
         """`session.reload()`."""
@@ -171,34 +176,45 @@ class SessionManager:
 
     async def mutate(self, session: Session, change: Callable[[dict[str, Any]], Result]) -> Result:
         """`session.mutate(change)`: compare and set, whatever `conflict` says."""
-        return await self._in_time(self._mutate(session, change))
-
-    async def _mutate(self, session: Session, change: Callable[[dict[str, Any]], Result]) -> Result:
-        if session.base is None:  # nobody else knows the id yet
-            session.check_open()
+        if session.base is not None:
+            return await self._in_time(self._mutate(session, session.base, change))
+        session.check_open()  # nobody else knows the id yet
+        before = session.data_text()
+        try:
             result = change(session.draft())
-            await self._create(session, session.to_store())
-            return result
+            await self._in_time(self._create(session, session.to_store()))
+        except BaseException:
+            session.undo(before)
+            raise
+        return result
+
+    async def _mutate(
+        self, session: Session, expected: StoredSession, change: Callable[[dict[str, Any]], Result]
+    ) -> Result:
         sid = session.id
         queue = await self._queues.enter(sid)
         try:
-            expected = queue.newest or session.base
+            newer = queue.newest
             while True:
-                if expected is not session.base:
-                    session.merged_with(expected)
+                if newer is not None and newer.data != expected.data:
+                    session.merged_with(newer)
+                    expected = newer
                 before = session.data_text()
-                result = change(session.draft())
-                stored = session.to_store()
-                outcome, newer = await self.store.update(sid, stored, expected.data)
-                if outcome is Outcome.GONE:
-                    session.end(End.GONE)
-                    raise NoSession(f"no session: {End.GONE.value}")
-                if newer is None:
+                try:
+                    result = change(session.draft())
+                    stored = session.to_store()
+                    outcome, newer = await self.store.update(sid, stored, expected.data)
+                except BaseException:
+                    session.undo(before)
+                    raise
+                if outcome is Outcome.SAVED:
                     queue.newest = stored
                     session.saved(stored)
                     return result
                 session.undo(before)
-                expected = newer
+                if newer is None:
+                    session.end(End.GONE)
+                    raise NoSession(f"no session: {End.GONE.value}")
         finally:
             self._queues.leave(sid, queue)
 

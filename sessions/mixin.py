@@ -56,7 +56,10 @@ class SessionMixin(RequestHandler):
     _session_manager: SessionManager | None = None
     _session: Session | None = None
     _session_sid: str | None = None
-    _session_missing: str | None = "prepare() was overridden without `await super().prepare()`"
+    _session_missing: str | None = (
+        "prepare() has not run: the request was refused before, or"
+        " prepare() was overridden without `await super().prepare()`"
+    )
     _session_looked_at = False
     _session_failure: Exception | None = None  # of a stream's first commit, until it is answered
     _session_gate: "Gate | None" = None
@@ -102,6 +105,7 @@ class SessionMixin(RequestHandler):
     @property
     def session_id(self) -> str | None:
         """The id that this request is bound to, also after the session was destroyed; None before there is one."""
+        self._session_looked_at = True
         return self._session_sid if self._session is None else self._session.id
 
     def is_tls(self) -> bool:
@@ -284,8 +288,8 @@ class SessionMixin(RequestHandler):
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Answer with an error. After the headers have left the connection is cut: no half answer looks whole."""
-        if self._finished and not self._headers_written:
-            log.error("no error %d can be sent: the answer is under way", status_code)
+        if self._finished:
+            log.error("no error %d can be sent: the answer is finished", status_code)
             return
         self._session_failure = None  # this is its answer
         if self._headers_written:

@@ -150,7 +150,7 @@ _OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "store": ("a URL such as sqlite:sessions.db or memory:", lambda each: isinstance(each, str)),
     "touchAfter": (
         "a number of milliseconds, 0 or more",
-        lambda each: each is None or each == 0 or _is_positive(each),
+        lambda each: each is None or (is_lifetime(each) and each >= 0),
     ),
     "ttl": ("a number of milliseconds above 0", _is_positive),
     "conflict": ('"merge" or "overwrite"', lambda each: each in ("merge", "overwrite")),

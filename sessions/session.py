@@ -341,7 +341,7 @@ class Session(MutableMapping[str, Any]):
     def saved(self, stored: StoredSession) -> None:
         """Note that the store holds `stored`, which `to_store` or `merged_with` gave."""
         self._base = stored
-        self._stored_cookie, self._text = jsontext.split(stored.data)  # and not the data, which may have changed since
+        self._stored_cookie, self._text = _halves(self._id, stored)  # and not the data, which may have changed since
         self._saved, self._canonical = self._text, None
 
     def touched(self, expires_at: int) -> None:
@@ -364,6 +364,15 @@ class Session(MutableMapping[str, Any]):
             self._data = self._canonical = None
         self._base, self._stored_cookie = None, jsontext.EMPTY
 
+    def resume(self, sid: str, base: StoredSession, cookie_text: str) -> None:
+        """Go back to the id, and to the row, from before a `restart` that failed."""
+        self._id, self._base, self._stored_cookie = sid, base, cookie_text
+
+    @property
+    def stored_cookie(self) -> str:
+        """The text of the cookie in the stored row."""
+        return self._stored_cookie
+
     def _values(self) -> dict[str, Any]:
         if self._data is None:
             try:
@@ -375,8 +384,12 @@ class Session(MutableMapping[str, Any]):
 
 def _halves(sid: str, stored: StoredSession) -> tuple[str, str]:
     try:
-        cookie, data = jsontext.split(stored.data)
-        stored_members(cookie)
+        try:
+            cookie, data = jsontext.split(stored.data)
+            stored_members(cookie)
+        except CorruptSession:
+            cookie, data = jsontext.split_slowly(stored.data)
+            stored_members(cookie)
     except CorruptSession as error:
         raise CorruptSession(f"session {fingerprint(sid)}: {error}") from None
     return cookie, data

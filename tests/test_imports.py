@@ -14,11 +14,12 @@ SOURCES = sorted([*(ROOT / "sessions").rglob("*.py"), *(ROOT / "handlers").rglob
 MAX_LINES = 400
 
 LAYERS = (
-    {"errors", "clock"},
-    {"options", "jsontext", "signature", "store"},
+    {"errors", "clock", "states"},
+    {"options", "jsontext", "signature", "store", "deadline"},
     {"cookie"},
     {"session", "stores"},
     {"manager", "sweeper", "gate"},
+    {"headers"},
     {"mixin"},
     {"sessions"},
     {"handlers"},
@@ -26,7 +27,7 @@ LAYERS = (
 )
 """From the bottom up, by room: a file of `sessions/`, or a whole package. A room imports from lower layers only."""
 
-TORNADO = {"gate", "mixin", "handlers", "server"}
+TORNADO = {"gate", "headers", "mixin", "handlers", "server"}
 """The rooms that may know Tornado."""
 
 DRIVERS = {"aiosqlite", "sqlite3", "redis", "asyncpg", "psycopg", "pymongo", "motor", "uvloop"}

@@ -4,16 +4,17 @@ The rules are those of express-session 1.19; a number in brackets is that of the
 owes in the end, by which options, is in properties/test_session_end.py; merging in properties/test_session_merge.py.
 """
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from clock import DAY, MINUTE, MovableClock
-from properties.made import Keeper, loaded, new, options_of, outcome
+from properties.made import Keeper, loaded, new, options_of, outcome, owed
 
 from sessions import CorruptSession, DataError, HeadersSent, StoredSession
 from sessions.jsontext import RESERVED
-from sessions.session import Change, Reply, Session
+from sessions.session import Session
 
 HIDDEN = "4111-1111-1111-1111"
 
@@ -132,7 +133,7 @@ class TestLazy:
         """Only the cookie was read; the row stays as it is."""
         session = loaded(clock, f'"a": no json, "{HIDDEN}"')
 
-        assert session.change() is Change.TOUCH
+        assert owed(session) == "touch"
         assert session.to_store().data.endswith(f'"a": no json, "{HIDDEN}"}}')
 
     @pytest.mark.parametrize("look", [
@@ -147,6 +148,16 @@ class TestLazy:
             look(session)
 
         assert str(refusal.value) == "session 3a7bd3e2: the stored session is not JSON"
+
+    @pytest.mark.parametrize("cookie", [{"path": "/x},"}, {"x": {"a": 1}, "path": "/"}, {"path": '/"},"a":5}'}])
+    def test_a_cookie_is_read_to_its_end(self, clock: MovableClock, cookie: dict[str, Any]) -> None:
+        """Whatever braces it holds."""
+        options, birth = options_of(clock, {})
+        stored = StoredSession(json.dumps({"cookie": cookie, "a": 1}, separators=(",", ":")), clock() + DAY)
+
+        session = Session.loaded(Keeper(), options, clock, birth, "apple", stored)
+
+        assert (session.cookie.path, dict(session)) == (cookie["path"], {"a": 1})
 
     @pytest.mark.parametrize("text", ["", "{}", '{"a":1}', '{"cookie":null}', '{"cookie":{'])
     def test_a_row_that_is_no_session_is_corrupt_at_once(self, clock: MovableClock, text: str) -> None:
@@ -190,7 +201,7 @@ class TestModified:
         change(session)
 
         assert session.is_dirty()
-        assert session.change() is Change.UPDATE
+        assert owed(session) == "update"
 
     @pytest.mark.parametrize("change", [
         lambda _: None, dict, lambda session: session.update(a=1), lambda session: session.update(list=(1, {"x": "é"})),
@@ -205,7 +216,7 @@ class TestModified:
         change(session)
 
         assert not session.is_dirty()
-        assert session.change() is Change.TOUCH
+        assert owed(session) == "touch"
 
     @pytest.mark.parametrize("data", [
         '"a" : 1, "b": [ 1 ]', '"a":"\\u00e9\\/"', '"a":1E2', '"a":1.50', '"a":100000000000000000000000', '"a":1,"a":2',
@@ -219,7 +230,7 @@ class TestModified:
 
         dict(session)
 
-        assert session.change() is Change.TOUCH
+        assert owed(session) == "touch"
         assert session.to_store().data.endswith(f",{data}}}")
 
     def test_a_change_to_such_a_row_is_one(self, clock: MovableClock) -> None:
@@ -228,7 +239,7 @@ class TestModified:
 
         session["a"] = 2
 
-        assert session.change() is Change.UPDATE
+        assert owed(session) == "update"
         assert session.to_store().data.endswith(',"a":2,"b":"é"}')
 
     @pytest.mark.parametrize("value", [float("nan"), {1}, 2**53 + 1, {5: 1}, MINUTE.to_bytes(4)])
@@ -240,7 +251,7 @@ class TestModified:
         with pytest.raises(DataError, match=r"^session\['list'\]\[2\]\['deep'\]: "):
             session.change()
 
-        assert session.reply is Reply.KEEP
+        assert session.reply == "keep"
 
 
 class TestStream:
@@ -250,23 +261,23 @@ class TestStream:
         """The session is in use until then."""
         session = loaded(clock, max_age=MINUTE)
 
-        changes = [session.change(ends=False), session.change()]
+        changes = [owed(session, ends=False), owed(session)]
 
-        assert changes == [Change.NOTHING, Change.TOUCH]
+        assert changes == ["nothing", "touch"]
 
     def test_a_rolling_cookie_leaves_with_the_first_bytes_and_so_does_its_touch(self, clock: MovableClock) -> None:
         """The cookie goes out once the touch is confirmed."""
         session = loaded(clock, max_age=MINUTE, rolling=True)
 
-        assert (session.change(ends=False), session.reply) == (Change.TOUCH, Reply.SEND)
-        assert session.change() is Change.NOTHING
+        assert (owed(session, ends=False), session.reply) == ("touch", "send")
+        assert owed(session) == "nothing"
 
     def test_with_overwrite_the_cookie_is_sent_on_trust(self, clock: MovableClock) -> None:
         """As Express does: the touch comes at the end."""
         session = loaded(clock, max_age=MINUTE, rolling=True, conflict="overwrite")
 
-        assert (session.change(ends=False), session.reply) == (Change.NOTHING, Reply.SEND)
-        assert session.change() is Change.TOUCH
+        assert (owed(session, ends=False), session.reply) == ("nothing", "send")
+        assert owed(session) == "touch"
 
     def test_a_change_is_written_before_the_first_bytes_and_one_after_them_at_the_end(
         self, clock: MovableClock
@@ -274,14 +285,14 @@ class TestStream:
         """Each is committed once."""
         session = loaded(clock)
         session["n"] = 1
-        changes = [session.change(ends=False)]
+        changes = [owed(session, ends=False)]
         session.saved(session.to_store())
 
-        changes.append(session.change())
+        changes.append(owed(session))
         session["n"] = 2
-        changes.append(session.change())
+        changes.append(owed(session))
 
-        assert changes == [Change.UPDATE, Change.NOTHING, Change.UPDATE]
+        assert changes == ["update", "nothing", "update"]
 
     @pytest.mark.parametrize("is_known", [False, True], ids=["new", "rotated"])
     def test_after_the_first_bytes_no_session_can_begin(self, clock: MovableClock, is_known: bool) -> None:
@@ -301,7 +312,7 @@ class TestStream:
         session.seal()
         session["n"] = 1
 
-        assert session.change() is Change.UPDATE
+        assert owed(session) == "update"
 
 
 class TestSaved:
@@ -313,7 +324,7 @@ class TestSaved:
         session["n"] = 1
         session.saved(session.to_store())
 
-        assert outcome(session) == (Change.TOUCH, Reply.SEND)
+        assert outcome(session) == ("touch", "send")
 
     def test_a_change_after_a_save_is_saved_again(self, clock: MovableClock) -> None:
         """Also one that goes back to what was loaded (58)."""
@@ -323,14 +334,48 @@ class TestSaved:
 
         session["a"] = 1
 
-        assert session.change() is Change.UPDATE
+        assert owed(session) == "update"
 
     def test_a_new_session_that_was_saved_is_sent(self, clock: MovableClock) -> None:
         """Also an empty one with saveUninitialized false, which Express leaves an orphan (59)."""
         session = new(clock)
         session.saved(session.to_store())
 
-        assert outcome(session) == (Change.NOTHING, Reply.SEND)
+        assert outcome(session) == ("nothing", "send")
+
+    def test_a_new_session_that_was_saved_is_not_saved_twice(self, clock: MovableClock) -> None:
+        """The save has stored it whole; what is left is to send its cookie."""
+        session = new(clock)
+        session["n"] = 1
+        session.saved(session.to_store())
+
+        assert outcome(session) == ("nothing", "send")
+
+    @pytest.mark.parametrize(("conflict", "change"), [("merge", "update"), ("overwrite", "nothing")])
+    def test_cookie_settings_after_the_first_save_are_stored(
+        self, clock: MovableClock, conflict: str, change: str
+    ) -> None:
+        """Express forgets them, and so does `conflict = "overwrite"`."""
+        session = new(clock, conflict=conflict)
+        session.saved(session.to_store())
+
+        session.cookie.path = "/app"
+
+        assert outcome(session) == (change, "send")
+
+    @pytest.mark.parametrize("conflict", ["merge", "overwrite"])
+    def test_cookie_settings_of_a_session_that_was_loaded_are_never_forgotten(
+        self, clock: MovableClock, conflict: str
+    ) -> None:
+        """Nor are those that come after a stream has begun."""
+        session, streamed = loaded(clock, conflict=conflict), new(clock, conflict=conflict)
+        streamed["n"] = 1
+        owed(streamed, ends=False)
+        streamed.saved(streamed.to_store())
+
+        session.cookie.path = streamed.cookie.path = "/app"
+
+        assert (owed(session), owed(streamed)) == ("update", "update")
 
     @pytest.mark.parametrize("change", [
         lambda session: session.update(late=1), lambda session: session["list"].append(2),
@@ -348,7 +393,7 @@ class TestSaved:
         change(session)
         session.saved(written)
 
-        assert session.change() is Change.UPDATE
+        assert owed(session) == "update"
 
     def test_a_touch_moves_what_the_next_one_is_measured_by(self, clock: MovableClock) -> None:
         """The row's expiry is the measure, and its text stays the one that a write expects."""
@@ -357,5 +402,5 @@ class TestSaved:
 
         session.touched(clock() + MINUTE)
 
-        assert session.change() is Change.NOTHING
+        assert owed(session) == "nothing"
         assert session.base == StoredSession(text, clock() + MINUTE)

@@ -36,7 +36,10 @@ def open_store(url: str, **options: Any) -> Store:
 
 def _path(url: str) -> str:
     """The file of `sqlite:PATH` or `sqlite://PATH`; a third slash begins an absolute path, as in every file URL."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise OptionsError(f"store: expected sqlite:PATH, got {url!r} ({error})") from None
     path = parts.netloc + parts.path
     if not path or path == ":memory:" or parts.query or parts.fragment:
         raise OptionsError(f"store: expected sqlite:PATH, got {url!r}")

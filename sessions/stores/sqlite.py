@@ -180,7 +180,7 @@ class SQLiteStore:
     # ---------------------------------------------------------------- the two batches
 
     def _add(self, verb: statements.Verb, sid: str, *row: Any) -> "asyncio.Future[Any]":
-        if not _is_storable(sid) or not _is_storable(row[1]):
+        if not _is_storable(sid) or not all(map(_is_storable, row[1:])):
             raise StoreError(f"{self.path}: an id or a text with NUL, or beyond UTF-8, cannot be stored")
         return self._writes.add(verb, sid, (sid, *row))
 
@@ -188,11 +188,12 @@ class SQLiteStore:
         """One SELECT for all."""
         file = await self._opened()
         try:
-            rows = await file.reader.execute_fetchall(statements.SELECT.sql, self._parameters(jobs))
+            found = await self._select(file.reader, jobs)
         except _DRIVER as error:
             await self._failed(file, error, jobs, self._read)
         else:
-            statements.resolve(statements.SELECT, jobs, rows)
+            for job in jobs:
+                job.resolve(found.get(job.key))
 
     async def _write(self, jobs: list[Job]) -> None:
         """One transaction for all, with one statement for each verb that occurs."""
@@ -201,17 +202,34 @@ class SQLiteStore:
         for job in jobs:
             groups.setdefault(job.verb, []).append(job)
         try:
-            steps = [(verb.sql, self._parameters(group)) for verb, group in groups.items()]
+            steps = [(verb.sql, self._parameters([job.row for job in group])) for verb, group in groups.items()]
             results = await _transaction(file.writer, steps)
         except _DRIVER as error:
             await self._failed(file, error, jobs, self._write)
             return
         await self._check(file)  # or this was committed into a file that is no longer there
+        missed: list[Job] = []
         for (verb, group), rows in zip(groups.items(), results, strict=True):
-            statements.resolve(verb, group, rows)
+            returned = {row[0] for row in rows}
+            for job in group:
+                if verb is statements.SWEEP:
+                    job.resolve(len(rows))
+                elif verb.missed is None or job.key in returned:
+                    job.resolve(verb.found)
+                else:
+                    missed.append(job)
+        if missed:
+            found = await self._select(file.writer, missed)
+            for job in missed:
+                job.resolve(job.verb.missed(found.get(job.key)))
 
-    def _parameters(self, jobs: list[Job]) -> dict[str, Any]:
-        return {"jobs": orjson.dumps([job.row for job in jobs]).decode(), "now": self._clock()}
+    async def _select(self, connection: aiosqlite.Connection, jobs: list[Job]) -> dict[str, StoredSession]:
+        """The living rows of the jobs, by id."""
+        rows = await connection.execute_fetchall(statements.SELECT, self._parameters([job.key for job in jobs]))
+        return {sid: statements.record(sess, expired) for sid, sess, expired in rows}
+
+    def _parameters(self, rows: list[Any]) -> dict[str, Any]:
+        return {"jobs": orjson.dumps(rows).decode(), "now": self._clock()}
 
     async def _failed(
         self, file: OpenFile, error: Exception, jobs: list[Job], again: Callable[[list[Job]], Awaitable[None]]
@@ -219,7 +237,7 @@ class SQLiteStore:
         """A row that SQLite cannot take fails its own request only; trouble with the file fails them all."""
         if file is not self._file:
             raise StoreUnavailable(f"{self.path}: was lost meanwhile") from error
-        if len(jobs) > 1 and not is_trouble(error) and not is_lost(error):
+        if len(jobs) > 1 and not is_trouble(error):
             for job in jobs:
                 try:
                     await again([job])

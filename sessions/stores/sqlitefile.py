@@ -62,13 +62,20 @@ class OpenFile:
 
     def check(self) -> None:
         """Raise StoreUnavailable where the path leads to another file by now, or to none."""
-        path = self._settings.path
-        now = identity(path)
-        if now is None or now != self._identities[path]:
-            raise StoreUnavailable(f"{path}: was deleted or replaced")
+        for file, noted in self._identities.items():
+            if noted is None or identity(file) != noted:
+                raise StoreUnavailable(f"{file}: was deleted or replaced")
 
     async def close(self) -> None:
-        """Close both connections."""
+        """Close both connections; who is cancelled meanwhile waits all the same, or a thread would be left behind."""
+        closing = asyncio.ensure_future(self._close())
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await closing
+            raise
+
+    async def _close(self) -> None:
         for connection in (self.reader, self.writer):
             with contextlib.suppress(sqlite3.Error, ValueError):
                 await connection.close()
@@ -120,9 +127,19 @@ async def _connect(settings: Settings, opened: contextlib.AsyncExitStack) -> aio
             f"journal_size_limit = {_WAL_LIMIT}",
         ):
             await connection.execute_fetchall(f"PRAGMA {pragma}")
+        connection.text_factory = _text
+        await connection.execute_fetchall("SELECT 1 FROM sessions LIMIT 1")  # makes the log, which is to be known
     except sqlite3.Error as error:
         raise translated(settings.path, error) from error
     return connection
+
+
+def _text(raw: bytes) -> str | bytes:
+    """A text, or bytes where it is not UTF-8: the driver's refusal would show the data and leave its statement open."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
 
 
 def _uri(path: Path) -> str:

@@ -1,14 +1,13 @@
-"""Owns the SQL of the SQLite store: a statement for each verb, for any number of jobs, and what its rows tell each job.
+"""Owns the SQL of the SQLite store: a statement for each verb, for any number of jobs, and what its rows mean.
 
 In every statement `:jobs` is a JSON array with an item for each job and `:now` the time in milliseconds. An expired row
 counts as none, swept or not. `json_extract` is older than `->>`, and RETURNING (SQLite 3.35) cannot name the jobs.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..store import GONE, SAVED, Outcome, StoredSession, Update
-from .batching import Job
 
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS sessions (sid PRIMARY KEY, expired, sess);
@@ -29,26 +28,20 @@ def record(sess: Any, expired: Any) -> StoredSession:
 
 
 class Verb(NamedTuple):
-    """A statement, and the way from the rows it returns to the outcome of each of its jobs."""
+    """A write, and what it means for a job that the statement returns its id, or does not."""
 
     sql: str
-    outcome: Callable[[Job, dict[str, Any]], Any]
-    """Of a job, given the rows by id."""
-
-
-def _row_of(job: Job, rows: dict[str, Any], of_none: Any, of_row: Callable[[Any], Any]) -> Any:
-    row = rows.get(job.key)
-    return of_none if row is None else of_row(row)
+    found: Any = None
+    """The outcome of a job whose id is returned."""
+    missed: Callable[[StoredSession | None], Any] | None = None
+    """The outcome of another one, by the row that lives under its id; None: `found` all the same."""
 
 
 # A job is an id.
-SELECT = Verb(
-    """
+SELECT = """
     SELECT sid, sess, expired FROM sessions
     WHERE sid IN (SELECT value FROM json_each(:jobs)) AND expired > :now
-    """,
-    lambda job, rows: _row_of(job, rows, None, lambda row: record(row[1], row[2])),
-)
+"""
 
 # A job is (sid, expires_at, text). An expired row is overwritten as if it were not there.
 CREATE = Verb(
@@ -60,48 +53,41 @@ CREATE = Verb(
     WHERE (sessions.expired > :now) IS NOT TRUE
     RETURNING sid
     """,
-    lambda job, rows: job.key in rows,
+    found=True,
+    missed=lambda _row: False,
 )
 
-# A job is (sid, expires_at, text, expected text). Compare and set with an outcome for each row: our text comes back
-# where it was saved, the newer one where it was not, and nothing where there is no row.
+# A job is (sid, expires_at, text, expected text). What comes back was saved. Why another did not is asked afterwards:
+# to return the text instead would take another writer's equal text for one's own.
 UPDATE = Verb(
     """
-    UPDATE sessions
-    SET expired = iif(sess = job.old, job.expired, sessions.expired), sess = iif(sess = job.old, job.new, sess)
+    UPDATE sessions SET expired = job.expired, sess = job.new
     FROM (
         SELECT json_extract(value, '$[0]') AS sid, json_extract(value, '$[1]') AS expired,
                json_extract(value, '$[2]') AS new, json_extract(value, '$[3]') AS old
         FROM json_each(:jobs)
     ) AS job
-    WHERE sessions.sid = job.sid AND sessions.expired > :now
-    RETURNING sid, sess, expired
+    WHERE sessions.sid = job.sid AND sessions.sess = job.old AND sessions.expired > :now
+    RETURNING sid
     """,
-    lambda job, rows: _row_of(
-        job,
-        rows,
-        GONE,
-        lambda row: SAVED
-        if (row[1], row[2]) == (job.row[2], job.row[1])
-        else Update(Outcome.CONFLICT, record(row[1], row[2])),
-    ),
+    found=SAVED,
+    missed=lambda row: GONE if row is None else Update(Outcome.CONFLICT, row),
 )
 
 # A job is (sid, expires_at, expected text).
 TOUCH = Verb(
     """
-    UPDATE sessions SET expired = iif(sess = job.old, job.expired, sessions.expired)
+    UPDATE sessions SET expired = job.expired
     FROM (
         SELECT json_extract(value, '$[0]') AS sid, json_extract(value, '$[1]') AS expired,
                json_extract(value, '$[2]') AS old
         FROM json_each(:jobs)
     ) AS job
-    WHERE sessions.sid = job.sid AND sessions.expired > :now
-    RETURNING sid, sess
+    WHERE sessions.sid = job.sid AND sessions.sess = job.old AND sessions.expired > :now
+    RETURNING sid
     """,
-    lambda job, rows: _row_of(
-        job, rows, Outcome.GONE, lambda row: Outcome.SAVED if row[1] == job.row[2] else Outcome.CONFLICT
-    ),
+    found=Outcome.SAVED,
+    missed=lambda row: Outcome.GONE if row is None else Outcome.CONFLICT,
 )
 
 # A job is (sid, expires_at, text).
@@ -112,14 +98,10 @@ SET = Verb(
     FROM json_each(:jobs) WHERE true
     ON CONFLICT (sid) DO UPDATE SET expired = excluded.expired, sess = excluded.sess
     """,
-    lambda _job, _rows: None,
 )
 
 # A job is an id.
-DESTROY = Verb(
-    "DELETE FROM sessions WHERE sid IN (SELECT value FROM json_each(:jobs))",
-    lambda _job, _rows: None,
-)
+DESTROY = Verb("DELETE FROM sessions WHERE sid IN (SELECT value FROM json_each(:jobs))")
 
 # A job is how many rows at most. Over the index and in its order, or each step would read the whole table.
 SWEEP = Verb(
@@ -128,16 +110,8 @@ SWEEP = Verb(
     WHERE rowid IN (
         SELECT rowid FROM sessions WHERE expired <= :now ORDER BY expired LIMIT json_extract(:jobs, '$[0]')
     )
-    RETURNING sid
+    RETURNING 1
     """,
-    lambda _job, rows: len(rows),
 )
 
-CLEAR = Verb("DELETE FROM sessions", lambda _job, _rows: None)
-
-
-def resolve(verb: Verb, jobs: Iterable[Job], rows: Iterable[Any]) -> None:
-    """Tell each job its outcome."""
-    by_id = {row[0]: row for row in rows}
-    for job in jobs:
-        job.resolve(verb.outcome(job, by_id))
+CLEAR = Verb("DELETE FROM sessions")

@@ -6,7 +6,7 @@ from typing import Any
 from clock import MovableClock
 
 from sessions import Cookie, CookieOptions, SessionOptions, StoredSession
-from sessions.session import Change, Reply, Session
+from sessions.session import Session
 
 DATA = '"a":1,"list":[1,{"x":"é"}],"map":{"p":1,"q":2}'
 """What a loaded session holds where a test does not say."""
@@ -67,6 +67,11 @@ def loaded(clock: MovableClock, data: str = DATA, *, age: int = 0, **options: An
     return Session.loaded(Keeper(), made, clock, birth, "apple", stored)
 
 
-def outcome(session: Session) -> tuple[Change, Reply]:
-    """What the end of the request owes to the store and to the browser."""
-    return session.change(), session.reply
+def owed(session: Session, *, ends: bool = True) -> str:
+    """What is owed to the store, as a word."""
+    return session.change(ends=ends)
+
+
+def outcome(session: Session) -> tuple[str, str]:
+    """What the end of the request owes to the store and to the browser, in two words."""
+    return owed(session), session.reply

@@ -8,7 +8,7 @@ import pytest
 
 from sessions import CookieOptions
 
-from .conftest import memory_only
+from .conftest import memory_only, sqlite_only
 from .staged import Gate
 from .world import LIFETIME, MARK, YEAR, Act, Site, World, overtaken, setting, show, slow, visit
 
@@ -77,6 +77,24 @@ async def test_promise_2_commits_of_the_same_moment_all_survive(serve: Any) -> N
 
     assert {response.status for response in responses} == {200}
     assert await site.row(browser.sid) == {"mark": MARK} | {f"/{number}": MARK for number in range(20)}
+
+
+@sqlite_only  # whose writes take their time
+async def test_commits_of_one_process_do_not_meet_in_the_store(serve: Any) -> None:
+    """They queue, and each merges on what the one before it wrote: ten changes are ten writes."""
+    gate = Gate()
+    pages = {f"/{number}": slow(gate, setting(**{f"key{number}": MARK})) for number in range(10)}
+    site: Site = await serve({"/visit": visit, **pages})
+    browser = site.browser()
+    await browser.fetch("/visit")
+    calls = [await browser.start(path) for path in pages]
+    await gate.reached(10)
+    site.store.forget()
+
+    gate.open()
+    await asyncio.gather(*(call.response() for call in calls))
+
+    assert site.store.calls == ["update"] * 10
 
 
 async def test_promise_2_on_the_same_key_the_later_commit_wins(serve: Any) -> None:
