@@ -131,6 +131,7 @@ def read_config(path: Path, *, port: int | None = None, make_secret: bool = True
     Where no secret is given, one is made and kept unless `make_secret` is False.
     """
     tables = _read_tables(path)
+
     def table(name: str, kind: Any) -> Any:
         try:
             values = tables.get(name, {})
@@ -156,9 +157,10 @@ def read_config(path: Path, *, port: int | None = None, make_secret: bool = True
     _check_store(config, path)
     if config.session.store.startswith("memory:") and config.server.workers > 1:
         raise OptionsError(f"{path}: [server] workers: memory: is one process's own, it cannot be shared by several")
-    if chosen is None and make_secret:
+    file = secret_file(config.session.store)
+    if chosen is None and (make_secret or file.exists()):
         try:
-            secret = kept_secret(secret_file(config.session.store))
+            secret = kept_secret(file)
         except OptionsError as error:
             raise OptionsError(f"{path}: [session] {error}") from error
         config = replace(config, session=replace(config.session, secret=secret))
@@ -257,8 +259,9 @@ async def serve(config: Config, sockets: Sequence[socket.socket], parent: int | 
         loop.add_reader(parent, stopping.set)
     options = config.server
     async with config.open_store() as store, Sweeper(store, **vars(config.sweeper)):
+        app = make_app(SessionManager(store, config.session))
         server = DrainingServer(
-            make_app(SessionManager(store, config.session)),
+            app,
             xheaders=options.xheaders,
             trusted_downstream=list(options.trusted_downstream),
             max_body_size=BODY_LIMIT,
@@ -267,6 +270,7 @@ async def serve(config: Config, sockets: Sequence[socket.socket], parent: int | 
         await stopping.wait()
         if parent is not None:
             loop.remove_reader(parent)
+        app.settings["draining"] = True
         await server.drain(options.drain / 1000)
 
 

@@ -2,11 +2,14 @@
 
 import json
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tornado.web import HTTPError
 
 from sessions import SessionMixin
+
+if TYPE_CHECKING:
+    from asyncio import Future
 
 JSON_LIMIT = 100 * 1024
 """Bytes of a JSON body that are read, as `express.json()` has it."""
@@ -40,6 +43,12 @@ class BaseHandler(SessionMixin):
         result = self.get(*args, **kwargs)
         if result is not None:
             await result
+
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "Future[None]":
+        """End the answer. While the server drains it says that it is the connection's last."""
+        if self.settings.get("draining") and not self._headers_written:
+            self.set_header("Connection", "close")
+        return super().finish(chunk)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Say what went wrong, and nothing about how the server is made."""

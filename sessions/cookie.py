@@ -186,7 +186,7 @@ class Cookie:
         if expires is ABSENT:
             return f"{{{','.join(filter(None, (before, after)))}}}"
         date = f'"{iso(expires)}"' if _is_moment(expires) else dumps(expires)
-        return f"{{{before}{',' if before else ''}\"expires\":{date}{',' if after else ''}{after}}}"
+        return f'{{{before}{"," if before else ""}"expires":{date}{"," if after else ""}{after}}}'
 
     def set_cookie(self, name: str, value: str) -> str:
         """The Set-Cookie header that sends this cookie. Raises OptionsError for an attribute that cannot be sent."""

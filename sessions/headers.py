@@ -25,9 +25,7 @@ def vary_by_cookie(headers: HTTPHeaders) -> None:
         headers["Vary"] = f"{vary}, Cookie"
 
 
-def add_cookie(
-    headers: HTTPHeaders, session: Session, manager: SessionManager, is_secure: Callable[[], bool]
-) -> None:
+def add_cookie(headers: HTTPHeaders, session: Session, manager: SessionManager, is_secure: Callable[[], bool]) -> None:
     """Send, or clear, the session's cookie where the session says so. It is appended to those already there."""
     if session.reply == "keep":
         return

@@ -36,6 +36,8 @@ def _refuse_constant(name: str) -> Any:
 
 # orjson does nearly all of the work, and these two what it refuses: deep nesting, and halves of surrogate pairs.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
 def _finite(number: str) -> float:
     value = float(number)
     if not isfinite(value):

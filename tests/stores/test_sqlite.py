@@ -136,7 +136,7 @@ class TestFile:
 
     async def test_many_open_a_prepared_file_at_once(self, database: Path) -> None:
         """Processes that were forked after `prepare` do not meet a lock."""
-        stores = [SQLiteStore(database, busy_timeout=0) for _ in range(8)]
+        stores = [SQLiteStore(database) for _ in range(8)]
         stores[0].prepare()
         await asyncio.gather(*(store.__aenter__() for store in stores))
 

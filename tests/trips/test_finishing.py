@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Logbook
+from .conftest import Logbook, memory_only
 from .world import MARK, Act, Site, turns, visit
 
 
@@ -141,6 +141,7 @@ async def test_a_handler_that_stops_waiting_for_a_flush_does_not_stop_the_commit
     assert list((await site.rows()).values()) == [{"mark": MARK}]
 
 
+@memory_only
 @pytest.mark.parametrize("chunk", [5, object(), ["no", "lists"]])
 async def test_a_chunk_that_cannot_be_written_is_a_500(serve: Any, chunk: object) -> None:
     """finish() of what is no body is the handler's error, and nothing is left unawaited."""

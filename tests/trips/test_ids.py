@@ -41,6 +41,7 @@ FORGERIES = {
 }
 
 
+@memory_only  # no store is asked
 @pytest.mark.parametrize("how", FORGERIES)
 async def test_promise_4_a_forged_cookie_costs_no_store_call(serve: Any, how: str) -> None:
     """The signature is checked before the store is asked; its bearer is a fresh visitor."""

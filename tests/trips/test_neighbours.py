@@ -8,6 +8,7 @@ from tornado.web import RequestHandler, StaticFileHandler, stream_request_body
 
 from sessions import SessionMixin
 
+from .conftest import memory_only
 from .world import LIFETIME, MARK, Page, Site, count, show, turns, visit
 
 
@@ -28,6 +29,7 @@ def files(tmp_path: Path) -> Any:
     return type("These", (Files,), {"initialize": lambda self: Files.initialize(self, str(tmp_path))})
 
 
+@memory_only
 @pytest.mark.parametrize("options", [{}, {"rolling": True}, {"touch_after": 0}, {"resave": True}], ids=str)
 @pytest.mark.parametrize(
     ("method", "headers", "status", "length"),
