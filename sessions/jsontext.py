@@ -122,6 +122,11 @@ def read(data: str) -> dict[str, Any]:
     return values  # type: ignore[no-any-return] # the text of an object, by split()
 
 
+def texts(values: dict[str, Any]) -> dict[str, str]:
+    """The JSON text of each value: what differs in it differs, 1 from True as well."""
+    return {key: dumps(value) for key, value in values.items()}
+
+
 def check(values: Any) -> None:
     """Raise DataError, naming the place, for data that JSON cannot hold or Node could not read back."""
     if not isinstance(values, dict):

@@ -158,12 +158,12 @@ class SessionManager:
         await self.save(session)
         if session.over is not None:
             return
-        old, base, cookie = session.id, session.base, session.stored_cookie
-        session.restart(keep=True)
+        old = session.id
+        undo = session.restart(keep=True)
         try:
             await self.save(session)
         except BaseException:
-            session.resume(old, base, cookie)
+            undo()
             raise
         await self._in_time(self.store.destroy(old))
 

@@ -39,16 +39,12 @@ class Session(MutableMapping[str, Any]):
     Assigning a key that is not a string, or that express-session uses itself, raises DataError.
     """
 
-    _base: StoredSession | None = None  # the row as this request knows it; None: not stored
-    _stored_cookie = jsontext.EMPTY  # the text of the cookie in that row
-    _text = _origin = jsontext.EMPTY  # the data as last read or written, and as it was at first
-    _data: dict[str, Any] | None = None  # decoded when somebody looks
-    _canonical: str | None = None  # our spelling of _text
-    _checked: str | None = None  # a text of ours that Node can read
-    _saved: str | None = None  # the data that need not be saved again
-    _touched = _touch_asked = _committed = _deleted = _sealed = False
-    _end: End | None = None
-    _reply: Reply = "keep"
+    # Slots also refuse `session.user = ...`, which in Express is how a key is set.
+    __slots__ = (
+        "_base", "_birth", "_canonical", "_checked", "_clock", "_committed", "_cookie", "_data", "_deleted", "_end",
+        "_id", "_keeper", "_options", "_origin", "_origin_id", "_reply", "_request_sid", "_saved", "_sealed",
+        "_stored_cookie", "_text", "_touch_asked", "_touched",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -67,6 +63,16 @@ class Session(MutableMapping[str, Any]):
         self._request_sid = request_sid  # the id that the browser sent, signed; it may be unknown to the store
         self._id = self._origin_id = sid
         self._cookie = cookie  # one object from first to last: a handler may hold it
+        self._base: StoredSession | None = None  # the row as this request knows it; None: not stored
+        self._stored_cookie = jsontext.EMPTY  # the text of the cookie in that row
+        self._text = self._origin = jsontext.EMPTY  # the data as last read or written, and as it was at first
+        self._data: dict[str, Any] | None = None  # decoded when somebody looks
+        self._canonical: str | None = None  # our spelling of _text
+        self._checked: str | None = None  # a text of ours that Node can read
+        self._saved: str | None = None  # the data that need not be saved again
+        self._touched = self._touch_asked = self._committed = self._deleted = self._sealed = False
+        self._end: End | None = None
+        self._reply: Reply = "keep"
 
     @classmethod
     def new(
@@ -307,15 +313,15 @@ class Session(MutableMapping[str, Any]):
         The session holds the merged data from here on.
         """
         values = self._values()
-        loaded, assigned = _texts(jsontext.read(self._text)), self._cookie.assigned
-        changed = {key for key, text in _texts(values).items() if loaded.get(key) != text}
+        loaded, assigned = jsontext.texts(jsontext.read(self._text)), self._cookie.assigned
+        changed = {key for key, text in jsontext.texts(values).items() if loaded.get(key) != text}
         deleted = loaded.keys() - values.keys()
         self.read(newer)
         theirs = jsontext.read(self._text)
         merged = {
             # what the handler holds stays what it holds, as long as it is the same
             key: values[key] if key in values and loaded.get(key) == text else theirs[key]
-            for key, text in _texts(theirs).items()
+            for key, text in jsontext.texts(theirs).items()
             if key not in deleted
         }
         merged.update((key, values[key]) for key in values if key in changed)
@@ -339,7 +345,7 @@ class Session(MutableMapping[str, Any]):
         self._base = stored
 
     def saved(self, stored: StoredSession) -> None:
-        """Note that the store holds `stored`, which `to_store` or `merged_with` gave."""
+        """Note that the store holds `stored`."""
         self._base = stored
         self._stored_cookie, self._text = _halves(self._id, stored)  # and not the data, which may have changed since
         self._saved, self._canonical = self._text, None
@@ -354,8 +360,16 @@ class Session(MutableMapping[str, Any]):
         self._end = why
         self._reply = "keep"
 
-    def restart(self, *, keep: bool) -> None:
-        """Go on under a new id, with the data and the cookie or without, as a session that is not stored."""
+    def restart(self, *, keep: bool) -> Callable[[], None]:
+        """Go on under a new id, with the data and the cookie or without, as a session that is not stored.
+
+        What is returned goes back to the old id and its row.
+        """
+        before = self._id, self._base, self._stored_cookie
+
+        def undo() -> None:
+            self._id, self._base, self._stored_cookie = before
+
         self._id, cookie = self._birth()
         if not keep:
             self._end = None  # a login is one, also where the session before it has just expired
@@ -363,15 +377,7 @@ class Session(MutableMapping[str, Any]):
             self._text = jsontext.EMPTY
             self._data = self._canonical = None
         self._base, self._stored_cookie = None, jsontext.EMPTY
-
-    def resume(self, sid: str, base: StoredSession, cookie_text: str) -> None:
-        """Go back to the id, and to the row, from before a `restart` that failed."""
-        self._id, self._base, self._stored_cookie = sid, base, cookie_text
-
-    @property
-    def stored_cookie(self) -> str:
-        """The text of the cookie in the stored row."""
-        return self._stored_cookie
+        return undo
 
     def _values(self) -> dict[str, Any]:
         if self._data is None:
@@ -393,8 +399,3 @@ def _halves(sid: str, stored: StoredSession) -> tuple[str, str]:
     except CorruptSession as error:
         raise CorruptSession(f"session {fingerprint(sid)}: {error}") from None
     return cookie, data
-
-
-def _texts(values: dict[str, Any]) -> dict[str, str]:
-    """The JSON text of each value: what differs in it differs, 1 from True as well."""
-    return {key: jsontext.dumps(value) for key, value in values.items()}

@@ -55,6 +55,7 @@ class TestNew:
             '{"originalMaxAge":60000,"partitioned":true,"priority":"high","expires":"2031-01-06T12:01:00.123Z",'
             '"secure":true,"httpOnly":false,"domain":"example.com","path":"/app","sameSite":"none"}'
         )
+        assert list(cookie.to_json().items()) == list(json.loads(cookie.text()).items())
 
     @pytest.mark.parametrize("value", [None, False])
     def test_null_and_false_stay_what_they_are(self, clock: MovableClock, value: Any) -> None:

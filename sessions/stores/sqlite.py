@@ -219,9 +219,18 @@ class SQLiteStore:
                 else:
                     missed.append(job)
         if missed:
+            await self._tell_why(file, missed)
+
+    async def _tell_why(self, file: OpenFile, missed: list[Job]) -> None:
+        """Tell jobs whose row was not what they expected what is there instead."""
+        try:
             found = await self._select(file.writer, missed)
-            for job in missed:
-                job.resolve(job.verb.missed(found.get(job.key)))
+        except _DRIVER as error:
+            if is_lost(error):
+                await self._lose(file)
+            raise translated(self.path, error) from error
+        for job in missed:
+            job.resolve(job.verb.missed(found.get(job.key)))
 
     async def _select(self, connection: aiosqlite.Connection, jobs: list[Job]) -> dict[str, StoredSession]:
         """The living rows of the jobs, by id."""

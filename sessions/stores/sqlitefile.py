@@ -108,7 +108,9 @@ def prepare(settings: Settings) -> None:
             found = [column[1] for column in connection.execute("PRAGMA table_info(sessions)")]
             if found not in ([], _COLUMNS):
                 raise StoreError(f"{path}: the table sessions has the columns {found}, not {_COLUMNS}")
-            connection.execute("PRAGMA journal_mode = WAL")
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode != "wal":
+                raise StoreError(f"{path}: SQLite cannot keep a write-ahead log there (its journal mode is {mode})")
             connection.executescript(statements.SCHEMA)
         except sqlite3.Error as error:
             raise translated(path, error) from error

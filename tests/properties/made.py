@@ -1,6 +1,8 @@
 """Owns the sessions that the tests of the pure core are made of, new or loaded, with no store behind them."""
 
+import json
 from collections.abc import Callable
+from itertools import chain, count
 from typing import Any
 
 from clock import MovableClock
@@ -45,10 +47,11 @@ class Keeper:
 
 
 def options_of(clock: MovableClock, options: dict[str, Any]) -> tuple[SessionOptions, Callable[[], tuple[str, Cookie]]]:
-    """Express's touchAfter unless another is given, and what makes new ids: "fresh"."""
+    """Express's touchAfter unless another is given, and what makes new ids: "fresh", "fresh2", "fresh3", ..."""
     cookie = CookieOptions(max_age=options.pop("max_age", None))
     made = SessionOptions(**{"secret": "cat", "touch_after": 0, "cookie": cookie, **options})
-    return made, lambda: ("fresh", Cookie.new(cookie, clock, is_secure=lambda: False))
+    ids = chain(["fresh"], map("fresh{}".format, count(2)))
+    return made, lambda: (next(ids), Cookie.new(cookie, clock, is_secure=lambda: False))
 
 
 def new(clock: MovableClock, request_sid: str | None = None, **options: Any) -> Session:
@@ -57,13 +60,16 @@ def new(clock: MovableClock, request_sid: str | None = None, **options: Any) -> 
     return Session.new(Keeper(), made, clock, birth, request_sid)
 
 
-def loaded(clock: MovableClock, data: str = DATA, *, age: int = 0, **options: Any) -> Session:
-    """The session "apple" with its data, last used `age` milliseconds ago."""
+def loaded(
+    clock: MovableClock, data: str = DATA, *, age: int = 0, cookie: dict[str, Any] | None = None, **options: Any
+) -> Session:
+    """The session "apple" with its data, last used `age` milliseconds ago; `cookie` is what its stored cookie has else."""
     max_age = options.get("max_age")
     made, birth = options_of(clock, options)
-    cookie = Cookie.new(CookieOptions(max_age=max_age), clock, is_secure=lambda: False)
+    stored_cookie = Cookie.new(CookieOptions(max_age=max_age), clock, is_secure=lambda: False).to_json()
+    text = json.dumps({**stored_cookie, **(cookie or {})}, separators=(",", ":"))
     expires_at = clock() - age + (made.ttl if max_age is None else max_age)
-    stored = StoredSession(f'{{"cookie":{cookie.text()}{data and ","}{data}}}', int(expires_at))
+    stored = StoredSession(f'{{"cookie":{text}{data and ","}{data}}}', int(expires_at))
     return Session.loaded(Keeper(), made, clock, birth, "apple", stored)
 
 

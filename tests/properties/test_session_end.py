@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from clock import DAY, MINUTE, MovableClock
 
+from sessions import CorruptSession
 from sessions.states import End
 
 from .made import loaded, new, outcome, owed
@@ -103,13 +104,62 @@ class TestEndOfRequest:
 
     @pytest.mark.parametrize("save_uninitialized", [True, False])
     def test_a_regenerated_session_is_always_sent(self, clock: MovableClock, save_uninitialized: bool) -> None:
-        """Empty or not: the old id is gone (46)."""
+        """Without data, with the cookie of the options: the old id is gone (46, 88)."""
         session = loaded(clock, save_uninitialized=save_uninitialized)
+        cookie = session.cookie
+        session["n"], cookie.path = 1, "/app"
 
         session.restart(keep=False)
 
         assert outcome(session) == ("create", "send")
-        assert (session.id, dict(session)) == ("fresh", {})
+        assert (session.id, dict(session), cookie.path) == ("fresh", {}, "/")
+        assert session.cookie is cookie
+
+    @pytest.mark.parametrize("keep", [True, False])
+    def test_a_new_session_under_another_id_is_sent_too(self, clock: MovableClock, keep: bool) -> None:
+        """Somebody asked for it: a login without a word of data."""
+        session = new(clock)
+
+        session.restart(keep=keep)
+
+        assert session.is_dirty()
+        assert outcome(session) == ("create", "send")
+
+    def test_a_session_can_be_regenerated_after_its_end(self, clock: MovableClock) -> None:
+        """A login is one, also where the session before it has just expired."""
+        session = loaded(clock)
+        session.end(End.GONE)
+
+        session.restart(keep=False)
+
+        assert session.over is None
+        assert outcome(session) == ("create", "send")
+
+    def test_a_session_that_is_found_gone_while_it_is_written_sends_no_cookie(self, clock: MovableClock) -> None:
+        """The browser may hold a newer one."""
+        session = loaded(clock, max_age=MINUTE)
+        session["n"] = 1
+        before = outcome(session)
+
+        session.end(End.GONE)
+
+        assert before == ("update", "send")
+        assert session.reply == "keep"
+
+    def test_a_stored_cookie_that_cannot_be_sent_stops_what_depends_on_it(self, clock: MovableClock) -> None:
+        """Before anything is stored that the browser could not be told of."""
+        session = loaded(clock, cookie={"path": "/a;b"}, max_age=MINUTE)
+        session["n"] = 1
+
+        with pytest.raises(CorruptSession):
+            session.change()
+
+    def test_a_stored_cookie_that_need_not_be_sent_does_no_harm(self, clock: MovableClock) -> None:
+        """Without an expiry the browser has it for as long as it lives."""
+        session = loaded(clock, cookie={"path": "/a;b"})
+        session["n"] = 1
+
+        assert outcome(session) == ("update", "keep")
 
     def test_a_rotated_session_keeps_its_data_and_its_cookie(self, clock: MovableClock) -> None:
         """A new id, nothing else."""

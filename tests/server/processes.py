@@ -83,10 +83,11 @@ class Server(Process):
     def __exit__(self, *exc_info: object) -> None:
         """End it and its workers at once: a test of how it ends has seen that by now."""
         left = self.workers if self.status is None else []
-        self.kill()
+        self._child.kill()  # first, or it would start its workers again
         for pid in left:
             if is_running(pid):
                 os.kill(pid, signal.SIGKILL)
+        self.kill()
 
     @cached_property
     def port(self) -> int:

@@ -107,6 +107,14 @@ class TestFile:
             await SQLiteStore(database).__aenter__()
         assert database.read_bytes() == diary
 
+    def test_a_sqlite_that_is_too_old_is_named(self, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """At the start, and not as a syntax error later."""
+        monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 34, 1))
+
+        with pytest.raises(StoreError, match=r"SQLite 3\.35 or newer is needed"):
+            SQLiteStore(database).prepare()
+        assert not database.exists()
+
     async def test_any_file_name_will_do(self, tmp_path: Path) -> None:
         """Characters that mean something in a URI mean nothing here."""
         path = tmp_path / "a b?c#d%20e&mode=memory é.db"

@@ -40,6 +40,12 @@ class Fault:
         """From now on the nth statement fails."""
         self.kind, self.left = kind, nth
 
+    def disarm(self) -> bool:
+        """No more. Returns whether it has struck."""
+        struck = self.left <= 0
+        self.left = 0
+        return struck
+
 
 @pytest.fixture
 def fault(monkeypatch: pytest.MonkeyPatch) -> Fault:
@@ -51,8 +57,8 @@ async def test_a_fault_in_any_step_is_ours_and_passes(
     sqlite: SQLiteStore, database: Path, clock: MovableClock, fault: Fault, kind: str
 ) -> None:
     """Of a batch of every verb, with any of its statements failing: no foreign error, nothing acknowledged is missing."""
-    nth = 0
-    while fault.left <= 0:  # until a fault was armed that no statement came to meet
+    nth, struck = 0, True
+    while struck:
         nth += 1
         await sqlite.clear()
         await asyncio.gather(*(sqlite.set(sid, OLD) for sid in ("known", "changed", "touched", "doomed")))
@@ -70,7 +76,7 @@ async def test_a_fault_in_any_step_is_ours_and_passes(
                  sqlite.sweep(5), sqlite.get("known"), sqlite.get("nobody"), sqlite.length(), sqlite.backlog(5)),
             )
         )  # fmt: skip
-        fault.kind = ""
+        struck = fault.disarm()
         rows = await listed(sqlite)
 
         expected = [
@@ -95,12 +101,13 @@ async def test_a_fault_at_any_step_of_opening_is_ours_and_leaves_no_connection(
 ) -> None:
     """A thread that is left over would keep the process alive for ever."""
     store = SQLiteStore(database, clock=clock)
-    nth, error = 0, StoreError
-    while error is StoreError:
+    nth = 1
+    fault.arm(kind, nth)
+    while await outcome(store.__aenter__()) is StoreError:
         nth += 1
         fault.arm(kind, nth)
-        error = await outcome(store.__aenter__())
 
+    assert not fault.disarm()
     assert nth > 4
     for connection in connections[:-2]:
         with pytest.raises(ValueError, match=r"no active connection|Connection closed"):

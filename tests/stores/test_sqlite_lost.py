@@ -13,7 +13,7 @@ import aiosqlite
 import pytest
 from clock import MovableClock
 
-from sessions.errors import StoreUnavailable
+from sessions.errors import StoreError, StoreUnavailable
 from sessions.stores.sqlite import SQLiteStore
 
 from .support import LATER, NEW, OLD, listed, locked, outcome, query, until
@@ -208,6 +208,35 @@ async def test_a_deleted_log_loses_no_acknowledged_write(sqlite: SQLiteStore, da
         assert ("b",) in query(database, "SELECT sid FROM sessions")
     await until_works(lambda: sqlite.create("c", OLD))
     assert ("c",) in query(database, "SELECT sid FROM sessions")
+
+
+async def test_deleted_at_any_step_of_opening_it_is_an_error(
+    database: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store never opens on a file that is gone, however late that happens."""
+    left = 0
+    real = aiosqlite.Connection.execute_fetchall
+
+    async def execute_fetchall(connection: aiosqlite.Connection, *arguments: Any) -> Any:
+        nonlocal left
+        rows = await real(connection, *arguments)
+        left -= 1
+        if left == 0:
+            database.unlink()
+        return rows
+
+    monkeypatch.setattr(aiosqlite.Connection, "execute_fetchall", execute_fetchall)
+    store = SQLiteStore(database, clock=clock)
+    steps = left = 1
+    while await outcome(store.__aenter__()) is StoreError:
+        steps += 1
+        left = steps
+    left = 0
+
+    assert steps > 4
+    assert await store.create("a", OLD) is True
+    assert query(database, "SELECT sid FROM sessions") == [("a",)]
+    await store.__aexit__()
 
 
 async def test_deleted_while_it_is_opened_it_is_not_made_by_sqlite(

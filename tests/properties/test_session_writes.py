@@ -1,0 +1,202 @@
+"""A session that is written more than once in a request: streams, `save()`, `reload()`, `mutate()`.
+
+The rules are those of express-session 1.19; a number in brackets is that of the row in docs/express.md.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from clock import DAY, MINUTE, MovableClock
+
+from sessions import HeadersSent, StoredSession
+from sessions.session import Session
+
+from .made import loaded, new, outcome, owed
+
+
+class TestStream:
+    """The first bytes of a stream owe what was changed; the renewal waits for the end."""
+
+    def test_the_touch_waits_for_the_end(self, clock: MovableClock) -> None:
+        """The session is in use until then."""
+        session = loaded(clock, max_age=MINUTE)
+
+        changes = [owed(session, ends=False), owed(session)]
+
+        assert changes == ["nothing", "touch"]
+
+    def test_a_rolling_cookie_leaves_with_the_first_bytes_and_so_does_its_touch(self, clock: MovableClock) -> None:
+        """The cookie goes out once the touch is confirmed."""
+        session = loaded(clock, max_age=MINUTE, rolling=True)
+
+        assert (owed(session, ends=False), session.reply) == ("touch", "send")
+        assert owed(session) == "nothing"
+
+    def test_with_overwrite_the_cookie_is_sent_on_trust(self, clock: MovableClock) -> None:
+        """As Express does: the touch comes at the end."""
+        session = loaded(clock, max_age=MINUTE, rolling=True, conflict="overwrite")
+
+        assert (owed(session, ends=False), session.reply) == ("nothing", "send")
+        assert owed(session) == "touch"
+
+    def test_a_change_is_written_before_the_first_bytes_and_one_after_them_at_the_end(
+        self, clock: MovableClock
+    ) -> None:
+        """Each is committed once."""
+        session = loaded(clock)
+        session["n"] = 1
+        changes = [owed(session, ends=False)]
+        session.saved(session.to_store())
+
+        changes.append(owed(session))
+        session["n"] = 2
+        changes.append(owed(session))
+
+        assert changes == ["update", "nothing", "update"]
+
+    @pytest.mark.parametrize("is_known", [False, True], ids=["new", "rotated"])
+    def test_after_the_first_bytes_no_session_can_begin(self, clock: MovableClock, is_known: bool) -> None:
+        """Its cookie could not be sent any more: an error, not an orphan (60)."""
+        session = loaded(clock) if is_known else new(clock)
+        session.seal()
+        session["n"] = 1
+        if is_known:
+            session.restart(keep=True)
+
+        with pytest.raises(HeadersSent):
+            session.change()
+
+    def test_after_the_first_bytes_a_known_session_may_change(self, clock: MovableClock) -> None:
+        """The browser has its id."""
+        session = loaded(clock)
+        session.seal()
+        session["n"] = 1
+
+        assert owed(session) == "update"
+
+
+class TestSaved:
+    """What `save()` has stored need not be stored again."""
+
+    def test_nothing_is_owed_after_a_save_but_the_renewal(self, clock: MovableClock) -> None:
+        """The save did not start the lifetime again, the touch does (57)."""
+        session = loaded(clock, age=1000, max_age=MINUTE)
+        session["n"] = 1
+        session.saved(session.to_store())
+
+        assert outcome(session) == ("touch", "send")
+
+    def test_a_change_after_a_save_is_saved_again(self, clock: MovableClock) -> None:
+        """Also one that goes back to what was loaded (58)."""
+        session = loaded(clock)
+        session["a"] = 2
+        session.saved(session.to_store())
+
+        session["a"] = 1
+
+        assert owed(session) == "update"
+
+    def test_a_new_session_that_was_saved_is_sent(self, clock: MovableClock) -> None:
+        """Also an empty one with saveUninitialized false, which Express leaves an orphan (59)."""
+        session = new(clock)
+        session.saved(session.to_store())
+
+        assert outcome(session) == ("nothing", "send")
+
+    def test_a_new_session_that_was_saved_is_not_saved_twice(self, clock: MovableClock) -> None:
+        """The save has stored it whole; what is left is to send its cookie."""
+        session = new(clock)
+        session["n"] = 1
+        session.saved(session.to_store())
+
+        assert outcome(session) == ("nothing", "send")
+
+    @pytest.mark.parametrize(("conflict", "change"), [("merge", "update"), ("overwrite", "nothing")])
+    def test_cookie_settings_after_the_first_save_are_stored(
+        self, clock: MovableClock, conflict: str, change: str
+    ) -> None:
+        """Express forgets them, and so does `conflict = "overwrite"`."""
+        session = new(clock, conflict=conflict)
+        session.saved(session.to_store())
+
+        session.cookie.path = "/app"
+
+        assert outcome(session) == (change, "send")
+
+    @pytest.mark.parametrize("conflict", ["merge", "overwrite"])
+    def test_cookie_settings_of_a_session_that_was_loaded_are_never_forgotten(
+        self, clock: MovableClock, conflict: str
+    ) -> None:
+        """Nor are those that come after a stream has begun."""
+        session, streamed = loaded(clock, conflict=conflict), new(clock, conflict=conflict)
+        streamed["n"] = 1
+        owed(streamed, ends=False)
+        streamed.saved(streamed.to_store())
+
+        session.cookie.path = streamed.cookie.path = "/app"
+
+        assert (owed(session), owed(streamed)) == ("update", "update")
+
+    @pytest.mark.parametrize("change", [
+        lambda session: session.update(late=1), lambda session: session["list"].append(2),
+        lambda session: setattr(session.cookie, "path", "/late"),
+    ])  # fmt: skip
+    def test_a_change_made_while_the_store_writes_is_not_taken_for_saved(
+        self, clock: MovableClock, change: Callable[[Session], Any]
+    ) -> None:
+        """What was written counts, not what the session has become meanwhile."""
+        session = loaded(clock)
+        session["n"] = 1
+        session.change()
+        written = session.to_store()
+
+        change(session)
+        session.saved(written)
+
+        assert owed(session) == "update"
+
+    def test_a_touch_moves_what_the_next_one_is_measured_by(self, clock: MovableClock) -> None:
+        """The row's expiry is the measure, and its text stays the one that a write expects."""
+        session = loaded(clock, age=5000, touch_after=5000, max_age=MINUTE)
+        text = session.base.data if session.base else ""
+
+        session.touched(clock() + MINUTE)
+
+        assert owed(session) == "nothing"
+        assert session.base == StoredSession(text, clock() + MINUTE)
+
+
+class TestReread:
+    """What the manager does for `reload()` and `mutate()`."""
+
+    def test_a_row_that_is_read_again_takes_the_place_of_all(self, clock: MovableClock) -> None:
+        """Of the data, the cookie, and what the next write expects; unsaved changes are dropped (91)."""
+        session = loaded(clock)
+        cookie = session.cookie
+        session["a"], cookie.path = 2, "/mine"
+        row = StoredSession('{"cookie":{"path":"/theirs"},"b":1}', clock() + DAY)
+
+        session.read(row)
+
+        assert (dict(session), cookie.path, session.base) == ({"b": 1}, "/theirs", row)
+
+    def test_what_another_request_changed_counts_as_a_change(self, clock: MovableClock) -> None:
+        """After `reload()` the data is not what it was when the request began (92)."""
+        session = loaded(clock, max_age=MINUTE)
+        other = loaded(clock, '"b":1', max_age=MINUTE)
+
+        session.read(other.to_store())
+
+        assert outcome(session) == ("update", "send")
+
+    def test_a_draft_can_be_taken_back(self, clock: MovableClock) -> None:
+        """To the text that was there before, also one in another spelling."""
+        session = loaded(clock, '"a" : [1]')
+        before = session.data_text()
+        session.draft()["a"].append(2)
+
+        session.undo(before)
+
+        assert dict(session) == {"a": [1]}
+        assert not session.is_dirty()
