@@ -259,6 +259,8 @@ def stored_members(text: str) -> dict[str, Any]:
     """
     stored = loads(text)
     members = {name: stored[name] for name in _MEMBERS if name in stored}
+    if any(isinstance(value, list | dict) for value in members.values()):
+        raise CorruptSession("the stored cookie has an attribute of a type that none has")
     lifetime = members.get("originalMaxAge")
     if lifetime is not None and lifetime is not False and not is_lifetime(lifetime):
         raise CorruptSession("the stored cookie's originalMaxAge is no number of milliseconds")

@@ -269,15 +269,12 @@ class Session(MutableMapping[str, Any]):
         return "destroy" if deletes else "nothing"
 
     def _touch_is_due(self, base: StoredSession) -> bool:
-        lifetime, after = self._lifetime(), self._options.touch_after
+        lifetime, after = self._cookie.member("originalMaxAge"), self._options.touch_after
+        if not is_number(lifetime):
+            lifetime = self._options.ttl
         if after is None:
             after = 0 if self._options.rolling else lifetime / 20
-        return self._clock() + lifetime - base.expires_at >= after
-
-    def _lifetime(self) -> float:
-        """Milliseconds from the last use to the expiry in the store."""
-        lifetime = self._cookie.member("originalMaxAge")
-        return lifetime if is_number(lifetime) else self._options.ttl
+        return bool(self._clock() + lifetime - base.expires_at >= after)
 
     def data_text(self) -> str:
         """The data as JSON text: the text that was read, as long as the data is what was read.
