@@ -8,11 +8,12 @@ and takes the cookie from the session.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from .clock import Clock, now_ms
 from .deadline import Deadline
-from .errors import NoSession, SessionError, StoreUnavailable
+from .errors import NoSession, SessionError, StoreError, StoreUnavailable
 from .options import SessionOptions
 from .session import Birth, Session
 from .signature import Signer
@@ -160,12 +161,15 @@ class SessionManager:
             return
         old = session.id
         undo = session.restart(keep=True)
+        new = session.id
         try:
             await self.save(session)
+            await self._in_time(self.store.destroy(old))
         except BaseException:
             undo()
+            with suppress(StoreError):  # or two sessions would have the data
+                await self._in_time(self.store.destroy(new))
             raise
-        await self._in_time(self.store.destroy(old))
 
     async def reload(self, session: Session) -> None:
         """`session.reload()`."""

@@ -381,7 +381,9 @@ class SessionMixin(RequestHandler):
             close()
 
     def _add_session_headers(self, headers: HTTPHeaders) -> None:
-        """Right before they leave, because `send_error` clears what was set earlier."""
+        """Right before they leave, because `send_error` clears what was set earlier. Ours comes after the handler's."""
+        for cookie in vars(self).pop("_new_cookie", {}).values():
+            headers.add("Set-Cookie", cookie.OutputString(None))
         if self._session_is_down:
             headers["Retry-After"] = str(RETRY_AFTER)
         if self._session_missing is None and (self._session is not None or self._session_looked_at):

@@ -154,6 +154,18 @@ class TestRefused:
 
         assert HIDDEN not in "".join(traceback.format_exception(refusal.value))
 
+    def test_a_reserved_name_is_refused_at_the_top_and_nowhere_else(self) -> None:
+        """A second `cookie` in the row would break it for Node; deeper down the name is anybody's."""
+        check({"a": {"cookie": HIDDEN, "id": 1}})
+
+        with pytest.raises(DataError, match=r"^session\['cookie'\]: the name is taken"):
+            check({"a": 1, "cookie": HIDDEN})
+
+    def test_what_is_no_object_is_checked_too(self) -> None:
+        """The place then begins with its index."""
+        with pytest.raises(DataError, match=r"^session\[1\]: nan has no JSON form$"):
+            check([1, float("nan")])
+
     def test_a_number_as_a_key_is_refused_although_json_has_a_spelling_for_it(self) -> None:
         """`{1: ...}` would come back as `{"1": ...}`: another key."""
         with pytest.raises(DataError, match=r"^session\['a'\]: the key 1 is not a string$"):

@@ -174,6 +174,18 @@ class TestForms:
 
         assert (await visitor.page()).data == {"user": '"ada"'}
 
+    @pytest.mark.parametrize("action", ["/delete", "/regenerate"])
+    async def test_a_form_that_puts_nothing_in(self, serve: Serve, action: str) -> None:
+        """Stores no session where there was none: `saveUninitialized` is off."""
+        site: Site = await serve()
+        visitor = site.visitor()
+        token = (await visitor.page()).form("/set").fields["_xsrf"]
+
+        response = await visitor.post(action, {"_xsrf": token, "key": "user"})
+
+        assert (response.status, response.set_cookies) == (303, [])
+        assert await site.store.length() == 0
+
     async def test_regenerate(self, serve: Serve) -> None:
         """Another id, no data, and the old id is nobody's."""
         site, visitor = await known(serve)
