@@ -34,13 +34,8 @@ class _Form(BaseHandler):
     """A form of the page: does its work and shows the page again, by a GET that can be reloaded."""
 
     async def post(self) -> None:
-        """Do it, and store it: what cannot be stored is the visitor's to correct."""
-        try:
-            await self.act()
-            if self.has_session:
-                await self.session.save()
-        except DataError as error:
-            raise Told(400, str(error)) from None
+        """Do it."""
+        await self.act()
         self.redirect("/", status=303)
 
     async def act(self) -> None:
@@ -59,11 +54,15 @@ class SetKey(_Form):
     """Sets a key to a JSON value; what is no JSON is taken as text."""
 
     async def act(self) -> None:
-        """Set it."""
+        """Set it, and store it: what cannot be stored is the visitor's to correct."""
         key = self.key().strip()
         if not key:
             raise Told(400, "the form names no key")
-        self.session[key] = _value(self.get_body_argument("value", ""))
+        try:
+            self.session[key] = _value(self.get_body_argument("value", ""))
+            await self.session.save()
+        except DataError as error:
+            raise Told(400, str(error)) from None
 
 
 class DeleteKey(_Form):
@@ -78,8 +77,9 @@ class Regenerate(_Form):
     """Starts a new session under a new id, as every login should."""
 
     async def act(self) -> None:
-        """Start it."""
-        await self.session.regenerate()
+        """Start it, where there is one to start anew."""
+        if not self.session.is_new:
+            await self.session.regenerate()
 
 
 class Destroy(_Form):

@@ -85,8 +85,10 @@ def is_lifetime(value: object) -> bool:
     return is_number(value) and abs(value) <= MAX_LIFETIME  # type: ignore[arg-type] # a number, just asked
 
 
-def unknown_key(key: object, known: Mapping[str, Any] | tuple[str, ...], place: str = "") -> OptionsError:
-    """The error for a key that no option has, with the nearest name that one has."""
+def unknown_key(
+    key: object, known: Mapping[str, Any] | tuple[str, ...], place: str = "", *, what: str = "option"
+) -> OptionsError:
+    """The error for a name that no option has, or no store, with the nearest that there is."""
     near = get_close_matches(str(key), list(known), n=1, cutoff=0.6)
     if near:
         hint = f"; did you mean {place}{near[0]}?"
@@ -94,7 +96,7 @@ def unknown_key(key: object, known: Mapping[str, Any] | tuple[str, ...], place: 
         hint = f"; did you mean cookie.{key}?"
     else:
         hint = f"; known are {', '.join(known)}"
-    return OptionsError(f"{place}{key}: no such option{hint}")
+    return OptionsError(f"{place}{key}: no such {what}{hint}")
 
 
 def _is_word(value: object, words: tuple[str, ...]) -> bool:
@@ -221,7 +223,7 @@ class CookieOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SessionOptions:
-    """The options of express-session 1.19 under their Python names, and six of our own."""
+    """The options of express-session 1.19 under their Python names, and those of our own."""
 
     secret: str | bytes | list[str | bytes] | tuple[str | bytes, ...] = field(repr=False)
     """Signs the cookie; of a list the first signs and all verify, so that secrets can be rotated."""

@@ -98,10 +98,12 @@ MUTANTS = (
            "session.py", "if key not in deleted", "if key"),
     breaks(2, "a merge takes along what was only read", "trips/test_parallel.py",
            "session.py", "def merged_with(…if loaded.get(key) != text}", "if key}"),
-    breaks(2, "a merge overwrites the cookie's attributes", "trips/test_parallel.py",
+    breaks(2, "a merge overwrites the cookie's attributes", "trips/test_parallel_cookie.py",
            "session.py", "def merged_with(…self._cookie.assigned", "dict(self._cookie._members)"),
     breaks(2, "a merge does not compute the expiry anew", "test_promises.py",
            "cookie.py", "def reassign(…self.touch()", "pass"),
+    breaks(2, "mutate changes what was loaded", "trips/test_mutate.py",
+           "manager.py", "async def _mutate(…session.merged_with(newer)", "pass"),
     # ------------------------------------------------------------ ended is ended
     breaks(3, "a save that finds no session creates it", "trips/test_ended.py",
            "manager.py", "async def _update(…return session.end(End.GONE)", "return await self._create(session, stored)"),
@@ -122,6 +124,9 @@ MUTANTS = (
            "session.py", 'def end(…self._reply = "keep"', 'self._reply = "clear" if why is End.GONE else "keep"'),
     breaks(3, "a rolling cookie is sent though the touch met a change", "trips/test_ended.py",
            "manager.py", "async def _touch(…if not self.options.rolling:", "if True:"),
+    breaks(3, "a rolling cookie is sent though the retried touch met the end", "test_promises.py",
+           "manager.py", "async def _touch(…if newer is None:", "if newer is None:\n                return None\n"
+           "            if newer is None:"),
     breaks(3, "a rolling stream sends the cookie before its touch", "test_promises.py",
            "session.py", "if waits and self._overwrites:", "if waits:"),
     breaks(3, "destroy leaves the cookie", "trips/test_cookies_out.py",
@@ -330,7 +335,7 @@ def main(words: list[str]) -> int:
             verdicts = pool.map(lambda mutant: trial(mutant, original, sound.failed), mutants)
             for mutant, verdict in zip(mutants, verdicts, strict=True):
                 uncaught += not verdict.is_caught
-                print(f"{mutant.promise}  {mutant.name:<58}{verdict.words}", flush=True)
+                print(f"{mutant.promise}  {mutant.name:<64}{verdict.words}", flush=True)
     print(f"{len(mutants)} mutants, {uncaught} not caught, {time.monotonic() - begun:.0f} s")
     return 1 if uncaught or sound.failed else 0
 

@@ -61,3 +61,24 @@ async def test_promise_3_a_rolling_stream_sends_the_cookie_only_when_confirmed(s
     assert (late.status, late.whole, late.set_cookies) == (200, True, [])
     assert browser.cookie() is None
     assert await site.rows() == {}
+
+
+async def test_promise_3_a_rolling_touch_that_is_tried_again_meets_the_end(serve: Any) -> None:
+    """The row was changed while the page was read, and is gone before the renewal is tried again: no cookie, no row."""
+    gate = Gate()
+    site: Site = await serve({"/visit": visit, "/slow": slow(gate, show), "/fast": setting(n=1)}, rolling=True)
+    browser = site.browser()
+    await browser.fetch("/visit")
+
+    call = await browser.start("/slow")
+    await gate.reached()
+    await browser.fetch("/fast")
+    tries = site.store.hold("get")
+    gate.open()
+    await tries.reached()
+    await site.store.inner.clear()
+    tries.open()
+    late = await call.response()
+
+    assert (late.status, late.set_cookies) == (200, [])
+    assert await site.rows() == {}

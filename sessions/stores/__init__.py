@@ -24,7 +24,7 @@ def open_store(url: str, **options: Any) -> Store:
     if not colon:
         raise OptionsError(f"store: expected a URL such as sqlite:sessions.db or memory:, got {url!r}")
     if scheme not in _STORES:
-        raise unknown_key(scheme, tuple(_STORES), "store: ")
+        raise unknown_key(scheme, tuple(_STORES), "store: ", what="store")
     module, name = _STORES[scheme]
     make = getattr(import_module(f".{module}", __name__), name)
     if scheme == "memory":

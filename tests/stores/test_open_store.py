@@ -67,7 +67,7 @@ async def test_what_it_names_is_where_sessions_go(tmp_path: Path, clock: Movable
         ("SQLite:sessions.db", "sqlite"),
         ("memry:", "did you mean store: memory?"),
         ("mysql:x", "mysql"),
-        (":x", "no such option"),
+        (":x", "no such store"),
         ("sessions.db", "expected a URL such as sqlite:sessions.db or memory:, got 'sessions.db'"),
         ("", "expected a URL such as sqlite:sessions.db or memory:, got ''"),
         ("memory", "expected a URL such as sqlite:sessions.db or memory:, got 'memory'"),
