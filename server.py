@@ -204,11 +204,12 @@ def kept_secret(file: Path) -> str:
     if not file.parent.is_dir():
         raise OptionsError(f"store: the folder {file.parent} does not exist")
     try:
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name, encoding="ascii") as made:
-            made.write(f"{secrets.token_urlsafe(SECRET_BYTES)}\n")
-            made.flush()
-            with contextlib.suppress(FileExistsError):
-                os.link(made.name, file)  # whole or not at all, and the first of several servers wins
+        if not file.exists():
+            with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name, encoding="ascii") as made:
+                made.write(f"{secrets.token_urlsafe(SECRET_BYTES)}\n")
+                made.flush()
+                with contextlib.suppress(FileExistsError):
+                    os.link(made.name, file)  # whole or not at all, and the first of several servers wins
         secret = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise OptionsError(f"secret: none is given, and {file} cannot be made or read: {error}") from error

@@ -102,7 +102,6 @@ async def test_the_example_runs(tmp_path: Path) -> None:
 
     assert texts == ["visit 1", "visit 2", "visit 3"]
     assert process.output == ""
-    assert (tmp_path / "sessions.db").exists()
 
 
 def listens(port: int, process: Process) -> bool:
