@@ -180,13 +180,7 @@ class Cookie:
 
     def text(self) -> str:
         """`to_json` as JSON text."""
-        members = self._members
-        before, after = _json_around_expires(*[members.get(name, ABSENT) for name in _NOT_EXPIRES])
-        expires = members.get("expires", ABSENT)
-        if expires is ABSENT:
-            return f"{{{','.join(filter(None, (before, after)))}}}"
-        date = f'"{iso(expires)}"' if _is_moment(expires) else dumps(expires)
-        return f'{{{before}{"," if before else ""}"expires":{date}{"," if after else ""}{after}}}'
+        return dumps(self.to_json())
 
     def set_cookie(self, name: str, value: str) -> str:
         """The Set-Cookie header that sends this cookie. Raises OptionsError for an attribute that cannot be sent."""
@@ -281,19 +275,6 @@ def _is_date(expires: object) -> bool:
     except ValueError:
         return expires.startswith("+")  # a year beyond 9999, which datetime does not know
     return True
-
-
-_NOT_EXPIRES = tuple(name for name in _MEMBERS if name != "expires")
-
-
-@lru_cache(maxsize=256, typed=True)  # typed: 1 is not true
-def _json_around_expires(*values: Any) -> tuple[str, str]:
-    """The JSON of the members before `expires` and of those after it, without braces."""
-    given = {name: value for name, value in zip(_NOT_EXPIRES, values, strict=True) if value is not ABSENT}
-    position = _MEMBERS.index("expires")
-    before = {name: value for name, value in given.items() if name in _MEMBERS[:position]}
-    after = {name: value for name, value in given.items() if name in _MEMBERS[position:]}
-    return dumps(before)[1:-1], dumps(after)[1:-1]
 
 
 def iso(moment: int) -> str:

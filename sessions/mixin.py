@@ -208,8 +208,9 @@ class SessionMixin(RequestHandler):
         if commit is None:
             return super().finish()
         answer = self._put_aside()
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # to stop waiting stops no commit
-        self._session_task = asyncio.ensure_future(self._finish_after(commit, answer, done))
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()  # to stop waiting stops no commit
+        self._session_task = loop.create_task(self._finish_after(commit, answer, done))
         return done
 
     def _put_aside(self) -> dict[str, Any]:
@@ -261,7 +262,7 @@ class SessionMixin(RequestHandler):
         self.request.connection = gate
         self._seal()
         super().flush()
-        self._session_task = asyncio.ensure_future(self._open(gate, commit))
+        self._session_task = asyncio.get_running_loop().create_task(self._open(gate, commit))
         return gate.sent
 
     async def _open(self, gate: "Gate", commit: Awaitable[None]) -> None:
