@@ -66,21 +66,27 @@ class SessionManager:
         match session.change(ends=ends):
             case "nothing":
                 return None
-            case "create":
-                return self._in_time(self._create(session, session.to_store()))
-            case "update":
-                return self._in_time(self._update(session, session.to_store()))
+            case "create" | "update":
+                return self._in_time(self._write(session))
             case "touch":
                 return self._in_time(self._touch(session))
             case "destroy":
                 return self._in_time(self.store.destroy(session.id))
 
-    # ---------------------------------------------------------------- the three writes
+    # ---------------------------------------------------------------- the writes
+
+    def _write(self, session: Session) -> Awaitable[None]:
+        """Store the session as it is now, whatever is assigned to it before the store answers."""
+        stored = session.to_store()
+        if self.options.conflict == "overwrite":
+            return self._set(session, stored)
+        return self._create(session, stored) if session.base is None else self._update(session, stored)
+
+    async def _set(self, session: Session, stored: StoredSession) -> None:
+        await self.store.set(session.id, stored)
+        session.saved(stored)
 
     async def _create(self, session: Session, stored: StoredSession) -> None:
-        if self.options.conflict == "overwrite":
-            await self.store.set(session.id, stored)
-            return session.saved(stored)
         for _ in range(_ID_TRIES):
             if await self.store.create(session.id, stored):
                 return session.saved(stored)
@@ -88,9 +94,6 @@ class SessionManager:
         raise SessionError(f"genid returned an id that is taken, {_ID_TRIES} times")
 
     async def _update(self, session: Session, stored: StoredSession) -> None:
-        if self.options.conflict == "overwrite":
-            await self.store.set(session.id, stored)
-            return session.saved(stored)
         sid = session.id
         queue = await self._queues.enter(sid)
         try:
@@ -132,8 +135,7 @@ class SessionManager:
             return
         if session.base is None:
             session.check_open()
-        write = self._create if session.base is None else self._update
-        await self._in_time(write(session, session.to_store()))
+        await self._in_time(self._write(session))
 
     async def destroy(self, session: Session) -> None:
         """`session.destroy()`: over at once, whatever the store says."""

@@ -167,7 +167,7 @@ class Session(MutableMapping[str, Any]):
         self._values().clear()
 
     def __repr__(self) -> str:
-        return f"<Session {fingerprint(self._id)}>"
+        return f"<Session {self.fingerprint}>"
 
     # ---------------------------------------------------------------- what the manager and the mixin use
 
@@ -199,8 +199,8 @@ class Session(MutableMapping[str, Any]):
         if self._end is not None:
             return self._change_of_ended()
         data = self.data_text()
-        modified = self._id != self._origin_id or data != self._origin
-        change = self._owed(data, modified)
+        modified = self._is_modified(data)
+        change = self._owed(data)
         if change == "create":
             self.check_open()
         if self.is_new:  # also what save() has stored already, or it would be an orphan
@@ -229,9 +229,7 @@ class Session(MutableMapping[str, Any]):
         """Whether there is data that the store does not have."""
         if self._end is not None:
             return False
-        data = self.data_text()
-        modified = self._id != self._origin_id or data != self._origin
-        return self._owed(data, modified) in ("create", "update")
+        return self._owed(self.data_text()) in ("create", "update")
 
     def seal(self) -> None:
         """Note that the response's headers have left: no new cookie can be sent any more."""
@@ -242,9 +240,12 @@ class Session(MutableMapping[str, Any]):
         if self._sealed:
             raise HeadersSent("the headers have left: a new session, or a new id, could not be sent to the browser")
 
-    def _owed(self, data: str, modified: bool) -> Change:
+    def _is_modified(self, data: str) -> bool:
+        return self._id != self._origin_id or data != self._origin
+
+    def _owed(self, data: str) -> Change:
         if self.is_new and self._saved is None and not self._options.save_uninitialized:
-            save = modified
+            save = self._is_modified(data)
         else:
             save = self._id != self._origin_id or data != self._saved
         if save:
@@ -381,7 +382,7 @@ class Session(MutableMapping[str, Any]):
             try:
                 self._data = jsontext.read(self._text)
             except CorruptSession as error:
-                raise CorruptSession(f"session {fingerprint(self._id)}: {error}") from None
+                raise CorruptSession(f"session {self.fingerprint}: {error}") from None
         return self._data
 
 

@@ -91,7 +91,7 @@ MUTANTS = (
            "        except StoreUnavailable:\n            return self.new(birth)"),
     # ------------------------------------------------------------ parallel requests lose nothing
     breaks(2, "a save is a blind set", "trips/test_parallel.py",
-           "manager.py", 'async def _update(…if self.options.conflict == "overwrite":', "if True:"),
+           "manager.py", 'def _write(…if self.options.conflict == "overwrite":', "if True:"),
     breaks(2, "an update does not compare", CONTRACT,
            SQL, "UPDATE = Verb(… AND sessions.sess = job.old", ""),
     breaks(2, "a merge forgets what was deleted", "trips/test_parallel.py",
