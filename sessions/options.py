@@ -209,6 +209,11 @@ class CookieOptions:
         given = {name: getattr(self, attribute) for name, attribute in names if name not in _LIFETIME}
         return {name: value for name, value in given.items() if value is not ABSENT}
 
+    @cached_property
+    def made(self) -> dict[Any, Any]:
+        """What the cookie's codec has made of these options, once for each way in which "auto" comes out."""
+        return {}
+
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "CookieOptions":
         """From express-session's `cookie` object. Of `expires` and `maxAge` the later key counts, as there."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from . import jsontext
 from .clock import Clock
-from .cookie import Cookie, stored_members
+from .cookie import Cookie
 from .errors import CorruptSession, DataError, HeadersSent
 from .options import SessionOptions, is_number
 from .signature import fingerprint
@@ -43,7 +43,7 @@ class Session(MutableMapping[str, Any]):
     __slots__ = (
         "_base", "_birth", "_canonical", "_checked", "_clock", "_committed", "_cookie", "_data", "_deleted", "_end",
         "_id", "_keeper", "_options", "_origin", "_origin_id", "_reply", "_request_sid", "_saved",
-        "_stored_cookie", "_text", "_touch_asked", "_touched",
+        "_stored_cookie", "_text", "_touch_asked", "_touched", "_written",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +70,7 @@ class Session(MutableMapping[str, Any]):
         self._canonical: str | None = None  # our spelling of _text
         self._checked: str | None = None  # a text of ours that Node can read
         self._saved: str | None = None  # the data that need not be saved again
+        self._written: tuple[StoredSession, str, str] | None = None  # as it was last made for the store, and its halves
         self._touched = self._touch_asked = self._committed = self._deleted = False
         self._end: End | None = None
         self._reply: Reply = "keep"
@@ -86,8 +87,8 @@ class Session(MutableMapping[str, Any]):
         cls, keeper: Keeper, options: SessionOptions, clock: Clock, birth: Birth, sid: str, stored: StoredSession
     ) -> Self:
         """A session as the store has it. Raises CorruptSession where the text is none."""
-        cookie_text, text = _halves(sid, stored)
-        session = cls(keeper, options, clock, birth, sid, sid, Cookie.load(cookie_text, stored.expires_at, clock))
+        cookie_text, text, cookie = _read(sid, stored, clock)
+        session = cls(keeper, options, clock, birth, sid, sid, cookie)
         session._base, session._stored_cookie = stored, cookie_text
         session._text = session._origin = text
         session._saved = None if options.resave else text
@@ -304,7 +305,10 @@ class Session(MutableMapping[str, Any]):
 
     def to_store(self) -> StoredSession:
         """The session as it is to be stored."""
-        return StoredSession(jsontext.join(self.cookie.text(), self.data_text()), self.expires_at())
+        cookie, data = self.cookie.text(), self.data_text()
+        stored = StoredSession(jsontext.join(cookie, data), self.expires_at())
+        self._written = stored, cookie, data
+        return stored
 
     def merged_with(self, newer: StoredSession) -> StoredSession:
         """This request's changes applied to a newer row: keys that were set or deleted here, and cookie attributes.
@@ -338,15 +342,17 @@ class Session(MutableMapping[str, Any]):
 
     def read(self, stored: StoredSession) -> None:
         """Take over a stored session: its data, its cookie, and itself as what the next write expects."""
-        self._stored_cookie, self._text = _halves(self._id, stored)
-        self._cookie.become(Cookie.load(self._stored_cookie, stored.expires_at, self._clock))
+        self._stored_cookie, self._text, cookie = _read(self._id, stored, self._clock)
+        self._cookie.become(cookie)
         self._data = self._canonical = None
         self._base = stored
 
     def saved(self, stored: StoredSession) -> None:
         """Note that the store holds `stored`."""
-        self._base = stored
-        self._stored_cookie, self._text = _halves(self._id, stored)  # and not the data, which may have changed since
+        self._base = stored  # and not what is here, which may have changed since
+        written, self._stored_cookie, self._text = self._written or (None, "", "")
+        if written is not stored:
+            self._stored_cookie, self._text, _ = _read(self._id, stored, self._clock)
         self._saved, self._canonical = self._text, None
 
     def touched(self, expires_at: int) -> None:
@@ -387,14 +393,14 @@ class Session(MutableMapping[str, Any]):
         return self._data
 
 
-def _halves(sid: str, stored: StoredSession) -> tuple[str, str]:
+def _read(sid: str, stored: StoredSession, clock: Clock) -> tuple[str, str, Cookie]:
+    """The texts of a stored session's cookie and data, and the cookie. Raises CorruptSession."""
     try:
         try:
             cookie, data = jsontext.split(stored.data)
-            stored_members(cookie)
+            return cookie, data, Cookie.load(cookie, stored.expires_at, clock)
         except CorruptSession:
             cookie, data = jsontext.split_slowly(stored.data)
-            stored_members(cookie)
+            return cookie, data, Cookie.load(cookie, stored.expires_at, clock)
     except CorruptSession as error:
         raise CorruptSession(f"session {fingerprint(sid)}: {error}") from None
-    return cookie, data

@@ -132,7 +132,7 @@ MUTANTS = (
     breaks(3, "destroy leaves the cookie", "trips/test_cookies_out.py",
            "session.py", 'self._reply = "clear"', 'self._reply = "keep"'),
     breaks(3, "destroy clears a cookie of other attributes", "trips/test_cookies_out.py",
-           "cookie.py", '{**self._members, "expires": 0}', '{"path": "/", "expires": 0}'),
+           "cookie.py", 'self._filled_in().set_cookie(name, "", 0)', '_Fixed({"path": "/"}).set_cookie(name, "", 0)'),
     breaks(3, "regenerate leaves the old session alive", "trips/test_new_ids.py",
            "manager.py", "async def regenerate(…await self._in_time(self.store.destroy(session.id))", "pass"),
     # ------------------------------------------------------------ a visitor's id is never adopted

@@ -16,6 +16,7 @@ MAX_LINES = 400
 LAYERS = (
     {"errors", "clock", "states"},
     {"options", "jsontext", "signature", "store", "deadline"},
+    {"codec"},
     {"cookie"},
     {"session", "stores"},
     {"manager", "sweeper", "gate"},
