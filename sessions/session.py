@@ -5,32 +5,23 @@ shouldSetCookie), what the end of the request owes to the store and to the brows
 manager only, and must not know HTTP.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from typing import Any, Protocol, Self, TypeVar
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any, Self, TypeVar
 
 from . import jsontext
 from .clock import Clock
-from .cookie import Cookie, stored_members
-from .errors import CorruptSession, DataError, HeadersSent
+from .cookie import Cookie
+from .errors import DataError, HeadersSent
+from .keeper import Birth, Keeper
+from .lifetime import Age
+from .merge import merged
 from .options import SessionOptions, is_number
+from .parts import data_of, parts_of
 from .signature import fingerprint
 from .states import Change, End, Reply
 from .store import StoredSession
 
 Result = TypeVar("Result")
-Birth = Callable[[], tuple[str, Cookie]]
-"""Makes the id and the cookie of a new session."""
-
-
-class Keeper(Protocol):
-    """What a session asks of the manager: each verb of a handler, under the same name."""
-
-    def save(self, session: "Session") -> Awaitable[None]: ...  # noqa: D102 # see Session
-    def destroy(self, session: "Session") -> Awaitable[None]: ...  # noqa: D102 # see Session
-    def regenerate(self, session: "Session") -> Awaitable[None]: ...  # noqa: D102 # see Session
-    def reload(self, session: "Session") -> Awaitable[None]: ...  # noqa: D102 # see Session
-    def rotate(self, session: "Session") -> Awaitable[None]: ...  # noqa: D102 # see Session
-    def mutate(self, session: "Session", change: Callable[[dict[str, Any]], Result]) -> Awaitable[Result]: ...  # noqa: D102 # see Session
 
 
 class Session(MutableMapping[str, Any]):
@@ -41,8 +32,8 @@ class Session(MutableMapping[str, Any]):
 
     # Slots also refuse `session.user = ...`, which in Express is how a key is set.
     __slots__ = (
-        "_base", "_birth", "_canonical", "_checked", "_clock", "_committed", "_cookie", "_data", "_deleted", "_end",
-        "_id", "_keeper", "_options", "_origin", "_origin_id", "_reply", "_request_sid", "_saved", "_sealed",
+        "_age", "_base", "_birth", "_canonical", "_checked", "_clock", "_committed", "_cookie", "_data", "_deleted",
+        "_end", "_id", "_keeper", "_options", "_origin", "_origin_id", "_reply", "_request_sid", "_saved", "_sealed",
         "_stored_cookie", "_text", "_touch_asked", "_touched",
     )  # fmt: skip
 
@@ -63,6 +54,7 @@ class Session(MutableMapping[str, Any]):
         self._request_sid = request_sid  # the id that the browser sent, signed; it may be unknown to the store
         self._id = self._origin_id = sid
         self._cookie = cookie  # one object from first to last: a handler may hold it
+        self._age = self._new_age()
         self._base: StoredSession | None = None  # the row as this request knows it; None: not stored
         self._stored_cookie = jsontext.EMPTY  # the text of the cookie in that row
         self._text = self._origin = jsontext.EMPTY  # the data as last read or written, and as it was at first
@@ -86,11 +78,12 @@ class Session(MutableMapping[str, Any]):
         cls, keeper: Keeper, options: SessionOptions, clock: Clock, birth: Birth, sid: str, stored: StoredSession
     ) -> Self:
         """A session as the store has it. Raises CorruptSession where the text is none."""
-        cookie_text, text = _halves(sid, stored)
+        cookie_text, text, meta = parts_of(sid, stored, aged=options.absolute_timeout is not None)
         session = cls(keeper, options, clock, birth, sid, sid, Cookie.load(cookie_text, stored.expires_at, clock))
         session._base, session._stored_cookie = stored, cookie_text
         session._text = session._origin = text
         session._saved = None if options.resave else text
+        session._read_age(meta)
         return session
 
     # ---------------------------------------------------------------- what a handler uses
@@ -201,6 +194,8 @@ class Session(MutableMapping[str, Any]):
         data = self.data_text()
         modified = self._is_modified(data)
         change = self._owed(data)
+        if self._age is not None and not self._age.is_stored and self._base is not None:
+            change = "update"  # born in Node: when it was first seen is to be written down
         if change == "create":
             self.check_open()
         if self.is_new:  # also what save() has stored already, or it would be an orphan
@@ -275,6 +270,8 @@ class Session(MutableMapping[str, Any]):
             lifetime = self._options.ttl
         if after is None:
             after = 0 if self._options.rolling else lifetime / 20
+        if self._age is not None:
+            return self._age.is_touch_due(self._clock() + lifetime, base.expires_at, after)
         return bool(self._clock() + lifetime - base.expires_at >= after)
 
     def data_text(self) -> str:
@@ -299,31 +296,33 @@ class Session(MutableMapping[str, Any]):
     def expires_at(self) -> int:
         """When the store may forget the session, in milliseconds since the epoch."""
         expires = self.cookie.expires_ms
-        return int(self._clock() + self._options.ttl) if expires is None else expires
+        return self.cookie.capped(self._clock() + self._options.ttl) if expires is None else expires
+
+    @property
+    def is_too_old(self) -> bool:
+        """Whether it has come to the end that `absoluteTimeout` sets."""
+        return self._age is not None and self._age.ends_at <= self._clock()
 
     def to_store(self) -> StoredSession:
-        """The session as it is to be stored."""
-        return StoredSession(jsontext.join(self.cookie.text(), self.data_text()), self.expires_at())
+        """The session as it is to be stored. Raises DataError where changed data would take too many bytes."""
+        data, limit = self.data_text(), self._options.max_bytes
+        if self._age is not None:
+            meta = self._age.meta
+        else:  # another application's, or ours from before the option was taken away: it stays
+            meta = jsontext.split_meta(self._text)[0] if data != self._text else ""
+        text = jsontext.join(self.cookie.text(), data, meta)
+        if limit and 4 * len(text) > limit and data != self._text:  # no character takes more than four bytes
+            jsontext.check_size(text, limit)
+        return StoredSession(text, self.expires_at())
 
     def merged_with(self, newer: StoredSession) -> StoredSession:
         """This request's changes applied to a newer row: keys that were set or deleted here, and cookie attributes.
 
         The session holds the merged data from here on.
         """
-        values = self._values()
-        loaded, assigned = jsontext.texts(jsontext.read(self._text)), self._cookie.assigned
-        changed = {key for key, text in jsontext.texts(values).items() if loaded.get(key) != text}
-        deleted = loaded.keys() - values.keys()
+        values, loaded, assigned = self._values(), jsontext.read(self._text), self._cookie.assigned
         self.read(newer)
-        theirs = jsontext.read(self._text)
-        merged = {
-            # what the handler holds stays what it holds, as long as it is the same
-            key: values[key] if key in values and loaded.get(key) == text else theirs[key]
-            for key, text in jsontext.texts(theirs).items()
-            if key not in deleted
-        }
-        merged.update((key, values[key]) for key in values if key in changed)
-        self._data = merged
+        self._data = merged(loaded, values, jsontext.read(self._text))
         self._cookie.reassign(assigned)
         return self.to_store()
 
@@ -337,16 +336,19 @@ class Session(MutableMapping[str, Any]):
 
     def read(self, stored: StoredSession) -> None:
         """Take over a stored session: its data, its cookie, and itself as what the next write expects."""
-        self._stored_cookie, self._text = _halves(self._id, stored)
+        self._stored_cookie, self._text, meta = parts_of(self._id, stored, aged=self._age is not None)
         self._cookie.become(Cookie.load(self._stored_cookie, stored.expires_at, self._clock))
+        self._read_age(meta)
         self._data = self._canonical = None
         self._base = stored
 
     def saved(self, stored: StoredSession) -> None:
         """Note that the store holds `stored`."""
         self._base = stored
-        self._stored_cookie, self._text = _halves(self._id, stored)  # and not the data, which may have changed since
+        # And not the data, which may have changed since.
+        self._stored_cookie, self._text, meta = parts_of(self._id, stored, aged=self._age is not None)
         self._saved, self._canonical = self._text, None
+        self._read_age(meta)
 
     def touched(self, expires_at: int) -> None:
         """Note that the store has moved the expiry."""
@@ -372,28 +374,25 @@ class Session(MutableMapping[str, Any]):
         if not keep:
             self._end = None  # a login is one, also where the session before it has just expired
             self._cookie.become(cookie)
+            self._age = self._new_age()
             self._text = jsontext.EMPTY
             self._data = self._canonical = None
         self._base, self._stored_cookie = None, jsontext.EMPTY
         return undo
 
+    def _new_age(self) -> Age | None:
+        if self._options.absolute_timeout is None:
+            return None
+        age = Age(self._options.absolute_timeout, self._clock())
+        self._cookie.cap(age.ends_at)
+        return age
+
+    def _read_age(self, meta: str) -> None:
+        if self._age is not None:
+            self._age.read(meta, self._clock())
+            self._cookie.cap(self._age.ends_at)
+
     def _values(self) -> dict[str, Any]:
         if self._data is None:
-            try:
-                self._data = jsontext.read(self._text)
-            except CorruptSession as error:
-                raise CorruptSession(f"session {self.fingerprint}: {error}") from None
+            self._data = data_of(self._id, self._text)
         return self._data
-
-
-def _halves(sid: str, stored: StoredSession) -> tuple[str, str]:
-    try:
-        try:
-            cookie, data = jsontext.split(stored.data)
-            stored_members(cookie)
-        except CorruptSession:
-            cookie, data = jsontext.split_slowly(stored.data)
-            stored_members(cookie)
-    except CorruptSession as error:
-        raise CorruptSession(f"session {fingerprint(sid)}: {error}") from None
-    return cookie, data
