@@ -1,6 +1,7 @@
 """Owns the taking apart of a stored session: the texts of its cookie, its data, and what our features keep with it.
 
-The cookie is looked at; the data stays a text until somebody looks. This file must not know what a session does with them.
+The cookie is looked at; the data stays a text until somebody looks. This file must not know what a session does with
+them.
 """
 
 from typing import Any
