@@ -17,9 +17,9 @@ _LOOK_EVERY = 1_000
 class MemoryStore:
     """Keeps sessions in a dict until the process ends. `clock` returns milliseconds since the epoch.
 
-    Where `max_sessions` are there already, expired ones make room; if there are none a new one is refused with
-    StoreUnavailable. No living one is dropped for it: a flood of strangers may lock new visitors out, for as long as
-    its sessions live, but it signs nobody out.
+    Where `max_sessions` are there already, expired ones make room; if there are none a new id is refused with
+    StoreUnavailable, that of a `rotate()` too. No living session is dropped for it: a flood of strangers may lock new
+    visitors out for as long as its sessions live, but it signs nobody out.
     """
 
     def __init__(self, *, max_sessions: int = MAX_SESSIONS, clock: Clock = now_ms) -> None:
