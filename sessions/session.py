@@ -54,7 +54,7 @@ class Session(MutableMapping[str, Any]):
         self._request_sid = request_sid  # the id that the browser sent, signed; it may be unknown to the store
         self._id = self._origin_id = sid
         self._cookie = cookie  # one object from first to last: a handler may hold it
-        self._age = self._new_age()
+        self._age = None if options.absolute_timeout is None else self._new_age()
         self._base: StoredSession | None = None  # the row as this request knows it; None: not stored
         self._stored_cookie = jsontext.EMPTY  # the text of the cookie in that row
         self._text = self._origin = jsontext.EMPTY  # the data as last read or written, and as it was at first
@@ -83,7 +83,8 @@ class Session(MutableMapping[str, Any]):
         session._base, session._stored_cookie = stored, cookie_text
         session._text = session._origin = text
         session._saved = None if options.resave else text
-        session._read_age(meta)
+        if session._age is not None:
+            session._read_age(meta)
         return session
 
     # ---------------------------------------------------------------- what a handler uses
