@@ -33,7 +33,7 @@ class Session(MutableMapping[str, Any]):
     # Slots also refuse `session.user = ...`, which in Express is how a key is set.
     __slots__ = (
         "_age", "_base", "_birth", "_canonical", "_checked", "_clock", "_committed", "_cookie", "_data", "_deleted",
-        "_end", "_id", "_keeper", "_options", "_origin", "_origin_id", "_reply", "_request_sid", "_saved", "_sealed",
+        "_end", "_id", "_keeper", "_options", "_origin", "_origin_id", "_reply", "_request_sid", "_saved",
         "_stored_cookie", "_text", "_touch_asked", "_touched",
     )  # fmt: skip
 
@@ -50,7 +50,7 @@ class Session(MutableMapping[str, Any]):
         self._keeper = keeper
         self._options = options
         self._clock = clock
-        self._birth = birth
+        self._birth: Birth | None = birth  # the way back to the handler, which holds the session: until it is sealed
         self._request_sid = request_sid  # the id that the browser sent, signed; it may be unknown to the store
         self._id = self._origin_id = sid
         self._cookie = cookie  # one object from first to last: a handler may hold it
@@ -62,7 +62,7 @@ class Session(MutableMapping[str, Any]):
         self._canonical: str | None = None  # our spelling of _text
         self._checked: str | None = None  # a text of ours that Node can read
         self._saved: str | None = None  # the data that need not be saved again
-        self._touched = self._touch_asked = self._committed = self._deleted = self._sealed = False
+        self._touched = self._touch_asked = self._committed = self._deleted = False
         self._end: End | None = None
         self._reply: Reply = "keep"
 
@@ -228,13 +228,14 @@ class Session(MutableMapping[str, Any]):
         return self._owed(self.data_text()) in ("create", "update")
 
     def seal(self) -> None:
-        """Note that the response's headers have left: no new cookie can be sent any more."""
-        self._sealed = True
+        """Note that the response's headers have left: no new cookie can be sent any more, so none can be made."""
+        self._birth = None  # or each request would leave a cycle to the garbage collector
 
-    def check_open(self) -> None:
-        """Raise HeadersSent where a new cookie could not be sent any more."""
-        if self._sealed:
+    def check_open(self) -> Birth:
+        """What makes a new id and its cookie. Raises HeadersSent where the cookie could not be sent any more."""
+        if self._birth is None:
             raise HeadersSent("the headers have left: a new session, or a new id, could not be sent to the browser")
+        return self._birth
 
     def _is_modified(self, data: str) -> bool:
         return self._id != self._origin_id or data != self._origin
@@ -371,7 +372,7 @@ class Session(MutableMapping[str, Any]):
         def undo() -> None:
             self._id, self._base, self._stored_cookie = before
 
-        self._id, cookie = self._birth()
+        self._id, cookie = self.check_open()()
         if not keep:
             self._end = None  # a login is one, also where the session before it has just expired
             self._cookie.become(cookie)

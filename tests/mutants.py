@@ -140,8 +140,8 @@ MUTANTS = (
     breaks(3, "a touch moves the expiry past the absolute end", "trips/test_absolute_timeout.py",
            "cookie.py", "def capped(…min(max(int(moment), 0), self._last)", "max(int(moment), 0)"),
     breaks(3, "rotate forgets when the session was created", "test_lifetime.py",
-           "session.py", "def restart(…self._id, cookie = self._birth()",
-           "self._id, cookie = self._birth()\n        self._age = self._new_age()"),
+           "session.py", "def restart(…self._id, cookie = self.check_open()()",
+           "self._id, cookie = self.check_open()()\n        self._age = self._new_age()"),
     breaks(3, "a session of Node's never comes of age", "trips/test_absolute_timeout.py",
            "session.py", 'def change(…change = "update"', "pass"),
     # ------------------------------------------------------------ a visitor's id is never adopted
