@@ -61,7 +61,7 @@ class _Attribute(Generic[Value]):
 class Cookie:
     """The cookie of one session, as `session.cookie`. Attributes can be assigned; a wrong value raises OptionsError."""
 
-    __slots__ = ("_assigned", "_clock", "_fixed", "_members")
+    __slots__ = ("_assigned", "_clock", "_fixed", "_last", "_members")
 
     path = _Attribute[str | None]("path")
     domain = _Attribute[str | None]("domain")
@@ -76,6 +76,7 @@ class Cookie:
         self._members = members  # `expires` as milliseconds, None or False; a member never given is not there
         self._clock = clock
         self._fixed = fixed  # what becomes of them all but the lifetime; None: not made yet
+        self._last = _LAST_MOMENT  # no expiry is later
         self._assigned: dict[str, Any] = {}
 
     @classmethod
@@ -152,6 +153,17 @@ class Cookie:
             self._set_max_age(self._members["originalMaxAge"])
         else:  # a foreign row without it: Express makes it a cookie without expiry at the first touch
             self._members.pop("expires", None)
+
+    def cap(self, last: int) -> None:
+        """Let no expiry be later than this moment, neither the present one nor one that is set from here on."""
+        self._last = max(last, 0)
+        expires = self._members.get("expires")
+        if _is_moment(expires):
+            self._members["expires"] = min(expires, self._last)
+
+    def capped(self, moment: float) -> int:
+        """The moment, or the last one that an expiry may be."""
+        return min(max(int(moment), 0), self._last)
 
     def changed_from(self, text: str) -> bool:
         """Whether a handler assigned anything that differs from the stored cookie, its expiry aside."""
@@ -234,7 +246,7 @@ class Cookie:
     # The two setters of session/cookie.js: maxAge sets expires, and expires sets originalMaxAge to what is left.
     def _set_max_age(self, value: Any) -> None:
         if is_number(value):
-            self._members["expires"] = _in_range(int(self._clock() + value))
+            self._members["expires"] = self.capped(self._clock() + value)
             self._members["originalMaxAge"] = int(value)  # a Date has no fractions of a millisecond
         else:
             self._members["expires"] = self._members["originalMaxAge"] = value
@@ -242,7 +254,7 @@ class Cookie:
     def _set_expires(self, value: Any) -> None:
         if isinstance(value, datetime):
             moment = (value - _EPOCH) // _MILLISECOND
-            self._members["expires"] = moment
+            self._members["expires"] = min(moment, self._last)
             self._members["originalMaxAge"] = moment - self._clock()
         else:
             self._members["expires"] = self._members["originalMaxAge"] = value
