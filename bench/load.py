@@ -70,7 +70,7 @@ class Result:
     errors: int
     bad_status: int
     cpu_us: float  # of the server, for each request
-    store_us: float  # of its Redis, for each request
+    engine_us: float  # of its Redis or PostgreSQL, for each request
 
     @property
     def rate(self) -> float:
@@ -94,16 +94,16 @@ def measure(
         file.flush()
         url = f"http://127.0.0.1:{running.port}{PATHS[workload]}"
         flags = ("-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "-s", script)
-        before = running.cpu_seconds(), running.store.cpu_seconds() if running.store else 0.0
+        before = running.cpu_seconds(), running.engine.cpu_seconds() if running.engine else 0.0
         command = pinned(cores, ("wrk", *flags, url, "--", file.name))
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
-        after = running.cpu_seconds(), running.store.cpu_seconds() if running.store else 0.0
+        after = running.cpu_seconds(), running.engine.cpu_seconds() if running.engine else 0.0
     line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT ")), None)
     if line is None:
         raise BenchError(f"wrk failed against {running.name}:\n{done.stdout}{done.stderr}")
     seen = json.loads(line.removeprefix("RESULT "))
-    cpu, store = ((b - a) / max(1, seen["requests"]) * 1e6 for a, b in zip(before, after, strict=True))
-    return Result(**seen, cpu_us=round(cpu, 2), store_us=round(store, 2))
+    cpu, engine = ((b - a) / max(1, seen["requests"]) * 1e6 for a, b in zip(before, after, strict=True))
+    return Result(**seen, cpu_us=round(cpu, 2), engine_us=round(engine, 2))
 
 
 class ClosedLoop:

@@ -64,8 +64,8 @@ def print_run(result: dict[str, Any]) -> None:
     def added(name: str, workload: str, count: int) -> str:
         bare = found[servers[name]["bare"], workload, count]
         cost = [a["cpu_us"] - b["cpu_us"] for a, b in zip(found[name, workload, count], bare, strict=True)]
-        store = median(run["store_us"] for run in found[name, workload, count])
-        return spread(cost, 0) + (f" + {store:.0f} in Redis" if store else "")
+        engine = median(run["engine_us"] for run in found[name, workload, count])
+        return spread(cost, 0) + (f" + {engine:.0f} in the engine" if engine else "")
 
     def share(name: str, workload: str, count: int) -> str:
         runs = found[name, workload, count]

@@ -15,8 +15,9 @@ from typing import Any
 
 from bench.catalogue import HERE, Server, choose
 from bench.load import make_sessions, measure
-from bench.process import CORES, LOAD_CORE, SERVER_CORE, BenchError, Running, fail, machine, serving
+from bench.process import CORES, LOAD_CORE, SERVER_CORE, BenchError, Running, fail, machine
 from bench.report import print_run
+from bench.serve import serving
 
 RESULTS = HERE / "results"
 

@@ -21,9 +21,10 @@ from typing import Any
 
 from bench.catalogue import ALL
 from bench.load import SESSIONS, make_sessions, measure, signed_cookie
-from bench.process import BOTH_CORES, SERVER_CORE, BenchError, fail, folder, machine, serving
+from bench.process import BOTH_CORES, SERVER_CORE, BenchError, fail, folder, machine
 from bench.report import print_scale
 from bench.run import note, save
+from bench.serve import serving
 from bench.servers.tornado_app import SECRET
 from sessions import StoredSession, open_store
 
