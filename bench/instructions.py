@@ -1,8 +1,8 @@
 """Instructions per request in user space, against bare: the measure that a busy neighbour does not touch.
 
 The server runs under callgrind, which counts only while a workload runs, with 64 requests in flight: neither the start
-nor the making of the sessions nor a warm-up is in the figures. A request costs the difference between two runs of different
-length, so that what happens once in a run falls out as well.
+nor the making of the sessions nor a warm-up is in the figures. A request costs the difference between two runs of
+different length, so that what happens once in a run falls out as well.
 """
 
 import argparse

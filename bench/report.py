@@ -233,9 +233,11 @@ def print_sweep(sweep: dict[str, Any]) -> None:
     ]
     table(head, [row("without the sweep", calm), row("during the sweep", sweep["during"])])
     times = median(w["p99_ms"] for w in sweep["during"]) / median(w["p99_ms"] for w in calm)
-    mib = [sweep[key] / 2**20 for key in ("bytes before", "bytes after")]
+    mib = {key: f"{size / 2**20:.0f} MiB" for key, size in sweep["bytes"].items()}
     print(f"p99 during the sweep: **{times:.2f}** times that without (goal: at most 2). The sweep took", end=" ")
-    print(f"{sweep['seconds']:.0f} s; the file had {mib[0]:.0f} MiB before and {mib[1]:.0f} MiB after.\n")
+    print(f"{sweep['seconds']:.0f} s. The file: {mib['filled']}; {mib['swept']} after the sweep;", end=" ")
+    print(f"{mib['with new sessions']} with {sweep['new sessions']:,} new sessions in the freed pages;", end=" ")
+    print(f"{mib['vacuumed']} after `VACUUM`, which took {sweep['vacuum seconds']:.1f} s.\n")
 
 
 PROCESSES = {"R": 1.7, "W": 1.3}
@@ -249,9 +251,16 @@ def print_processes(measured: list[dict[str, Any]]) -> None:
         speeds = [f"{median(map(rate, runs)):,.0f}" for runs in (one, two)]
         tails = [f"{median(m['p99_ms'] for m in runs):.1f}" for runs in (one, two)]
         goal = f"≥ {PROCESSES[workload]}" if workload in PROCESSES else ""
-        rows.append([workload, *speeds, spread(ratios(two, one)), goal, " / ".join(tails), f"{failed}"])
+        cores = [f"{busy(one, cost):.2f} / {busy(two, cost):.2f}" for cost in ("cpu_us", "wrk_us")]
+        rows.append([workload, *speeds, spread(ratios(two, one)), goal, *cores, " / ".join(tails), f"{failed}"])
     print("### Two processes on two cores, which wrk shares\n")
-    table(["", "one, requests per second", "two", "ratio", "goal", "p99, ms, one / two", "errors"], rows)
+    cores = ["cores the server kept busy, one / two", "cores wrk kept busy"]
+    table(["", "one, requests per second", "two", "ratio", "goal", *cores, "p99, ms, one / two", "errors"], rows)
+
+
+def busy(runs: list[dict[str, Any]], cost: str) -> float:
+    """How many cores: CPU seconds per second."""
+    return median(rate(run) * run[cost] / 1e6 for run in runs)
 
 
 PRINTERS: dict[str, Callable[[dict[str, Any]], None]] = {
