@@ -12,6 +12,7 @@ PEERS = CACHE / "peers" / "bin"
 TORNADO = (sys.executable, str(SERVERS / "tornado_app.py"), "--port", "{port}")
 NODE = ("node", str(SERVERS / "node" / "app.js"), "--port", "{port}", "--data", "{data}")
 PYTHON = str(PEERS / "python")
+WITH_UVLOOP = str(CACHE / "speed" / "bin" / "python")
 # One process as for all the others; threads, because gunicorn's plain worker closes the connection after each answer,
 # and because a thread that waits for the disk lets the others go on.
 GUNICORN = (
@@ -47,8 +48,8 @@ def _tornado() -> list[Server]:
         Server("sessions, memory", bare, "tornado", (*TORNADO, "--store", "memory:")),
         Server("sessions, Redis", bare, "stores", by_url, "redis"),
         Server("sessions, PostgreSQL", bare, "stores", by_url, "postgresql"),
-        Server(fast, fast, "speed", (*TORNADO, "--uvloop")),
-        Server("sessions, SQLite full, uvloop", fast, "speed", (*full, "--uvloop")),
+        Server(fast, fast, "speed", (WITH_UVLOOP, *TORNADO[1:], "--uvloop")),
+        Server("sessions, SQLite full, uvloop", fast, "speed", (WITH_UVLOOP, *full[1:], "--uvloop")),
     ]
 
 

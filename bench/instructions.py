@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.catalogue import ALL, Server
 from bench.load import ClosedLoop, make_sessions
-from bench.process import BenchError, Running, fail, first_line, folder, machine
+from bench.process import BOTH_CORES, BenchError, Running, fail, first_line, folder, machine
 from bench.report import print_instructions
 from bench.run import note, save
 from bench.serve import serving
@@ -57,7 +57,7 @@ def count(server: Server, requests: int, workloads: str, *, cookie_for_bare: boo
         callgrind = (
             "valgrind", "--tool=callgrind", f"--callgrind-out-file={data}/out.%p", "--instr-atstart=no", "--quiet",
         )  # fmt: skip
-        with serving(server, *PATIENCE, under=callgrind) as running:
+        with serving(server, *PATIENCE, cores=BOTH_CORES, under=callgrind) as running:
             if not server.is_bare:
                 cookies = make_sessions(running, SESSIONS)
             else:

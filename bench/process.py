@@ -165,7 +165,7 @@ def machine() -> dict[str, str | int | float]:
         "cores": len(CORES),
         "memory GiB": round(memory / 2**20),
         "load before": round(load, 1),
-        "kernel": platform.release(),
+        "kernel": ".".join(platform.release().split(".")[:2]),
         "python": platform.python_version(),
         "sqlite (python)": sqlite3.sqlite_version,
         "wrk": first_line("wrk", "-v").split(" [")[0],

@@ -102,6 +102,8 @@ def print_run(result: dict[str, Any]) -> None:
     matrix("Share of the same server without sessions, and requests per second", share, list(servers))
     matrix("CPU added to a request, µs", added, with_sessions)
     matrix("p50 / p99 of the requests, ms", latency, list(servers))
+    for name, reason in result["not measured"].items():
+        print(f"Not measured: {name} ({reason})\n")
     print_goals(result)
 
 
@@ -263,6 +265,11 @@ def busy(runs: list[dict[str, Any]], cost: str) -> float:
     return median(rate(run) * run[cost] / 1e6 for run in runs)
 
 
+def print_result(result: dict[str, Any]) -> None:
+    """The tables of any result."""
+    next(printer for key, printer in PRINTERS.items() if key in result)(result)
+
+
 PRINTERS: dict[str, Callable[[dict[str, Any]], None]] = {
     "runs": print_run,
     "servers": print_instructions,
@@ -272,5 +279,4 @@ PRINTERS: dict[str, Callable[[dict[str, Any]], None]] = {
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
-        read = json.loads(Path(name).read_text())
-        next(printer for key, printer in PRINTERS.items() if key in read)(read)
+        print_result(json.loads(Path(name).read_text()))

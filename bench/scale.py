@@ -56,9 +56,7 @@ def file_with(data: Path, live: int, expired: int = 0) -> list[str]:
             yield sid, now + (DAY if lives else -1 - chance.randrange(DAY)), text
 
     with closing(sqlite3.connect(data / "sessions.db")) as db:
-        db.executescript(
-            "PRAGMA synchronous = OFF; PRAGMA cache_size = -1000000"
-        )  # to fill it fast
+        db.executescript("PRAGMA synchronous = OFF; PRAGMA cache_size = -1000000")  # to fill it fast
         text = db.execute("SELECT sess FROM sessions").fetchone()[0]
         db.execute("DELETE FROM sessions")
         db.executemany("INSERT INTO sessions VALUES (?, ?, ?)", rows())
