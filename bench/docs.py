@@ -6,9 +6,8 @@ import re
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from bench.report import print_result
+from bench.report import RESULTS, print_result
 
-RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 PICTURES = {
     "tornado": {"connections": "Share of bare Tornado by connections"},

@@ -17,8 +17,8 @@ from typing import Any
 from bench.catalogue import ALL, Server
 from bench.load import ClosedLoop, make_sessions
 from bench.process import BOTH_CORES, BenchError, Running, fail, first_line, folder, machine
-from bench.report import print_instructions
-from bench.run import note, save
+from bench.report import RESULTS, print_instructions, save
+from bench.run import note
 from bench.serve import serving
 
 NAMES = ["tornado bare", "sessions, SQLite full", "sessions, memory"]
@@ -95,7 +95,7 @@ def main() -> None:
         result["servers"]["tornado bare, receiving a cookie"] = received
     except BenchError as error:
         fail(error)
-    save(result, args.out)
+    save(result, RESULTS / f"{args.out}.json")
     print_instructions(result)
 
 

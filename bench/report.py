@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -13,7 +14,16 @@ from typing import Any
 
 OURS = "sessions, SQLite full"
 BARE = "tornado bare"
+RESULTS = Path(__file__).parent / "results"
 Cell = tuple[str, str, int]  # server, workload, connections
+
+
+def save(result: dict[str, Any], path: Path) -> None:
+    """As JSON with a line for each measurement."""
+    path.parent.mkdir(exist_ok=True)
+    text = json.dumps(result, indent=1, ensure_ascii=False)
+    lines = re.sub(r"\n {3,}(?=\S)|\n {2}(?=[}\]],?\n)", " ", text)
+    path.write_text(lines + "\n", "utf-8")
 
 
 def cells(result: dict[str, Any]) -> dict[Cell, list[dict[str, Any]]]:

@@ -5,23 +5,18 @@ core, visits one after the other. What is compared stands seconds apart: a slow 
 """
 
 import argparse
-import json
 import os
-import re
 import sys
 import time
 from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from bench.catalogue import HERE, Server, choose
 from bench.load import SESSIONS, ClosedLoop, has_wrk, make_sessions, measure
 from bench.process import CORES, LOAD_CORE, SERVER_CORE, BenchError, Running, fail, machine
-from bench.report import print_run
+from bench.report import RESULTS, print_run, save
 from bench.serve import serving
-
-RESULTS = HERE / "results"
 
 
 def arguments() -> argparse.Namespace:
@@ -93,16 +88,6 @@ def note(text: str) -> None:
     print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 
 
-def save(result: dict[str, Any], name: str) -> Path:
-    """As JSON with a line for each measurement."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    text = json.dumps(result, indent=1, ensure_ascii=False)
-    text = re.sub(r"\n {3,}(?=\S)|\n {2}(?=[}\]],?\n)", " ", text)
-    path.write_text(text + "\n")
-    return path
-
-
 def main() -> None:
     args = arguments()
     if len(CORES) < 2:
@@ -116,12 +101,13 @@ def main() -> None:
         "core of wrk, Redis and PostgreSQL": LOAD_CORE,
     }
     result: dict[str, Any] = {"machine": machine(), "settings": settings, "not measured": {}, "servers": {}, "runs": []}
+    path = RESULTS / f"{args.out}.json"
     try:
         has_wrk()
         servers = usable(choose(args.groups, args.only), result)
         for number in range(args.rounds):
             one_round(number, servers, args, result)
-            path = save(result, args.out)
+            save(result, path)
     except BenchError as error:
         fail(error)
     print_run(result)

@@ -22,8 +22,8 @@ from typing import Any
 from bench.catalogue import ALL
 from bench.load import SESSIONS, has_wrk, make_sessions, measure, signed_cookie
 from bench.process import BOTH_CORES, LOAD_CORE, SERVER_CORE, BenchError, fail, folder, machine
-from bench.report import print_scale
-from bench.run import note, save
+from bench.report import RESULTS, print_scale, save
+from bench.run import note
 from bench.serve import serving
 from bench.servers.tornado_app import SECRET
 from sessions import StoredSession, open_store
@@ -249,7 +249,7 @@ def main() -> None:
         has_wrk()
         for part in args.parts.split(","):
             result[part] = parts[part](args)
-            save(result, args.out)
+            save(result, RESULTS / f"{args.out}.json")
     except BenchError as error:
         fail(error)
     print_scale(result)
