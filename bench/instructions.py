@@ -72,14 +72,14 @@ def count(server: Server, requests: int, workloads: str, *, cookie_for_bare: boo
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.instructions", description=__doc__)
-    parser.add_argument("--requests", type=int, default=2500)
+    parser.add_argument("--requests", type=int, default=1500)
     parser.add_argument("--workloads", default="RWN")
     parser.add_argument("--only", default="", help="servers whose name holds this")
-    parser.add_argument("--quick", action="store_true", help="500 requests of each: does it work?")
+    parser.add_argument("--quick", action="store_true", help="300 requests of each: does it work?")
     parser.add_argument("--out", default="instructions", help="the name of the file in bench/results")
     args = parser.parse_args()
     if args.quick:
-        args.requests, args.out = 500, f"{args.out}-quick"
+        args.requests, args.out = 300, f"{args.out}-quick"
     result: dict[str, Any] = {
         "machine": machine() | {"valgrind": first_line("valgrind", "--version")},
         "servers": {},
@@ -90,6 +90,7 @@ def main() -> None:
         for name in [NAMES[0], *(n for n in NAMES[1:] if args.only in n)]:
             note(name)
             result["servers"][name] = count(ALL[name], args.requests, args.workloads)
+            save(result, RESULTS / f"{args.out}.json")
         note("tornado bare that receives a cookie")
         received = count(ALL[NAMES[0]], args.requests, "RW", cookie_for_bare=True)
         result["servers"]["tornado bare, receiving a cookie"] = received
