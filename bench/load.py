@@ -6,6 +6,7 @@ import hmac
 import http.client
 import json
 import os
+import re
 import selectors
 import shutil
 import socket
@@ -174,5 +175,5 @@ def complete(answer: bytes) -> bool:
     head, gap, body = answer.partition(b"\r\n\r\n")
     if not gap:
         return False
-    length = next(line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
-    return len(body) >= int(length)
+    length = re.search(rb"^content-length: *(\d+)", head, re.IGNORECASE | re.MULTILINE)
+    return len(body) >= int(length[1]) if length else body.endswith(b"0\r\n\r\n")  # else it comes in chunks
