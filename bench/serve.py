@@ -142,7 +142,7 @@ def serving(
         filled = {"port": free_port(), "data": data or fresh, "url": engine.url if engine else ""}
         command = (*under, *(word.format(**filled) for word in (*server.command, *extra)))
         if not shutil.which(command[0]):
-            raise BenchError(f"{Path(command[0]).name} is missing: `make bench-setup` installs the peers and tells what else is needed")
+            raise BenchError(f"{Path(command[0]).name} is missing: see `make bench-setup`")
         environment = {key: value.format(**filled) for key, value in server.environment}
         environment["PYTHONPATH"] = str(HERE.parent)  # `sessions` of this checkout
         running = spawn(server.name, pinned(cores, command), filled["port"], fresh, environment)
