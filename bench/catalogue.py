@@ -17,7 +17,7 @@ WITH_UVLOOP = str(CACHE / "speed" / "bin" / "python")
 # and because a thread that waits for the disk lets the others go on.
 GUNICORN = (
     str(PEERS / "gunicorn"), "--chdir", str(SERVERS), "--bind", "127.0.0.1:{port}", "--workers", "1",
-    "--worker-class", "gthread", "--threads", "8", "--log-level", "warning",
+    "--worker-class", "gthread", "--threads", "8", "--log-level", "warning", "--no-control-socket",
 )  # fmt: skip
 
 
