@@ -6,7 +6,8 @@ import re
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from bench.report import RESULTS, print_result
+from bench.figures import RESULTS
+from bench.report import print_result
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 PICTURES = {

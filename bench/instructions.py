@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.catalogue import ALL, Server
+from bench.figures import RESULTS, save
 from bench.load import ClosedLoop, make_sessions
 from bench.process import BOTH_CORES, BenchError, Running, fail, first_line, folder, machine
-from bench.report import RESULTS, print_instructions, save
+from bench.report import print_instructions
 from bench.run import note
 from bench.serve import serving
 

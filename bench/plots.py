@@ -10,7 +10,8 @@ import matplotlib as mpl
 mpl.use("svg")
 import matplotlib.pyplot as plt  # after the choice of a backend
 
-from bench.report import BARE, INSTRUCTIONS, RESULTS, SHARE, cells, rate, ratios
+from bench.figures import BARE, RESULTS, cells, rate, ratios
+from bench.goals import INSTRUCTIONS, SHARE
 
 PICTURES = Path(__file__).parents[1] / "docs" / "performance"
 TITLES = {"R": "R: read", "W": "W: change", "N": "N: new visitor"}

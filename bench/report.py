@@ -1,52 +1,17 @@
-"""Tables from results: medians with their spread, as shares of the bare server of the same round. JSON to Markdown.
+"""Tables from results, in Markdown: medians with their spread, as shares of the bare server of the same round.
 
 `python -m bench.report bench/results/peers.json` prints the tables of a run again.
 """
 
 import json
-import re
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-OURS = "sessions, SQLite full"
-BARE = "tornado bare"
-RESULTS = Path(__file__).parent / "results"
-Cell = tuple[str, str, int]  # server, workload, connections
-
-
-def save(result: dict[str, Any], path: Path) -> None:
-    """As JSON with a line for each measurement."""
-    path.parent.mkdir(exist_ok=True)
-    text = json.dumps(result, indent=1, ensure_ascii=False)
-    lines = re.sub(r"\n {3,}(?=\S)|\n {2}(?=[}\]],?\n)", " ", text)
-    path.write_text(lines + "\n", "utf-8")
-
-
-def cells(result: dict[str, Any]) -> dict[Cell, list[dict[str, Any]]]:
-    """The runs of each cell, one for each round, in the order of the rounds."""
-    found: dict[Cell, list[dict[str, Any]]] = defaultdict(list)
-    for run in result["runs"]:
-        found[run["server"], run["workload"], run["connections"]].append(run)
-    return found
-
-
-def rate(run: dict[str, Any]) -> float:
-    return float(run["requests"] / run["seconds"])
-
-
-def ratios(runs: list[dict[str, Any]], against: list[dict[str, Any]]) -> list[float]:
-    """Requests per second against another server's in the same round."""
-    return [rate(a) / rate(b) for a, b in zip(runs, against, strict=True)]
-
-
-def spread(values: Iterable[float], digits: int = 2) -> str:
-    """The median, and from the smallest to the largest."""
-    seen = sorted(values)
-    return f"{median(seen):.{digits}f} ({seen[0]:.{digits}f}–{seen[-1]:.{digits}f})"  # noqa: RUF001 - a range
+from bench.figures import BARE, OURS, cells, rate, ratios, spread
+from bench.goals import INSTRUCTIONS, PROCESSES, goals
 
 
 def table(head: list[str], rows: Iterable[list[str]]) -> None:
@@ -117,66 +82,11 @@ def print_run(result: dict[str, Any]) -> None:
     print_goals(result)
 
 
-# The goals of the project at 64 connections: share of bare, CPU added, and how many times as fast as others.
-SHARE = {"R": (0.70, 0.80), "W": (0.60, 0.70), "N": (0.65, 0.80)}
-CPU = {"R": (75, 55), "W": (100, 75), "N": (50, 35)}
-TIMES = {
-    "express-session, connect-sqlite3": (6, 6, 7),
-    "express-session, better-sqlite3": (6, 6, 7),
-    "express-session, connect-sqlite3 WAL": (1.6, 1.6, 1.8),
-    "express-session, better-sqlite3 WAL": (1.6, 1.6, 1.8),
-    "express-session, connect-redis": (1.1, 1.2, 1.8),
-    "Django, SQLite": (3, 9, 12),
-    "Flask-Session, SQLite": (3, 9, 12),
-}
-
-
-def print_goals(result: dict[str, Any], connections: int = 64) -> None:
-    found = cells(result)
-    if (OURS, "R", connections) not in found:
-        return
-
-    def verdict(value: float, goal: float, *, at_most: bool = False) -> str:
-        return "yes" if (value <= goal if at_most else value >= goal) else "**no**"
-
-    rows = []
-    for workload in "RWN":
-        ours, bare = found[OURS, workload, connections], found[BARE, workload, connections]
-        if not ours:
-            continue
-        shares = ratios(ours, bare)
-        goal, target = SHARE[workload]
-        rows.append(
-            [
-                f"{workload}: share of bare",
-                f"≥ {goal}, target {target}",
-                spread(shares),
-                verdict(median(shares), goal),
-            ]
-        )
-        cost = [a["cpu_us"] - b["cpu_us"] for a, b in zip(ours, bare, strict=True)]
-        most, aim = CPU[workload]
-        reached = verdict(median(cost), most, at_most=True)
-        rows.append([f"{workload}: CPU added, µs", f"≤ {most}, target {aim}", spread(cost, 0), reached])
-        for name, goals in TIMES.items():
-            if not found.get((name, workload, connections)):
-                continue
-            times = ratios(ours, found[name, workload, connections])
-            factor = goals["RWN".index(workload)]
-            label = f"{workload}: requests per second against {name}"
-            rows.append([label, f"≥ {factor}x", spread(times, 1), verdict(median(times), factor)])
-        crowd = found.get((OURS, workload, 256), [])
-        if crowd:
-            tails = [run["p99_ms"] / run["p50_ms"] for run in crowd]
-            failed = sum(run["errors"] + run["bad_status"] for run in crowd)
-            label = f"{workload}: p99 / p50 at 256 connections; errors"
-            value = f"{spread(tails, 1)}; {failed}"
-            rows.append([label, "< 3; 0", value, "yes" if median(tails) < 3 and not failed else "**no**"])
-    print(f"### Goals ({OURS}, {connections} connections where nothing else is said)\n")
-    table(["", "goal", "median (spread)", "reached"], rows)
-
-
-INSTRUCTIONS = {"R": 180, "W": 390, "N": 250}  # thousand over bare, at most
+def print_goals(result: dict[str, Any]) -> None:
+    found = goals(result)
+    if found:
+        print(f"### Goals ({OURS}, 64 connections where nothing else is said)\n")
+        table(["", "goal", "median (spread)", "reached"], found)
 
 
 def print_instructions(result: dict[str, Any]) -> None:
@@ -250,9 +160,6 @@ def print_sweep(sweep: dict[str, Any]) -> None:
     print(f"{sweep['seconds']:.0f} s. The file: {mib['filled']}; {mib['swept']} after the sweep;", end=" ")
     print(f"{mib['with new sessions']} with {sweep['new sessions']:,} new sessions in the freed pages;", end=" ")
     print(f"{mib['vacuumed']} after `VACUUM`, which took {sweep['vacuum seconds']:.1f} s.\n")
-
-
-PROCESSES = {"R": 1.7, "W": 1.3}
 
 
 def print_processes(measured: list[dict[str, Any]]) -> None:

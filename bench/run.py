@@ -13,9 +13,10 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.catalogue import HERE, Server, choose
+from bench.figures import RESULTS, save
 from bench.load import SESSIONS, ClosedLoop, has_wrk, make_sessions, measure
 from bench.process import CORES, LOAD_CORE, SERVER_CORE, BenchError, Running, fail, machine
-from bench.report import RESULTS, print_run, save
+from bench.report import print_run
 from bench.serve import serving
 
 

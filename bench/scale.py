@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.catalogue import ALL
+from bench.figures import RESULTS, save
 from bench.load import SESSIONS, has_wrk, make_sessions, measure, signed_cookie
 from bench.process import BOTH_CORES, LOAD_CORE, SERVER_CORE, BenchError, fail, folder, machine
-from bench.report import RESULTS, print_scale, save
+from bench.report import print_scale
 from bench.run import note
 from bench.serve import serving
 from bench.servers.tornado_app import SECRET

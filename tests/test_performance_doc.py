@@ -9,7 +9,7 @@ from clock import MINUTE, MovableClock
 from stores.support import OLD
 
 from bench.docs import PAGE, filled
-from bench.report import ratios, save, spread
+from bench.figures import ratios, save, spread
 from sessions import SQLiteStore, StoredSession, Sweeper
 
 COMMAND = "$ sqlite3 sessions.db "
