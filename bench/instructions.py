@@ -1,8 +1,7 @@
 """Instructions per request in user space, against bare: the measure that a busy neighbour does not touch.
 
-The server runs under callgrind, which counts only while a workload runs, with 64 requests in flight: neither the start
-nor the making of the sessions nor a warm-up is in the figures. A request costs the difference between two runs of
-different length, so that what happens once in a run falls out as well.
+The server runs under callgrind, which counts only while a workload runs, with 64 requests in flight on connections that
+are open already: neither the start nor the making of the sessions nor a warm-up is in the figures.
 """
 
 import argparse
@@ -52,7 +51,6 @@ def counted(running: Running, data: Path, run: Callable[[], None]) -> int:
 
 def count(server: Server, requests: int, workloads: str, *, cookie_for_bare: bool = False) -> dict[str, float]:
     """Instructions for each request of each workload."""
-    short, long = requests // 5, requests
     found = {}
     with folder() as data:
         callgrind = (
@@ -66,14 +64,14 @@ def count(server: Server, requests: int, workloads: str, *, cookie_for_bare: boo
             with ClosedLoop(running, CONNECTIONS) as loop:
                 for workload in workloads:
                     loop.run(workload, 300, cookies)  # warm
-                    few, many = (counted(running, data, partial(loop.run, workload, n, cookies)) for n in (short, long))
-                    found[workload] = (many - few) / (long - short)
+                    run = partial(loop.run, workload, requests, cookies)
+                    found[workload] = counted(running, data, run) / requests
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.instructions", description=__doc__)
-    parser.add_argument("--requests", type=int, default=1500)
+    parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--workloads", default="RWN")
     parser.add_argument("--only", default="", help="servers whose name holds this")
     parser.add_argument("--quick", action="store_true", help="300 requests of each: does it work?")
