@@ -8,7 +8,7 @@ BENCH := bench/.cache
 NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
 .PHONY: help venv run test check coverage mutants interop browser screenshots \
-	bench bench-peers bench-instructions bench-scale bench-plots bench-docs bench-all bench-setup clean
+	bench bench-peers bench-scale bench-plots clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -48,6 +48,8 @@ browser: $(READY) ## Run the page's tests in chromium, and the server behind ngi
 
 screenshots: $(READY) ## Write docs/page.png and docs/page-360.png
 	cd tests && ../$(BIN)/python -m browser.screenshots
+
+.PHONY: bench-instructions bench-docs bench-all bench-setup
 
 bench: $(READY) ## Measure against bare Tornado, at 1 to 256 connections (ARGS=--quick)
 	$(BIN)/python -m bench.run --groups tornado,stores $(ARGS)
