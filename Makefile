@@ -89,4 +89,4 @@ $(NODE_PEERS): bench/servers/node/package-lock.json
 	touch $@
 
 clean: ## Remove what was made here
-	rm -rf $(VENV) $(BENCH) bench/servers/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) .mypy_cache .ruff_cache .pytest_cache .hypothesis
