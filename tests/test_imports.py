@@ -16,7 +16,7 @@ MAX_LINES = 400
 LAYERS = (
     {"errors", "clock", "states"},
     {"options", "jsontext", "signature", "store", "deadline"},
-    {"cookie"},
+    {"cookie", "events"},
     {"session", "stores"},
     {"manager", "sweeper", "gate"},
     {"headers"},
