@@ -314,7 +314,7 @@ class SessionOptions:
         if not isinstance(sid, str) or not sid:
             raise OptionsError(f"genid: expected a string that is not empty, got {type(sid).__name__}")
         longest = COOKIE_BYTES - len(self.name) - _AROUND_ID
-        if len(quote(sid, errors="surrogatepass")) > longest:
+        if len(quote(sid, safe="", errors="surrogatepass")) > longest:
             raise OptionsError(f"genid: the id takes more than {longest} bytes: browsers drop a cookie over {COOKIE_BYTES}")
         return sid
 

@@ -5,6 +5,7 @@ status says whether anything was. With a target, and flags of libFuzzer if wante
 """
 
 import argparse
+import logging
 import os
 import re
 import subprocess
@@ -79,6 +80,8 @@ def _run(target: str, runs: int) -> tuple[int, str | None]:
 def _one(target: str, flags: list[str]) -> int:
     import atheris
 
+    os.environ.pop("SESSION_SECRET", None)  # it would stand for the secrets of the files
+    logging.disable(logging.WARNING)  # a weak secret is warned of, a million times
     with atheris.instrument_imports(include=["sessions", "handlers", "server", "tomllib"]):
         from .targets import TARGETS
 

@@ -9,8 +9,6 @@ import atexit
 import base64
 import hashlib
 import hmac
-import logging
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +21,7 @@ from tornado.web import Application, HTTPError
 
 from handlers.base import BaseHandler
 from handlers.page import DeleteKey, SetKey
-from server import SECRET_VARIABLE, effective_options, read_config
+from server import effective_options, read_config
 from sessions import (
     Cookie,
     CookieOptions,
@@ -169,7 +167,6 @@ _FILE = Path(_FOLDER.name, "config.toml")
 
 def config(data: bytes) -> None:
     """config.toml, as `python server.py --check` reads it: what counts can be shown, or the file is refused."""
-    os.environ.pop(SECRET_VARIABLE, None)
     _FILE.write_bytes(data)
     try:
         found = read_config(_FILE, make_secret=False)
@@ -304,7 +301,3 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (signed_value, cookie_header, set_cookie_header, config, stored_row, json_body, form_body)
 }
-
-logging.getLogger("server").setLevel(logging.ERROR)  # a weak secret is warned of, a million times
-logging.getLogger("sessions").setLevel(logging.ERROR)
-logging.getLogger("tornado.general").setLevel(logging.ERROR)
