@@ -315,7 +315,9 @@ class SessionOptions:
             raise OptionsError(f"genid: expected a string that is not empty, got {type(sid).__name__}")
         longest = COOKIE_BYTES - len(self.name) - _AROUND_ID
         if len(quote(sid, safe="", errors="surrogatepass")) > longest:
-            raise OptionsError(f"genid: the id takes more than {longest} bytes: browsers drop a cookie over {COOKIE_BYTES}")
+            raise OptionsError(
+                f"genid: the id takes more than {longest} bytes: browsers drop a cookie over {COOKIE_BYTES}"
+            )
         return sid
 
     @property

@@ -164,7 +164,10 @@ async def taken() -> None:
 
 
 ERRORS: dict[str, Callable[[], Any]] = {
-    **{f"corrupt row {number}": lambda row=row: dict(loaded(StoredSession(row, 2**42))) for number, row in enumerate(CORRUPT)},
+    **{
+        f"corrupt row {number}": lambda row=row: dict(loaded(StoredSession(row, 2**42)))
+        for number, row in enumerate(CORRUPT)
+    },
     "corrupt members": lambda: stored_members(f'{{"domain":{{"a":"{DATA}"}}}}'),
     "a stored path": lambda: send_stored(f"/;{DATA}"),
     "no JSON": set_nan,

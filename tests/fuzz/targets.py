@@ -176,7 +176,9 @@ def config(data: bytes) -> None:
     shown = effective_options(found)
     assert found.session.keys
     for secret in found.session.keys:
-        assert len(secret) < 16 or secret.decode("utf-8", "replace") not in shown or secret in _PUBLIC, "a secret is shown"
+        assert len(secret) < 16 or secret.decode("utf-8", "replace") not in shown or secret in _PUBLIC, (
+            "a secret is shown"
+        )
 
 
 _PUBLIC = {name.encode() for name in ("saveUninitialized", "originalMaxAge", "trustedDownstream")}

@@ -255,11 +255,14 @@ FOUND = {
     "a nest of brackets": ("a = " + "[" * 1_500, "recursion"),
     "digits without end": ("[server]\nport = " + "1" * 5_000, "digits"),
     "a drain without end": ("[server]\ndrain = " + "1" * 400, "[server] drain: expected a number of milliseconds"),
-    "a file's name without end": (f'[session]\nstore = "sqlite:{"a" * 300}"', "[session] store: File name too long"),
-    "a folder's name without end": (f'[session]\nstore = "sqlite:{"a" * 300}/b"', "[session] store: File name too long"),
+    "a file's name without end": (f'[session]\nstore = "sqlite:{"a" * 300}"', "File name too long"),
+    "a folder's name without end": (f'[session]\nstore = "sqlite:{"a" * 300}/b"', "File name too long"),
     "NUL in a file's name": ('[session]\nstore = "sqlite:a\\u0000b"', "[session] store: expected sqlite:PATH"),
     "an interval without end": ("[sweeper]\ninterval = " + "1" * 400, "[sweeper] interval: expected a number"),
-    "a wait that SQLite takes for none": ("[sqlite]\nbusyTimeout = 3000000000", "[sqlite] busyTimeout: expected a number"),
+    "a wait that SQLite takes for none": (
+        "[sqlite]\nbusyTimeout = 3000000000",
+        "[sqlite] busyTimeout: expected a number",
+    ),
 }
 """What fuzzing has found: each was a traceback, or the last one no wait at all."""
 

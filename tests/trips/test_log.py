@@ -118,12 +118,14 @@ async def test_a_session_s_life_is_told_by_fingerprint(serve: Any, logbook: Logb
     await browser.fetch("/leave")
 
     first, second = ids
-    assert sorted(events(logbook)) == sorted([
-        f"session_created: {first}",
-        f"session_created: {second}",
-        f"session_renewed: {first}",
-        f"session_destroyed: {second}",
-    ])
+    assert sorted(events(logbook)) == sorted(
+        [
+            f"session_created: {first}",
+            f"session_created: {second}",
+            f"session_renewed: {first}",
+            f"session_destroyed: {second}",
+        ]
+    )
 
 
 @memory_only
@@ -195,7 +197,7 @@ async def test_a_cookie_in_a_malformed_message_is_not_shown(serve: Any, logbook:
 
 
 async def test_a_loop_that_is_being_debugged_shows_nothing(serve: Any, logbook: Logbook) -> None:
-    """asyncio tells of every callback, with its arguments, when it counts every one as slow."""
+    """The loop tells of every callback, with its arguments, when it counts every one as slow."""
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
     loop.slow_callback_duration = 0

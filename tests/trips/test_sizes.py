@@ -113,8 +113,7 @@ def takes_name(size: int) -> bool:
     """Whether a name of that size is an option."""
     try:
         SessionOptions(secret=SECRET, name="n" * size)
-    except OptionsError as error:
-        assert str(error).startswith("name: expected a cookie name")
+    except OptionsError:
         return False
     return True
 
@@ -128,6 +127,8 @@ async def test_the_longest_name_makes_a_cookie_that_is_kept(serve: Any) -> None:
     response = await browser.fetch("/visit")
     shown = await browser.fetch("/show")
 
+    with pytest.raises(OptionsError, match=r"^name: expected a cookie name .* bytes"):
+        SessionOptions(secret=SECRET, name="n" * (size + 1))
     every_sign_escaped = size + len("s%3A") + 32 + len(".") + 3 * 43
     assert every_sign_escaped == COOKIE
     assert size_of(response) <= COOKIE
