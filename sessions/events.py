@@ -1,7 +1,7 @@
 """Owns what the log says of sessions: the events and their names, and that no id, cookie or header value is ever in it.
 
-The names are those of OWASP's Logging Vocabulary where it has one. An event carries a fingerprint, never the id. It must
-not know sessions.
+The names are those of OWASP's Logging Vocabulary where it has one. An event carries a fingerprint, never the id.
+This file must not know sessions.
 """
 
 import logging
