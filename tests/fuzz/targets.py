@@ -34,7 +34,8 @@ from sessions import (
     SessionOptions,
     StoredSession,
 )
-from sessions.cookie import set_cookie, values
+from sessions.codec import values
+from sessions.cookie import set_cookie
 from sessions.session import Session
 from sessions.signature import Signer
 
@@ -187,26 +188,36 @@ _PUBLIC = {name.encode() for name in ("saveUninitialized", "originalMaxAge", "tr
 
 # ---------------------------------------------------------------- the stored row
 
-_OPTIONS = SessionOptions(secret=KEYS[0], resave=True, cookie=CookieOptions(max_age=YEAR))
+_COOKIE = CookieOptions(max_age=YEAR)
+_KINDS_OF_SESSION = (
+    SessionOptions(secret=KEYS[0], resave=True, cookie=_COOKIE),
+    SessionOptions(secret=KEYS[0], resave=True, cookie=_COOKIE, absolute_timeout=YEAR, max_bytes=0),
+)
+"""Without our own member in the row, and with it."""
 
 
 def _birth() -> tuple[str, Cookie]:
-    return "fresh", Cookie.new(CookieOptions(max_age=YEAR), clock, is_secure=lambda: False)
+    return "fresh", Cookie.new(_COOKIE, clock, is_secure=lambda: False)
 
 
-def _load(row: str) -> Session:
+def _load(row: str, options: SessionOptions) -> Session:
     keeper: Any = None  # no verb is used
-    return Session.loaded(keeper, _OPTIONS, clock, _birth, "sid", StoredSession(row, NOW + YEAR))
+    return Session.loaded(keeper, options, clock, _birth, "sid", StoredSession(row, NOW + YEAR))
 
 
 def stored_row(data: bytes) -> None:
     """A row of the store, written by anybody: it is a session that can be read, changed and written, or it is corrupt.
 
-    A line of its own in the input, after NUL, is the row that another request has put there meanwhile.
+    What follows a NUL in the input is the row that another request has put there meanwhile.
     """
     first, _, second = data.partition(b"\0")
+    for options in _KINDS_OF_SESSION:
+        _check_row(text(first), text(second), options)
+
+
+def _check_row(row: str, newer: str, options: SessionOptions) -> None:
     try:
-        session = _load(text(first))
+        session = _load(row, options)
         before = dict(session)
         session.change()
         session.cookie.check()
@@ -214,25 +225,25 @@ def stored_row(data: bytes) -> None:
         return
     assert session.cookie.set_cookie(NAME, "v").isprintable()
     assert session.data_text() == session._origin, "changed by being read"
-    again = _load(session.to_store().data)
-    assert dict(again) == before, "changed by being written"
     try:
+        written = session.to_store().data
+        assert dict(_load(written, options)) == before, "changed by being written"
         session["new"] = 1
         written = session.to_store().data
     except DataError:
         return
-    assert dict(_load(written)) == {**before, "new": 1}
-    if second:
-        _merge(session, text(second))
+    assert dict(_load(written, options)) == {**before, "new": 1}
+    if newer:
+        _merge(session, newer, options)
 
 
-def _merge(session: Session, row: str) -> None:
+def _merge(session: Session, row: str, options: SessionOptions) -> None:
     try:
-        theirs = dict(_load(row))
+        theirs = dict(_load(row, options))
         merged = session.merged_with(StoredSession(row, NOW + YEAR))
     except (CorruptSession, DataError):
         return
-    found = dict(_load(merged.data))
+    found = dict(_load(merged.data, options))
     assert found["new"] == 1
     assert set(found) == {*theirs, "new"}, "a key was lost, or made"
 
