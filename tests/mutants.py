@@ -128,7 +128,7 @@ MUTANTS = (
            "manager.py", "async def _touch(…if newer is None:", "if newer is None:\n                return None\n"
            "            if newer is None:"),
     breaks(3, "a rolling stream sends the cookie before its touch", "test_promises.py",
-           "session.py", "if waits and self._options.conflict == \"overwrite\":", "if waits:"),
+           "session.py", 'if waits and self._options.conflict == "overwrite":', "if waits:"),
     breaks(3, "destroy leaves the cookie", "trips/test_cookies_out.py",
            "session.py", 'self._reply = "clear"', 'self._reply = "keep"'),
     breaks(3, "destroy clears a cookie of other attributes", "trips/test_cookies_out.py",
