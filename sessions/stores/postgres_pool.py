@@ -1,0 +1,206 @@
+"""Owns the connections to a PostgreSQL server: where it is, what is set on them, how long they are waited for, and the
+driver's errors as ours. It must not know what a statement does.
+
+One connection reads and one writes, so that neither waits for the other; what may take longer (a row that somebody has
+locked, a sweep, a count) shares the rest. Of an error only PostgreSQL's first line is shown: the lines after it may hold
+a row. No message shows a password.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import asyncpg
+
+from ..errors import OptionsError, StoreError, StoreUnavailable
+
+DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What asyncpg raises; a TimeoutError is an OSError."""
+
+UPKEEP = 60_000
+"""Milliseconds that a count or a deletion of all sessions may take: no request waits for it."""
+
+_BRIEF = 200
+"""Milliseconds that a batch waits for a row which another transaction has locked; then the row gets a call of its own."""
+
+_GRACE = 0.5
+"""Seconds that the client is more patient than the server, whose refusal says more and leaves the connection whole."""
+
+_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the server is reached. `timeout` in milliseconds; `statement_cache` 0 is for PgBouncer."""
+
+    url: str
+    pool: int
+    timeout: int
+    statement_cache: int
+
+    @property
+    def name(self) -> str:
+        """The server for a person: without user, password and options."""
+        parts = urlsplit(self.url)
+        return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def check_url(url: str) -> None:
+    """Raise OptionsError, which shows nothing of it, for a URL that names no PostgreSQL database."""
+    problem = "" if url.partition(":")[2].startswith("//") else "its two slashes are missing"
+    try:
+        parts = urlsplit(url)
+        user, _, hosts = parts.netloc.rpartition("@")
+        for host in hosts.split(","):
+            _ = urlsplit(f"//{host}").port  # raises ValueError for one that is none
+        parse_qsl(parts.query, strict_parsing=bool(parts.query))
+    except ValueError:
+        problem = problem or "a host, a port or an option in it cannot be read"
+    else:
+        if "@" in user or parts.fragment:
+            problem = "in user and password @ is written %40, # is %23, / is %2F"
+    if problem:
+        raise OptionsError(f"store: expected a URL such as postgresql://user:password@host:5432/database, but {problem}")
+
+
+class Connections:
+    """The connections of one process, at most `pool`, made when they are needed and anew where they were lost."""
+
+    reading: asyncpg.Pool
+    writing: asyncpg.Pool
+    waiting: asyncpg.Pool
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._shared = settings.statement_cache == 0
+        self._limit = settings.timeout / 1000 + _GRACE
+        self._retry_at = 0.0  # on time.monotonic(), after the server could not be reached
+
+    @property
+    def are_promising(self) -> bool:
+        """Whether the server was reached when that was last tried, or it is a second since."""
+        return time.monotonic() >= self._retry_at
+
+    async def open(self) -> None:
+        """Make the pools. Nothing is connected yet."""
+        self.reading = await self._pool(1)
+        self.writing = await self._pool(1)
+        self.waiting = await self._pool(self._settings.pool - 2)
+
+    async def close(self) -> None:
+        """Close what is open; a server that does not answer is left."""
+        for pool in (self.reading, self.writing, self.waiting):
+            try:
+                async with asyncio.timeout(_RETRY_SECONDS):
+                    await pool.close()
+            except DRIVER:
+                pool.terminate()
+
+    async def fetch(self, pool: asyncpg.Pool, sql: str, *arguments: Any, patience: int | None = None) -> list[Any]:
+        """The rows of a statement, which is a transaction by itself.
+
+        With `patience` it may take as many milliseconds, and half of them wait for a locked row. Raises what DRIVER
+        names: from a PostgresError on nothing was done, unless `is_unknown` says so.
+        """
+        limit = self._limit if patience is None else patience / 1000 + _GRACE
+        try:
+            async with asyncio.timeout(limit), pool.acquire() as connection:
+                try:
+                    if patience is None and not self._shared:
+                        return await connection.fetch(sql, *arguments)
+                    return await self._in_transaction(connection, sql, arguments, patience)
+                except asyncio.CancelledError:
+                    connection.terminate()  # or its late answer would be the next call's
+                    raise
+        except TimeoutError:
+            self._wait_a_while()
+            raise
+
+    async def _in_transaction(self, connection: Any, sql: str, arguments: Any, patience: int | None) -> list[Any]:
+        """What is set here holds until the end of the transaction, so that the connection may be another's then."""
+        settings = self._session() if patience is None else self._session(patience, patience // 2)
+        local = [f"SET LOCAL {name} = '{value}'" for name, value in settings.items()]
+        await connection.execute(";".join(["BEGIN ISOLATION LEVEL READ COMMITTED", *local]))
+        try:
+            rows: list[Any] = await connection.fetch(sql, *arguments)
+        except asyncpg.PostgresError:
+            if not connection.is_closed():
+                await connection.execute("ROLLBACK")
+            raise
+        await connection.execute("COMMIT")
+        return rows
+
+    def _session(self, timeout: int | None = None, lock_timeout: int = _BRIEF) -> dict[str, str]:
+        """The settings that we rely on. A table that was small when a statement was planned is not read whole later."""
+        timeout = self._settings.timeout if timeout is None else timeout
+        return {
+            "statement_timeout": f"{timeout}",
+            "lock_timeout": f"{lock_timeout}",
+            "idle_in_transaction_session_timeout": f"{timeout}",
+            "enable_seqscan": "off",
+            "enable_hashjoin": "off",
+            "enable_mergejoin": "off",
+            "jit": "off",
+        }
+
+    async def _pool(self, size: int) -> asyncpg.Pool:
+        settings = {} if self._shared else {**self._session(), "default_transaction_isolation": "read committed"}
+        return await asyncpg.create_pool(
+            self._settings.url,
+            min_size=0,
+            max_size=size,
+            connect=self._connect,
+            reset=_leave,
+            timeout=self._limit,
+            statement_cache_size=self._settings.statement_cache,
+            server_settings=settings,
+        )
+
+    async def _connect(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            connection = await asyncpg.connect(*arguments, **options)
+        except DRIVER:
+            self._wait_a_while()
+            raise
+        self._retry_at = 0.0
+        return connection
+
+    def _wait_a_while(self) -> None:
+        self._retry_at = time.monotonic() + _RETRY_SECONDS
+
+
+async def _leave(_connection: Any) -> None:
+    """What a connection needs before its next use: nothing, as no statement of ours leaves anything behind."""
+
+
+_ROLLED_BACK = {"40001", "40P01", "55P03"}  # serialization, deadlock, a lock not to be had in time
+_ROW = {"22", "23", "54"}  # data, constraint, limit
+
+
+def is_for_one(error: Exception) -> bool:
+    """Whether an error may be of one row among several: nothing was done, and each may be tried alone."""
+    return _code(error) in _ROLLED_BACK or _is_of_a_row(error)
+
+
+def translated(name: str, error: Exception) -> StoreError:
+    """A driver's error as ours. The lines that may show a row are taken off it, since a traceback would print them."""
+    kind = StoreError if _is_of_a_row(error) else StoreUnavailable
+    if isinstance(error, asyncpg.PostgresError):
+        error.detail = error.hint = error.context = None
+    if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
+        problem = str(error.args[0])
+    elif isinstance(error, TimeoutError):
+        problem = "no answer in time"
+    else:
+        problem = str(error) or type(error).__name__
+    return kind(f"{name}: {problem}")
+
+
+def _is_of_a_row(error: Exception) -> bool:
+    return isinstance(error, asyncpg.PostgresError) and _code(error)[:2] in _ROW
+
+
+def _code(error: Exception) -> str:
+    return str(getattr(error, "sqlstate", None) or "")
