@@ -21,6 +21,9 @@ from .batching import Batcher, Job
 from .postgres_pool import DRIVER, UPKEEP, Connections, Settings, check_url, is_for_one, translated
 from .postgres_sql import Statements, Verb
 
+_NAME = 63
+"""Bytes of an identifier; PostgreSQL cuts a longer one short, and its index's name might be another's then."""
+
 _PAGE = 500
 _COLUMNS = {"sid": "character varying", "sess": "json", "expire": "timestamp without time zone"}
 _ALONE = object()
@@ -47,9 +50,9 @@ class PostgresStore:
         clock: Clock = now_ms,
     ) -> None:
         check_url(url)
-        for name, text in (("table", table), ("schema", schema)):
-            if text is not None and not (isinstance(text, str) and text and _is_storable(text)):
-                raise wrong(name, "a name", text)
+        for name, text, most in (("table", table, _NAME - len("IDX__expire")), ("schema", schema, _NAME)):
+            if text is not None and not _is_name(text, most):
+                raise wrong(name, f"a name of 1 to {most} bytes", text)
         for name, number, least in (("pool", pool, 3), ("statementCache", statement_cache, 0)):
             if not isinstance(number, int) or isinstance(number, bool) or number < least:
                 raise wrong(name, f"a whole number, {least} or more", number)
@@ -248,6 +251,10 @@ class PostgresStore:
 
 def _key(job: Job) -> str:
     return job.key
+
+
+def _is_name(text: object, most: int) -> bool:
+    return isinstance(text, str) and _is_storable(text) and 1 <= len(text.encode()) <= most
 
 
 def _is_storable(text: str) -> bool:

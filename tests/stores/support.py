@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from clock import MINUTE, SECOND, START, MovableClock
 from tornado.ioloop import IOLoop
@@ -27,7 +28,7 @@ OTHER = StoredSession('{"n":3}', LATER + 2 * SECOND)
 
 def postgres(folder: Path, **options: Any) -> PostgresStore:
     """A store on the shared server, with a table for each folder."""
-    return PostgresStore(postgres_server.shared().url, table=f"session of {folder}"[-60:], **options)
+    return PostgresStore(postgres_server.shared().url, table=f"session of {crc32(bytes(folder))}", **options)
 
 
 class Entry(NamedTuple):

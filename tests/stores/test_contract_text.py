@@ -71,7 +71,9 @@ async def test_an_id_that_cannot_be_stored_is_refused_and_hits_nobody(store: Any
     assert await listed(store) == {"a": OLD, "": OLD, "a\ufffd": OLD}
 
 
-@pytest.mark.parametrize("text", ["before\0after", "", "'; -- %s ? $1 :now", '{"a":'], ids=["NUL", "empty", "words", "half"])
+@pytest.mark.parametrize(
+    "text", ["before\0after", "", "'; -- %s ? $1 :now", '{"a":'], ids=["NUL", "empty", "words", "half"]
+)
 async def test_a_text_that_is_no_json_is_kept_or_refused(store: Any, text: str) -> None:
     """A raw NUL, which no JSON text has, or what a column of JSON does not take; it is never cut short or changed."""
     stored = StoredSession(text, LATER)
