@@ -50,6 +50,9 @@ HERE = Path(__file__).parent
 SECRET_VARIABLE = "SESSION_SECRET"  # noqa: S105 # a variable's name
 EXAMPLE_SECRET = "your-secret-key"  # noqa: S105 # the one that every tutorial shows
 SECRET_BYTES = 32
+STORE_TABLES = {"sqlite": "sqlite", "postgresql": "postgres", "postgres": "postgres"}
+"""Which table belongs to a store of which URL."""
+
 BODY_LIMIT = 10 * 1024 * 1024
 """Bytes of a body beyond which the connection is refused; of JSON far less is read (handlers/base.py)."""
 
@@ -97,6 +100,17 @@ class SQLiteOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PostgresOptions:
+    """The table [postgres]: read where `store` is a postgresql: URL."""
+
+    table: str = "session"
+    schema: str | None = None
+    pool: int = 5
+    timeout: float = 4_000
+    statement_cache: int = 100
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweeperOptions:
     """The table [sweeper]."""
 
@@ -113,13 +127,13 @@ class Config:
     server: ServerOptions
     session: SessionOptions
     sqlite: SQLiteOptions
+    postgres: PostgresOptions
     sweeper: SweeperOptions
 
     def open_store(self) -> Store:
         """The store that is configured, not yet open."""
-        if self.session.store.partition(":")[0] == "sqlite":
-            return open_store(self.session.store, **vars(self.sqlite))
-        return open_store(self.session.store)
+        table = STORE_TABLES.get(self.session.store.partition(":")[0])
+        return open_store(self.session.store, **(vars(getattr(self, table)) if table else {}))
 
 
 # -------------------------------------------------------------------- the file
@@ -147,6 +161,7 @@ def read_config(path: Path, *, port: int | None = None, make_secret: bool = True
         server=table("server", ServerOptions),
         session=table("session", SessionOptions),
         sqlite=table("sqlite", SQLiteOptions),
+        postgres=table("postgres", PostgresOptions),
         sweeper=table("sweeper", SweeperOptions),
     )
     try:
@@ -172,8 +187,9 @@ def _check_store(config: Config, path: Path) -> None:
     try:
         store = config.open_store()
     except OptionsError as error:
-        where = "[session]" if str(error).startswith("store") else "[sqlite]"
-        raise OptionsError(f"{path}: {where} {error}") from error
+        scheme = config.session.store.partition(":")[0]
+        where = "session" if str(error).startswith("store") else STORE_TABLES[scheme]
+        raise OptionsError(f"{path}: [{where}] {error}") from error
     try:
         Sweeper(store, **vars(config.sweeper))
     except OptionsError as error:
@@ -348,8 +364,9 @@ def _shown(name: str, table: Any) -> list[str]:
 
 
 def _toml(value: Any) -> str:
-    if isinstance(value, str) and "@" in value:
-        value = re.sub(r"(?<=://)[^@]*@", "********@", value)  # a store's user and password
+    if isinstance(value, str):
+        value = re.sub(r"(?<=://).*@", "********@", value)  # a store's user and password
+        value = re.sub(r"(?<=[?&]password=)[^&]*", "********", value)
     return "(not set)" if value is None or value is ABSENT else json.dumps(value, default=str)
 
 

@@ -29,7 +29,13 @@ def open_store(url: str, **options: Any) -> Store:
     if scheme not in _STORES:
         raise unknown_key(scheme, tuple(_STORES), "store: ", what="store")
     module, name = _STORES[scheme]
-    make = getattr(import_module(f".{module}", __name__), name)
+    try:
+        make = getattr(import_module(f".{module}", __name__), name)
+    except ModuleNotFoundError as error:
+        extra = f"pip install 'tornado-express-sessions[{module}]'"
+        raise OptionsError(
+            f"store: {scheme}: needs the package {error.name}, which is not installed: {extra}"
+        ) from error
     if scheme == "memory":
         if rest:
             raise OptionsError(f"store: memory: takes no path, got {url!r}")

@@ -22,7 +22,7 @@ UPKEEP = 60_000
 """Milliseconds that a count or a deletion of all sessions may take: no request waits for it."""
 
 _BRIEF = 200
-"""Milliseconds that a batch waits for a row that another transaction has locked; then each row gets a call of its own."""
+"""Milliseconds that a batch waits for a row that another transaction has locked; then each row is tried alone."""
 
 _GRACE = 0.5
 """Seconds that the client is more patient than the server, whose refusal says more and leaves the connection whole."""
@@ -58,7 +58,7 @@ def check_url(url: str) -> None:
     except ValueError:
         problem = problem or "a host, a port or an option in it cannot be read"
     else:
-        if "@" in user or parts.fragment:
+        if "@" in user + parts.path or parts.fragment:
             problem = "in user and password @ is written %40, # is %23, / is %2F"
     if problem:
         raise OptionsError(

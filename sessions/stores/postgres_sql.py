@@ -48,7 +48,7 @@ _ROW = """
     CASE WHEN isfinite(expire) THEN round(extract(epoch FROM expire::timestamptz) * 1000)::bigint
     ELSE 8640000000000000 END
 """
-"""A row as a record. The time comes back through the time zone that it went by; an infinite one is JavaScript's last."""
+"""A row as a record. Its time comes back through the time zone that it went by; an infinite one is JavaScript's last."""
 
 
 class Statements:
