@@ -48,7 +48,7 @@ _ROW = """
     CASE WHEN isfinite(expire) THEN round(extract(epoch FROM expire::timestamptz) * 1000)::bigint
     ELSE 8640000000000000 END
 """
-"""A row as a record. Its time comes back through the time zone that it went by; an infinite one is JavaScript's last."""
+"""A row as a record. Its time comes back through the time zone by which it went; infinity is JavaScript's last."""
 
 
 class Statements:
@@ -59,21 +59,22 @@ class Statements:
         rows = f"INSERT INTO {name} AS s (sid, sess, expire) SELECT job.sid, job.sess::json, {_moment('job.expires')}"
         self.name = name
         # As table.sql. Of another table Node calls key and index the same once more, and fails where both are wanted.
-        self.make = f"""
-            DO $make$ BEGIN
-                PERFORM pg_advisory_xact_lock({_LOCKS}, 0);
-                IF to_regclass({_literal(name)}) IS NULL THEN
-                    CREATE TABLE {name} (
-                        "sid" varchar NOT NULL COLLATE "default",
-                        "sess" json NOT NULL,
-                        "expire" timestamp(6) NOT NULL
-                    );
-                    ALTER TABLE {name} ADD CONSTRAINT {quoted(f"{table}_pkey")}
-                        PRIMARY KEY ("sid") NOT DEFERRABLE INITIALLY IMMEDIATE;
-                    CREATE INDEX {quoted(f"IDX_{table}_expire")} ON {name} ("expire");
-                END IF;
-            END $make$
+        # Of several that make it at once one does, the others fail when it has.
+        make = f"""
+            BEGIN
+                CREATE TABLE {name} (
+                    "sid" varchar NOT NULL COLLATE "default",
+                    "sess" json NOT NULL,
+                    "expire" timestamp(6) NOT NULL
+                );
+                ALTER TABLE {name} ADD CONSTRAINT {quoted(f"{table}_pkey")}
+                    PRIMARY KEY ("sid") NOT DEFERRABLE INITIALLY IMMEDIATE;
+                CREATE INDEX {quoted(f"IDX_{table}_expire")} ON {name} ("expire");
+            EXCEPTION WHEN duplicate_table OR unique_violation THEN
+                NULL;
+            END
         """
+        self.make = f"DO {_literal(make)}"
         self.columns = """
             SELECT attname, atttypid::regtype::text FROM pg_attribute
             WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
