@@ -9,6 +9,7 @@ import ctypes
 import functools
 import os
 import pwd
+import resource
 import shutil
 import signal
 import socket
@@ -54,7 +55,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         self._children: list[int] = []
         self.data = self.folder / "data"
-        self._run("initdb", "--pgdata", self.data, "--username", USER, "--encoding", "UTF8", "--no-locale", "--no-sync")
+        self._run("initdb", "-D", self.data, "-U", USER, "-E", "UTF8", "--no-locale", "--no-sync", "--wal-segsize=1")
         (self.data / "pg_hba.conf").write_text(HBA)
         self.start()
         self.sql(f"ALTER ROLE {USER} PASSWORD '{PASSWORD}'")
@@ -79,8 +80,8 @@ class Server:
         """By TCP, with another password."""
         return f"postgresql://{USER}:{password}@{HOST}:{self.port}/postgres"
 
-    def start(self) -> None:
-        """Run it, and return when it takes connections."""
+    def start(self, *, largest: int | None = None) -> None:
+        """Run it, and return when it takes connections. No file of it may grow beyond `largest` bytes."""
         options = [f"--{name}={value}" for name, value in self._settings.items()]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -89,10 +90,14 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 # after the user was changed, which resets it
+                preexec_fn=functools.partial(_prepare, largest),  # noqa: PLW1509 # after the user was changed
                 **self._as,
             )
         wait_until(self._is_ready, SECONDS)
+
+    def program(self, name: str) -> Path:
+        """One of PostgreSQL's programs."""
+        return self._programs / name
 
     def sql(self, command: str) -> str:
         """What psql prints."""
@@ -187,9 +192,11 @@ def _programs(folder: Path) -> Path:
     return newest / "bin"
 
 
-def _die_with_parent() -> None:
-    """Have the kernel shut it down when the tests are killed (PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGINT)
+def _prepare(largest: int | None) -> None:
+    """What the new process does before it is PostgreSQL: it will be shut down when the tests are killed."""
+    ctypes.CDLL(None).prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG, which a change of the user resets
+    if largest is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
 
 
 def _is_running(pid: int) -> bool:
@@ -204,9 +211,14 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@functools.cache
-def shared() -> Server:
-    """The server of all tests that leave it as it is; it ends with them."""
+def _lasting() -> Server:
     server = Server()
     atexit.register(server.remove)
     return server
+
+
+shared = functools.cache(_lasting)
+"""The server of all tests that leave it as it is; it ends with them."""
+
+fragile = functools.cache(_lasting)
+"""The one of tests that stop it, or set what holds for all; each leaves it running and as it was."""
