@@ -74,34 +74,39 @@ class Server:
     @property
     def tcp_url(self) -> str:
         """By TCP, which asks for the password."""
-        return self.url_of(PASSWORD)
+        return self.url_of()
 
-    def url_of(self, password: str) -> str:
-        """By TCP, with another password."""
-        return f"postgresql://{USER}:{password}@{HOST}:{self.port}/postgres"
+    def url_of(self, password: str = PASSWORD, database: str = "postgres") -> str:
+        """By TCP, with another password or to another database."""
+        return f"postgresql://{USER}:{password}@{HOST}:{self.port}/{database}"
 
     def start(self, *, largest: int | None = None) -> None:
         """Run it, and return when it takes connections. No file of it may grow beyond `largest` bytes."""
         options = [f"--{name}={value}" for name, value in self._settings.items()]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", self.data, *options],
+        self._process = self.popen(self.program("postgres"), "-D", self.data, *options, log="log", largest=largest)
+        wait_until(self._is_ready, SECONDS)
+
+    def popen(self, *command: object, log: str, largest: int | None = None) -> subprocess.Popen[bytes]:
+        """Start a program that refuses root."""
+        with (self.folder / log).open("ab") as output:
+            return subprocess.Popen(
+                [str(part) for part in command],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
                 preexec_fn=functools.partial(_prepare, largest),  # noqa: PLW1509 # after the user was changed
                 **self._as,
             )
-        wait_until(self._is_ready, SECONDS)
 
     def program(self, name: str) -> Path:
         """One of PostgreSQL's programs."""
         return self._programs / name
 
-    def sql(self, command: str) -> str:
+    def sql(self, command: str, database: str = "postgres") -> str:
         """What psql prints."""
-        return self._run("psql", "-XqtA", "-v", "ON_ERROR_STOP=1", self.url, "-c", command).strip()
+        at = ("-h", self.folder, "-p", self.port, "-U", USER, "-d", database)
+        return self._run("psql", "-XqtA", "-v", "ON_ERROR_STOP=1", *at, "-c", command).strip()
 
     def backends(self) -> list[int]:
         """The processes under the server."""
@@ -167,6 +172,39 @@ class Server:
             check=False,
             **self._as,
         )
+
+
+class Bouncer:
+    """PgBouncer in transaction mode before a server, ended by `with`."""
+
+    def __init__(self, server: Server, *, connections: int) -> None:
+        self.port = _free_port()
+        self.url = f"postgresql://{USER}@{HOST}:{self.port}/postgres"
+        file = server.folder / "pgbouncer.ini"
+        file.write_text(f"""
+            [databases]
+            postgres = host={server.folder} port={server.port} user={USER}
+            [pgbouncer]
+            listen_addr = {HOST}
+            listen_port = {self.port}
+            unix_socket_dir =
+            auth_type = any
+            pool_mode = transaction
+            default_pool_size = {connections}
+        """)
+        self._process = server.popen("pgbouncer", file, log="pgbouncer.log")
+
+    def __enter__(self) -> Self:
+        wait_until(self._listens, SECONDS)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._process.kill()
+        self._process.wait(SECONDS)
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((HOST, self.port)) == 0
 
 
 def _unprivileged(folder: Path) -> dict[str, Any]:
