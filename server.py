@@ -366,7 +366,7 @@ def _shown(name: str, table: Any) -> list[str]:
 def _toml(value: Any) -> str:
     if isinstance(value, str):
         value = re.sub(r"(?<=://).*@", "********@", value)  # a store's user and password
-        value = re.sub(r"(?<=[?&]password=)[^&]*", "********", value)
+        value = re.sub(r"(?<=password=)[^&]*", "********", value)
     return "(not set)" if value is None or value is ABSENT else json.dumps(value, default=str)
 
 

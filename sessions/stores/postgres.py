@@ -10,6 +10,7 @@ Reads that wait together are one SELECT, writes one statement for each verb (bat
 must not know what is in the text.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Self
 
@@ -76,6 +77,15 @@ class PostgresStore:
     def ready(self) -> bool:
         """Whether the server was reached when that was last tried, or is worth another try: a second later."""
         return self._is_open and self._connections.are_promising
+
+    def prepare(self) -> None:
+        """Make the table where it is missing, and leave nothing open: for before a fork. Raises StoreError."""
+
+        async def prepare() -> None:
+            async with self:
+                pass
+
+        asyncio.run(prepare())
 
     async def __aenter__(self) -> Self:
         await self._connections.open()
