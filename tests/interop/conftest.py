@@ -119,8 +119,8 @@ class Pair:
     def _rows(self, sid: str | None) -> list[Row]:
         if self.postgres:
             row = f"json_build_array(extract(epoch FROM expire) * 1000, sess::text) FROM session WHERE sid = '{sid}'"
-            found = shared().sql(f"SELECT {row}", self.postgres).splitlines()
-            return [Row(*json.loads(each)) for each in found]
+            found = shared().sql(f"SELECT {row}", self.postgres)
+            return [Row(*json.loads(each)) for each in found.split("\n") if each]
         with closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as db:
             return [Row(*each) for each in db.execute("SELECT expired, sess FROM sessions WHERE sid = ?", (sid,))]
 
