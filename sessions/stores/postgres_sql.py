@@ -70,7 +70,7 @@ class Statements:
                 ALTER TABLE {name} ADD CONSTRAINT {quoted(f"{table}_pkey")}
                     PRIMARY KEY ("sid") NOT DEFERRABLE INITIALLY IMMEDIATE;
                 CREATE INDEX {quoted(f"IDX_{table}_expire")} ON {name} ("expire");
-            EXCEPTION WHEN duplicate_table OR unique_violation THEN
+            EXCEPTION WHEN duplicate_table OR duplicate_object OR unique_violation THEN
                 NULL;
             END
         """
