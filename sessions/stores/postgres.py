@@ -61,7 +61,6 @@ class PostgresStore:
             raise wrong("timeout", "a number of milliseconds, 1 or more", timeout)
         settings = Settings(url, pool, int(timeout), statement_cache)
         self._name = settings.name
-        self._patience = settings.timeout
         self._sql = Statements(table, schema)
         self._clock = clock
         self._connections = Connections(settings)
@@ -184,7 +183,7 @@ class PostgresStore:
         self._check_open()
         self._alone.add(row[0])
         try:
-            (outcome,) = await self._do(self._connections.waiting, verb, [row], patience=self._patience)
+            (outcome,) = await self._do(self._connections.waiting, verb, [row])
         except DRIVER as error:
             raise translated(self._name, error) from error
         finally:
@@ -218,12 +217,12 @@ class PostgresStore:
             for job, outcome in zip(group, outcomes, strict=True):
                 job.resolve(outcome)
 
-    async def _do(self, pool: Any, verb: Verb, rows: list[Any], *, patience: int | None = None) -> list[Any]:
+    async def _do(self, pool: Any, verb: Verb, rows: list[Any]) -> list[Any]:
         """Do a verb for some rows; the outcome of each. Raises what DRIVER names."""
         columns: list[Any] = list(zip(*rows, strict=True))
         if verb.timed:
             columns.append(self._clock())
-        returned = await self._connections.fetch(pool, verb.sql, *columns, patience=patience)
+        returned = await self._connections.fetch(pool, verb.sql, *columns)
         if verb.missed is None or (len(returned) == len(rows)):
             return [verb.found] * len(rows)
         hit = {record[0] for record in returned}
@@ -253,7 +252,7 @@ class PostgresStore:
         """Make the table where it is missing, and see that it is the one. Raises StoreError."""
         columns = dict(await self._query(self._sql.columns, self._sql.name))
         if not columns:
-            await self._query(self._sql.make, patience=self._patience)
+            await self._query(self._sql.make)
             columns = dict(await self._query(self._sql.columns, self._sql.name))
         if not columns.items() >= _COLUMNS.items():
             raise StoreError(f"{self._name}: the table {self._sql.name} has the columns {columns}, not {_COLUMNS}")

@@ -86,9 +86,9 @@ class Connections:
 
     async def open(self) -> None:
         """Make the pools. Nothing is connected yet."""
-        self.reading = await self._pool(1)
-        self.writing = await self._pool(1)
-        self.waiting = await self._pool(self._settings.pool - 2)
+        self.reading = await self._pool(1, self._settings.timeout // 2)
+        self.writing = await self._pool(1, _BRIEF)
+        self.waiting = await self._pool(self._settings.pool - 2, self._settings.timeout // 2)
 
     async def close(self) -> None:
         """Close what is open; a server that does not answer is left."""
@@ -102,8 +102,7 @@ class Connections:
     async def fetch(self, pool: asyncpg.Pool, sql: str, *arguments: Any, patience: int | None = None) -> list[Any]:
         """The rows of a statement, which is a transaction by itself.
 
-        With `patience` it may take as many milliseconds, and half of them wait for a locked row. Raises what DRIVER
-        names: from a PostgresError on nothing was done, unless `is_unknown` says so.
+        With `patience` it may take as many milliseconds. Raises what DRIVER names.
         """
         limit = self._limit if patience is None else patience / 1000 + _GRACE
         try:
@@ -112,7 +111,9 @@ class Connections:
                     if patience is None and not self._shared:
                         rows: list[Any] = await connection.fetch(sql, *arguments)
                         return rows
-                    return await self._in_transaction(connection, sql, arguments, patience)
+                    timeout = self._settings.timeout if patience is None else patience
+                    lock_timeout = _BRIEF if pool is self.writing else timeout // 2
+                    return await self._in_transaction(connection, _session(timeout, lock_timeout), sql, arguments)
                 except asyncio.CancelledError:
                     connection.terminate()  # or its late answer would be the next call's
                     raise
@@ -120,9 +121,10 @@ class Connections:
             self._wait_a_while()
             raise
 
-    async def _in_transaction(self, connection: Any, sql: str, arguments: Any, patience: int | None) -> list[Any]:
+    async def _in_transaction(
+        self, connection: Any, settings: dict[str, str], sql: str, arguments: tuple[Any, ...]
+    ) -> list[Any]:
         """What is set here holds until the end of the transaction, so that the connection may be another's then."""
-        settings = self._session() if patience is None else self._session(patience, patience // 2)
         local = [f"SET LOCAL {name} = '{value}'" for name, value in settings.items()]
         await connection.execute(";".join(["BEGIN ISOLATION LEVEL READ COMMITTED", *local]))
         try:
@@ -134,21 +136,13 @@ class Connections:
         await connection.execute("COMMIT")
         return rows
 
-    def _session(self, timeout: int | None = None, lock_timeout: int = _BRIEF) -> dict[str, str]:
-        """The settings that we rely on. A table that was small when a statement was planned is not read whole later."""
-        timeout = self._settings.timeout if timeout is None else timeout
-        return {
-            "statement_timeout": f"{timeout}",
-            "lock_timeout": f"{lock_timeout}",
-            "idle_in_transaction_session_timeout": f"{timeout}",
-            "enable_seqscan": "off",
-            "enable_hashjoin": "off",
-            "enable_mergejoin": "off",
-            "jit": "off",
-        }
-
-    async def _pool(self, size: int) -> asyncpg.Pool:
-        settings = {} if self._shared else {**self._session(), "default_transaction_isolation": "read committed"}
+    async def _pool(self, size: int, lock_timeout: int) -> asyncpg.Pool:
+        settings = {}
+        if not self._shared:
+            settings = {
+                **_session(self._settings.timeout, lock_timeout),
+                "default_transaction_isolation": "read committed",
+            }
         return await asyncpg.create_pool(
             self._settings.url,
             min_size=0,
@@ -171,6 +165,19 @@ class Connections:
 
     def _wait_a_while(self) -> None:
         self._retry_at = time.monotonic() + _RETRY_SECONDS
+
+
+def _session(timeout: int, lock_timeout: int) -> dict[str, str]:
+    """The settings that we rely on. A table that was small when a statement was planned is not read whole later."""
+    return {
+        "statement_timeout": f"{timeout}",
+        "lock_timeout": f"{lock_timeout}",
+        "idle_in_transaction_session_timeout": f"{timeout}",
+        "enable_seqscan": "off",
+        "enable_hashjoin": "off",
+        "enable_mergejoin": "off",
+        "jit": "off",
+    }
 
 
 async def _leave(_connection: Any) -> None:

@@ -28,7 +28,8 @@ OTHER = StoredSession('{"n":3}', LATER + 2 * SECOND)
 
 def postgres(folder: Path, **options: Any) -> PostgresStore:
     """A store on the shared server, with a table for each folder."""
-    return PostgresStore(postgres_server.shared().url, table=f"session of {crc32(bytes(folder))}", **options)
+    url = postgres_server.shared().url
+    return PostgresStore(url, table=f"session of {crc32(bytes(folder))}", **{"timeout": 30_000, **options})
 
 
 class Entry(NamedTuple):

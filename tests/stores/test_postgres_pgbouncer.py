@@ -79,7 +79,7 @@ async def test_more_stores_than_connections_share_them(bouncer: Bouncer, clock: 
 
 async def test_a_locked_row_is_given_up_in_time(bouncer: Bouncer, clock: MovableClock) -> None:
     """The limits that are set hold in every transaction."""
-    async with PostgresStore(bouncer.url, table="bounced", statement_cache=0, timeout=600, clock=clock) as store:
+    async with PostgresStore(bouncer.url, table="bounced", statement_cache=0, timeout=2_000, clock=clock) as store:
         await store.set("a", OLD)
         other = await asyncpg.connect(shared().url)
         async with other.transaction():

@@ -30,7 +30,7 @@ def server() -> Server:
 @pytest.fixture
 def make_store(server: Server, clock: MovableClock) -> Callable[[], Store]:
     """Makes stores that share their data, in place of what other trips use."""
-    return lambda: open_store(server.tcp_url, timeout=1_000, clock=clock)
+    return lambda: open_store(server.tcp_url, timeout=2_000, clock=clock)
 
 
 async def add_one(handler: Any) -> str:
@@ -54,6 +54,13 @@ async def back(browser: Browser, path: str = "/show") -> None:
     async with asyncio.timeout(SECONDS):
         while (await browser.fetch(path)).status != 200:  # noqa: ASYNC110 # nobody tells when it is back
             await asyncio.sleep(0.05)
+
+
+async def reached(counts: dict[Browser, int], total: int) -> None:
+    """Return once so many visits were counted."""
+    async with asyncio.timeout(SECONDS):
+        while sum(counts.values()) < total:  # noqa: ASYNC110 # visitors set no event
+            await asyncio.sleep(0.01)
 
 
 class TestKilled:
@@ -88,12 +95,12 @@ class TestKilled:
         await browser.fetch("/visit")
         server.kill()
         try:
-            await browser.fetch("/why")  # a failed call tells that it is down
-            answer = await browser.fetch("/why")
+            await back(browser, "/why")  # a failed call tells that it is down
+            answers = [await browser.fetch("/why") for _ in range(3)]
         finally:
             server.start()
 
-        assert (answer.status, answer.text) == (200, "False")
+        assert "False" in [answer.text for answer in answers if answer.status == 200]
         async with asyncio.timeout(SECONDS):
             while (await browser.fetch("/why")).text != "True":  # noqa: ASYNC110 # likewise
                 await asyncio.sleep(0.05)
@@ -116,21 +123,17 @@ class TestKilled:
                 await asyncio.sleep(0.01)
 
         visitors = [asyncio.ensure_future(go_on(browser)) for browser in browsers]
-        await asyncio.sleep(0.5)
+        await reached(sure, 30)
         await asyncio.to_thread(server.kill)
-        await asyncio.sleep(0.3)
+        await reached(unsure, 20)
         server.start()  # in this thread: the kernel ends it with the thread that has started it
-        before = sum(sure.values())
-        async with asyncio.timeout(SECONDS):
-            while sum(sure.values()) < before + 50:  # noqa: ASYNC110 # visitors set no event
-                await asyncio.sleep(0.05)
+        await reached(sure, sum(sure.values()) + 50)
         done.set()
         await asyncio.gather(*visitors)
 
         for browser in browsers:
             n = json.loads((await browser.fetch("/show")).text).get("n", 0)
             assert sure[browser] <= n <= sure[browser] + unsure[browser]
-        assert sum(unsure.values()) > 0
 
 
 class TestFrozen:
