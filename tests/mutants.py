@@ -196,9 +196,10 @@ MUTANTS = (
     # ------------------------------------------------------------ durable means durable
     breaks(7, "a PostgreSQL time loses its milliseconds", CONTRACT,
            PGSQL, "::float8 / 1000", "::bigint / 1000"),
-    breaks(7, "PostgreSQL's answer after the pause is another call's, or never", "stores/test_postgres_faults.py",
-           "stores/postgres_pool.py", "async with asyncio.timeout(limit), pool.acquire()",
-           "async with asyncio.timeout(None), pool.acquire()"),
+    breaks(7, "PostgreSQL is waited for without end", "stores/test_postgres_faults.py",
+           "stores/postgres_pool.py", "async with asyncio.timeout(limit):", "async with asyncio.timeout(None):"),
+    breaks(7, "PostgreSQL goes on with what was given up", "stores/test_postgres.py",
+           "stores/postgres_pool.py", "connection.close(timeout=_GRACE)", "_quietly(connection.terminate() or _nothing(0), 0)"),
     breaks(7, "SQLite does not wait for the disk", "stores/test_sqlite.py",
            "stores/sqlitefile.py", "synchronous = {settings.durability}", "synchronous = OFF"),
     breaks(7, "an answer does not wait for its transaction's commit", f"stores/test_sqlite_faults.py {TOGETHER}",

@@ -7,6 +7,7 @@ line is shown, since the lines after it may hold a row. No message shows a passw
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -78,6 +79,7 @@ class Connections:
         self._shared = settings.statement_cache == 0
         self._limit = settings.timeout / 1000 + _GRACE
         self._retry_at = 0.0  # on time.monotonic(), after the server could not be reached
+        self._leaving: set[asyncio.Task[None]] = set()
 
     @property
     def are_promising(self) -> bool:
@@ -86,12 +88,13 @@ class Connections:
 
     async def open(self) -> None:
         """Make the pools. Nothing is connected yet."""
-        self.reading = await self._pool(1, self._settings.timeout // 2)
+        self.reading = await self._pool(1, _half(self._settings.timeout))
         self.writing = await self._pool(1, _BRIEF)
-        self.waiting = await self._pool(self._settings.pool - 2, self._settings.timeout // 2)
+        self.waiting = await self._pool(self._settings.pool - 2, _half(self._settings.timeout))
 
     async def close(self) -> None:
         """Close what is open; a server that does not answer is left."""
+        await asyncio.gather(*self._leaving)
         for pool in (self.reading, self.writing, self.waiting):
             try:
                 async with asyncio.timeout(_RETRY_SECONDS):
@@ -105,21 +108,36 @@ class Connections:
         With `patience` it may take as many milliseconds. Raises what DRIVER names.
         """
         limit = self._limit if patience is None else patience / 1000 + _GRACE
+        connection = None
         try:
-            async with asyncio.timeout(limit), pool.acquire() as connection:
-                try:
-                    if patience is None and not self._shared:
-                        rows: list[Any] = await connection.fetch(sql, *arguments)
-                        return rows
+            async with asyncio.timeout(limit):
+                connection = await pool.acquire()
+                if patience is None and not self._shared:
+                    rows: list[Any] = await connection.fetch(sql, *arguments)
+                else:
                     timeout = self._settings.timeout if patience is None else patience
-                    lock_timeout = _BRIEF if pool is self.writing else timeout // 2
-                    return await self._in_transaction(connection, _session(timeout, lock_timeout), sql, arguments)
-                except asyncio.CancelledError:
-                    connection.terminate()  # or its late answer would be the next call's
-                    raise
-        except TimeoutError:
-            self._wait_a_while()
+                    session = _session(timeout, _BRIEF if pool is self.writing else _half(timeout))
+                    rows = await self._in_transaction(connection, session, sql, arguments)
+        except BaseException as error:
+            if isinstance(error, TimeoutError) and connection is not None:  # or all wait for locked rows
+                self._wait_a_while()
+            if connection is not None:
+                self._leave(pool, connection, error)
             raise
+        await pool.release(connection)
+        return rows
+
+    def _leave(self, pool: asyncpg.Pool, connection: Any, error: BaseException) -> None:
+        """Give a connection back on which something went wrong, while nobody waits for it.
+
+        Where PostgreSQL did not answer, driver and server are told to stop, and the connection ends: its answer, coming
+        late, could be taken for the next call's.
+        """
+        is_answered = isinstance(error, asyncpg.PostgresError)
+        leaving = pool.release(connection) if is_answered else connection.close(timeout=_GRACE)
+        task = asyncio.get_running_loop().create_task(_quietly(leaving, connection))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     async def _in_transaction(
         self, connection: Any, settings: dict[str, str], sql: str, arguments: tuple[Any, ...]
@@ -148,7 +166,7 @@ class Connections:
             min_size=0,
             max_size=size,
             connect=self._connect,
-            reset=_leave,
+            reset=_nothing,
             timeout=self._limit,
             statement_cache_size=self._settings.statement_cache,
             server_settings=settings,
@@ -157,7 +175,7 @@ class Connections:
     async def _connect(self, *arguments: Any, **options: Any) -> Any:
         try:
             connection = await asyncpg.connect(*arguments, **options)
-        except DRIVER:
+        except (*DRIVER, asyncio.CancelledError):
             self._wait_a_while()
             raise
         self._retry_at = 0.0
@@ -165,6 +183,10 @@ class Connections:
 
     def _wait_a_while(self) -> None:
         self._retry_at = time.monotonic() + _RETRY_SECONDS
+
+
+def _half(timeout: int) -> int:
+    return max(1, timeout // 2)  # 0 would be no limit at all
 
 
 def _session(timeout: int, lock_timeout: int) -> dict[str, str]:
@@ -180,7 +202,14 @@ def _session(timeout: int, lock_timeout: int) -> dict[str, str]:
     }
 
 
-async def _leave(_connection: Any) -> None:
+async def _quietly(leaving: Awaitable[None], connection: Any) -> None:
+    try:
+        await leaving
+    except DRIVER:
+        connection.terminate()
+
+
+async def _nothing(_connection: Any) -> None:
     """What a connection needs before its next use: nothing, as no statement of ours leaves anything behind."""
 
 

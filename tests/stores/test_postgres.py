@@ -266,6 +266,22 @@ class TestLocked:
             assert await listed(store) == {"a": OLD}
             assert await store.update("a", NEW, OLD.data) == Update(Outcome.SAVED)
 
+    async def test_many_that_are_locked_leave_the_store_ready(self, tmp_path: Path, clock: MovableClock) -> None:
+        """More than there are connections to wait on: all end as unavailable, and the others do not notice."""
+        async with postgres(tmp_path, timeout=2_000, pool=3, clock=clock) as store:
+            ids = [f"id-{n}" for n in range(8)]
+            await asyncio.gather(*(store.create(sid, OLD) for sid in [*ids, "free"]))
+            async with locked(store, *ids):
+                updates = [asyncio.ensure_future(outcome(store.update(sid, NEW, OLD.data))) for sid in ids]
+                while not all(each.done() for each in updates):
+                    assert store.ready
+                    assert await store.get("id-0") == OLD
+                    assert await store.touch("free", LATER, OLD.data) is Outcome.SAVED
+                    await asyncio.sleep(0.05)
+
+            assert {await each for each in updates} == {StoreError}
+            assert set((await listed(store)).values()) == {OLD}
+
     async def test_two_that_lock_each_others_rows_end(
         self, store: PostgresStore, tmp_path: Path, clock: MovableClock
     ) -> None:
