@@ -43,6 +43,7 @@ from sessions import (
 )
 from sessions.options import express_names, is_number, read_table, wrong
 from sessions.store import PreparedStore
+from sessions.stores.tables import STORE_TABLES, MemoryOptions, PostgresOptions, SQLiteOptions
 
 log = logging.getLogger("server")
 
@@ -50,9 +51,6 @@ HERE = Path(__file__).parent
 SECRET_VARIABLE = "SESSION_SECRET"  # noqa: S105 # a variable's name
 EXAMPLE_SECRET = "your-secret-key"  # noqa: S105 # the one that every tutorial shows
 SECRET_BYTES = 32
-STORE_TABLES = {"sqlite": "sqlite", "postgresql": "postgres", "postgres": "postgres"}
-"""Which table belongs to a store of which URL."""
-
 BODY_LIMIT = 10 * 1024 * 1024
 """Bytes of a body beyond which the connection is refused; of JSON far less is read (handlers/base.py)."""
 
@@ -92,25 +90,6 @@ class ServerOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SQLiteOptions:
-    """The table [sqlite]: read where `store` is a sqlite: URL."""
-
-    durability: str = "full"
-    busy_timeout: float = 2_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class PostgresOptions:
-    """The table [postgres]: read where `store` is a postgresql: URL."""
-
-    table: str = "session"
-    schema: str | None = None
-    pool: int = 5
-    timeout: float = 4_000
-    statement_cache: int = 100
-
-
-@dataclass(frozen=True, kw_only=True)
 class SweeperOptions:
     """The table [sweeper]."""
 
@@ -128,12 +107,18 @@ class Config:
     session: SessionOptions
     sqlite: SQLiteOptions
     postgres: PostgresOptions
+    memory: MemoryOptions
     sweeper: SweeperOptions
 
     def open_store(self) -> Store:
         """The store that is configured, not yet open."""
-        table = STORE_TABLES.get(self.session.store.partition(":")[0])
-        return open_store(self.session.store, **(vars(getattr(self, table)) if table else {}))
+        own = STORE_TABLES.get(self.scheme)
+        return open_store(self.session.store, **({} if own is None else vars(getattr(self, own))))
+
+    @property
+    def scheme(self) -> str:
+        """Which store it is."""
+        return self.session.store.partition(":")[0]
 
 
 # -------------------------------------------------------------------- the file
@@ -162,6 +147,7 @@ def read_config(path: Path, *, port: int | None = None, make_secret: bool = True
         session=table("session", SessionOptions),
         sqlite=table("sqlite", SQLiteOptions),
         postgres=table("postgres", PostgresOptions),
+        memory=table("memory", MemoryOptions),
         sweeper=table("sweeper", SweeperOptions),
     )
     try:
@@ -187,8 +173,7 @@ def _check_store(config: Config, path: Path) -> None:
     try:
         store = config.open_store()
     except OptionsError as error:
-        scheme = config.session.store.partition(":")[0]
-        where = "session" if str(error).startswith("store") else STORE_TABLES[scheme]
+        where = "session" if str(error).startswith("store") else STORE_TABLES[config.scheme]
         raise OptionsError(f"{path}: [{where}] {error}") from error
     try:
         Sweeper(store, **vars(config.sweeper))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from processes import ROOT, SECRET, Server, run
 
-from server import PostgresOptions, ServerOptions, SQLiteOptions, SweeperOptions, read_config
+from server import MemoryOptions, PostgresOptions, ServerOptions, SQLiteOptions, SweeperOptions, read_config
 from sessions import ABSENT, CookieOptions, OptionsError, SessionOptions
 from sessions.options import express_names
 
@@ -22,6 +22,7 @@ TABLES: dict[str, type[Any]] = {
     "session.cookie": CookieOptions,
     "sqlite": SQLiteOptions,
     "postgres": PostgresOptions,
+    "memory": MemoryOptions,
     "sweeper": SweeperOptions,
 }
 
@@ -241,6 +242,12 @@ MISTAKES = {
     f"{POSTGRES}[postgres]\npool = 2\n": ("[postgres] pool: expected a whole number, 3 or more, got 2",),
     f"{POSTGRES}[postgres]\ntimeout = 0\n": ("[postgres] timeout: expected a number of milliseconds",),
     f"{POSTGRES}[postgres]\nstatementCache = true\n": ("[postgres] statementCache: expected a whole number",),
+    "[memory]\nmaxSession = 1\n": ("[memory] maxSession: no such option; did you mean maxSessions?",),
+    '[session]\nstore = "memory:"\n[memory]\nmaxSessions = 0\n': (
+        "[memory] maxSessions: expected a whole number above 0, got 0",
+    ),
+    "[session]\nabsoluteTimeout = 0\n": ("[session] absoluteTimeout: expected a number of milliseconds above 0",),
+    '[session]\nmaxBytes = "1M"\n': ("[session] maxBytes: expected a whole number of bytes, 0 for no limit, got '1M'",),
     "[sweeper]\nintervall = 1\n": ("[sweeper] intervall: no such option; did you mean interval?",),
     "[sweeper]\ninterval = 0\n": ("[sweeper] interval: expected a number",),
     "[sweeper]\nbatch = 1.5\n": ("[sweeper] batch: expected a whole number",),
