@@ -43,7 +43,7 @@ from sessions import (
 )
 from sessions.options import express_names, is_lifetime, read_table, wrong
 from sessions.store import PreparedStore
-from sessions.stores.memory import MAX_SESSIONS
+from sessions.stores.tables import STORE_TABLES, MemoryOptions, PostgresOptions, SQLiteOptions
 
 log = logging.getLogger("server")
 
@@ -90,21 +90,6 @@ class ServerOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SQLiteOptions:
-    """The table [sqlite]: read where `store` is a sqlite: URL."""
-
-    durability: str = "full"
-    busy_timeout: float = 2_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class MemoryOptions:
-    """The table [memory]: read where `store` is memory:."""
-
-    max_sessions: int = MAX_SESSIONS
-
-
-@dataclass(frozen=True, kw_only=True)
 class SweeperOptions:
     """The table [sweeper]."""
 
@@ -121,13 +106,14 @@ class Config:
     server: ServerOptions
     session: SessionOptions
     sqlite: SQLiteOptions
+    postgres: PostgresOptions
     memory: MemoryOptions
     sweeper: SweeperOptions
 
     def open_store(self) -> Store:
         """The store that is configured, not yet open."""
-        own = {"sqlite": self.sqlite, "memory": self.memory}.get(self.scheme)
-        return open_store(self.session.store, **({} if own is None else vars(own)))
+        own = STORE_TABLES.get(self.scheme)
+        return open_store(self.session.store, **({} if own is None else vars(getattr(self, own))))
 
     @property
     def scheme(self) -> str:
@@ -160,6 +146,7 @@ def read_config(path: Path, *, port: int | None = None, make_secret: bool = True
         server=table("server", ServerOptions),
         session=table("session", SessionOptions),
         sqlite=table("sqlite", SQLiteOptions),
+        postgres=table("postgres", PostgresOptions),
         memory=table("memory", MemoryOptions),
         sweeper=table("sweeper", SweeperOptions),
     )
@@ -187,8 +174,8 @@ def _check_store(config: Config, path: Path) -> None:
     try:
         store = config.open_store()
     except OptionsError as error:
-        where = "[session]" if str(error).startswith("store") else f"[{config.scheme}]"
-        raise OptionsError(f"{path}: {where} {error}") from error
+        where = "session" if str(error).startswith("store") else STORE_TABLES[config.scheme]
+        raise OptionsError(f"{path}: [{where}] {error}") from error
     try:
         Sweeper(store, **vars(config.sweeper))
     except OptionsError as error:
@@ -363,8 +350,9 @@ def _shown(name: str, table: Any) -> list[str]:
 
 
 def _toml(value: Any) -> str:
-    if isinstance(value, str) and "@" in value:
-        value = re.sub(r"(?<=://)[^@]*@", "********@", value)  # a store's user and password
+    if isinstance(value, str):
+        value = re.sub(r"(?<=://).*@", "********@", value)  # a store's user and password
+        value = re.sub(r"(?<=password=)[^&]*", "********", value)
     return "(not set)" if value is None or value is ABSENT else json.dumps(value, default=str)
 
 

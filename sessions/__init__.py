@@ -1,5 +1,6 @@
 """Server-side sessions for Tornado, at home with express-session."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .clock import now_ms
@@ -24,6 +25,7 @@ from .stores.memory import MemoryStore
 from .sweeper import Sweeper
 
 if TYPE_CHECKING:
+    from .stores.postgres import PostgresStore
     from .stores.sqlite import SQLiteStore
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "NoSession",
     "OptionsError",
     "Outcome",
+    "PostgresStore",
     "SQLiteStore",
     "Session",
     "SessionError",
@@ -55,10 +58,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """SQLiteStore is imported when it is asked for, and its driver with it (PEP 562)."""
-    if name == "SQLiteStore":
-        from .stores.sqlite import SQLiteStore  # noqa: PLC0415 # that is the point
+_LAZY = {"PostgresStore": "postgres", "SQLiteStore": "sqlite"}
 
-        return SQLiteStore
+
+def __getattr__(name: str) -> Any:
+    """A store is imported when it is asked for, and its driver with it (PEP 562)."""
+    if name in _LAZY:
+        return getattr(import_module(f".stores.{_LAZY[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

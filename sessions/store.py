@@ -13,7 +13,7 @@ class StoredSession(NamedTuple):
     """What a store keeps under an id."""
 
     data: str
-    """The session as JSON text: opaque to the store."""
+    """The session as JSON text: opaque to the store, which may refuse what is none (StoreError)."""
     expires_at: int
     """Milliseconds since the epoch; from that moment on the session is gone, swept or not."""
 

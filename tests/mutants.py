@@ -64,6 +64,7 @@ def breaks(promise: int, name: str, tests: str, *words: str) -> Mutant:
 
 
 MEMORY, SQL, SQLITE = "stores/memory.py", "stores/statements.py", "stores/sqlite.py"
+PG, PGSQL = "stores/postgres.py", "stores/postgres_sql.py"
 CONTRACT, TOGETHER = "stores/test_contract.py", "stores/test_contract_together.py"
 
 MUTANTS = (
@@ -193,7 +194,23 @@ MUTANTS = (
            SQL, "SWEEP = Verb(…WHERE expired <= :now", ""),
     breaks(6, "a sweep has no index", "stores/test_sqlite.py",
            SQL, "CREATE INDEX IF NOT EXISTS sessions_expired ON sessions (expired);", ""),
+    breaks(2, "PostgreSQL saves over a change that it has waited for", "stores/test_postgres.py",
+           PGSQL, "self.update = Verb(… AND s.sess::text = job.expected", ""),
+    breaks(2, "PostgreSQL waits in company for a row that is locked", "stores/test_postgres.py",
+           PG, "if not is_for_one(error):", "if True:"),
+    breaks(3, "PostgreSQL saves what has expired", CONTRACT,
+           PGSQL, 'self.update = Verb(… AND s.expire > {_moment("$5")}', " AND $5::bigint > 0"),
+    breaks(6, "every PostgreSQL sweeper leads", "stores/test_postgres.py",
+           PGSQL, "(SELECT pg_try_advisory_xact_lock({_LOCKS}, to_regclass($3)::oid::int))", "to_regclass($3) IS NOT NULL"),
+    breaks(6, "a PostgreSQL sweep waits for rows that somebody holds", "stores/test_postgres.py",
+           PGSQL, "FOR UPDATE SKIP LOCKED", "FOR UPDATE"),
     # ------------------------------------------------------------ durable means durable
+    breaks(7, "a PostgreSQL time loses its milliseconds", CONTRACT,
+           PGSQL, "::float8 / 1000", "::bigint / 1000"),
+    breaks(7, "PostgreSQL is waited for without end", "stores/test_postgres_faults.py",
+           "stores/postgres_pool.py", "async with asyncio.timeout(limit):", "async with asyncio.timeout(None):"),
+    breaks(7, "PostgreSQL goes on with what was given up", "stores/test_postgres.py",
+           "stores/postgres_pool.py", "connection.close(timeout=_GRACE)", "_quietly(connection.terminate() or _nothing(0), 0)"),
     breaks(7, "SQLite does not wait for the disk", "stores/test_sqlite.py",
            "stores/sqlitefile.py", "synchronous = {settings.durability}", "synchronous = OFF"),
     breaks(7, "an answer does not wait for its transaction's commit", f"stores/test_sqlite_faults.py {TOGETHER}",

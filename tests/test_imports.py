@@ -170,13 +170,19 @@ class TestLoading:
         assert DRIVERS & set(loaded) == set()
 
     @pytest.mark.parametrize(
-        "code", ["from sessions import SQLiteStore", "import sessions; sessions.open_store('sqlite:x.db')"]
+        ("code", "driver"),
+        [
+            ("from sessions import SQLiteStore", "aiosqlite"),
+            ("import sessions; sessions.open_store('sqlite:x.db')", "aiosqlite"),
+            ("from sessions import PostgresStore", "asyncpg"),
+            ("import sessions; sessions.open_store('postgresql://nowhere.invalid/x')", "asyncpg"),
+        ],
     )
-    def test_the_driver_is_loaded_when_it_is_asked_for(self, code: str) -> None:
-        """By name, or by URL; nothing is opened yet."""
+    def test_the_driver_is_loaded_when_it_is_asked_for(self, code: str, driver: str) -> None:
+        """By name, or by URL; nothing is opened yet, and no other driver is loaded."""
         loaded = python(f"{code}; import sys; print(*sys.modules)").split()
 
-        assert "aiosqlite" in loaded
+        assert DRIVERS & set(loaded) - {"sqlite3", "uvloop"} == {driver}
         assert not (ROOT / "x.db").exists()
 
 

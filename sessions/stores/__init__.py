@@ -11,14 +11,17 @@ from ..store import Store
 _STORES = {
     "memory": ("memory", "MemoryStore"),
     "sqlite": ("sqlite", "SQLiteStore"),
+    "postgresql": ("postgres", "PostgresStore"),
+    "postgres": ("postgres", "PostgresStore"),
 }
 
 
 def open_store(url: str, **options: Any) -> Store:
     """The store that a URL names; `async with` opens it.
 
-    `sqlite:PATH` keeps sessions in a SQLite file, `memory:` in this process. `options` are the store's own, such as
-    `clock`, or `durability` for SQLite. Raises OptionsError for a URL that names none.
+    `sqlite:PATH` keeps sessions in a SQLite file, `memory:` in this process, `postgresql://…` (or `postgres://…`) in a
+    PostgreSQL database. `options` are the store's own, such as `clock`, or `durability` for SQLite. Raises OptionsError
+    for a URL that names none.
     """
     scheme, colon, rest = url.partition(":")
     if not colon:
@@ -26,12 +29,18 @@ def open_store(url: str, **options: Any) -> Store:
     if scheme not in _STORES:
         raise unknown_key(scheme, tuple(_STORES), "store: ", what="store")
     module, name = _STORES[scheme]
-    make = getattr(import_module(f".{module}", __name__), name)
+    try:
+        make = getattr(import_module(f".{module}", __name__), name)
+    except ModuleNotFoundError as error:
+        extra = f"pip install 'tornado-express-sessions[{module}]'"
+        raise OptionsError(
+            f"store: {scheme}: needs the package {error.name}, which is not installed: {extra}"
+        ) from error
     if scheme == "memory":
         if rest:
             raise OptionsError(f"store: memory: takes no path, got {url!r}")
         return make(**options)  # type: ignore[no-any-return] # a Store, by the table
-    return make(_path(url), **options)  # type: ignore[no-any-return] # a Store, by the table
+    return make(_path(url) if scheme == "sqlite" else url, **options)  # type: ignore[no-any-return] # a Store, by the table
 
 
 def _path(url: str) -> str:

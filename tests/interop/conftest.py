@@ -1,5 +1,6 @@
-"""Owns the pair of servers: one Express, one Tornado, on one SQLite file, with one secret and one cookie name."""
+"""Owns the pair of servers: one Express, one Tornado, on one store, with one secret and one cookie name."""
 
+import itertools
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stores.postgres_server import shared
 
 from .processes import Process, missing
 
@@ -49,7 +51,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """A session as it lies in the file."""
+    """A session as it lies in the store."""
 
     expired: float
     text: str
@@ -70,6 +72,9 @@ class Pair:
     """Both servers; `pair.express` and `pair.tornado` are their ports, `pair["express"]` too."""
 
     db: Path
+    """The SQLite file, where it is one."""
+    postgres: str | None = None
+    """The name of a database on the shared PostgreSQL server instead."""
     processes: dict[str, Process] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
 
@@ -83,6 +88,11 @@ class Pair:
         """The port of the Tornado server."""
         return self.ports["tornado"]
 
+    @property
+    def rounding(self) -> int:
+        """Milliseconds by which a row may live longer than was asked: connect-pg-simple counts in seconds."""
+        return 1_000 if self.postgres else 0
+
     def __getitem__(self, name: str) -> int:
         return self.ports[name]
 
@@ -92,11 +102,13 @@ class Pair:
         inherited = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR") if key in os.environ}
         # NODE_ENV=test silences Express's own print of each error; it reaches /control/errors.
         given = {"DB": str(self.db), "OPTIONS": json.dumps(options), "NODE_ENV": "test", "PYTHONPATH": str(ROOT)}
+        if self.postgres:
+            given["STORE"] = shared().url_of(database=self.postgres)
         process = self.processes[name] = Process(command, cwd=self.db.parent, env={**inherited, **given, **env})
         self.ports[name] = int(process.find(r"listening (\d+)")[1])
 
     def row(self, sid: str | None) -> Row:
-        """The row of an id, straight from the file. It has to be there."""
+        """The row of an id, straight from the store. It has to be there."""
         (row,) = self._rows(sid)
         return row
 
@@ -105,6 +117,10 @@ class Pair:
         return bool(self._rows(sid))
 
     def _rows(self, sid: str | None) -> list[Row]:
+        if self.postgres:
+            row = f"json_build_array(extract(epoch FROM expire) * 1000, sess::text) FROM session WHERE sid = '{sid}'"
+            found = shared().sql(f"SELECT {row}", self.postgres)
+            return [Row(*json.loads(each)) for each in found.split("\n") if each]
         with closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as db:
             return [Row(*each) for each in db.execute("SELECT expired, sess FROM sessions WHERE sid = ?", (sid,))]
 
@@ -119,11 +135,27 @@ class Pair:
 
 
 MakePair = Callable[..., Pair]
+databases = itertools.count()
+
+
+def new_pair(backend: str, folder: Path) -> Pair:
+    """A pair, not started, on a store of its own."""
+    if backend == "sqlite":
+        return Pair(folder / "shared.db")
+    name = f"interop_{next(databases)}"
+    shared().sql(f"CREATE DATABASE {name}")
+    return Pair(folder / "shared.db", postgres=name)
+
+
+@pytest.fixture(scope="module")
+def backend(request: pytest.FixtureRequest) -> str:
+    """The store of the pair: SQLite where a test does not ask for more."""
+    return str(getattr(request, "param", "sqlite"))
 
 
 @pytest.fixture
-def make_pair(tmp_path: Path) -> Iterator[MakePair]:
-    """`make_pair({options}, tornado={further options}, order=(...))` → a pair of its own on a new file."""
+def make_pair(tmp_path: Path, backend: str) -> Iterator[MakePair]:
+    """`make_pair({options}, tornado={further options}, order=(...))` → a pair of its own on a new store."""
     with ExitStack() as stack:
 
         def make(
@@ -133,7 +165,7 @@ def make_pair(tmp_path: Path) -> Iterator[MakePair]:
             order: tuple[str, ...] = ("express", "tornado"),
             **env: str,
         ) -> Pair:
-            pair = Pair(Path(tempfile.mkdtemp(dir=tmp_path)) / "shared.db")
+            pair = new_pair(backend, Path(tempfile.mkdtemp(dir=tmp_path)))
             stack.callback(pair.stop)
             common = {**OPTIONS, **(options or {})}
             for name in order:
@@ -144,9 +176,9 @@ def make_pair(tmp_path: Path) -> Iterator[MakePair]:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def pair(tmp_path_factory: pytest.TempPathFactory, backend: str) -> Iterator[Pair]:
     """A pair that a module's tests share: each is a visitor of its own."""
-    pair = Pair(tmp_path_factory.mktemp("pair") / "shared.db")
+    pair = new_pair(backend, tmp_path_factory.mktemp("pair"))
     try:
         pair.start("express", OPTIONS)
         pair.start("tornado", {**OPTIONS, "touchAfter": 0})
@@ -166,7 +198,7 @@ def versions() -> str:
     """The Node side as it is installed, for the report's head."""
     packages = [json.loads(path.read_text()) for path in sorted(HERE.glob("node_modules/*/package.json"))]
     named = {each["name"]: each["version"] for each in packages if each.get("name")}
-    wanted = ("express", "express-session", "connect-sqlite3", "sqlite3")
+    wanted = ("express", "express-session", "connect-sqlite3", "sqlite3", "connect-pg-simple", "pg")
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     return ", ".join([f"node {node}", *(f"{name} {named.get(name)}" for name in wanted)])
 

@@ -1,7 +1,7 @@
 """The Tornado half of tests/interop: the library as an application uses it, doing what the body of a request says.
 
-Speaks the language that express_app.js describes. Environment: DB (the SQLite file), OPTIONS (express-session's options
-as JSON, and our own), SWEEP=1 for a sweeper. It owns no rule of sessions.
+Speaks the language that express_app.js describes. Environment: DB (the SQLite file) or STORE (another store's URL), OPTIONS
+(express-session's options as JSON, and our own), SWEEP=1 for a sweeper. It owns no rule of sessions.
 """
 
 import asyncio
@@ -107,7 +107,7 @@ async def main() -> None:
     """Serve on a free port, named on standard output, until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with open_store(f"sqlite:{os.environ['DB']}") as store:
+    async with open_store(os.environ.get("STORE") or f"sqlite:{os.environ['DB']}") as store:
         manager = SessionManager(store, SessionOptions.from_mapping(json.loads(os.environ["OPTIONS"])))
         app = tornado.web.Application(
             [(r"/control/(errors|arrived|open)(?:/(.+))?", Control), (r"/.*", Ops)], sessions=manager

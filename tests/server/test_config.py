@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from processes import ROOT, SECRET, Server, run
 
-from server import MemoryOptions, ServerOptions, SQLiteOptions, SweeperOptions, read_config
+from server import MemoryOptions, PostgresOptions, ServerOptions, SQLiteOptions, SweeperOptions, read_config
 from sessions import ABSENT, CookieOptions, OptionsError, SessionOptions
 from sessions.options import express_names
 
@@ -21,6 +21,7 @@ TABLES: dict[str, type[Any]] = {
     "session": SessionOptions,
     "session.cookie": CookieOptions,
     "sqlite": SQLiteOptions,
+    "postgres": PostgresOptions,
     "memory": MemoryOptions,
     "sweeper": SweeperOptions,
 }
@@ -202,6 +203,8 @@ async def test_every_cookie_of_production_is_secure(start: Callable[..., Server]
 
 # ---------------------------------------------------------------- mistakes
 
+POSTGRES = '[session]\nstore = "postgresql://me@nowhere.invalid/mine"\n'
+
 MISTAKES = {
     "[sesion]\n": ("[sesion]", "session"),
     "port = 3000\n": ("port", "server"),
@@ -231,6 +234,14 @@ MISTAKES = {
     "[sqlite]\ndurable = 1\n": ("[sqlite] durable: no such option; did you mean durability?",),
     '[sqlite]\ndurability = "ful"\n': ('[sqlite] durability: expected "full" or "normal", got \'ful\'',),
     "[sqlite]\nbusyTimeout = -1\n": ("[sqlite] busyTimeout: expected a number of milliseconds",),
+    '[session]\nstore = "postgresql:mine"\n': ("[session] store: expected a URL such as postgresql://", "two slashes"),
+    '[session]\nstore = "postgresql://me:a@b@c/d"\n': ("[session] store: expected a URL", "%40"),
+    "[postgres]\ntables = 1\n": ("[postgres] tables: no such option; did you mean table?",),
+    f'{POSTGRES}[postgres]\ntable = ""\n': ("[postgres] table: expected a name of 1 to 52 bytes, got ''",),
+    f"{POSTGRES}[postgres]\nschema = 1\n": ("[postgres] schema: expected a name",),
+    f"{POSTGRES}[postgres]\npool = 2\n": ("[postgres] pool: expected a whole number, 3 or more, got 2",),
+    f"{POSTGRES}[postgres]\ntimeout = 0\n": ("[postgres] timeout: expected a number of milliseconds",),
+    f"{POSTGRES}[postgres]\nstatementCache = true\n": ("[postgres] statementCache: expected a whole number",),
     "[memory]\nmaxSession = 1\n": ("[memory] maxSession: no such option; did you mean maxSessions?",),
     '[session]\nstore = "memory:"\n[memory]\nmaxSessions = 0\n': (
         "[memory] maxSessions: expected a whole number above 0, got 0",

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from clock import MINUTE, SECOND, START, MovableClock
 from tornado.ioloop import IOLoop
@@ -14,12 +15,21 @@ from tornado.ioloop import IOLoop
 from sessions.errors import StoreError
 from sessions.store import StoredSession
 from sessions.stores.memory import MemoryStore
+from sessions.stores.postgres import PostgresStore
 from sessions.stores.sqlite import SQLiteStore
+
+from . import postgres_server
 
 LATER = START + MINUTE
 OLD = StoredSession('{"n":1}', LATER)
 NEW = StoredSession('{"n":2}', LATER + SECOND)
 OTHER = StoredSession('{"n":3}', LATER + 2 * SECOND)
+
+
+def postgres(folder: Path, **options: Any) -> PostgresStore:
+    """A store on the shared server, with a table for each folder."""
+    url = postgres_server.shared().url
+    return PostgresStore(url, table=f"session of {crc32(bytes(folder))}", **{"timeout": 30_000, **options})
 
 
 class Entry(NamedTuple):
@@ -33,6 +43,7 @@ class Entry(NamedTuple):
 STORES = {
     "memory": Entry(lambda _, clock: MemoryStore(clock=clock), shared=False, sweeps=True),
     "sqlite": Entry(lambda folder, clock: SQLiteStore(folder / "sessions.db", clock=clock), shared=True, sweeps=True),
+    "postgres": Entry(lambda folder, clock: postgres(folder, clock=clock), shared=True, sweeps=True),
 }
 """A new store adds its line here, and nothing to the contract suite."""
 

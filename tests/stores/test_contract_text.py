@@ -26,8 +26,9 @@ ODD_TEXTS = {
     "backslashes": '{"a":"\\\\u0000\\\\","b":"\\""}',
     "beyond ASCII": '{"é☃":"\U0001f600\u2028\x7f"}',
     "a megabyte": '{"a":"' + "aé☃\U0001f600\\n" * 100_000 + '"}',
-    "no JSON": "'; -- %s ? $1 :now",
-    "empty": "",
+    "a language's": """{"a":"'; -- %s ? $1 :now $$"}""",
+    "spaces, and a name twice": ' {"a": 1,\n"a":2 } ',
+    "an empty string": '""',
     "a number": "1.0",
 }
 
@@ -70,9 +71,12 @@ async def test_an_id_that_cannot_be_stored_is_refused_and_hits_nobody(store: Any
     assert await listed(store) == {"a": OLD, "": OLD, "a\ufffd": OLD}
 
 
-async def test_a_text_that_cannot_be_stored_is_refused(store: Any) -> None:
-    """A raw NUL, which no JSON text has, is kept or refused; the text is never cut short."""
-    stored = StoredSession("before\0after", LATER)
+@pytest.mark.parametrize(
+    "text", ["before\0after", "", "'; -- %s ? $1 :now", '{"a":'], ids=["NUL", "empty", "words", "half"]
+)
+async def test_a_text_that_is_no_json_is_kept_or_refused(store: Any, text: str) -> None:
+    """A raw NUL, which no JSON text has, or what a column of JSON does not take; it is never cut short or changed."""
+    stored = StoredSession(text, LATER)
     expected = {None: stored, StoreError: None}[await outcome(store.set("a", stored))]
 
     assert await store.get("a") == expected

@@ -22,7 +22,7 @@ CALLS = settings(
 )
 
 IDS = st.sampled_from(["", "a", "A", "b.c"])
-TEXTS = st.sampled_from(["", "{}", '{"n":1}', '{"é":"\\u0000"}'])
+TEXTS = st.sampled_from(["0", "{}", '{"n":1}', '{"é":"\\u0000"}'])
 MOMENTS = st.integers(START - 1, START + 12)
 RECORDS = st.builds(StoredSession, TEXTS, MOMENTS)
 

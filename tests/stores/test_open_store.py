@@ -9,9 +9,10 @@ import pytest
 from clock import MovableClock
 
 from sessions import open_store
-from sessions.errors import OptionsError
+from sessions.errors import OptionsError, StoreUnavailable
 from sessions.store import StoredSession
 from sessions.stores.memory import MemoryStore
+from sessions.stores.postgres import PostgresStore
 from sessions.stores.sqlite import SQLiteStore
 
 ROOT = Path(__file__).parents[2]
@@ -86,13 +87,60 @@ def test_a_url_that_names_no_store_is_refused(url: str, words: str) -> None:
         open_store(url)
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:hush@db.example:5433/mine", "postgresql://db.example:5433/mine"),
+        ("postgres://me@[::1]/mine?password=hush&sslmode=require", "postgresql://[::1]/mine"),
+        ("postgresql:///mine?host=/run/postgresql", "postgresql:///mine"),
+        ("postgresql://one:1,two:2/mine?target_session_attrs=read-write", "postgresql://one:1,two:2/mine"),
+    ],
+)
+async def test_postgresql(url: str, shown: str) -> None:
+    """A database by its URL, in both spellings; nothing is connected yet, and nothing said of it shows a password."""
+    store = open_store(url)
+
+    assert type(store) is PostgresStore
+    with pytest.raises(StoreUnavailable, match=f"^{re.escape(shown)}: the store is closed$"):
+        await store.get("a")
+    assert "hush" not in repr(store)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:", "postgresql:mine", "postgres:/me:hush@host/mine", "postgresql://me:hush@host:port/mine",
+        "postgresql://me:hush@host:70000/mine", "postgresql://me:hush@[host/mine", "postgresql://me:hu@sh@host/mine",
+        "postgresql://me:hu#sh@host/mine", "postgresql://me:hush@host/mine#hush", "postgresql://me@host/mine?hush",
+        "postgresql://one:1,me:hush@two:x/mine", "postgresql://me:hu/sh@host/mine", "postgresql://me:1/hush@host/mine",
+    ],
+)  # fmt: skip
+def test_a_wrong_postgresql_url_is_not_shown(url: str) -> None:
+    """Wherever in it the password is: the message says how such a URL is written, and what is wrong."""
+    with pytest.raises(OptionsError, match=r"^store: expected a URL such as postgresql://") as caught:
+        open_store(url)
+
+    assert "hu" not in str(caught.value)
+    assert caught.value.__context__ is None or "hu" not in str(caught.value.__context__)
+
+
+def test_a_store_whose_driver_is_not_installed_says_which_extra_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drivers are extras: who has chosen a store without it is told what to install."""
+    monkeypatch.delitem(sys.modules, "sessions.stores.postgres")
+    monkeypatch.delitem(sys.modules, "sessions.stores.postgres_pool")
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+
+    with pytest.raises(OptionsError, match=r"^store: postgresql: needs the package asyncpg.*\[postgres\]"):
+        open_store("postgresql://host/mine")
+
+
 def test_an_unknown_scheme_lists_the_known_where_none_is_near() -> None:
     """There is always a next step in the message."""
-    with pytest.raises(OptionsError, match=r"memory, sqlite"):
+    with pytest.raises(OptionsError, match=r"memory, sqlite, postgresql"):
         open_store("xyzzy:1")
 
 
-@pytest.mark.parametrize("url", ["memory:", "sqlite:sessions.db"])
+@pytest.mark.parametrize("url", ["memory:", "sqlite:sessions.db", "postgresql://host/mine"])
 def test_an_unknown_option_is_refused_by_name(url: str) -> None:
     """No option is read and ignored."""
     with pytest.raises(TypeError, match="durabilty"):

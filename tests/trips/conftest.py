@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from clock import MovableClock
+from stores.support import postgres
 from tornado.ioloop import IOLoop
 
 from sessions import Store, open_store
@@ -49,10 +50,29 @@ def logbook() -> Iterator[Logbook]:
     root.setLevel(level)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+KINDS = ["memory", "sqlite"]
+"""The stores of every trip that does not choose its own."""
+
+MORE_KINDS = {"test_parallel": ["postgres"], "test_ended": ["postgres"], "test_mutate": ["postgres"]}
+"""Further ones, for trips in which it matters what a store does when requests meet."""
+
+
+@pytest.fixture
 def kind(request: pytest.FixtureRequest) -> str:
-    """The store of the trip; every trip is made with each."""
+    """The store of the trip."""
     return str(request.param)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make every trip with each store, where it does not choose its own."""
+    chosen = {name for mark in metafunc.definition.iter_markers("parametrize") for name in _names(mark.args[0])}
+    if "kind" in metafunc.fixturenames and "kind" not in chosen:
+        kinds = [*KINDS, *MORE_KINDS.get(metafunc.module.__name__.rpartition(".")[2], [])]
+        metafunc.parametrize("kind", kinds, indirect=True)
+
+
+def _names(given: str | list[str] | tuple[str, ...]) -> list[str]:
+    return [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)
 
 
 @pytest.fixture
@@ -61,6 +81,8 @@ def make_store(kind: str, tmp_path: Path, clock: MovableClock) -> Callable[[], S
     if kind == "memory":
         memory = open_store("memory:", clock=clock)
         return lambda: memory
+    if kind == "postgres":
+        return lambda: postgres(tmp_path, clock=clock)
     return lambda: open_store(f"sqlite:{tmp_path / 'sessions.db'}", clock=clock, durability="normal")
 
 
