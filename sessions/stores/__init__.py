@@ -8,17 +8,22 @@ from ..errors import OptionsError
 from ..options import unknown_key
 from ..store import Store
 
+_REDIS = [
+    f"{name}{s}{kind}" for name in ("redis", "valkey") for kind in ("", "+sentinel", "+cluster") for s in ("", "s")
+]
+
 _STORES = {
     "memory": ("memory", "MemoryStore"),
     "sqlite": ("sqlite", "SQLiteStore"),
+    **dict.fromkeys([*_REDIS, "unix"], ("redis", "RedisStore")),
 }
 
 
 def open_store(url: str, **options: Any) -> Store:
     """The store that a URL names; `async with` opens it.
 
-    `sqlite:PATH` keeps sessions in a SQLite file, `memory:` in this process. `options` are the store's own, such as
-    `clock`, or `durability` for SQLite. Raises OptionsError for a URL that names none.
+    `sqlite:PATH` keeps sessions in a SQLite file, `redis://…` in Redis, `memory:` in this process. `options` are the
+    store's own, such as `clock`, or `durability` for SQLite. Raises OptionsError for a URL that names none.
     """
     scheme, colon, rest = url.partition(":")
     if not colon:
@@ -31,7 +36,7 @@ def open_store(url: str, **options: Any) -> Store:
         if rest:
             raise OptionsError(f"store: memory: takes no path, got {url!r}")
         return make(**options)  # type: ignore[no-any-return] # a Store, by the table
-    return make(_path(url), **options)  # type: ignore[no-any-return] # a Store, by the table
+    return make(_path(url) if scheme == "sqlite" else url, **options)  # type: ignore[no-any-return] # a Store, by the table
 
 
 def _path(url: str) -> str:

@@ -16,6 +16,8 @@ from sessions.store import StoredSession
 from sessions.stores.memory import MemoryStore
 from sessions.stores.sqlite import SQLiteStore
 
+from .redis_time import redis_cluster_store, redis_store
+
 LATER = START + MINUTE
 OLD = StoredSession('{"n":1}', LATER)
 NEW = StoredSession('{"n":2}', LATER + SECOND)
@@ -33,6 +35,8 @@ class Entry(NamedTuple):
 STORES = {
     "memory": Entry(lambda _, clock: MemoryStore(clock=clock), shared=False, sweeps=True),
     "sqlite": Entry(lambda folder, clock: SQLiteStore(folder / "sessions.db", clock=clock), shared=True, sweeps=True),
+    "redis": Entry(redis_store, shared=True, sweeps=False),
+    "redis cluster": Entry(redis_cluster_store, shared=True, sweeps=False),
 }
 """A new store adds its line here, and nothing to the contract suite."""
 
