@@ -97,6 +97,14 @@ class SQLiteOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RedisOptions:
+    """The table [redis]: read where `store` is a URL of Redis or Valkey."""
+
+    prefix: str = "sess:"
+    timeout: float = 3_000
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweeperOptions:
     """The table [sweeper]."""
 
@@ -113,13 +121,19 @@ class Config:
     server: ServerOptions
     session: SessionOptions
     sqlite: SQLiteOptions
+    redis: RedisOptions
     sweeper: SweeperOptions
 
     def open_store(self) -> Store:
         """The store that is configured, not yet open."""
-        if self.session.store.partition(":")[0] == "sqlite":
-            return open_store(self.session.store, **vars(self.sqlite))
-        return open_store(self.session.store)
+        table = self.store_table
+        return open_store(self.session.store, **(vars(getattr(self, table)) if table else {}))
+
+    @property
+    def store_table(self) -> str | None:
+        """The table that is read for the store's scheme."""
+        tables = {"sqlite:": "sqlite", "redis": "redis", "valkey": "redis", "unix:": "redis"}
+        return next((tables[each] for each in tables if self.session.store.startswith(each)), None)
 
 
 # -------------------------------------------------------------------- the file
@@ -147,6 +161,7 @@ def read_config(path: Path, *, port: int | None = None, make_secret: bool = True
         server=table("server", ServerOptions),
         session=table("session", SessionOptions),
         sqlite=table("sqlite", SQLiteOptions),
+        redis=table("redis", RedisOptions),
         sweeper=table("sweeper", SweeperOptions),
     )
     try:
@@ -171,8 +186,10 @@ def read_config(path: Path, *, port: int | None = None, make_secret: bool = True
 def _check_store(config: Config, path: Path) -> None:
     try:
         store = config.open_store()
+    except ImportError as error:
+        raise OptionsError(f"{path}: [session] store: its driver is not installed: {error}") from error
     except OptionsError as error:
-        where = "[session]" if str(error).startswith("store") else "[sqlite]"
+        where = "[session]" if str(error).startswith("store") else f"[{config.store_table}]"
         raise OptionsError(f"{path}: {where} {error}") from error
     try:
         Sweeper(store, **vars(config.sweeper))
@@ -348,8 +365,8 @@ def _shown(name: str, table: Any) -> list[str]:
 
 
 def _toml(value: Any) -> str:
-    if isinstance(value, str) and "@" in value:
-        value = re.sub(r"(?<=://)[^@]*@", "********@", value)  # a store's user and password
+    if isinstance(value, str) and "://" in value:
+        value = re.sub(r"(?<=://)[^@]*(?=@)|(?<=password=)[^&]*", "********", value)  # a store's user and password
     return "(not set)" if value is None or value is ABSENT else json.dumps(value, default=str)
 
 

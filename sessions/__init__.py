@@ -24,6 +24,7 @@ from .stores.memory import MemoryStore
 from .sweeper import Sweeper
 
 if TYPE_CHECKING:
+    from .stores.redis import RedisStore
     from .stores.sqlite import SQLiteStore
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "NoSession",
     "OptionsError",
     "Outcome",
+    "RedisStore",
     "SQLiteStore",
     "Session",
     "SessionError",
@@ -56,7 +58,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """SQLiteStore is imported when it is asked for, and its driver with it (PEP 562)."""
+    """SQLiteStore and RedisStore are imported when they are asked for, and their drivers with them (PEP 562)."""
+    if name == "RedisStore":
+        from .stores.redis import RedisStore  # noqa: PLC0415 # that is the point
+
+        return RedisStore
     if name == "SQLiteStore":
         from .stores.sqlite import SQLiteStore  # noqa: PLC0415 # that is the point
 

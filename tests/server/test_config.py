@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from processes import ROOT, SECRET, Server, run
 
-from server import ServerOptions, SQLiteOptions, SweeperOptions, read_config
+from server import RedisOptions, ServerOptions, SQLiteOptions, SweeperOptions, read_config
 from sessions import ABSENT, CookieOptions, OptionsError, SessionOptions
 from sessions.options import express_names
 
@@ -21,6 +21,7 @@ TABLES: dict[str, type[Any]] = {
     "session": SessionOptions,
     "session.cookie": CookieOptions,
     "sqlite": SQLiteOptions,
+    "redis": RedisOptions,
     "sweeper": SweeperOptions,
 }
 
@@ -230,6 +231,10 @@ MISTAKES = {
     "[sqlite]\ndurable = 1\n": ("[sqlite] durable: no such option; did you mean durability?",),
     '[sqlite]\ndurability = "ful"\n': ('[sqlite] durability: expected "full" or "normal", got \'ful\'',),
     "[sqlite]\nbusyTimeout = -1\n": ("[sqlite] busyTimeout: expected a number of milliseconds",),
+    "[redis]\nprefx = 1\n": ("[redis] prefx: no such option; did you mean prefix?",),
+    '[session]\nstore = "redis://h"\n[redis]\nprefix = 1\n': ("[redis] prefix: expected a text, got 1",),
+    '[session]\nstore = "redis://h"\n[redis]\ntimeout = 0\n': ("[redis] timeout: expected a number of milliseconds",),
+    '[session]\nstore = "redis+sentinel://h"\n': ("[session] store: expected redis+sentinel://", "service"),
     "[sweeper]\nintervall = 1\n": ("[sweeper] intervall: no such option; did you mean interval?",),
     "[sweeper]\ninterval = 0\n": ("[sweeper] interval: expected a number",),
     "[sweeper]\nbatch = 1.5\n": ("[sweeper] batch: expected a whole number",),
