@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from clock import MovableClock
+from stores.redis_time import redis_store
 from tornado.ioloop import IOLoop
 
 from sessions import Store, open_store
@@ -49,7 +50,7 @@ def logbook() -> Iterator[Logbook]:
     root.setLevel(level)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "redis"])
 def kind(request: pytest.FixtureRequest) -> str:
     """The store of the trip; every trip is made with each."""
     return str(request.param)
@@ -61,6 +62,8 @@ def make_store(kind: str, tmp_path: Path, clock: MovableClock) -> Callable[[], S
     if kind == "memory":
         memory = open_store("memory:", clock=clock)
         return lambda: memory
+    if kind == "redis":
+        return lambda: redis_store(tmp_path, clock)
     return lambda: open_store(f"sqlite:{tmp_path / 'sessions.db'}", clock=clock, durability="normal")
 
 
