@@ -123,8 +123,7 @@ class _Server:
     def refusal(self, text: bytes) -> StoreError:
         error = refused(self._place, text.decode(errors="replace"))
         if isinstance(error, StoreUnavailable):
-            for line in self._lines.values():
-                line.doubt()  # a master that has become a replica, say: another one may have taken its place
+            self._doubt()  # a master that has become a replica, say: another one may have taken its place
         return error
 
     async def scan(self, pattern: bytes) -> AsyncIterator[list[bytes]]:
@@ -134,6 +133,10 @@ class _Server:
             yield keys
             if not int(cursor):
                 return
+
+    def _doubt(self) -> None:
+        for line in self._lines.values():
+            line.doubt()
 
     async def _ask(self, script: Script | None, *command: Any) -> Any:
         line = self._lines.get(script)
@@ -146,6 +149,7 @@ class _Server:
         except DRIVER as error:
             if is_away(error):
                 self._retry_at = time.monotonic() + _RETRY_SECONDS
+                self._doubt()
             raise translated(self._place, error) from error
         self._retry_at = 0.0
         return reply
