@@ -240,6 +240,7 @@ class _Cluster:
             startup_nodes=[ClusterNode(*address) for address in target.addresses],
             socket_timeout=seconds,
             socket_connect_timeout=seconds,
+            require_full_coverage=False,  # while some slots have no master the others are served
             reinitialize_steps=0,  # a slot that has moved is learnt by itself; to start anew would cut other calls off
             max_connections=2 * _NODE_CALLS,
             ssl=target.tls,
