@@ -44,9 +44,9 @@ PAGES = {"/visit": visit, "/show": show, "/count": count, "/mutate": mutated, "/
 
 
 async def answered(browser: Browser, path: str) -> Response:
-    """The first answer that is no 503, as a visitor who tries again gets it."""
+    """The first answer that is no error of the store, as a visitor who tries again gets it."""
     async with asyncio.timeout(SECONDS):
-        while (response := await browser.fetch(path)).status == 503:  # noqa: ASYNC110 # a server sets no event
+        while (response := await browser.fetch(path)).status in (500, 503):  # noqa: ASYNC110 # a server sets no event
             await asyncio.sleep(0.05)
     return response
 
@@ -107,7 +107,7 @@ async def test_under_expresss_policy_a_store_that_is_down_means_no_session(serve
 
 
 async def test_nothing_is_done_twice_while_connections_are_cut(serve: Any, server: RedisServer) -> None:
-    """Of a counter: every 200 has counted once, and a 503 at most once; no number was told to two."""
+    """Of a counter: every 200 has counted once, and an error at most once; no number was told to two."""
     site: Site = await serve(PAGES)
     browser = site.browser()
     await browser.fetch("/visit")
@@ -121,7 +121,7 @@ async def test_nothing_is_done_twice_while_connections_are_cut(serve: Any, serve
             if response.status == 200:
                 told.append(int(response.text))
             else:
-                assert response.status == 503
+                assert response.status in (500, 503)  # raised in the handler it is as any error there
                 failed += 1
 
     async def cuts() -> None:
