@@ -1,6 +1,6 @@
 /*
- * The Node half of tests/interop: a real Express application on the real express-session and connect-sqlite3,
- * that does to its session what the body of a request says. It owns no rule of its own; tornado_app.py speaks the
+ * The Node half of tests/interop: a real Express application on the real express-session and connect-sqlite3
+ * (or connect-redis), that does to its session what the body of a request says. It owns no rule of its own; tornado_app.py speaks the
  * same language, so that a test can name "the one" and "the other" server and mean either.
  *
  *   POST <any path>           body: [[op, ...arguments], ...]   answer: {"sid", "results": [one per op]}
@@ -8,7 +8,7 @@
  *   POST /control/arrived/G   answers when a request waits in the op ["hold", G]
  *   POST /control/open/G      lets it go on
  *
- * Environment: DB (the SQLite file), OPTIONS (express-session's options as JSON; "touchAfter" and the like, which only
+ * Environment: DB (the SQLite file), REDIS (the URL of a Redis server, which then is the store), OPTIONS (express-session's options as JSON; "touchAfter" and the like, which only
  * Tornado knows, must not be in it), WAL=0 for a connect-sqlite3 without `concurrentDb`, SERIALIZE=0 for one that runs
  * its statements side by side.
  */
@@ -61,11 +61,22 @@ const ops = {
   hold: async (req, name) => { gate(name).arrive(); await gate(name).open; },
 };
 
-const store = new SQLiteStore({ db: db.base, dir: db.dir, concurrentDb: process.env.WAL !== '0' });
+/** connect-redis on a client of the npm package redis, as its README has it. */
+function redisStore(url) {
+  const { RedisStore } = require('connect-redis');
+  const client = require('redis').createClient({ url });
+  client.on('error', (error) => errors.push(error.message));
+  client.connect().catch((error) => errors.push(error.message));
+  return new RedisStore({ client });
+}
+
+const store = process.env.REDIS
+  ? redisStore(process.env.REDIS)
+  : new SQLiteStore({ db: db.base, dir: db.dir, concurrentDb: process.env.WAL !== '0' });
 // One statement at a time on the connection. Without it a save meets another request's read that is not finalized yet
 // and, when another process has written since that read, SQLite refuses it at once (SQLITE_BUSY_SNAPSHOT): no timeout
 // helps, two Node servers do it to each other as well, and the client has its 200 (test_without_serialize).
-if (process.env.SERIALIZE !== '0') store.db.serialize();
+if (!process.env.REDIS && process.env.SERIALIZE !== '0') store.db.serialize();
 
 const app = express();
 app.post('/control/errors', (req, res) => res.json(errors.splice(0)));

@@ -32,5 +32,5 @@ unset MAKEFLAGS MFLAGS MAKELEVEL # ours, when `make interop` is the caller; node
 (cd node_modules/sqlite3 && ../.bin/node-gyp "$@" >../.node-gyp.log 2>&1) || { cat node_modules/.node-gyp.log >&2; exit 1; }
 
 # sqlite3 is optional to connect-sqlite3, and npm forgives an optional package that does not build: ask it.
-node -e 'require("sqlite3"); require("connect-sqlite3"); require("express"); require("express-session")'
+node -e 'require("sqlite3"); require("connect-sqlite3"); require("connect-redis"); require("redis"); require("express"); require("express-session")'
 echo "$want" >"$stamp"

@@ -1,6 +1,6 @@
 """The Tornado half of tests/interop: the library as an application uses it, doing what the body of a request says.
 
-Speaks the language that express_app.js describes. Environment: DB (the SQLite file), OPTIONS (express-session's options
+Speaks the language that express_app.js describes. Environment: DB (the SQLite file), REDIS (the URL of a server, which then is the store), OPTIONS (express-session's options
 as JSON, and our own), SWEEP=1 for a sweeper. It owns no rule of sessions.
 """
 
@@ -107,7 +107,7 @@ async def main() -> None:
     """Serve on a free port, named on standard output, until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with open_store(f"sqlite:{os.environ['DB']}") as store:
+    async with open_store(os.environ.get("REDIS") or f"sqlite:{os.environ['DB']}") as store:
         manager = SessionManager(store, SessionOptions.from_mapping(json.loads(os.environ["OPTIONS"])))
         app = tornado.web.Application(
             [(r"/control/(errors|arrived|open)(?:/(.+))?", Control), (r"/.*", Ops)], sessions=manager
