@@ -91,6 +91,8 @@ async def measure(port: int, cluster: RedisCluster, *, visitors: int, before: fl
         await asyncio.to_thread(cluster.masters[0].kill)
         killed.append(time.monotonic() - begin)
 
+    keys = {key.decode() for key in cluster.masters[0].command("KEYS", "sess:*")}
+    others = [each for each in people if f"sess:{each.browser.sid}" not in keys]
     begin = time.monotonic()
     await asyncio.gather(kill(), *(each.stay(begin, before + after, 0.02) for each in people))
 
@@ -111,6 +113,10 @@ async def measure(port: int, cluster: RedisCluster, *, visitors: int, before: fl
     print(f"master killed after {killed[0]:.1f} s; load went on for {after:.0f} s")
     print(f"requests answered          {len(answers)}")
     print(f"of them failed             {len(failed)} {dict(Counter(answer.status for answer in failed))}")
+    apart = sum(answer.status != 303 for each in others for answer in each.answers)
+    print(
+        f"on the other masters       {apart} of {sum(len(each.answers) for each in others)}, of {len(others)} visitors"
+    )
     print(f"failed before the kill     {len(failed) - len(late)}")
     print(
         f"degraded service           {late[-1].at - killed[0] if late else 0:.1f} s, from the kill to the last failure"

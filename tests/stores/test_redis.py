@@ -1,10 +1,14 @@
 """What is Redis's own: the keys as connect-redis writes and reads them, real time, foreign values, the ways to a server."""
 
 import asyncio
+import ssl
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+import tornado
 from redis.asyncio import Connection
 from tornado.ioloop import IOLoop
 
@@ -16,6 +20,7 @@ from sessions.stores.redis import RedisStore
 from .redis_server import RedisServer, shared_server
 from .support import listed, opened, outcome
 
+CERTIFICATE = Path(tornado.__file__).parent / "test" / "test.crt"
 HOUR = 3_600_000
 SLACK = 20_000
 """Milliseconds that a test may take, on a machine that is busy with something else."""
@@ -301,3 +306,32 @@ async def test_a_write_whose_reply_is_lost_is_sent_once(
 
     assert sent == ["EVALSHA"]
     assert server.command("EXISTS", "sess:b") == 1
+
+
+@pytest.mark.parametrize("scheme", ["rediss", "valkeys"])
+async def test_over_tls(server: RedisServer, scheme: str) -> None:
+    """What the certificate is checked against is said in the URL; one that nobody vouches for is refused."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE, CERTIFICATE.with_suffix(".key"))
+    pipes: set[asyncio.Task[None]] = set()
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, ssl.SSLError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner = await asyncio.open_connection("127.0.0.1", server.port)
+        pipes.update(map(asyncio.ensure_future, (pipe(reader, inner[1]), pipe(inner[0], writer))))
+
+    proxy = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
+    url = f"{scheme}://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+    async with proxy:
+        async with open_store(f"{url}?ssl_ca_certs={CERTIFICATE}&ssl_check_hostname=false") as store:
+            await store.create("a", ahead())
+            assert server.command("EXISTS", "sess:a") == 1
+        with pytest.raises(StoreUnavailable, match="certificate"):
+            await open_store(url).__aenter__()
+        await asyncio.gather(*pipes)
