@@ -14,7 +14,7 @@ from stores.redis_server import RedisServer
 
 from .client import Reply, Visitor, control
 from .conftest import OPTIONS, Pair
-from .test_interop import BOTH_WAYS, EACH, masked, now
+from .test_interop import BOTH_WAYS, EACH, masked
 
 LIFETIME = OPTIONS["cookie"]["maxAge"]
 SLACK = 20_000
@@ -60,14 +60,15 @@ class TestSharedSession:
     """What the one does to a session, the other has."""
 
     def test_read_and_changed(self, pair: RedisPair, one: str, other: str) -> None:
-        """Made by the one, changed by the other, read by the first; one key, no second cookie."""
+        """Made by the one, changed by the other, read by the first; one id, one cookie."""
         visitor = Visitor()
         made = visitor.post(pair[one], ("set", "user", "ada"), ("set", "list", [1, {"é": None}]))
 
         changed = visitor.post(pair[other], ("push", "list", 2), ("delete", "user"))
         read = visitor.post(pair[one], ("data",))
 
-        assert (changed.sid, changed.set_cookies) == (made.sid, [])
+        assert changed.sid == made.sid
+        assert list(map(masked, changed.set_cookies)) == list(map(masked, made.set_cookies))  # renewed by a change
         assert read.results == [{"list": [1, {"é": None}, 2]}]
         assert (read.sid, read.set_cookies) == (made.sid, [])
 
@@ -144,7 +145,6 @@ def test_what_is_stored_looks_the_same(pair: RedisPair, one: str) -> None:
     assert list(members["cookie"]) == ["originalMaxAge", "expires", "httpOnly", "path", "sameSite"]
     assert text == json.dumps(members, separators=(",", ":"), ensure_ascii=False)
     assert LIFETIME - SLACK < pair.left(reply.sid) <= LIFETIME + 1_000
-    assert now() > 0
 
 
 def test_tornados_parallel_changes_survive_beside_express(pair: RedisPair, pool: ThreadPoolExecutor) -> None:

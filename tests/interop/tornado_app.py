@@ -1,7 +1,7 @@
 """The Tornado half of tests/interop: the library as an application uses it, doing what the body of a request says.
 
-Speaks the language that express_app.js describes. Environment: DB (the SQLite file), REDIS (the URL of a server, which then is the store), OPTIONS (express-session's options
-as JSON, and our own), SWEEP=1 for a sweeper. It owns no rule of sessions.
+Speaks the language that express_app.js describes. Environment: DB (the SQLite file), REDIS (the URL of a server, which
+then is the store), OPTIONS (express-session's options as JSON, and our own), SWEEP=1 for a sweeper. It owns no rule of sessions.
 """
 
 import asyncio
