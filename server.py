@@ -187,7 +187,7 @@ def _check_store(config: Config, path: Path) -> None:
     try:
         store = config.open_store()
     except ImportError as error:
-        raise OptionsError(f"{path}: [session] store: its driver is not installed: {error}") from error
+        raise OptionsError(f"{path}: [session] store: needs the extra {config.store_table}: {error}") from error
     except OptionsError as error:
         where = "[session]" if str(error).startswith("store") else f"[{config.store_table}]"
         raise OptionsError(f"{path}: {where} {error}") from error

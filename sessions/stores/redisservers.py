@@ -238,8 +238,8 @@ class _Cluster:
         self._place = target.place
         self._client = RedisCluster(
             startup_nodes=[ClusterNode(*address) for address in target.addresses],
-            socket_timeout=seconds,
-            socket_connect_timeout=seconds,
+            socket_timeout=0.8 * seconds,  # before ours: so that redis-py learns of it, and asks who the masters are
+            socket_connect_timeout=0.8 * seconds,
             require_full_coverage=False,  # while some slots have no master the others are served
             reinitialize_steps=0,  # a slot that has moved is learnt by itself; to start anew would cut other calls off
             max_connections=2 * _NODE_CALLS,

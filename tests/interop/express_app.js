@@ -1,16 +1,16 @@
 /*
- * The Node half of tests/interop: a real Express application on the real express-session and connect-sqlite3
- * (or connect-redis), that does to its session what the body of a request says. It owns no rule of its own; tornado_app.py speaks the
- * same language, so that a test can name "the one" and "the other" server and mean either.
+ * The Node half of tests/interop: a real Express application on the real express-session and connect-sqlite3, or
+ * connect-redis, that does to its session what the body of a request says. It owns no rule of its own; tornado_app.py
+ * speaks the same language, so that a test can name "the one" and "the other" server and mean either.
  *
  *   POST <any path>           body: [[op, ...arguments], ...]   answer: {"sid", "results": [one per op]}
  *   POST /control/errors      what express-session passed to the error handler, emptied by asking
  *   POST /control/arrived/G   answers when a request waits in the op ["hold", G]
  *   POST /control/open/G      lets it go on
  *
- * Environment: DB (the SQLite file), REDIS (the URL of a Redis server, which then is the store), OPTIONS (express-session's options as JSON; "touchAfter" and the like, which only
- * Tornado knows, must not be in it), WAL=0 for a connect-sqlite3 without `concurrentDb`, SERIALIZE=0 for one that runs
- * its statements side by side.
+ * Environment: DB (the SQLite file), REDIS (the URL of a Redis server, which then is the store), OPTIONS
+ * (express-session's options as JSON; "touchAfter" and the like, which only Tornado knows, must not be in it), WAL=0 for
+ * a connect-sqlite3 without `concurrentDb`, SERIALIZE=0 for one that runs its statements side by side.
  */
 'use strict';
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -254,6 +255,17 @@ def test_a_mistake_is_named(folder: Path, text: str) -> None:
 
     assert str(error.value).startswith(f"{file}: ")
     assert [words for words in MISTAKES[text] if words not in str(error.value)] == []
+
+
+def test_a_driver_that_is_not_installed_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the extra that brings it."""
+    (folder / "my.toml").write_text('[session]\nstore = "redis://localhost"\n')
+    for module in ("redis", "redisservers"):
+        monkeypatch.delitem(sys.modules, f"sessions.stores.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+
+    with pytest.raises(OptionsError, match=r"\[session\] store: needs the extra redis: "):
+        read_config(folder / "my.toml")
 
 
 @pytest.mark.parametrize("store", ["sqllite:mine.db", "sqlite:mine.db?mode=ro", "memory:5", "sqlite:mine.db"])

@@ -119,6 +119,23 @@ def cluster(io_loop: IOLoop, tmp_path: Path) -> Iterator[tuple[RedisCluster, Red
             yield cluster, store
 
 
+async def test_a_master_that_hangs_is_replaced(cluster: tuple[RedisCluster, RedisStore]) -> None:
+    """One that is stopped and keeps its connections: the store learns of its replica, and of its return as one."""
+    servers, store = cluster
+    ids = [f"id-{n}" for n in range(COUNT)]
+    await asyncio.gather(*(store.create(sid, stored(n)) for n, sid in enumerate(ids)))
+    for server in servers.masters:
+        assert server.command("WAIT", 1, 10_000) == 1
+    servers.masters[0].pause()
+    try:
+        await asyncio.gather(*(change(store, sid, n) for n, sid in enumerate(ids)))
+    finally:
+        servers.masters[0].go_on()
+
+    rows = await asyncio.gather(*(kept_trying(lambda sid=sid: store.get(sid)) for sid in ids))
+    assert [row and int(row.data) - n for n, row in enumerate(rows)] == [1] * COUNT
+
+
 async def test_a_cluster_loses_a_master(cluster: tuple[RedisCluster, RedisStore]) -> None:
     """Sessions of the other masters are served all the time; the lost one's go on at its replica, changed once each."""
     servers, store = cluster
