@@ -5,6 +5,7 @@ It knows nothing of sessions. What many tests share is started once, when it is 
 
 import atexit
 import os
+import shutil
 import signal
 import socket
 import tempfile
@@ -49,9 +50,7 @@ class RedisServer:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
-        for file in self.folder.iterdir():
-            file.unlink()
-        self.folder.rmdir()
+        shutil.rmtree(self.folder)
 
     @property
     def url(self) -> str:
@@ -112,6 +111,11 @@ class RedisServer:
     def hang_up(self) -> None:
         """Close every client's connection, from the server's side."""
         self.admin.client_kill_filter(_type="normal", skipme=True)
+
+    def replicate(self) -> None:
+        """Wait until its replica has everything that was written so far; WAIT would ask for one's own connection only."""
+        written = self.admin.info("replication")["master_repl_offset"]
+        wait_until(lambda: self.admin.info("replication")["slave0"]["offset"] >= written, SECONDS)
 
     def command(self, *words: Any) -> Any:
         return self.admin.execute_command(*words)

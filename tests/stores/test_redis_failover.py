@@ -75,7 +75,7 @@ async def test_sentinels_new_master_is_found(sentinel: tuple[RedisServer, RedisS
     async with RedisStore(f"redis+sentinel://{nobody},{HOST}:{watcher.port}/main", timeout=2_000) as store:
         await asyncio.gather(*(store.create(f"id-{n}", stored(n)) for n in range(COUNT)))
         assert master.command("DBSIZE") == COUNT
-        assert master.command("WAIT", 1, 10_000) == 1
+        master.replicate()
         master.kill()
 
         await asyncio.gather(*(change(store, f"id-{n}", n) for n in range(COUNT)))
@@ -92,7 +92,7 @@ async def test_a_master_that_was_demoted_under_an_open_connection_is_left(
     master, replica, watcher = sentinel
     async with RedisStore(f"redis+sentinel://{HOST}:{watcher.port}/main", timeout=2_000) as store:
         await store.create("a", stored(0))
-        assert master.command("WAIT", 1, 10_000) == 1
+        master.replicate()
         watcher.command("SENTINEL", "FAILOVER", "main")
         await until(lambda: replica.command("ROLE")[0] == b"master", SECONDS)
         master.command("REPLICAOF", HOST, replica.port)  # as Sentinel itself does, ten seconds later
@@ -125,7 +125,7 @@ async def test_a_master_that_hangs_is_replaced(cluster: tuple[RedisCluster, Redi
     ids = [f"id-{n}" for n in range(COUNT)]
     await asyncio.gather(*(store.create(sid, stored(n)) for n, sid in enumerate(ids)))
     for server in servers.masters:
-        assert server.command("WAIT", 1, 10_000) == 1
+        server.replicate()
     servers.masters[0].pause()
     try:
         await asyncio.gather(*(change(store, sid, n) for n, sid in enumerate(ids)))
@@ -142,7 +142,7 @@ async def test_a_cluster_loses_a_master(cluster: tuple[RedisCluster, RedisStore]
     ids = [f"id-{n}" for n in range(COUNT)]
     await asyncio.gather(*(store.create(sid, stored(n)) for n, sid in enumerate(ids)))
     for server in servers.masters:
-        assert server.command("WAIT", 1, 10_000) == 1
+        server.replicate()
     lost = {key.decode().removeprefix("sess:") for key in servers.masters[0].command("KEYS", "*")}
     assert 0 < len(lost) < COUNT
     servers.masters[0].kill()

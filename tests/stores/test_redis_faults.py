@@ -91,7 +91,7 @@ async def test_a_server_that_comes_back_empty_has_no_sessions(redis: RedisStore,
     """What is lost is lost: nobody's late write brings it back."""
     await redis.create("a", stored())
     server.kill()
-    for file in server.folder.glob("*.aof"):
+    for file in server.folder.rglob("*.aof*"):
         file.unlink()
     server.start()
     await recovered(redis)
