@@ -14,7 +14,7 @@ from sessions.store import StoredSession
 from sessions.stores import redisservers
 from sessions.stores.redis import RedisStore
 
-from .redis_server import HOST, RedisCluster, RedisServer
+from .redis_server import HOST, RedisCluster, RedisServer, succeeds
 from .support import opened, until
 
 SECONDS = 60.0
@@ -64,8 +64,14 @@ def sentinel(io_loop: IOLoop) -> Iterator[tuple[RedisServer, RedisServer, RedisS
             "sentinel failover-timeout": "main 3000",
         }
         with RedisServer("--sentinel", **watched) as sentinel:
-            io_loop.run_sync(lambda: until(lambda: len(sentinel.admin.sentinel_slaves("main")) == 1, SECONDS))
+            io_loop.run_sync(lambda: until(lambda: _knows_replica(sentinel), SECONDS))
             yield master, replica, sentinel
+
+
+def _knows_replica(sentinel: RedisServer) -> bool:
+    """Whether a sentinel has asked a replica how it is, and it is well."""
+    replicas = sentinel.admin.sentinel_slaves("main")
+    return [(each["flags"], each["master-link-status"]) for each in replicas] == [("slave", "ok")]
 
 
 async def test_sentinels_new_master_is_found(sentinel: tuple[RedisServer, RedisServer, RedisServer]) -> None:
@@ -93,7 +99,7 @@ async def test_a_master_that_was_demoted_under_an_open_connection_is_left(
     async with RedisStore(f"redis+sentinel://{HOST}:{watcher.port}/main", timeout=2_000) as store:
         await store.create("a", stored(0))
         master.replicate()
-        watcher.command("SENTINEL", "FAILOVER", "main")
+        await until(succeeds(lambda: watcher.command("SENTINEL", "FAILOVER", "main")), SECONDS)
         await until(lambda: replica.command("ROLE")[0] == b"master", SECONDS)
         master.command("REPLICAOF", HOST, replica.port)  # as Sentinel itself does, ten seconds later
 
