@@ -21,7 +21,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from tornado.log import enable_pretty_logging
 from tornado.netutil import bind_sockets
@@ -43,6 +43,7 @@ from sessions import (
 )
 from sessions.options import express_names, is_number, read_table, wrong
 from sessions.store import PreparedStore
+from sessions.stores.memory import MAX_SESSIONS
 
 log = logging.getLogger("server")
 
@@ -97,6 +98,13 @@ class SQLiteOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MemoryOptions:
+    """The table [memory]: read where `store` is memory:."""
+
+    max_sessions: int = MAX_SESSIONS
+
+
+@dataclass(frozen=True, kw_only=True)
 class RedisOptions:
     """The table [redis]: read where `store` is a URL of Redis or Valkey."""
 
@@ -121,19 +129,19 @@ class Config:
     server: ServerOptions
     session: SessionOptions
     sqlite: SQLiteOptions
+    memory: MemoryOptions
     redis: RedisOptions
     sweeper: SweeperOptions
 
     def open_store(self) -> Store:
         """The store that is configured, not yet open."""
-        table = self.store_table
-        return open_store(self.session.store, **(vars(getattr(self, table)) if table else {}))
+        own = {"sqlite": self.sqlite, "memory": self.memory, "redis": self.redis}.get(self.store_table)
+        return open_store(self.session.store, **({} if own is None else vars(own)))
 
     @property
-    def store_table(self) -> str | None:
-        """The table that is read for the store's scheme."""
-        tables = {"sqlite:": "sqlite", "redis": "redis", "valkey": "redis", "unix:": "redis"}
-        return next((tables[each] for each in tables if self.session.store.startswith(each)), None)
+    def store_table(self) -> str:
+        """The table that is read for the store, by its URL's scheme."""
+        return re.sub("^(redis|valkey|unix).*", "redis", self.session.store.partition(":")[0])
 
 
 # -------------------------------------------------------------------- the file
@@ -157,13 +165,7 @@ def read_config(path: Path, *, port: int | None = None, make_secret: bool = True
     chosen = os.environ.get(SECRET_VARIABLE) or given.get("secret")
     # The file of a kept secret is made last, when everything else is known to be right.
     tables["session"] = {**given, "secret": secrets.token_urlsafe(SECRET_BYTES) if chosen is None else chosen}
-    config = Config(
-        server=table("server", ServerOptions),
-        session=table("session", SessionOptions),
-        sqlite=table("sqlite", SQLiteOptions),
-        redis=table("redis", RedisOptions),
-        sweeper=table("sweeper", SweeperOptions),
-    )
+    config = Config(**{name: table(name, kind) for name, kind in get_type_hints(Config).items()})
     try:
         if port is not None:
             config = replace(config, server=replace(config.server, port=port))

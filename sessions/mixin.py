@@ -16,7 +16,8 @@ from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 from tornado.websocket import WebSocketHandler
 
-from .cookie import Cookie, values
+from .codec import values
+from .cookie import Cookie
 from .errors import NoSession, OptionsError, SessionError, StoreUnavailable
 from .gate import Gate
 from .headers import add_cookie, vary_by_cookie
@@ -36,7 +37,6 @@ MAX_CANDIDATES = 4
 
 RETRY_AFTER = 1
 """Seconds that a 503 asks the client to wait: a locked or restarting store is mostly back by then."""
-
 
 _FAILED = "it could not be loaded or committed"
 _ANSWER = ("_status_code", "_reason", "_headers", "_write_buffer")
