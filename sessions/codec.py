@@ -16,13 +16,14 @@ from .options import check_attribute
 # ---------------------------------------------------------------- Set-Cookie (`serialize`)
 
 _WORDS = {"strict": "Strict", "lax": "Lax", "none": "None", "low": "Low", "medium": "Medium", "high": "High"}
-_PLAIN = re.compile("[A-Za-z0-9_.!~*'()-]*")
+_SIGNED = re.compile("[A-Za-z0-9_.:+/-]*")
 
 
 def encode(value: str) -> str:
     """JavaScript's encodeURIComponent."""
-    value = value.replace("%", "%25").replace(":", "%3A").replace("+", "%2B").replace("/", "%2F")
-    return value if _PLAIN.fullmatch(value.replace("%", "")) else quote(value, safe="%!'()*")
+    if _SIGNED.fullmatch(value):  # what a session id of ours, signed, consists of
+        return value.replace(":", "%3A").replace("+", "%2B").replace("/", "%2F")
+    return quote(value, safe="!'()*", errors="strict")
 
 
 def around_expires(
@@ -65,9 +66,10 @@ def values(headers: Iterable[str], name: str) -> Iterator[str]:
         if name not in header:
             continue
         for pair in header.split(";"):
-            key, equals, value = pair.partition("=")
-            if equals and key.strip(" \t") == name:
-                yield _decode(value.strip(" \t"))
+            if name in pair:
+                key, equals, value = pair.partition("=")
+                if equals and key.strip(" \t") == name:
+                    yield _decode(value.strip(" \t"))
 
 
 _MALFORMED = re.compile("%(?![0-9A-Fa-f]{2})")
@@ -78,7 +80,7 @@ def _decode(value: str) -> str:
         value = value[1:-1]
     if "%" not in value:
         return value
-    plain = value.replace("%3A", ":").replace("%2B", "+").replace("%2F", "/")  # all that a session id of ours needs
+    plain = value.replace("%3A", ":").replace("%2B", "+").replace("%2F", "/")  # all that a signed id of ours has
     if "%" not in plain:
         return plain
     try:

@@ -135,8 +135,6 @@ def join(cookie: str, data: str, meta: str = "") -> str:
 
 def check_size(text: str, limit: int) -> None:
     """Raise DataError for a text to store of more than so many bytes of UTF-8."""
-    if 4 * len(text) <= limit:  # no character takes more than four bytes
-        return
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > limit:
         raise DataError(f"session: it would take {size} bytes in the store, and maxBytes is {limit}")

@@ -20,7 +20,7 @@ from .codec import values
 from .cookie import Cookie
 from .errors import NoSession, OptionsError, SessionError, StoreUnavailable
 from .gate import Gate
-from .headers import add_cookie, vary_by_cookie
+from .headers import SEALED, add_cookie, vary_by_cookie
 from .manager import SessionManager
 from .options import CookieOptions
 from .session import Session
@@ -218,7 +218,7 @@ class SessionMixin(RequestHandler):
         mine = vars(self)
         answer = {name: mine.get(name) for name in _ANSWER}
         answer["_new_cookie"] = mine.pop("_new_cookie", {})
-        self._headers = HTTPHeaders()
+        self._headers = SEALED
         self._write_buffer = []
         self._finished = True
         return answer

@@ -207,7 +207,7 @@ class Session(MutableMapping[str, Any]):
         if sends:
             self._cookie.check()  # before anything is stored that no browser could be told of
         waits = change == "touch" and not ends
-        if waits and not sends:
+        if not sends and (waits or change == "nothing"):
             return "nothing"
         if not self._touched:
             self._touched = True
@@ -263,7 +263,7 @@ class Session(MutableMapping[str, Any]):
 
     def _touch_is_due(self, base: StoredSession) -> bool:
         lifetime, after = self._cookie.member("originalMaxAge"), self._options.touch_after
-        if not is_number(lifetime):
+        if lifetime is None or not is_number(lifetime):
             lifetime = self._options.ttl
         if after is None:
             after = 0 if self._options.rolling else lifetime / 20
@@ -289,8 +289,11 @@ class Session(MutableMapping[str, Any]):
 
     def expires_at(self) -> int:
         """When the store may forget the session, in milliseconds since the epoch."""
-        expires = self.cookie.expires_ms
-        return self.cookie.capped(self._clock() + self._options.ttl) if expires is None else expires
+        expires = self._cookie.member("expires")
+        if expires is None or expires is False:
+            expires = int(self._clock() + self._options.ttl)
+            return expires if self._age is None else self._cookie.capped(expires)
+        return int(expires)
 
     @property
     def is_too_old(self) -> bool:
@@ -299,13 +302,13 @@ class Session(MutableMapping[str, Any]):
 
     def to_store(self) -> StoredSession:
         """The session as it is to be stored. Raises DataError where changed data would take too many bytes."""
-        cookie, data, limit = self.cookie.text(), self.data_text(), self._options.max_bytes
+        cookie, data, meta, limit = self._cookie.text(), self.data_text(), "", self._options.max_bytes
         if self._age is not None:
             meta = self._age.meta
-        else:  # another application's, or ours from before the option was taken away: it stays
-            meta = jsontext.split_meta(self._text)[0] if data != self._text else ""
+        elif jsontext.META in self._text and data != self._text:
+            meta, _ = jsontext.split_meta(self._text)  # another application's, or ours from before: it stays
         text = jsontext.join(cookie, data, meta)
-        if limit and data != self._text:
+        if limit and 4 * len(text) > limit and data != self._text:  # no character takes more than four bytes
             jsontext.check_size(text, limit)
         stored = StoredSession(text, self.expires_at())
         self._written = stored, cookie, data, meta
