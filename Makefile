@@ -8,7 +8,7 @@ BENCH := bench/.cache
 TOOLS := .cache
 NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
-.PHONY: help venv run test check coverage mutants interop browser screenshots \
+.PHONY: help venv run test check coverage mutants interop browser screenshots cluster \
 	bench bench-peers bench-scale bench-plots fuzz lock audit clean
 
 help: ## Show this list
@@ -47,6 +47,9 @@ interop: $(READY) ## Run the tests with real Node servers (installs their npm pa
 
 browser: $(READY) ## Run the page's tests in chromium, and the server behind nginx with TLS
 	$(BIN)/python -m pytest tests/browser
+
+cluster: $(READY) ## Kill a master of a Redis Cluster under load, and count what visitors notice (needs nginx)
+	cd tests && ../$(BIN)/python -m cluster.experiment $(ARGS)
 
 screenshots: $(READY) ## Write docs/page.png and docs/page-360.png
 	cd tests && ../$(BIN)/python -m browser.screenshots

@@ -21,7 +21,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from tornado.log import enable_pretty_logging
 from tornado.netutil import bind_sockets
@@ -43,7 +43,7 @@ from sessions import (
 )
 from sessions.options import express_names, is_lifetime, read_table, wrong
 from sessions.store import PreparedStore
-from sessions.stores.tables import STORE_TABLES, MemoryOptions, PostgresOptions, SQLiteOptions
+from sessions.stores.tables import STORE_TABLES, MemoryOptions, PostgresOptions, RedisOptions, SQLiteOptions
 
 log = logging.getLogger("server")
 
@@ -108,6 +108,7 @@ class Config:
     sqlite: SQLiteOptions
     postgres: PostgresOptions
     memory: MemoryOptions
+    redis: RedisOptions
     sweeper: SweeperOptions
 
     def open_store(self) -> Store:
@@ -142,14 +143,7 @@ def read_config(path: Path, *, port: int | None = None, make_secret: bool = True
     chosen = os.environ.get(SECRET_VARIABLE) or given.get("secret")
     # The file of a kept secret is made last, when everything else is known to be right.
     tables["session"] = {**given, "secret": secrets.token_urlsafe(SECRET_BYTES) if chosen is None else chosen}
-    config = Config(
-        server=table("server", ServerOptions),
-        session=table("session", SessionOptions),
-        sqlite=table("sqlite", SQLiteOptions),
-        postgres=table("postgres", PostgresOptions),
-        memory=table("memory", MemoryOptions),
-        sweeper=table("sweeper", SweeperOptions),
-    )
+    config = Config(**{name: table(name, kind) for name, kind in get_type_hints(Config).items()})
     try:
         if port is not None:
             config = replace(config, server=replace(config.server, port=port))

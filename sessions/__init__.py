@@ -26,6 +26,7 @@ from .sweeper import Sweeper
 
 if TYPE_CHECKING:
     from .stores.postgres import PostgresStore
+    from .stores.redis import RedisStore
     from .stores.sqlite import SQLiteStore
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "OptionsError",
     "Outcome",
     "PostgresStore",
+    "RedisStore",
     "SQLiteStore",
     "Session",
     "SessionError",
@@ -58,7 +60,7 @@ __all__ = [
 ]
 
 
-_LAZY = {"PostgresStore": "postgres", "SQLiteStore": "sqlite"}
+_LAZY = {"PostgresStore": "postgres", "RedisStore": "redis", "SQLiteStore": "sqlite"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,10 +1,20 @@
 """Owns what every test may ask for: the movable clock. It puts this folder on the import path, too (`from clock import ...`)."""
 
+from collections.abc import Iterator
+
 import pytest
 from clock import MovableClock
+from stores.redis_server import end_all
 
 
 @pytest.fixture
 def clock() -> MovableClock:
     """A clock that the test moves."""
     return MovableClock()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_servers_end() -> Iterator[None]:
+    """What tests have started for each other ends with them."""
+    yield
+    end_all()

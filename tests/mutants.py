@@ -65,6 +65,7 @@ def breaks(promise: int, name: str, tests: str, *words: str) -> Mutant:
 
 MEMORY, SQL, SQLITE = "stores/memory.py", "stores/statements.py", "stores/sqlite.py"
 PG, PGSQL = "stores/postgres.py", "stores/postgres_sql.py"
+LUA = "stores/redisscripts.py"
 CONTRACT, TOGETHER = "stores/test_contract.py", "stores/test_contract_together.py"
 
 MUTANTS = (
@@ -223,6 +224,17 @@ MUTANTS = (
            SQLITE, "await self._writes.close()", "pass"),
     breaks(7, "every write has a transaction of its own", "stores/test_sqlite.py",
            "stores/batching.py", "MAX_BATCH = 256", "MAX_BATCH = 1"),
+    # ------------------------------------------------------------ the same in Redis
+    breaks(1, "what Redis refuses is taken for done", "stores/test_redis_faults.py",
+           LUA, "out[i] = {reply.err}", "out[i] = 1"),
+    breaks(2, "an update in Redis compares nothing", CONTRACT,
+           LUA, "elseif was and was ~= old then", "elseif was and was ~= was then"),
+    breaks(3, "an update in Redis inserts", CONTRACT,
+           LUA, "elseif was == false then", "elseif was == 0 then"),
+    breaks(4, "a create in Redis overwrites", CONTRACT,
+           LUA, "'NX', 'PX', life", "'PX', life"),
+    breaks(5, "a touch in Redis writes the text", "stores/test_redis.py",
+           LUA, "redis.pcall('PEXPIRE', key, life)", "redis.pcall('SET', key, old, 'PX', life)"),
 )  # fmt: skip
 
 

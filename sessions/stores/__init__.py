@@ -7,30 +7,27 @@ from urllib.parse import urlsplit
 from ..errors import OptionsError
 from ..options import unknown_key
 from ..store import Store
+from .tables import STORE_TABLES
 
-_STORES = {
-    "memory": ("memory", "MemoryStore"),
-    "sqlite": ("sqlite", "SQLiteStore"),
-    "postgresql": ("postgres", "PostgresStore"),
-    "postgres": ("postgres", "PostgresStore"),
-}
+_CLASSES = {"sqlite": "SQLiteStore", "memory": "MemoryStore", "redis": "RedisStore", "postgres": "PostgresStore"}
+"""By the module that holds it, which is also the name of its table."""
 
 
 def open_store(url: str, **options: Any) -> Store:
     """The store that a URL names; `async with` opens it.
 
-    `sqlite:PATH` keeps sessions in a SQLite file, `memory:` in this process, `postgresql://…` (or `postgres://…`) in a
-    PostgreSQL database. `options` are the store's own, such as `clock`, or `durability` for SQLite. Raises OptionsError
-    for a URL that names none.
+    `sqlite:PATH` keeps sessions in a SQLite file, `redis://…` in Redis, `postgresql://…` (or `postgres://…`) in a
+    PostgreSQL database, `memory:` in this process. `options` are the store's own, such as `clock`, or `durability` for
+    SQLite. Raises OptionsError for a URL that names none.
     """
     scheme, colon, rest = url.partition(":")
     if not colon:
         raise OptionsError(f"store: expected a URL such as sqlite:sessions.db or memory:, got {url!r}")
-    if scheme not in _STORES:
-        raise unknown_key(scheme, tuple(_STORES), "store: ", what="store")
-    module, name = _STORES[scheme]
+    if scheme not in STORE_TABLES:
+        raise unknown_key(scheme, tuple(STORE_TABLES), "store: ", what="store")
+    module = STORE_TABLES[scheme]
     try:
-        make = getattr(import_module(f".{module}", __name__), name)
+        make = getattr(import_module(f".{module}", __name__), _CLASSES[module])
     except ModuleNotFoundError as error:
         extra = f"pip install 'tornado-express-sessions[{module}]'"
         raise OptionsError(

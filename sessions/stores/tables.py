@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 from .memory import MAX_SESSIONS
 
-STORE_TABLES = {"sqlite": "sqlite", "memory": "memory", "postgresql": "postgres", "postgres": "postgres"}
+REDIS = [
+    f"{name}{s}{kind}" for name in ("redis", "valkey") for kind in ("", "+sentinel", "+cluster") for s in ("", "s")
+]
+"""The schemes of a URL that lead to Redis or Valkey over TCP; `s` is TLS."""
+
+STORE_TABLES = {
+    "sqlite": "sqlite",
+    "memory": "memory",
+    **dict.fromkeys([*REDIS, "unix"], "redis"),
+    **dict.fromkeys(["postgresql", "postgres"], "postgres"),
+}
 """Which table belongs to a store of which URL."""
 
 
@@ -17,6 +27,14 @@ class SQLiteOptions:
 
     durability: str = "full"
     busy_timeout: float = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisOptions:
+    """The table [redis]: read where `store` is a URL of Redis or Valkey."""
+
+    prefix: str = "sess:"
+    timeout: float = 3_000
 
 
 @dataclass(frozen=True, kw_only=True)

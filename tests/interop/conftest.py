@@ -198,7 +198,9 @@ def versions() -> str:
     """The Node side as it is installed, for the report's head."""
     packages = [json.loads(path.read_text()) for path in sorted(HERE.glob("node_modules/*/package.json"))]
     named = {each["name"]: each["version"] for each in packages if each.get("name")}
-    wanted = ("express", "express-session", "connect-sqlite3", "sqlite3", "connect-pg-simple", "pg")
+    wanted = (
+        "express", "express-session", "connect-sqlite3", "sqlite3", "connect-redis", "redis", "connect-pg-simple", "pg",
+    )  # fmt: skip
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     return ", ".join([f"node {node}", *(f"{name} {named.get(name)}" for name in wanted)])
 

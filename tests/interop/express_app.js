@@ -70,6 +70,13 @@ const stores = {
     if (process.env.SERIALIZE !== '0') store.db.serialize();
     return store;
   },
+  redis(url) {
+    const { RedisStore } = require('connect-redis');
+    const client = require('redis').createClient({ url });
+    client.on('error', (error) => errors.push(error.message));
+    client.connect().catch((error) => errors.push(error.message));
+    return new RedisStore({ client });
+  },
   postgresql(url) {
     const PGStore = require('connect-pg-simple')(session);
     return new PGStore({ conString: url, createTableIfMissing: true, pruneSessionInterval: false });

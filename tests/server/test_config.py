@@ -10,7 +10,15 @@ from typing import Any, NamedTuple
 import pytest
 from processes import ROOT, SECRET, Server, run
 
-from server import MemoryOptions, PostgresOptions, ServerOptions, SQLiteOptions, SweeperOptions, read_config
+from server import (
+    MemoryOptions,
+    PostgresOptions,
+    RedisOptions,
+    ServerOptions,
+    SQLiteOptions,
+    SweeperOptions,
+    read_config,
+)
 from sessions import ABSENT, CookieOptions, OptionsError, SessionOptions
 from sessions.options import express_names
 
@@ -23,6 +31,7 @@ TABLES: dict[str, type[Any]] = {
     "sqlite": SQLiteOptions,
     "postgres": PostgresOptions,
     "memory": MemoryOptions,
+    "redis": RedisOptions,
     "sweeper": SweeperOptions,
 }
 
@@ -248,6 +257,10 @@ MISTAKES = {
     ),
     "[session]\nabsoluteTimeout = 0\n": ("[session] absoluteTimeout: expected a number of milliseconds above 0",),
     '[session]\nmaxBytes = "1M"\n': ("[session] maxBytes: expected a whole number of bytes, 0 for no limit, got '1M'",),
+    "[redis]\nprefx = 1\n": ("[redis] prefx: no such option; did you mean prefix?",),
+    '[session]\nstore = "redis://h"\n[redis]\nprefix = 1\n': ("[redis] prefix: expected a text, got 1",),
+    '[session]\nstore = "redis://h"\n[redis]\ntimeout = 0\n': ("[redis] timeout: expected a number of milliseconds",),
+    '[session]\nstore = "redis+sentinel://h"\n': ("[session] store: expected redis+sentinel://", "service"),
     "[sweeper]\nintervall = 1\n": ("[sweeper] intervall: no such option; did you mean interval?",),
     "[sweeper]\ninterval = 0\n": ("[sweeper] interval: expected a number",),
     "[sweeper]\nbatch = 1.5\n": ("[sweeper] batch: expected a whole number",),

@@ -19,6 +19,7 @@ from sessions.stores.postgres import PostgresStore
 from sessions.stores.sqlite import SQLiteStore
 
 from . import postgres_server
+from .redis_time import redis_cluster_store, redis_store
 
 LATER = START + MINUTE
 OLD = StoredSession('{"n":1}', LATER)
@@ -44,6 +45,8 @@ STORES = {
     "memory": Entry(lambda _, clock: MemoryStore(clock=clock), shared=False, sweeps=True),
     "sqlite": Entry(lambda folder, clock: SQLiteStore(folder / "sessions.db", clock=clock), shared=True, sweeps=True),
     "postgres": Entry(lambda folder, clock: postgres(folder, clock=clock), shared=True, sweeps=True),
+    "redis": Entry(redis_store, shared=True, sweeps=False),
+    "redis cluster": Entry(redis_cluster_store, shared=True, sweeps=False),
 }
 """A new store adds its line here, and nothing to the contract suite."""
 

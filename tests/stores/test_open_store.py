@@ -13,6 +13,7 @@ from sessions.errors import OptionsError, StoreUnavailable
 from sessions.store import StoredSession
 from sessions.stores.memory import MemoryStore
 from sessions.stores.postgres import PostgresStore
+from sessions.stores.redis import RedisStore
 from sessions.stores.sqlite import SQLiteStore
 
 ROOT = Path(__file__).parents[2]
@@ -134,13 +135,79 @@ def test_a_store_whose_driver_is_not_installed_says_which_extra_has_it(monkeypat
         open_store("postgresql://host/mine")
 
 
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("redis://localhost", "redis at localhost:6379"),
+        ("redis://localhost/", "redis at localhost:6379"),
+        ("redis://user:secret@10.0.0.1:7000/3", "redis at 10.0.0.1:7000"),
+        ("redis://:secret@[::1]:7000", "redis at [::1]:7000"),
+        ("redis://:p%40ss%2Fword@localhost", "redis at localhost:6379"),
+        ("rediss://localhost?ssl_ca_certs=/etc/ca.pem&ssl_check_hostname=false", "redis at localhost:6379"),
+        ("valkey://localhost", "redis at localhost:6379"),
+        ("valkeys://localhost:1", "redis at localhost:1"),
+        ("unix:///run/redis.sock", "redis at /run/redis.sock"),
+        ("unix://user:secret@/run/redis.sock?db=2", "redis at /run/redis.sock"),
+        ("redis+sentinel://a,b:7000/main", "redis sentinel a:26379, b:7000"),
+        ("rediss+sentinel://u:secret@a/main/5?sentinel_password=secret", "redis sentinel a:26379"),
+        ("redis+cluster://a,b:7000,[::1]", "redis cluster a:6379, b:7000, [::1]:6379"),
+        ("valkeys+cluster://:secret@a", "redis cluster a:6379"),
+    ],
+)
+def test_redis_urls(url: str, place: str) -> None:
+    """One server, a socket, Sentinel, a cluster; what errors will name is without user and password."""
+    store = open_store(url)
+
+    assert type(store) is RedisStore
+    assert store.place == place
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("redis:", "expected redis://[user:password@]host[:port][/db]"),
+        ("redis:localhost", "expected redis://"),
+        ("redis://", "expected redis://"),
+        ("redis://u:secret@", "expected redis://"),
+        ("redis://u:secret@h:port", "expected redis://"),
+        ("redis://u:secret@h:", "expected redis://"),
+        ("redis://u:secret@h:70000", "expected redis://"),
+        ("redis://u:secret@[h", "expected redis://"),
+        ("redis://u:secret@h/first", "db is a number"),
+        ("redis://u:secret@h/1/2", "expected redis://"),
+        ("redis://u:secret@a,b", "expected redis://"),
+        ("redis://u:secret@h#x", "expected redis://"),
+        ("redis://u:secret@h?db=1", "redis:// takes no ?db"),
+        ("rediss://u:secret@h?ssl_ca_cert=x", "did you mean store: ssl_ca_certs?"),
+        ("rediss://u:secret@h?ssl_cert_reqs=maybe", "ssl_cert_reqs: expected required or optional or none"),
+        ("rediss://u:secret@h?ssl_keyfile=", "ssl_keyfile: expected a value"),
+        ("unix:", "expected unix:///path/to/socket"),
+        ("unix://secret/socket", "expected unix:///path/to/socket"),
+        ("unix:///s?db=x&password=secret", "db"),
+        ("redis+sentinel://u:secret@h", "the service is missing"),
+        ("redis+sentinel://u:secret@h/", "the service is missing"),
+        ("redis+sentinel://u:secret@h/main/x", "db is a number"),
+        ("redis+cluster://u:secret@h/0", "expected redis+cluster://"),
+        ("redis+cluster://u:secret@h,", "expected redis+cluster://"),
+        ("redis+sentinal://u:secret@h/main", "did you mean store: redis+sentinel?"),
+        ("reddis://u:secret@h", "did you mean store: redis?"),
+    ],
+)
+def test_a_wrong_redis_url_is_refused(url: str, words: str) -> None:
+    """In words that say what was expected, and never show the password."""
+    with pytest.raises(OptionsError, match=f"^store: .*{re.escape(words)}") as refusal:
+        open_store(url)
+
+    assert "secret" not in str(refusal.value)
+
+
 def test_an_unknown_scheme_lists_the_known_where_none_is_near() -> None:
     """There is always a next step in the message."""
     with pytest.raises(OptionsError, match=r"memory, sqlite, postgresql"):
         open_store("xyzzy:1")
 
 
-@pytest.mark.parametrize("url", ["memory:", "sqlite:sessions.db", "postgresql://host/mine"])
+@pytest.mark.parametrize("url", ["memory:", "sqlite:sessions.db", "redis://localhost", "postgresql://host/mine"])
 def test_an_unknown_option_is_refused_by_name(url: str) -> None:
     """No option is read and ignored."""
     with pytest.raises(TypeError, match="durabilty"):
@@ -157,8 +224,9 @@ def test_a_driver_is_imported_when_its_store_is_chosen() -> None:
     """Who keeps sessions in memory needs no database's package."""
     code = (
         "import sys; from sessions import open_store; open_store('memory:'); before = 'aiosqlite' in sys.modules;"
-        "open_store('sqlite:x'); print(before, 'aiosqlite' in sys.modules)"
+        "open_store('sqlite:x'); print(before, 'aiosqlite' in sys.modules, 'redis' in sys.modules);"
+        "open_store('redis://h'); print('redis' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
 
-    assert run.stdout == "False True\n"
+    assert run.stdout == "False True False\nTrue\n"

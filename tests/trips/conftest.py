@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from clock import MovableClock
+from stores.redis_time import redis_store
 from stores.support import postgres
 from tornado.ioloop import IOLoop
 
@@ -50,7 +51,7 @@ def logbook() -> Iterator[Logbook]:
     root.setLevel(level)
 
 
-KINDS = ["memory", "sqlite"]
+KINDS = ["memory", "sqlite", "redis"]
 """The stores of every trip that does not choose its own."""
 
 MORE_KINDS = {"test_parallel": ["postgres"], "test_ended": ["postgres"], "test_mutate": ["postgres"]}
@@ -83,6 +84,8 @@ def make_store(kind: str, tmp_path: Path, clock: MovableClock) -> Callable[[], S
         return lambda: memory
     if kind == "postgres":
         return lambda: postgres(tmp_path, clock=clock)
+    if kind == "redis":
+        return lambda: redis_store(tmp_path, clock)
     return lambda: open_store(f"sqlite:{tmp_path / 'sessions.db'}", clock=clock, durability="normal")
 
 

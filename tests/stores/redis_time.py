@@ -1,0 +1,165 @@
+"""Owns the time of Redis in the contract suite: a real server's keys, whose life follows the suite's movable clock.
+
+A Redis server expires by its own clock, which no test can move or stop. Two steps make the suite exact all the same,
+with no branch in it and nothing rounded that the suite could see:
+
+- One millisecond of the suite is a minute of the server (`MINUTE`). A record's life is handed to RedisStore so much longer,
+  and what comes back is counted in whole minutes, rounded up: the real time that passes between a write and a read, far
+  less than a minute, is not seen, and a difference of one millisecond in the suite is.
+- When the suite's clock was moved, the life that is left to every key is moved by as much, before the next verb; a key
+  whose life is over is deleted. It is gone for good then: a clock that is set back revives nothing in Redis.
+
+What is tested is RedisStore as it is: its scripts, its conversion from and to the milliseconds that are left, its batches.
+The last hour before JavaScript's last date keeps its full grain, beyond what a double of Lua could hold otherwise.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any, Self
+
+from clock import HOUR, START, MovableClock
+
+from sessions.store import Outcome, Store, StoredSession, Update
+from sessions.stores.redis import RedisStore
+
+from .redis_server import RedisServer, shared_cluster, shared_server
+
+MINUTE = 60_000
+LAST = 8_640_000_000_000_000
+"""JavaScript's last date."""
+
+TOP = 2**52
+"""The life of what ends then; Lua's numbers are exact up to twice as much."""
+
+
+def life(expires_at: int, now: int) -> int:
+    """How long a key lives on the server."""
+    if expires_at >= LAST - HOUR:
+        return TOP - (LAST - expires_at) * MINUTE
+    left = (expires_at - now) * MINUTE
+    assert left < TOP // 2, "no test has come so far yet"
+    return left
+
+
+def expiry(left: int, now: int) -> int:
+    """The moment at which a key ends that has so long to live."""
+    return LAST - (TOP - left) // MINUTE if left > TOP // 2 else now - (-left // MINUTE)
+
+
+class Keys:
+    """The keys of some servers, which follow a clock."""
+
+    def __init__(self, servers: Iterable[RedisServer]) -> None:
+        self._servers = list(servers)
+        self._owner: Path | None = None
+        self._now = START
+
+    def belong_to(self, folder: Path, now: int) -> None:
+        """Begin anew where another test has had them."""
+        if folder != self._owner:
+            self._owner, self._now = folder, now
+            for server in self._servers:
+                server.command("FLUSHALL")
+
+    def follow(self, now: int) -> None:
+        """Move every key's life by what the clock was moved."""
+        if now == self._now:
+            return
+        for server in self._servers:
+            names = list(server.admin.scan_iter(count=1_000))
+            asked = server.admin.pipeline(transaction=False)
+            for name in names:
+                asked.pttl(name)
+            told = server.admin.pipeline(transaction=False)
+            for name, left in zip(names, asked.execute(), strict=True):
+                told.pexpire(name, life(expiry(left, self._now), now))  # one that is over is deleted
+            told.execute()
+        self._now = now
+
+
+class SuiteStore:
+    """A RedisStore in the suite's time."""
+
+    def __init__(self, store: RedisStore, keys: Keys, clock: MovableClock) -> None:
+        self._store = store
+        self._keys = keys
+        self._clock = clock
+
+    def _now(self) -> int:
+        now = self._clock()
+        self._keys.follow(now)
+        return now
+
+    def _there(self, expires_at: int) -> int:
+        now = self._now()
+        return now + life(expires_at, now)
+
+    def _here(self, stored: StoredSession) -> StoredSession:
+        now = self._clock()
+        return stored._replace(expires_at=expiry(stored.expires_at - now, now))
+
+    @property
+    def ready(self) -> bool:
+        return self._store.ready
+
+    async def __aenter__(self) -> Self:
+        await self._store.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._store.__aexit__(*exc_info)
+
+    async def get(self, sid: str) -> StoredSession | None:
+        self._now()
+        stored = await self._store.get(sid)
+        return None if stored is None else self._here(stored)
+
+    async def create(self, sid: str, stored: StoredSession) -> bool:
+        return await self._store.create(sid, stored._replace(expires_at=self._there(stored.expires_at)))
+
+    async def update(self, sid: str, stored: StoredSession, expected: str) -> Update:
+        there = stored._replace(expires_at=self._there(stored.expires_at))
+        outcome, newer = await self._store.update(sid, there, expected)
+        return Update(outcome, None if newer is None else self._here(newer))
+
+    async def set(self, sid: str, stored: StoredSession) -> None:
+        return await self._store.set(sid, stored._replace(expires_at=self._there(stored.expires_at)))
+
+    async def touch(self, sid: str, expires_at: int, expected: str) -> Outcome:
+        return await self._store.touch(sid, self._there(expires_at), expected)
+
+    async def destroy(self, sid: str) -> None:
+        return await self._store.destroy(sid)
+
+    async def length(self) -> int:
+        self._now()
+        return await self._store.length()
+
+    async def all(self) -> AsyncIterator[tuple[str, StoredSession]]:
+        self._now()
+        async for sid, stored in self._store.all():
+            yield sid, self._here(stored)
+
+    async def clear(self) -> None:
+        return await self._store.clear()
+
+
+_KEYS: dict[str, Keys] = {}
+
+
+def redis_store(folder: Path, clock: MovableClock) -> Store:
+    """A store on the shared server. What it keeps is the folder's: of one test, whose stores share it."""
+    server = shared_server()
+    return _store(server.url, [server], folder, clock)
+
+
+def redis_cluster_store(folder: Path, clock: MovableClock) -> Store:
+    """A store on the shared cluster, likewise."""
+    cluster = shared_cluster()
+    return _store(cluster.url, cluster.masters, folder, clock)
+
+
+def _store(url: str, servers: list[RedisServer], folder: Path, clock: MovableClock) -> Any:
+    keys = _KEYS.setdefault(url, Keys(servers))
+    keys.belong_to(folder, clock())
+    return SuiteStore(RedisStore(url, clock=clock), keys, clock)

@@ -1,0 +1,337 @@
+"""What is Redis's own: the keys as connect-redis writes and reads them, real time, foreign values, the ways to a server."""
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tornado
+from redis.asyncio import Connection
+from tornado.ioloop import IOLoop
+
+from sessions import now_ms, open_store
+from sessions.errors import OptionsError, StoreError, StoreUnavailable
+from sessions.store import Outcome, PreparedStore, StoredSession, SweepableStore, Update
+from sessions.stores.redis import RedisStore
+
+from .redis_server import RedisServer, shared_server
+from .support import listed, opened, outcome, until
+
+CERTIFICATE = Path(tornado.__file__).parent / "test" / "test.crt"
+HOUR = 3_600_000
+SLACK = 20_000
+"""Milliseconds that a test may take, on a machine that is busy with something else."""
+
+
+@pytest.fixture
+def server() -> RedisServer:
+    """The shared server, empty."""
+    server = shared_server()
+    server.command("FLUSHALL")
+    return server
+
+
+@pytest.fixture
+def redis(io_loop: IOLoop, server: RedisServer) -> Iterator[RedisStore]:
+    """A store on it, in real time."""
+    with opened(io_loop, RedisStore(server.url)) as store:
+        yield store
+
+
+def ahead(milliseconds: int = HOUR, data: str = '{"n":1}') -> StoredSession:
+    """A record that lives so long from now."""
+    return StoredSession(data, now_ms() + milliseconds)
+
+
+# ---------------------------------------------------------------- the format
+
+
+async def test_a_session_is_a_string_with_an_expiry_under_the_prefix(redis: RedisStore, server: RedisServer) -> None:
+    """As connect-redis lays it out."""
+    await redis.create("a", ahead())
+
+    assert server.command("KEYS", "*") == [b"sess:a"]
+    assert server.command("GET", "sess:a") == b'{"n":1}'
+    assert HOUR - SLACK < server.command("PTTL", "sess:a") <= HOUR
+
+
+async def test_what_connect_redis_has_written_is_read(redis: RedisStore, server: RedisServer) -> None:
+    """It sets whole seconds."""
+    server.command("SET", "sess:a", '{"cookie":{}}', "EX", 3_600)
+    before = now_ms()
+
+    stored = await redis.get("a")
+
+    assert stored is not None
+    assert stored.data == '{"cookie":{}}'
+    assert before + HOUR - SLACK < stored.expires_at <= now_ms() + HOUR
+
+
+async def test_a_key_without_expiry_is_a_session_that_stays(redis: RedisStore, server: RedisServer) -> None:
+    """As connect-redis writes it with `disableTTL`."""
+    server.command("SET", "sess:a", '{"n":1}')
+
+    stored = await redis.get("a")
+
+    assert stored is not None
+    assert stored.expires_at > now_ms() + 300 * 24 * HOUR
+    assert await redis.update("a", ahead(), "other") == Update(
+        Outcome.CONFLICT, stored._replace(expires_at=pytest.approx(stored.expires_at, abs=SLACK))
+    )
+    assert server.command("PTTL", "sess:a") == -1
+
+
+async def test_a_touch_moves_the_expiry_and_writes_no_text(redis: RedisStore, server: RedisServer) -> None:
+    """PEXPIRE alone."""
+    await redis.create("a", ahead(HOUR))
+    server.command("CONFIG", "RESETSTAT")
+
+    assert await redis.touch("a", now_ms() + 2 * HOUR, '{"n":1}') is Outcome.SAVED
+
+    calls = server.admin.info("commandstats")
+    assert "cmdstat_set" not in calls
+    assert calls["cmdstat_pexpire"]["calls"] == 1
+    assert 2 * HOUR - SLACK < server.command("PTTL", "sess:a") <= 2 * HOUR
+
+
+@pytest.mark.parametrize("prefix", ["other:", "", "[a-z]*:", "sess?", "a\\b:", "{tag}é:"])
+async def test_the_prefix_is_ones_own(server: RedisServer, prefix: str) -> None:
+    """Listing and clearing mean what stands under it, whatever its characters mean in a pattern."""
+    foreign = {"xyz", "a", "sessX", "a\\\\b:c"} if prefix else set()
+    for key in foreign:
+        server.command("SET", key, "foreign")
+    async with open_store(server.url, prefix=prefix) as store:
+        await store.create("a", ahead())
+        assert server.command("EXISTS", f"{prefix}a") == 1
+        assert (await store.length(), list(await listed(store))) == (1, ["a"])
+        await store.clear()
+        assert await store.length() == 0
+
+    assert {key.decode() for key in server.command("KEYS", "*")} == foreign
+
+
+async def test_a_session_ends_by_itself(redis: RedisStore, server: RedisServer) -> None:
+    """Redis drops it: no sweeper is needed, and none is offered."""
+    await redis.create("a", ahead(300))
+    async with asyncio.timeout(20):
+        while await redis.get("a") is not None:  # noqa: ASYNC110 # the server's clock sets no event
+            await asyncio.sleep(0.02)
+
+    await until(lambda: server.command("DBSIZE") == 0, 20)
+    assert not isinstance(redis, SweepableStore | PreparedStore)
+
+
+@pytest.mark.parametrize("life", [0, -1, -HOUR])
+async def test_what_has_no_life_left_is_never_seen(redis: RedisStore, server: RedisServer, life: int) -> None:
+    """Redis refuses an expiry in the past: such a write leaves nothing there, and the key is gone at once."""
+    now = now_ms()
+    frozen = RedisStore(server.url, clock=lambda: now)
+    async with frozen:
+        gone = StoredSession("x", now + life)
+        assert await frozen.create("new", gone) is True
+        for sid in ("set", "updated", "touched", "there"):
+            await redis.create(sid, ahead())
+        await frozen.set("set", gone)
+        assert await frozen.update("updated", gone, '{"n":1}') == Update(Outcome.SAVED)
+        assert await frozen.touch("touched", now + life, '{"n":1}') is Outcome.SAVED
+        assert await frozen.create("there", gone) is False
+
+    assert server.command("KEYS", "*") == [b"sess:there"]
+
+
+async def test_hosts_whose_clocks_differ_agree_on_the_end(server: RedisServer) -> None:
+    """A life is a span of time: a host that is a day ahead keeps the session as long as one that is right."""
+    async with RedisStore(server.url, clock=lambda: now_ms() + 24 * HOUR) as fast, RedisStore(server.url) as right:
+        await fast.create("a", ahead(25 * HOUR))
+
+        stored = await right.get("a")
+
+    assert stored is not None
+    assert stored.expires_at == pytest.approx(now_ms() + HOUR, abs=SLACK)
+
+
+# ---------------------------------------------------------------- foreign values
+
+
+async def test_a_text_that_is_not_utf8_is_no_session(redis: RedisStore, server: RedisServer) -> None:
+    """It is handed over as an empty text, which its reader finds corrupt; it is not changed and hits nobody else."""
+    server.command("SET", "sess:a", b"\xff\xfe", "EX", 3_600)
+    await redis.create("b", ahead())
+
+    stored, other = await asyncio.gather(redis.get("a"), redis.get("b"))
+
+    assert stored is not None
+    assert stored.data == ""
+    assert other is not None
+    assert other.data == '{"n":1}'
+    assert (await redis.update("a", ahead(), "")).outcome is Outcome.CONFLICT
+    assert server.command("GET", "sess:a") == b"\xff\xfe"
+
+
+async def test_a_key_of_another_type_fails_its_own_request_only(redis: RedisStore, server: RedisServer) -> None:
+    """In words that name no id; who came with it has the outcome of always."""
+    server.command("HSET", "sess:secret-id", "field", "1")
+    server.command("SET", b"sess:\xff", "no id of ours", "EX", 3_600)
+    await redis.create("b", ahead())
+
+    calls = [redis.get("secret-id"), redis.get("b"), redis.update("secret-id", ahead(), ""), redis.create("c", ahead())]
+    wrong, right, refused, made = await asyncio.gather(*calls, return_exceptions=True)
+
+    for error in (wrong, refused):
+        assert type(error) is StoreError
+        assert "WRONGTYPE" in str(error)
+        assert "secret" not in str(error)
+    assert right is not None
+    assert made is True
+    assert await redis.create("secret-id", ahead()) is False
+    assert set(await listed(redis)) == {"b", "c"}
+    await redis.destroy("secret-id")
+    assert await redis.get("secret-id") is None
+
+
+# ---------------------------------------------------------------- the shared trips
+
+
+async def test_what_waits_together_is_one_call(redis: RedisStore, server: RedisServer) -> None:
+    """A hundred reads and a hundred writes are a handful of commands."""
+    await redis.get("a")
+    await redis.set("a", ahead())
+    server.command("CONFIG", "RESETSTAT")
+
+    await asyncio.gather(*(redis.get(f"{n}") for n in range(100)), *(redis.set(f"{n}", ahead()) for n in range(100)))
+
+    assert server.admin.info("commandstats")["cmdstat_evalsha"]["calls"] <= 4
+    assert await redis.length() == 101
+
+
+async def test_few_connections_are_kept(redis: RedisStore, server: RedisServer) -> None:
+    """However many calls wait: one connection for reads, one for writes, one for administration."""
+    for _ in range(3):
+        await asyncio.gather(
+            *(redis.set(f"{n}", ahead()) for n in range(300)), *(redis.get(f"{n}") for n in range(300))
+        )
+    await asyncio.gather(*(redis.length() for _ in range(20)))
+
+    mine = [each for each in server.admin.client_list() if not each["cmd"].startswith("client")]
+    assert len(mine) <= 3
+
+
+async def test_a_server_that_has_forgotten_the_scripts_is_taught_again(redis: RedisStore, server: RedisServer) -> None:
+    """After SCRIPT FLUSH, or a restart; nothing is done twice."""
+    await redis.create("a", ahead())
+    server.command("SCRIPT", "FLUSH")
+
+    assert await redis.update("a", ahead(data="new"), '{"n":1}') == Update(Outcome.SAVED)
+    server.command("SCRIPT", "FLUSH")
+    stored = await redis.get("a")
+    assert stored is not None
+    assert stored.data == "new"
+
+
+# ---------------------------------------------------------------- the ways to a server
+
+
+async def test_through_a_socket_of_the_file_system(server: RedisServer) -> None:
+    """unix://, with a database of its own."""
+    async with open_store(f"unix://{server.folder}/socket?db=3") as store:
+        await store.create("a", ahead())
+        assert server.command("DBSIZE") == 0
+        assert await store.length() == 1
+    server.command("FLUSHALL")
+
+
+async def test_as_valkey_with_a_database(server: RedisServer) -> None:
+    """The scheme is another name for the same."""
+    async with open_store(server.url.replace("redis", "valkey") + "/5") as store:
+        await store.create("a", ahead())
+        assert server.command("DBSIZE") == 0
+        assert await store.length() == 1
+    server.command("FLUSHALL")
+
+
+async def test_a_closed_store_says_so(server: RedisServer) -> None:
+    """Before it is opened, and afterwards; it can be opened again."""
+    store = RedisStore(server.url)
+    for _ in range(2):
+        assert store.ready is False
+        assert await outcome(store.get("a")) is StoreError
+        with pytest.raises(StoreUnavailable, match="closed"):
+            await store.set("a", ahead())
+        async with store:
+            assert store.ready is True
+            assert await store.get("a") is None
+
+
+async def test_nobody_there(server: RedisServer) -> None:
+    """Opening says where it was looked for, with the cause, and without the password."""
+    with pytest.raises(StoreUnavailable, match=r"^redis at 127\.0\.0\.1:1: .*connecting") as refusal:
+        await RedisStore("redis://me:secret@127.0.0.1:1").__aenter__()
+
+    assert refusal.value.__cause__ is not None
+    assert "secret" not in f"{refusal.value} {refusal.value.__cause__}"
+
+
+@pytest.mark.parametrize(
+    "options", [{"prefix": 1}, {"prefix": "\ud800"}, {"timeout": 0}, {"timeout": "1"}, {"timeout": float("inf")}]
+)
+def test_a_wrong_option_is_refused(options: dict[str, Any]) -> None:
+    """When the store is made, by its name."""
+    with pytest.raises(OptionsError, match=f"^{next(iter(options))}: expected "):
+        RedisStore("redis://localhost", **options)
+
+
+async def test_a_write_whose_reply_is_lost_is_sent_once(
+    redis: RedisStore, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """redis-py's own retries are off: what may have taken effect is not done twice."""
+    sent: list[Any] = []
+    send, read = Connection.send_command, Connection.read_response
+
+    async def counted(connection: Connection, *command: Any, **options: Any) -> None:
+        sent.append(command[0])
+        await send(connection, *command, **options)
+
+    async def lost(connection: Connection, *arguments: Any, **options: Any) -> Any:
+        await read(connection, *arguments, **options)
+        raise ConnectionResetError
+
+    await redis.set("a", ahead())
+    monkeypatch.setattr(Connection, "send_command", counted)
+    monkeypatch.setattr(Connection, "read_response", lost)
+    with pytest.raises(StoreUnavailable):
+        await redis.create("b", ahead())
+
+    assert sent == ["EVALSHA"]
+    assert server.command("EXISTS", "sess:b") == 1
+
+
+@pytest.mark.parametrize("scheme", ["rediss", "valkeys"])
+async def test_over_tls(server: RedisServer, scheme: str) -> None:
+    """What the certificate is checked against is said in the URL; one that nobody vouches for is refused."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE, CERTIFICATE.with_suffix(".key"))
+    pipes: set[asyncio.Task[None]] = set()
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, ssl.SSLError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner = await asyncio.open_connection("127.0.0.1", server.port)
+        pipes.update(map(asyncio.ensure_future, (pipe(reader, inner[1]), pipe(inner[0], writer))))
+
+    proxy = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
+    url = f"{scheme}://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+    async with proxy:
+        async with open_store(f"{url}?ssl_ca_certs={CERTIFICATE}&ssl_check_hostname=false") as store:
+            await store.create("a", ahead())
+            assert server.command("EXISTS", "sess:a") == 1
+        with pytest.raises(StoreUnavailable, match="certificate"):
+            await open_store(url).__aenter__()
+        await asyncio.gather(*pipes)
