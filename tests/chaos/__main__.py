@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from . import ROOT
+from .faults import FAULTS, SHIPPED
 from .flood import no_rows, swept
 from .kill import kill_9
+from .outage import outage
 from .parallel import CONFLICTS, express, mutate, parallel
 from .report import Report
 from .serving import SQLITE
@@ -31,10 +33,27 @@ async def run_soak(folder: Path, args: argparse.Namespace) -> Report:
     return report
 
 
+async def run_faults(folder: Path, _: argparse.Namespace) -> Report:
+    """Each fault of the table, one after another."""
+    report = Report("faults")
+    for number, (name, fault) in enumerate(FAULTS.items()):
+        reason = fault.why_not()
+        if reason is not None:
+            report.figures[name] = f"not run: {reason}"
+            continue
+        place = folder / str(number)
+        place.mkdir()
+        found = await outage(name, fault, place, SHIPPED)
+        report.figures[name] = found.figures
+        report.failures += [f"{name}: {failure}" for failure in found.failures]
+    return report
+
+
 EXPERIMENTS: dict[str, Experiment] = {
     "parallel": lambda folder, args: parallel(folder, args.store, clients=32, changes=10_240, conflicts=CONFLICTS),
     "mutate": lambda folder, args: mutate(folder, args.store, clients=25, changes=10_000, conflicts=CONFLICTS),
     "kill": lambda folder, args: kill_9(folder, args.store, rounds=50),
+    "faults": run_faults,
     "power": lambda folder, _: power(folder, writes=1_000),
     "flood": lambda folder, args: no_rows(folder, args.store, seconds=20),
     "flood-swept": lambda folder, args: swept(folder, args.store, seconds=60),

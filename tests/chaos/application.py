@@ -17,11 +17,11 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
-import server  # noqa: E402 # found by the line above
-from handlers.base import BaseHandler  # noqa: E402
 from interop.tornado_app import OPS, Ops  # noqa: E402
 from tornado.web import RequestHandler  # noqa: E402
 
+import server  # noqa: E402 # found by the line above
+from handlers.base import BaseHandler  # noqa: E402
 from sessions import Store  # noqa: E402
 from sessions.store import SweepableStore  # noqa: E402
 
@@ -59,7 +59,7 @@ class State(RequestHandler):
                 "pid": os.getpid(),
                 "tasks": len(asyncio.all_tasks()),
                 "threads": threading.active_count(),
-                "descriptors": len(os.listdir("/proc/self/fd")),
+                "descriptors": len(list(Path("/proc/self/fd").iterdir())),
                 "living": await store.length(),
                 "backlog": await store.backlog(10**9) if isinstance(store, SweepableStore) else 0,
                 "counts": counts,

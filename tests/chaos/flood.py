@@ -13,7 +13,7 @@ from .serving import SQLITE, Application
 CLIENTS = 32
 MAX_AGE = 2_000
 SWEEPER = {"interval": 500}
-KEEPS_UP = 3.0
+KEEPS_UP = 4.0
 """Times MAX_AGE that the rows of a flood may be old, at the most: they live that long, and then wait for the sweeper."""
 
 PATIENCE = 20.0

@@ -73,7 +73,7 @@ async def kill_9(folder: Path, store: str = SQLITE, *, rounds: int) -> Report:
                 break
             before = sum(writer.acknowledged for writer in writers)
             tasks = [asyncio.create_task(writer.write(server.port)) for writer in writers]
-            await until(lambda before=before: sum(writer.acknowledged for writer in writers) > before + 5 * CLIENTS)
+            await until(lambda before=before: sum(writer.acknowledged for writer in writers) > before + 2 * CLIENTS)
             await asyncio.sleep(random.uniform(0, 0.1))
             kill(server)
             await all_or_none(tasks)

@@ -36,6 +36,8 @@ class Race:
     clients: int
     changes: int
     """By all of them."""
+    server: Application | None = None
+    """Whose processes the clients are spread over."""
     acknowledged: int = 0
     refused: int = 0
     lost: int = 0
@@ -49,6 +51,8 @@ class Race:
             await first.do(["set", "born", True])
             first.leave()  # Node closes a connection that has nothing to do
             visitors = [Visitor(self.ports[n % len(self.ports)], first.cookie) for n in range(self.clients)]
+            if self.server is not None:
+                await self.server.spread(visitors)
             states: list[dict[str, object]] = [{f"{n}-{k}": None for k in range(2)} for n in range(self.clients)]
             each = zip(visitors, states, strict=True)
             await all_or_none([asyncio.create_task(self._client(*pair)) for pair in each])
@@ -87,7 +91,7 @@ async def parallel(folder: Path, store: str = SQLITE, *, clients: int, changes: 
     report = Report("parallel")
     with Application(folder, store) as server:
         await server.ready()
-        race = Race([server.port], clients, changes)
+        race = Race([server.port], clients, changes, server)
         await race.run()
         counts = await _ended(server, report)
     report.figures |= {"clients": clients, "acknowledged": race.acknowledged, "lost": race.lost + race.undone}
@@ -112,6 +116,7 @@ async def mutate(folder: Path, store: str = SQLITE, *, clients: int, changes: in
         async with Visitor(server.port) as first:
             await first.do(["set", "n", 0])
             visitors = [Visitor(server.port, first.cookie) for _ in range(clients)]
+            await server.spread(visitors)
             await all_or_none([asyncio.create_task(client(visitor)) for visitor in visitors])
             (last,) = await first.do(["get", "n"])
         for visitor in visitors:

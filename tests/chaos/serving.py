@@ -1,7 +1,12 @@
-"""Owns the start of the experiments' application: so many processes, on the store of a URL. What it is asked is not known."""
+"""Owns the start of the experiments' application: so many processes, on the store of a URL, and visitors spread over them.
+
+What it is asked is not known.
+"""
 
 import json
+import os
 import re
+import signal
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +15,7 @@ from typing import Any
 from processes import Server, until
 
 from . import HERE
+from .load import Visitor
 
 SQLITE = "sqlite:sessions.db"
 """The store where an experiment is not given another: a file in the server's folder."""
@@ -55,7 +61,23 @@ class Application(Server):
         """Those that serve."""
         return self.workers if self._workers > 1 else [self.pid]
 
+    async def spread(self, visitors: Sequence[Visitor]) -> None:
+        """Connect visitors to its processes in turn: left to itself the kernel may give all of them to one."""
+        pids = self.processes
+        for number, pid in enumerate(pids):
+            others = [each for each in pids if each != pid]
+            for other in others:
+                os.kill(other, signal.SIGSTOP)
+            try:
+                for visitor in visitors[number :: len(pids)]:
+                    assert json.loads((await visitor.get("/state")).body)["pid"] == pid
+            finally:
+                for other in others:
+                    os.kill(other, signal.SIGCONT)
+
     @property
     def counts(self) -> Counter[str]:
         """The outcomes of all updates, in all its processes; known when it has ended by itself."""
-        return sum((Counter(json.loads(each)) for each in re.findall(r"^counts (.*)$", self.output, re.M)), Counter())
+        return sum(
+            (Counter(json.loads(each)) for each in re.findall(r"^counts (.*)$", self.output, re.MULTILINE)), Counter()
+        )

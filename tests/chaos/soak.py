@@ -2,7 +2,6 @@
 
 import asyncio
 import csv
-import os
 import random
 import sqlite3
 import time
@@ -95,7 +94,7 @@ async def sample(server: Application, load: Load, began: float) -> dict[str, Any
     return {
         "seconds": round(time.monotonic() - began, 1),
         "memory_kib": memory_kib(pids),
-        "descriptors": sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids),
+        "descriptors": sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids),
         "database_kib": size[""],
         "log_kib": size["-wal"],
         "living": of_store["living"],

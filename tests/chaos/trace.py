@@ -99,7 +99,8 @@ async def traced(folder: Path, durability: str, writes: int) -> str:
         await all_or_none([asyncio.create_task(client(number)) for number in range(CLIENTS)])
         server.signal(signal.SIGTERM)
         await server.ended()
-        await until(lambda: f"{server.pid} +++ exited" in trace.read_text(errors="replace")[-2_000:])
+        end = re.compile(rf"^{server.pid} +\+\+\+ exited", re.MULTILINE)
+        await until(lambda: end.search(trace.read_text(errors="replace")) is not None)
     return trace.read_text(errors="replace")
 
 

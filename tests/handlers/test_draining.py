@@ -1,13 +1,14 @@
 """The end of serving, seen from a client whose request comes at the very last moment."""
 
-# ruff: noqa: ASYNC210 # nothing may happen on the loop meanwhile
+# nothing may happen on the loop meanwhile
 
 import asyncio
 import socket
 
-from handlers.draining import DrainingServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
+
+from handlers.draining import DrainingServer
 
 
 class Hello(RequestHandler):
