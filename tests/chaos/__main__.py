@@ -11,6 +11,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from stores.support import STORES
+
 from . import ROOT
 from .faults import FAULTS, SHIPPED
 from .flood import no_rows, swept
@@ -18,6 +20,7 @@ from .kill import kill_9
 from .outage import outage
 from .parallel import CONFLICTS, express, mutate, parallel
 from .report import Report
+from .requests import check
 from .serving import SQLITE
 from .soak import soak, write_csv
 from .term import sigterm
@@ -30,6 +33,17 @@ async def run_soak(folder: Path, args: argparse.Namespace) -> Report:
     """The soak; its samples go to docs/reliability/soak.csv."""
     report, samples = await soak(folder, args.store, seconds=args.minutes * 60, rate=args.rate)
     write_csv(samples, ROOT / "docs" / "reliability" / "soak.csv")
+    return report
+
+
+async def run_requests(folder: Path, _: argparse.Namespace) -> Report:
+    """The model check, on each of the stores that the tests know."""
+    report = Report("requests", {"histories": HISTORIES})
+    for name in STORES:
+        place = folder / name
+        place.mkdir()
+        await asyncio.to_thread(check, name, place, histories=HISTORIES, steps=50)
+        report.figures[name] = "as the model"
     return report
 
 
@@ -54,6 +68,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "mutate": lambda folder, args: mutate(folder, args.store, clients=25, changes=10_000, conflicts=CONFLICTS),
     "kill": lambda folder, args: kill_9(folder, args.store, rounds=50),
     "faults": run_faults,
+    "requests": run_requests,
     "power": lambda folder, _: power(folder, writes=1_000),
     "flood": lambda folder, args: no_rows(folder, args.store, seconds=20),
     "flood-swept": lambda folder, args: swept(folder, args.store, seconds=60),
@@ -62,6 +77,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     "express-2": lambda folder, _: express(folder, clients=32, changes=10_240, processes=2),
     "soak": run_soak,
 }
+HISTORIES = 1_000
+"""Of the model check, on each store."""
+
 ALONE = ("soak",)
 """Those that are run when they are named only."""
 

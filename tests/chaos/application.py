@@ -47,6 +47,10 @@ class Work(Ops, BaseHandler):
         """No form leads here."""
 
 
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 class State(RequestHandler):
     """GET: this process and its store. No session."""
 
@@ -59,7 +63,7 @@ class State(RequestHandler):
                 "pid": os.getpid(),
                 "tasks": len(asyncio.all_tasks()),
                 "threads": threading.active_count(),
-                "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+                "descriptors": _descriptors(),
                 "living": await store.length(),
                 "backlog": await store.backlog(10**9) if isinstance(store, SweepableStore) else 0,
                 "counts": counts,

@@ -85,6 +85,11 @@ def memory_kib(pids: list[int]) -> int:
     return sum(int(line.split()[1]) for text in texts for line in text.splitlines() if line.startswith("Pss_Anon:"))
 
 
+def descriptors(pids: list[int]) -> int:
+    """Their open files, added up."""
+    return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids)
+
+
 async def sample(server: Application, load: Load, began: float) -> dict[str, Any]:
     """What the server holds at this moment."""
     pids = server.processes
@@ -94,7 +99,7 @@ async def sample(server: Application, load: Load, began: float) -> dict[str, Any
     return {
         "seconds": round(time.monotonic() - began, 1),
         "memory_kib": memory_kib(pids),
-        "descriptors": sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids),
+        "descriptors": descriptors(pids),
         "database_kib": size[""],
         "log_kib": size["-wal"],
         "living": of_store["living"],
