@@ -29,12 +29,15 @@ TURNS = 30
 MAX_AGE = 1_000
 MISSING = object()
 VERBS = ("save", "destroy", "regenerate", "rotate", "mutate")
-ACTS = st.lists(
-    st.one_of(
-        st.tuples(st.sampled_from(["set", "delete"]), st.sampled_from("abc")),
-        st.tuples(st.sampled_from(["mutate", "save", "set", "touch", *VERBS, "unset"]), st.just("c")),
+ACTS = st.one_of(
+    st.just([]),
+    st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from(["set", "delete"]), st.sampled_from("abc")),
+            st.tuples(st.sampled_from(["mutate", "save", "set", "touch", *VERBS, "unset"]), st.just("c")),
+        ),
+        max_size=3,
     ),
-    max_size=3,
 )
 """What a handler does, one after another."""
 
@@ -191,7 +194,7 @@ class Requests(RuleBasedStateMachine):
         """The same: most of a history is this."""
         self.go_on(which)
 
-    @rule(step=st.sampled_from([0, 1, 60, MAX_AGE // 2, MAX_AGE]), limit=st.integers(0, 3))
+    @rule(step=st.sampled_from([1, 60, MAX_AGE // 2, MAX_AGE]), limit=st.integers(0, 3))
     def time_goes_by(self, step: int, limit: int) -> None:
         """And the sweeper takes away some of what has expired."""
         self.clock.forward(step)
