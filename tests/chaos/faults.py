@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from .trace import why_not as why_no_strace
+from .trace import why_not
 
 SERVED, DOWN, BROKEN = {200}, {200, 503}, {200, 500, 503}
 
@@ -98,6 +98,20 @@ def why_no_disk() -> str | None:
             return "no disk may be mounted here (only root may)"
 
 
+def why_no_attaching() -> str | None:
+    """Why strace cannot take hold of a process that runs; None when it can. To start one under it needs less."""
+    reason = why_not()
+    if reason is not None:
+        return reason
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        command = ["strace", "-p", str(sleeper.pid), "-o", "/dev/null"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
+            assert tracer.stderr is not None
+            said = tracer.stderr.readline().strip()
+            sleeper.kill()
+    return None if "attached" in said else f"strace may not attach here: {said}"
+
+
 def _locked(place: Place) -> Iterator[None]:
     with closing(sqlite3.connect(place.file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -178,14 +192,16 @@ FAULTS: dict[str, Fault] = {
     "file deleted": Fault(_deleted, DOWN, DOWN, refuses=True, forgets=True, lasts=lambda times: times.short),
     "file replaced by its backup": Fault(_replaced, DOWN, DOWN, refuses=True, lasts=lambda times: times.short),
     "file overwritten with garbage": Fault(_overwritten, BROKEN, BROKEN, refuses=True),
-    "disk slow to sync": Fault(_slow(lambda times: times.short), SERVED, SERVED, refuses=False, why_not=why_no_strace),
+    "disk slow to sync": Fault(
+        _slow(lambda times: times.short), SERVED, SERVED, refuses=False, why_not=why_no_attaching
+    ),
     "disk that hangs": Fault(
         _slow(lambda times: 2 * times.store),
         SERVED,
         DOWN,
         refuses=True,
         lasts=lambda times: times.store + times.busy,
-        why_not=why_no_strace,
+        why_not=why_no_attaching,
     ),
 }
 

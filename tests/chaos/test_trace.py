@@ -31,6 +31,6 @@ def test_an_answer_is_safe_after_a_sync_that_began_after_the_write(lines: list[s
 
 def test_a_call_that_others_interrupt_spans_their_lines() -> None:
     """From the line in which it begins to the line in which it ends; signals and exits are no calls."""
-    found = calls("\n".join([BEGUN, ANSWER, "7 --- SIGCHLD {} ---", ENDED, "7 +++ exited with 0 +++"]))
+    found = calls(f"{BEGUN}\n{ANSWER}\n7 --- SIGCHLD {{}} ---\n{ENDED}\n7 +++ exited with 0 +++\n")
 
     assert [(call.name, call.began, call.ended) for call in found] == [("sendto", 1, 1), ("fdatasync", 0, 3)]
