@@ -77,7 +77,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "express-2": lambda folder, _: express(folder, clients=32, changes=10_240, processes=2),
     "soak": run_soak,
 }
-HISTORIES = 1_000
+HISTORIES = 200
 """Of the model check, on each store."""
 
 ALONE = ("soak",)
