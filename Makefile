@@ -11,7 +11,7 @@ NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 	bench bench-peers bench-scale bench-plots clean
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -60,18 +60,34 @@ browser: $(READY) ## Run the page's tests in chromium, and the server behind ngi
 screenshots: $(READY) ## Write docs/page.png and docs/page-360.png
 	cd tests && ../$(BIN)/python -m browser.screenshots
 
-bench: $(READY) ## Measure against bare Tornado (ARGS=--quick)
-	$(BIN)/python -m bench.run $(ARGS)
+.PHONY: bench-instructions bench-docs bench-all bench-setup
 
-bench-peers: $(READY) $(BENCH)/peers/.ready $(NODE_PEERS) ## Measure against other session systems
-	$(BIN)/python -m bench.run --groups tornado,peers --connections 64 --out peers $(ARGS)
+bench: $(READY) ## Measure against bare Tornado, at 1 to 256 connections (ARGS=--quick)
+	$(BIN)/python -m bench.run --groups tornado,stores $(ARGS)
 
-bench-scale: $(READY) ## Instructions per request; growth, sweep, two processes
+bench-peers: bench-setup ## Measure against other session systems
+	$(BIN)/python -m bench.run --groups tornado,stores,speed,peers --connections 64 --out peers $(ARGS)
+
+bench-instructions: $(READY) ## Count instructions per request (needs valgrind)
 	$(BIN)/python -m bench.instructions $(ARGS)
+
+bench-scale: $(READY) ## Measure growth, a sweep under load, two processes
 	$(BIN)/python -m bench.scale $(ARGS)
 
 bench-plots: $(BENCH)/plots/.ready ## Draw docs/performance/*.svg from bench/results
 	$(BENCH)/plots/bin/python -m bench.plots
+
+bench-docs: $(READY) ## Put the tables of bench/results into docs/performance.md
+	$(BIN)/python -m bench.docs
+
+bench-all: bench-setup ## All of these, one after the other: about 40 minutes on a quiet machine
+	@failed=; for step in bench bench-peers bench-instructions bench-scale bench-plots bench-docs; do \
+	  $(MAKE) $$step || failed="$$failed $$step"; done; \
+	  test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
+
+bench-setup: $(READY) $(BENCH)/peers/.ready $(BENCH)/speed/.ready $(BENCH)/plots/.ready $(NODE_PEERS) ## Install what is measured
+	@command -v wrk >/dev/null || { echo "wrk is missing: apt-get install -y wrk" >&2; exit 1; }
+	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install -y valgrind" >&2; exit 1; }
 
 $(BENCH)/%/.ready: bench/requirements-%.txt
 	$(PYTHON) -m venv $(BENCH)/$*
@@ -79,7 +95,8 @@ $(BENCH)/%/.ready: bench/requirements-%.txt
 	touch $@
 
 $(NODE_PEERS): bench/servers/node/package-lock.json
-	cd $(<D) && npm ci --no-audit --no-fund
+	cd $(<D) && npm_config_nodedir="$$(node -p 'const p = require("path").resolve(process.execPath, "../.."); \
+	  require("fs").existsSync(p + "/include/node/node.h") ? p : ""')" npm ci --no-audit --no-fund
 	touch $@
 
 clean: ## Remove what was made here

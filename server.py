@@ -43,6 +43,7 @@ from sessions import (
 )
 from sessions.options import express_names, is_number, read_table, wrong
 from sessions.store import PreparedStore
+from sessions.stores.memory import MAX_SESSIONS
 
 log = logging.getLogger("server")
 
@@ -97,6 +98,13 @@ class SQLiteOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MemoryOptions:
+    """The table [memory]: read where `store` is memory:."""
+
+    max_sessions: int = MAX_SESSIONS
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweeperOptions:
     """The table [sweeper]."""
 
@@ -113,13 +121,18 @@ class Config:
     server: ServerOptions
     session: SessionOptions
     sqlite: SQLiteOptions
+    memory: MemoryOptions
     sweeper: SweeperOptions
 
     def open_store(self) -> Store:
         """The store that is configured, not yet open."""
-        if self.session.store.partition(":")[0] == "sqlite":
-            return open_store(self.session.store, **vars(self.sqlite))
-        return open_store(self.session.store)
+        own = {"sqlite": self.sqlite, "memory": self.memory}.get(self.scheme)
+        return open_store(self.session.store, **({} if own is None else vars(own)))
+
+    @property
+    def scheme(self) -> str:
+        """Which store it is."""
+        return self.session.store.partition(":")[0]
 
 
 # -------------------------------------------------------------------- the file
@@ -147,6 +160,7 @@ def read_config(path: Path, *, port: int | None = None, make_secret: bool = True
         server=table("server", ServerOptions),
         session=table("session", SessionOptions),
         sqlite=table("sqlite", SQLiteOptions),
+        memory=table("memory", MemoryOptions),
         sweeper=table("sweeper", SweeperOptions),
     )
     try:
@@ -172,7 +186,7 @@ def _check_store(config: Config, path: Path) -> None:
     try:
         store = config.open_store()
     except OptionsError as error:
-        where = "[session]" if str(error).startswith("store") else "[sqlite]"
+        where = "[session]" if str(error).startswith("store") else f"[{config.scheme}]"
         raise OptionsError(f"{path}: {where} {error}") from error
     try:
         Sweeper(store, **vars(config.sweeper))

@@ -5,6 +5,8 @@ import hashlib
 import hmac
 import http.client
 import json
+import os
+import re
 import selectors
 import shutil
 import socket
@@ -12,6 +14,8 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from itertools import cycle
+from math import inf
+from time import monotonic
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -38,7 +42,7 @@ def visit(connection: http.client.HTTPConnection, path: str, cookie: str | None 
 
 def make_sessions(running: Running, count: int = SESSIONS) -> list[str]:
     """Cookies of `count` new sessions, after a check that the server keeps sessions at all."""
-    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=600)
     cookies = []
     for _ in range(count):
         new = visit(connection, PATHS["N"])
@@ -70,11 +74,18 @@ class Result:
     errors: int
     bad_status: int
     cpu_us: float  # of the server, for each request
-    store_us: float  # of its Redis, for each request
+    engine_us: float  # of its Redis or PostgreSQL, for each request
+    wrk_us: float  # of the load generator, for each request
 
     @property
     def rate(self) -> float:
         return self.requests / self.seconds
+
+
+def has_wrk() -> None:
+    """Raise BenchError where it is missing."""
+    if not shutil.which("wrk"):
+        raise BenchError("wrk is missing: apt-get install -y wrk (Debian, Ubuntu), or see github.com/wg/wrk")
 
 
 def measure(
@@ -86,35 +97,36 @@ def measure(
     cores: str = LOAD_CORE,
 ) -> Result:
     """One run of wrk. A visitor of N has no cookie; where there are no sessions (`cookies` empty) nobody has one."""
-    if not shutil.which("wrk"):
-        raise BenchError("wrk is missing: apt-get install -y wrk (Debian, Ubuntu), or see github.com/wg/wrk")
     script = str(__file__).removesuffix(".py") + ".lua"
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.writelines(f"{cookie}\n" for cookie in (() if workload == "N" else cookies))
         file.flush()
         url = f"http://127.0.0.1:{running.port}{PATHS[workload]}"
         flags = ("-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "-s", script)
-        before = running.cpu_seconds(), running.store.cpu_seconds() if running.store else 0.0
+        before = running.cpu_seconds(), running.engine.cpu_seconds() if running.engine else 0.0
         command = pinned(cores, ("wrk", *flags, url, "--", file.name))
+        mine = os.times()
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
-        after = running.cpu_seconds(), running.store.cpu_seconds() if running.store else 0.0
+        wrk = os.times().children_user + os.times().children_system - mine.children_user - mine.children_system
+        after = running.cpu_seconds(), running.engine.cpu_seconds() if running.engine else 0.0
     line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT ")), None)
     if line is None:
         raise BenchError(f"wrk failed against {running.name}:\n{done.stdout}{done.stderr}")
     seen = json.loads(line.removeprefix("RESULT "))
-    cpu, store = ((b - a) / max(1, seen["requests"]) * 1e6 for a, b in zip(before, after, strict=True))
-    return Result(**seen, cpu_us=round(cpu, 2), store_us=round(store, 2))
+    cpu, engine = ((b - a) / max(1, seen["requests"]) * 1e6 for a, b in zip(before, after, strict=True))
+    wrk_us = round(wrk / max(1, seen["requests"]) * 1e6, 2)
+    return Result(**seen, wrk_us=wrk_us, cpu_us=round(cpu, 2), engine_us=round(engine, 2))
 
 
 class ClosedLoop:
-    """Exactly so many requests, one outstanding on each connection: what wrk, which counts seconds, cannot do.
+    """So many requests exactly, one outstanding on each connection: what wrk, which counts seconds, cannot do.
 
     The connections stay open between runs, so that opening them is not measured.
     """
 
     def __init__(self, running: Running, connections: int) -> None:
         self._running = running
-        self._clients = [socket.create_connection(("127.0.0.1", running.port), 60) for _ in range(connections)]
+        self._clients = [socket.create_connection(("127.0.0.1", running.port), 600) for _ in range(connections)]
 
     def __enter__(self) -> Self:
         return self
@@ -123,24 +135,27 @@ class ClosedLoop:
         for client in self._clients:
             client.close()
 
-    def run(self, workload: str, requests: int, cookies: list[str]) -> None:
+    def run(self, workload: str, requests: int, cookies: list[str], seconds: float = inf) -> None:
+        """Send so many requests, fewer where `seconds` go by before; return when all are answered."""
         headers = [f"Cookie: {cookie}\r\n" for cookie in cookies] if cookies and workload != "N" else [""]
         path = PATHS[workload]
         lines = cycle([f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{h}\r\n".encode() for h in headers])
-        to_send = iter(range(requests))
+        end = monotonic() + seconds
+        sent = answered = 0
         answers = dict.fromkeys(self._clients, b"")
 
         def send(client: socket.socket) -> None:
-            if next(to_send, None) is not None:
+            nonlocal sent
+            if sent < requests and monotonic() < end:
+                sent += 1
                 client.sendall(next(lines))
 
         with selectors.DefaultSelector() as selector:
             for client in self._clients:
                 selector.register(client, selectors.EVENT_READ)
                 send(client)
-            answered = 0
-            while answered < requests:
-                ready = selector.select(60)
+            while answered < sent:
+                ready = selector.select(600)
                 if not ready:
                     raise BenchError(f"{self._running.name} stopped answering\n{self._running.log()}")
                 for key, _ in ready:
@@ -160,5 +175,5 @@ def complete(answer: bytes) -> bool:
     head, gap, body = answer.partition(b"\r\n\r\n")
     if not gap:
         return False
-    length = next(line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
-    return len(body) >= int(length)
+    length = re.search(rb"^content-length: *(\d+)", head, re.IGNORECASE | re.MULTILINE)
+    return len(body) >= int(length[1]) if length else body.endswith(b"0\r\n\r\n")  # else it comes in chunks

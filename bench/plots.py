@@ -10,9 +10,9 @@ import matplotlib as mpl
 mpl.use("svg")
 import matplotlib.pyplot as plt  # after the choice of a backend
 
-from bench.report import BARE, INSTRUCTIONS, SHARE, cells, rate, ratios
+from bench.figures import BARE, RESULTS, cells, rate, ratios
+from bench.goals import INSTRUCTIONS, SHARE
 
-RESULTS = Path(__file__).parent / "results"
 PICTURES = Path(__file__).parents[1] / "docs" / "performance"
 TITLES = {"R": "R: read", "W": "W: change", "N": "N: new visitor"}
 OURS_COLOUR, OTHERS_COLOUR, GOAL_COLOUR = "#1f6f8b", "#b8b8b8", "#c8553d"

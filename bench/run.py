@@ -5,50 +5,66 @@ core, visits one after the other. What is compared stands seconds apart: a slow 
 """
 
 import argparse
-import json
+import os
 import sys
 import time
 from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from bench.catalogue import HERE, Server, choose
-from bench.load import make_sessions, measure
-from bench.process import CORES, LOAD_CORE, SERVER_CORE, BenchError, Running, fail, machine, serving
+from bench.figures import RESULTS, save
+from bench.load import SESSIONS, ClosedLoop, has_wrk, make_sessions, measure
+from bench.process import CORES, LOAD_CORE, SERVER_CORE, BenchError, Running, fail, machine
 from bench.report import print_run
-
-RESULTS = HERE / "results"
+from bench.serve import serving
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
-    parser.add_argument("--groups", default="tornado", help="of tornado, speed, peers; with commas (default: tornado)")
+    parser.add_argument("--groups", default="tornado", help="of tornado, stores, speed, peers; with commas")
     parser.add_argument("--only", action="append", default=[], help="servers whose name holds this; may be repeated")
     parser.add_argument("--workloads", default="RWN")
     parser.add_argument("--connections", default="1,16,64,256")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=4, help="of each single measurement")
-    parser.add_argument("--quick", action="store_true", help="2 rounds of 1 second at 64 connections: does it work?")
+    parser.add_argument("--seconds", type=int, default=1, help="of each single measurement")
+    parser.add_argument("--quick", action="store_true", help="1 round at 64 connections: does it work?")
     parser.add_argument("--out", default="tornado", help="the name of the file in bench/results (default: tornado)")
     args = parser.parse_args()
     if args.quick:
-        args.rounds, args.seconds, args.connections, args.out = 2, 1, "64", f"{args.out}-quick"
+        args.rounds, args.seconds, args.connections, args.out = 1, 1, "64", f"{args.out}-quick"
     args.connections = [int(c) for c in args.connections.split(",")]
     args.groups = args.groups.split(",")
     return args
 
 
+def usable(servers: list[Server], result: dict[str, Any]) -> list[Server]:
+    """Those that start and keep sessions; the others are named in the report, and do not cost the whole run."""
+    for server in servers:
+        try:
+            with serving(server) as running:
+                if not server.is_bare:
+                    make_sessions(running, 2)
+        except BenchError as error:
+            result["not measured"][server.name] = str(error).strip().splitlines()[-1]
+            print(error, file=sys.stderr)
+    left_out = result["not measured"]
+    return [server for server in servers if not {server.name, server.bare} & set(left_out)]
+
+
 def one_round(number: int, servers: list[Server], args: argparse.Namespace, result: dict[str, Any]) -> None:
+    runs = []
     with ExitStack() as stack:
         running: dict[str, tuple[Running, list[str]]] = {}
         for server in servers:
             process = stack.enter_context(serving(server))
             cookies = [] if server.is_bare else make_sessions(process)
             running[server.name] = process, cookies
-            result["servers"][server.name] = {"bare": server.bare, **process.about}
-            for workload in args.workloads:  # warm: V8 compiles, caches fill
-                measure(process, workload, 16, 1, cookies)
+            about = {"bare": server.bare, **process.about}
+            result["servers"].setdefault(server.name, about)
+            with ClosedLoop(process, 16) as loop:
+                for workload in args.workloads:  # warm: V8 compiles, caches fill
+                    loop.run(workload, 1000, cookies, seconds=0.5)
         turn = number
         for connections in args.connections:
             for workload in args.workloads:
@@ -62,42 +78,43 @@ def one_round(number: int, servers: list[Server], args: argparse.Namespace, resu
                         "workload": workload,
                         "connections": connections,
                     }
-                    result["runs"].append(place | asdict(seen))
+                    runs.append(place | asdict(seen))
                 note(f"round {number + 1}/{args.rounds}: {workload} at {connections} connections")
         for name, (process, _) in running.items():
             result["servers"][name]["memory KiB"] = sum(process.memory_kib())
+    result["runs"] += runs  # a round counts whole or not at all
 
 
 def note(text: str) -> None:
     print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 
 
-def save(result: dict[str, Any], name: str) -> Path:
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-    return path
-
-
 def main() -> None:
     args = arguments()
     if len(CORES) < 2:
         fail(BenchError("two cores are needed: one for the server, one for wrk"))
-    servers = choose(args.groups, args.only)
+    os.sched_setaffinity(0, {int(LOAD_CORE)})  # the harness itself: never on the core of the servers
     settings = {
         "rounds": args.rounds,
         "seconds": args.seconds,
-        "pinned": f"server {SERVER_CORE}, wrk and Redis {LOAD_CORE}",
+        "sessions": SESSIONS,
+        "core of the server": SERVER_CORE,
+        "core of wrk, Redis and PostgreSQL": LOAD_CORE,
     }
-    result: dict[str, Any] = {"machine": machine(), "settings": settings, "servers": {}, "runs": []}
+    result: dict[str, Any] = {"machine": machine(), "settings": settings, "not measured": {}, "servers": {}, "runs": []}
+    path = RESULTS / f"{args.out}.json"
     try:
+        has_wrk()
+        servers = usable(choose(args.groups, args.only), result)
         for number in range(args.rounds):
             one_round(number, servers, args, result)
+            save(result, path)
     except BenchError as error:
         fail(error)
-    path = save(result, args.out)
     print_run(result)
     note(f"written: {path.relative_to(HERE.parent)}")
+    if result["not measured"]:
+        fail(BenchError(f"not measured: {', '.join(result['not measured'])}"))
 
 
 if __name__ == "__main__":

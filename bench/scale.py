@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.catalogue import ALL
-from bench.load import SESSIONS, make_sessions, measure, signed_cookie
-from bench.process import BOTH_CORES, SERVER_CORE, BenchError, fail, folder, machine, serving
+from bench.figures import RESULTS, save
+from bench.load import SESSIONS, has_wrk, make_sessions, measure, signed_cookie
+from bench.process import BOTH_CORES, LOAD_CORE, SERVER_CORE, BenchError, fail, folder, machine
 from bench.report import print_scale
-from bench.run import note, save
+from bench.run import note
+from bench.serve import serving
 from bench.servers.tornado_app import SECRET
 from sessions import StoredSession, open_store
 
@@ -55,6 +57,7 @@ def file_with(data: Path, live: int, expired: int = 0) -> list[str]:
             yield sid, now + (DAY if lives else -1 - chance.randrange(DAY)), text
 
     with closing(sqlite3.connect(data / "sessions.db")) as db:
+        db.executescript("PRAGMA synchronous = OFF; PRAGMA cache_size = -1000000")  # to fill it fast
         text = db.execute("SELECT sess FROM sessions").fetchone()[0]
         db.execute("DELETE FROM sessions")
         db.executemany("INSERT INTO sessions VALUES (?, ?, ?)", rows())
@@ -115,11 +118,12 @@ def growth(args: argparse.Namespace) -> list[dict[str, Any]]:
             cookies[size] = cookies_of(ids[size])
             note(f"growth: {size:,} sessions in the file")
             running[size] = stack.enter_context(serving(OURS, data=data[size]))
-        os.sched_setaffinity(0, {int(SERVER_CORE)})  # the store alone runs in this process
         for number in range(args.rounds):
             for size in args.sizes:
                 for together in (1, CONNECTIONS):
+                    os.sched_setaffinity(0, {int(SERVER_CORE)})  # the store alone runs in this process
                     times = asyncio.run(store_times(data[size], ids[size], together, args.seconds))
+                    os.sched_setaffinity(0, {int(LOAD_CORE)})
                     measured.append({"round": number, "size": size, "together": together, **times})
             for workload in "RW":
                 plain = measure(bare, workload, CONNECTIONS, args.seconds, [])
@@ -142,11 +146,13 @@ def growth(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def sweep(args: argparse.Namespace) -> dict[str, Any]:
     windows: dict[str, list[dict[str, Any]]] = {"before": [], "during": [], "after": []}
+    sizes: dict[str, int] = {}
     with folder() as data:
         ids = file_with(data, args.live, args.expired)
         cookies = cookies_of(ids)[:SESSIONS]
         note(f"sweep: {args.live:,} living and {args.expired:,} expired sessions in the file")
-        size = (data / "sessions.db").stat().st_size
+        file = data / "sessions.db"
+        sizes["filled"] = file.stat().st_size
         now = time.time_ns() // 1_000_000
 
         def is_swept() -> bool:
@@ -154,35 +160,44 @@ def sweep(args: argparse.Namespace) -> dict[str, Any]:
                 oldest = db.execute("SELECT min(expired) FROM sessions").fetchone()[0]
             return bool(oldest > now)
 
-        def window(running: Any) -> dict[str, Any]:
-            return asdict(measure(running, "W", CONNECTIONS, args.window, cookies))
+        def window(running: Any, workload: str = "W") -> dict[str, Any]:
+            return asdict(measure(running, workload, CONNECTIONS, args.window, cookies))
 
         with serving(OURS, data=data) as running:
             window(running)  # warm
             windows["before"] = [window(running) for _ in range(args.windows)]
         with serving(OURS, "--sweep", data=data) as running, ThreadPoolExecutor(1) as pool:
             begin = time.monotonic()
-            while not is_swept():
+            took = 0.0
+            while not took:
                 if time.monotonic() - begin > args.patience:
                     raise BenchError(f"not swept within {args.patience} s")
                 under_way = pool.submit(window, running)
                 while not under_way.done():
                     time.sleep(0.2)
-                    if is_swept():
+                    if not took and is_swept():
                         took = time.monotonic() - begin
-                        break
                 windows["during"].append(under_way.result())
                 note(f"sweep: {len(windows['during'])} windows of {args.window} s")
         with serving(OURS, data=data) as running:
             window(running)
             windows["after"] = [window(running) for _ in range(args.windows)]
+            sizes["swept"] = file.stat().st_size
+            new = window(running, "N")["requests"]
+        sizes["with new sessions"] = file.stat().st_size  # closed, so the log is in it
+        begin = time.monotonic()
+        with closing(sqlite3.connect(file)) as db:
+            db.execute("VACUUM")
+        vacuum = time.monotonic() - begin
+        sizes["vacuumed"] = file.stat().st_size
         return {
             "live": args.live,
             "expired": args.expired,
             "connections": CONNECTIONS,
             "seconds": round(took, 1),
-            "bytes before": size,
-            "bytes after": (data / "sessions.db").stat().st_size,
+            "vacuum seconds": round(vacuum, 1),
+            "new sessions": new,
+            "bytes": sizes,
             **windows,
         }
 
@@ -212,13 +227,13 @@ def processes(args: argparse.Namespace) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
     parser.add_argument("--parts", default="growth,sweep,processes")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=4, help="of each single measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=2, help="of each single measurement")
     parser.add_argument("--sizes", default="1000,100000,1000000")
     parser.add_argument("--live", type=int, default=1_000_000)
     parser.add_argument("--expired", type=int, default=1_000_000)
-    parser.add_argument("--window", type=int, default=5, help="seconds over which one p99 is taken during the sweep")
-    parser.add_argument("--windows", type=int, default=8, help="such windows before the sweep and after it")
+    parser.add_argument("--window", type=int, default=4, help="seconds over which one p99 is taken during the sweep")
+    parser.add_argument("--windows", type=int, default=5, help="such windows before the sweep and after it")
     parser.add_argument("--patience", type=int, default=900, help="seconds that the sweep may take")
     parser.add_argument("--quick", action="store_true", help="small files and short rounds: does it work?")
     parser.add_argument("--out", default="scale", help="the name of the file in bench/results")
@@ -230,10 +245,12 @@ def main() -> None:
     args.sizes = [int(size) for size in args.sizes.split(",")]
     result: dict[str, Any] = {"machine": machine(), "settings": {"rounds": args.rounds, "seconds": args.seconds}}
     parts: dict[str, Callable[[argparse.Namespace], Any]] = {"growth": growth, "sweep": sweep, "processes": processes}
+    os.sched_setaffinity(0, {int(LOAD_CORE)})
     try:
+        has_wrk()
         for part in args.parts.split(","):
             result[part] = parts[part](args)
-            save(result, args.out)
+            save(result, RESULTS / f"{args.out}.json")
     except BenchError as error:
         fail(error)
     print_scale(result)

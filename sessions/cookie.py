@@ -1,22 +1,20 @@
-"""Owns the session cookie: its attributes and lifetime, its JSON view, and its two codecs on the wire.
+"""Owns the session cookie: its attributes and lifetime, and its JSON view.
 
-The JSON view and the arithmetic are those of express-session 1.19's session/cookie.js, `set_cookie` writes what the
-npm package cookie 0.7 writes, and `values` reads as that package reads. It must not know ids, signatures or stores.
-All times are integer milliseconds since the epoch; only Set-Cookie's Expires is in whole seconds.
+The JSON view and the arithmetic are those of express-session 1.19's session/cookie.js. It must not know ids, signatures
+or stores; codec.py knows the wire. All times are integer milliseconds since the epoch.
 """
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from email.utils import formatdate
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Generic, TypeGuard, TypeVar, overload
-from urllib.parse import quote, unquote
 
 from .clock import Clock
+from .codec import around_expires, encode, http_date
 from .errors import CorruptSession, OptionsError
-from .jsontext import dumps, loads
+from .jsontext import EMPTY, dumps, loads
 from .options import (
     ABSENT,
     Absent,
@@ -34,6 +32,7 @@ from .options import (
 _MEMBERS = (
     "originalMaxAge", "partitioned", "priority", "expires", "secure", "httpOnly", "domain", "path", "sameSite",
 )  # fmt: skip
+_HEADER_MEMBERS = ("domain", "path", "httpOnly", "secure", "partitioned", "priority", "sameSite")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_YEAR = 9999
 _LAST_MOMENT = 253_402_300_799_999  # of the year 9999: later ones have no HTTP date
@@ -62,7 +61,7 @@ class _Attribute(Generic[Value]):
 class Cookie:
     """The cookie of one session, as `session.cookie`. Attributes can be assigned; a wrong value raises OptionsError."""
 
-    __slots__ = ("_assigned", "_clock", "_members")
+    __slots__ = ("_assigned", "_clock", "_fixed", "_last", "_members")
 
     path = _Attribute[str | None]("path")
     domain = _Attribute[str | None]("domain")
@@ -73,9 +72,11 @@ class Cookie:
     priority = _Attribute[Priority]("priority")
     original_max_age = _Attribute[MaxAge]("originalMaxAge")
 
-    def __init__(self, members: dict[str, Any], clock: Clock) -> None:
+    def __init__(self, members: dict[str, Any], clock: Clock, fixed: "_Fixed | None" = None) -> None:
         self._members = members  # `expires` as milliseconds, None or False; a member never given is not there
         self._clock = clock
+        self._fixed = fixed  # what becomes of them all but the lifetime; None: not made yet
+        self._last = _LAST_MOMENT  # no expiry is later
         self._assigned: dict[str, Any] = {}
 
     @classmethod
@@ -86,7 +87,11 @@ class Cookie:
             members["secure"] = is_secure()
         if options.same_site == "auto":
             members["sameSite"] = "none" if is_secure() else "lax"
-        cookie = cls(members, clock)
+        resolved = members.get("secure"), members.get("sameSite")
+        fixed = options.made.get(resolved)
+        if fixed is None:
+            fixed = options.made[resolved] = _Fixed(members.copy())
+        cookie = cls(members, clock, fixed)
         if options.expires is not ABSENT:
             cookie._set_expires(options.expires)
         else:
@@ -101,10 +106,11 @@ class Cookie:
 
         Raises CorruptSession.
         """
-        members = stored_members(text).copy()
+        stored, fixed = _stored(text)
+        members = stored.copy()
         if members["expires"] is not None and members["expires"] is not False:
             members["expires"] = _in_range(expires_at)
-        return cls(members, clock)
+        return cls(members, clock, fixed)
 
     @property
     def max_age(self) -> MaxAge:
@@ -148,11 +154,22 @@ class Cookie:
         else:  # a foreign row without it: Express makes it a cookie without expiry at the first touch
             self._members.pop("expires", None)
 
+    def cap(self, last: int) -> None:
+        """Let no expiry be later than this moment, neither the present one nor one that is set from here on."""
+        self._last = max(last, 0)
+        expires = self._members.get("expires")
+        if _is_moment(expires):
+            self._members["expires"] = min(expires, self._last)
+
+    def capped(self, moment: float) -> int:
+        """The moment, or the last one that an expiry may be."""
+        return min(max(int(moment), 0), self._last)
+
     def changed_from(self, text: str) -> bool:
         """Whether a handler assigned anything that differs from the stored cookie, its expiry aside."""
         if not self._assigned:
             return False
-        stored = stored_members(text)
+        stored, _ = _stored(text)
         return any(stored.get(name, ABSENT) != value for name, value in self._assigned.items() if name != "expires")
 
     @property
@@ -162,12 +179,13 @@ class Cookie:
 
     def become(self, other: "Cookie") -> None:
         """Take over another cookie: nothing of it has been assigned here."""
-        self._members, self._assigned = other._members, {}  # noqa: SLF001 # of the same class
+        self._members, self._fixed, self._assigned = other._members, other._fixed, {}  # noqa: SLF001 # of the same class
 
     def reassign(self, assigned: dict[str, Any]) -> None:
         """Apply what was assigned before to what the cookie has become, and compute its expiry anew."""
         self._members.update(assigned)
         self._assigned = assigned
+        self._fixed = None
         self.touch()
 
     def to_json(self) -> dict[str, Any]:
@@ -180,22 +198,33 @@ class Cookie:
 
     def text(self) -> str:
         """`to_json` as JSON text."""
-        return dumps(self.to_json())
+        members = self._members
+        lifetime, expires = members.get("originalMaxAge", ABSENT), members.get("expires", ABSENT)
+        if (lifetime is not None and type(lifetime) is not int) or expires is ABSENT or expires is False:
+            return dumps(self.to_json())  # what only a foreign row, or an odd option, has
+        before, after = self._filled_in().json
+        lifetime = "null" if lifetime is None else lifetime
+        return f'{{"originalMaxAge":{lifetime}{before},"expires":{_json_date(expires)}{after}}}'
 
     def set_cookie(self, name: str, value: str) -> str:
         """The Set-Cookie header that sends this cookie. Raises OptionsError for an attribute that cannot be sent."""
-        return set_cookie(name, value, self._members)
+        return self._filled_in().set_cookie(name, value, self._members.get("expires"))
 
     def check(self) -> None:
         """Raise CorruptSession where a stored cookie, another's work perhaps, could not be sent."""
         try:
-            _around_expires(*map(self._members.get, _STATIC))
+            _ = self._filled_in().header
         except (OptionsError, TypeError):  # TypeError: a list, say, where a word belongs
             raise CorruptSession("the stored cookie has an attribute that cannot be sent") from None
 
     def clearing(self, name: str) -> str:
         """The Set-Cookie header that removes it: the same attributes, an empty value, a date in the past."""
-        return set_cookie(name, "", {**self._members, "expires": 0})
+        return self._filled_in().set_cookie(name, "", 0)
+
+    def _filled_in(self) -> "_Fixed":
+        if self._fixed is None:
+            self._fixed = _Fixed(self._members.copy())
+        return self._fixed
 
     def __repr__(self) -> str:
         return f"<Cookie {self.text()}>"
@@ -208,6 +237,7 @@ class Cookie:
         """Set an attribute under its stored name. Raises OptionsError for a value that cannot be sent."""
         _check_assigned(name, value)
         self._members[name] = self._assigned[name] = value
+        self._fixed = None
 
     def _remember_lifetime(self) -> None:
         self._assigned["originalMaxAge"] = self._members["originalMaxAge"]
@@ -216,7 +246,7 @@ class Cookie:
     # The two setters of session/cookie.js: maxAge sets expires, and expires sets originalMaxAge to what is left.
     def _set_max_age(self, value: Any) -> None:
         if is_number(value):
-            self._members["expires"] = _in_range(int(self._clock() + value))
+            self._members["expires"] = self.capped(self._clock() + value)
             self._members["originalMaxAge"] = int(value)  # a Date has no fractions of a millisecond
         else:
             self._members["expires"] = self._members["originalMaxAge"] = value
@@ -224,7 +254,7 @@ class Cookie:
     def _set_expires(self, value: Any) -> None:
         if isinstance(value, datetime):
             moment = (value - _EPOCH) // _MILLISECOND
-            self._members["expires"] = moment
+            self._members["expires"] = min(moment, self._last)
             self._members["originalMaxAge"] = moment - self._clock()
         else:
             self._members["expires"] = self._members["originalMaxAge"] = value
@@ -245,12 +275,57 @@ def _in_range(moment: int) -> int:
     return min(max(moment, 0), _LAST_MOMENT)
 
 
-@lru_cache(maxsize=1024)
-def stored_members(text: str) -> dict[str, Any]:
+class _Fixed:
+    """What a cookie's attributes come to, its lifetime aside: made once for each set that occurs, then filled in."""
+
+    def __init__(self, members: Mapping[str, Any]) -> None:
+        self._members = members
+
+    @cached_property
+    def header(self) -> tuple[str, str]:
+        """What stands before and after Expires in Set-Cookie. Raises OptionsError."""
+        return around_expires(*map(self._members.get, _HEADER_MEMBERS))
+
+    @cached_property
+    def json(self) -> tuple[str, str]:
+        """What stands between originalMaxAge and expires in the stored cookie, and after them."""
+        split = _MEMBERS.index("expires")
+        before, after = (
+            dumps({name: self._members[name] for name in names if name in self._members})
+            for names in (_MEMBERS[1:split], _MEMBERS[split + 1 :])
+        )
+        return (f",{before[1:-1]}" if before != EMPTY else ""), (f",{after[1:-1]}" if after != EMPTY else "")
+
+    def set_cookie(self, name: str, value: str, expires: Any) -> str:
+        """The Set-Cookie header of a cookie, in npm cookie's order of attributes. Raises OptionsError."""
+        before, after = self.header
+        date = f"; Expires={http_date(int(expires // 1000))}" if _is_moment(expires) else ""
+        return f"{name}={encode(value)}{before}{date}{after}"
+
+
+# The head of a stored cookie with a lifetime, as Node and this library write it: in most sessions of an application all
+# that differs. A date that is none is left to the slow way, and so is the leap day.
+_LIFETIME = re.compile(
+    r'\{"originalMaxAge":([0-9]{1,15}),((?:"partitioned":[a-z]+,)?(?:"priority":"[a-z]*",)?)"expires":"[0-9]{4}-'
+    r"(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+    r'T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"'
+)
+
+
+def _stored(text: str) -> "tuple[dict[str, Any], _Fixed]":
     """The members of a stored cookie that express-session knows, with its defaults; not to be changed.
 
-    Most sessions of an application have the same text here, but for the date. Raises CorruptSession.
+    Raises CorruptSession.
     """
+    lifetime = _LIFETIME.match(text)
+    if lifetime is None:
+        return _read_stored(text)
+    members, fixed = _read_stored(f'{{"originalMaxAge":0,{lifetime[2]}"expires":0{text[lifetime.end() :]}')
+    return members | {"originalMaxAge": int(lifetime[1])}, fixed
+
+
+@lru_cache(maxsize=1024)
+def _read_stored(text: str) -> "tuple[dict[str, Any], _Fixed]":
     stored = loads(text)
     members = {name: stored[name] for name in _MEMBERS if name in stored}
     if any(isinstance(value, list | dict) for value in members.values()):
@@ -263,7 +338,7 @@ def stored_members(text: str) -> dict[str, Any]:
     expires = members.setdefault("expires", None)
     if expires is not None and expires is not False and not _is_date(expires):
         members["expires"] = None
-    return members
+    return members, _Fixed(members)
 
 
 def _is_date(expires: object) -> bool:
@@ -283,6 +358,10 @@ def iso(moment: int) -> str:
     return f"{_iso_second(seconds)}.{milliseconds:03d}Z"
 
 
+def _json_date(moment: int | None) -> str:
+    return "null" if moment is None else f'"{iso(moment)}"'
+
+
 @lru_cache(maxsize=64)
 def _iso_second(seconds: int) -> str:
     year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
@@ -290,91 +369,6 @@ def _iso_second(seconds: int) -> str:
     return f"{years}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}"
 
 
-# ---------------------------------------------------------------- Set-Cookie (npm cookie 0.7, `serialize`)
-
-_WORDS = {"strict": "Strict", "lax": "Lax", "none": "None", "low": "Low", "medium": "Medium", "high": "High"}
-
-
 def set_cookie(name: str, value: str, members: Mapping[str, Any]) -> str:
-    """The Set-Cookie header of a cookie, in npm cookie's order of attributes.
-
-    `members` are those of the stored cookie, `expires` in milliseconds since the epoch.
-    """
-    before, after = _around_expires(*map(members.get, _STATIC))
-    expires = members.get("expires")
-    date = f"; Expires={_http_date(int(expires // 1000))}" if _is_moment(expires) else ""
-    return f"{name}={_encode(value)}{before}{date}{after}"
-
-
-_STATIC = ("domain", "path", "httpOnly", "secure", "partitioned", "priority", "sameSite")
-_PLAIN = re.compile("[A-Za-z0-9_.!~*'()-]*")
-
-
-def _encode(value: str) -> str:
-    """JavaScript's encodeURIComponent."""
-    value = value.replace("%", "%25").replace(":", "%3A").replace("+", "%2B").replace("/", "%2F")
-    return value if _PLAIN.fullmatch(value.replace("%", "")) else quote(value, safe="%!'()*")
-
-
-@lru_cache(maxsize=256, typed=True)  # typed: sameSite true is "Strict", 1 is an error
-def _around_expires(
-    domain: Any, path: Any, http_only: Any, secure: Any, partitioned: Any, priority: Any, same_site: Any
-) -> tuple[str, str]:
-    """The attributes before Expires and those after it: built once for each set that occurs."""
-    for name, value in (("domain", domain), ("path", path), ("sameSite", same_site), ("priority", priority)):
-        if value:
-            check_attribute(name, value)
-    before = f"; Domain={domain}" if domain else ""
-    before += f"; Path={path}" if path else ""
-    after = "; HttpOnly" if http_only else ""
-    after += "; Secure" if secure else ""
-    after += "; Partitioned" if partitioned else ""
-    after += f"; Priority={_WORDS[priority.lower()]}" if priority else ""
-    if same_site:
-        word = "strict" if same_site is True else same_site.lower()
-        if word == "auto":
-            raise OptionsError('cookie.sameSite: "auto" was not resolved')
-        after += f"; SameSite={_WORDS[word]}"
-    return before, after
-
-
-@lru_cache(maxsize=64)
-def _http_date(seconds: int) -> str:
-    """IMF-fixdate (RFC 9110). The second in which requests arrive is formatted once."""
-    return formatdate(seconds, usegmt=True)
-
-
-# ---------------------------------------------------------------- Cookie (npm cookie 0.7, `parse`)
-
-
-def values(headers: Iterable[str], name: str) -> Iterator[str]:
-    """The values that the Cookie headers give to a name, in their order, decoded.
-
-    Whatever a client sends is read: other cookies are passed over unseen, a value may be quoted, and one with a bad
-    percent sequence is taken as it stands.
-    """
-    for header in headers:
-        if name not in header:
-            continue
-        for pair in header.split(";"):
-            key, equals, value = pair.partition("=")
-            if equals and key.strip(" \t") == name:
-                yield _decode(value.strip(" \t"))
-
-
-_MALFORMED = re.compile("%(?![0-9A-Fa-f]{2})")
-
-
-def _decode(value: str) -> str:
-    if value[:1] == '"' == value[-1:]:
-        value = value[1:-1]
-    if "%" not in value:
-        return value
-    plain = value.replace("%3A", ":").replace("%2B", "+").replace("%2F", "/")  # all that a session id of ours needs
-    if "%" not in plain:
-        return plain
-    try:
-        decoded = unquote(value, errors="strict")
-    except UnicodeDecodeError:
-        return value
-    return value if _MALFORMED.search(value) else decoded
+    """The Set-Cookie header of a cookie with the members of a stored one, `expires` in milliseconds since the epoch."""
+    return _Fixed(members).set_cookie(name, value, members.get("expires"))

@@ -17,43 +17,34 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._calls: dict[_Call, None] = {}  # in the order in which they end
+        self._ends: dict[asyncio.Task[object] | None, float] = {}  # by the task that waits, in the order of their ends
+        self._late: dict[asyncio.Task[object], int] = {}  # how often those that we cancelled had been cancelled before
         self._timer: asyncio.TimerHandle | None = None
 
     async def keep(self, awaitable: Awaitable[Result]) -> Result:
         """Await a call. Raises StoreUnavailable where it takes too long: what it has done by then is unknown."""
         loop = asyncio.get_running_loop()
-        call = _Call(asyncio.current_task(loop), loop.time() + self._seconds)
-        self._calls[call] = None
+        task = asyncio.current_task(loop)
+        self._ends[task] = end = loop.time() + self._seconds
         if self._timer is None:
-            self._timer = loop.call_at(call.end, self._ring, loop)
+            self._timer = loop.call_at(end, self._ring, loop)
         try:
             return await awaitable
         except asyncio.CancelledError:
-            if not call.is_late or call.task is None or call.task.uncancel() > call.cancelling:
+            if task is None or task not in self._late or task.uncancel() > self._late.pop(task):
                 raise
             raise StoreUnavailable(
                 f"the store did not answer within {self._seconds:g} s; whether a change was saved is unknown"
             ) from None
         finally:
-            del self._calls[call]
+            del self._ends[task]
 
     def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
-        for call in self._calls:
-            if call.end > loop.time():
-                self._timer = loop.call_at(call.end, self._ring, loop)
+        for task, end in self._ends.items():
+            if end > loop.time():
+                self._timer = loop.call_at(end, self._ring, loop)
                 return
-            if not call.is_late and call.task is not None:
-                call.is_late = True
-                call.task.cancel()
-
-
-class _Call:
-    __slots__ = ("cancelling", "end", "is_late", "task")
-
-    def __init__(self, task: "asyncio.Task[object] | None", end: float) -> None:
-        self.task = task
-        self.end = end
-        self.cancelling = 0 if task is None else task.cancelling()
-        self.is_late = False
+            if task is not None and task not in self._late:
+                self._late[task] = task.cancelling()
+                task.cancel()

@@ -14,6 +14,20 @@ from .session import Session
 log = logging.getLogger("sessions")
 
 
+class _Sealed(HTTPHeaders):
+    """Takes nothing in: what a handler sets after its answer is finished has no place any more."""
+
+    def add(self, name: str, value: str, *, _chars_are_bytes: bool = True) -> None:
+        """Nothing."""
+
+    def __setitem__(self, name: str, value: str) -> None:
+        pass
+
+
+SEALED = _Sealed()
+"""The headers of an answer that is finished and waits for its commit. It holds nothing, so it serves all requests."""
+
+
 def vary_by_cookie(headers: HTTPHeaders) -> None:
     """Tell caches that the response is this visitor's: append Cookie to Vary."""
     given = headers.get_list("Vary")

@@ -19,6 +19,10 @@ _HEAD = '{"cookie":'
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_EXACT = 2**53
 
+META = '"__meta"'
+"""The member that our own features keep with a session, as it is spelled in a stored text: Node keeps it at a save."""
+_META_AS_WRITTEN = re.compile(r'\{"__meta":(\{"createdAt":\d+\}),?')
+
 # Members of Object.prototype and of express-session's Session: Node drops a top-level key of such a name at load.
 _OBJECT = (
     "constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "toString", "valueOf",
@@ -106,9 +110,34 @@ def split_slowly(text: str) -> tuple[str, str]:
     return dumps(cookie), dumps(whole)
 
 
-def join(cookie: str, data: str) -> str:
-    """The text to store, of the texts of its two halves."""
-    return f"{_HEAD}{cookie}}}" if data == EMPTY else f"{_HEAD}{cookie},{data[1:]}"
+def split_meta(data: str) -> tuple[str, str]:
+    """The text of the member `__meta`, wherever it stands, and the data without it; "" where there is none.
+
+    Raises CorruptSession.
+    """
+    if META not in data:
+        return "", data
+    found = _META_AS_WRITTEN.match(data)
+    if found is not None and META not in (rest := data[found.end() :]):
+        return found[1], "{" + rest
+    whole = loads(data)
+    if "__meta" not in whole:  # but further down
+        return "", data
+    meta = whole.pop("__meta")
+    return dumps(meta), dumps(whole)
+
+
+def join(cookie: str, data: str, meta: str = "") -> str:
+    """The text to store, of the texts of its parts."""
+    head = f"{_HEAD}{cookie},{META}:{meta}" if meta else _HEAD + cookie
+    return head + "}" if data == EMPTY else f"{head},{data[1:]}"
+
+
+def check_size(text: str, limit: int) -> None:
+    """Raise DataError for a text to store of more than so many bytes of UTF-8."""
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > limit:
+        raise DataError(f"session: it would take {size} bytes in the store, and maxBytes is {limit}")
 
 
 def read(data: str) -> dict[str, Any]:

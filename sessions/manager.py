@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 from .clock import Clock, now_ms
 from .deadline import Deadline
 from .errors import NoSession, SessionError, StoreError, StoreUnavailable
+from .keeper import Birth
 from .options import SessionOptions
-from .session import Birth, Session
+from .session import Session
 from .signature import Signer
 from .states import End
 from .store import Outcome, Store, StoredSession
@@ -51,7 +52,11 @@ class SessionManager:
         stored = await self._in_time(self.store.get(sid))
         if stored is None:
             return self.new(birth, sid)
-        return Session.loaded(self, self.options, self.clock, birth, sid, stored)
+        session = Session.loaded(self, self.options, self.clock, birth, sid, stored)
+        if self.options.absolute_timeout is not None and session.is_too_old:
+            await self._in_time(self.store.destroy(sid))  # a Node server that has moved its expiry would still know it
+            return self.new(birth, sid)
+        return session
 
     def new(self, birth: Birth, sid: str | None = None) -> Session:
         """A new session, for a browser that has sent no id, or the id of a session that is gone."""
@@ -176,7 +181,7 @@ class SessionManager:
     async def reload(self, session: Session) -> None:
         """`session.reload()`."""
         stored = await self._in_time(self.store.get(session.id))
-        if stored is None:
+        if stored is None or session.is_too_old:
             raise SessionError("failed to load session")
         session.read(stored)
 

@@ -16,10 +16,11 @@ from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 from tornado.websocket import WebSocketHandler
 
-from .cookie import Cookie, values
+from .codec import values
+from .cookie import Cookie
 from .errors import NoSession, OptionsError, SessionError, StoreUnavailable
 from .gate import Gate
-from .headers import add_cookie, vary_by_cookie
+from .headers import SEALED, add_cookie, vary_by_cookie
 from .manager import SessionManager
 from .options import CookieOptions
 from .session import Session
@@ -36,7 +37,6 @@ MAX_CANDIDATES = 4
 
 RETRY_AFTER = 1
 """Seconds that a 503 asks the client to wait: a locked or restarting store is mostly back by then."""
-
 
 _FAILED = "it could not be loaded or committed"
 _ANSWER = ("_status_code", "_reason", "_headers", "_write_buffer")
@@ -218,7 +218,7 @@ class SessionMixin(RequestHandler):
         mine = vars(self)
         answer = {name: mine.get(name) for name in _ANSWER}
         answer["_new_cookie"] = mine.pop("_new_cookie", {})
-        self._headers = HTTPHeaders()
+        self._headers = SEALED
         self._write_buffer = []
         self._finished = True
         return answer

@@ -112,6 +112,10 @@ def _is_positive(value: object) -> bool:
     return is_lifetime(value) and value > 0  # type: ignore[operator] # a number, just asked
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 0 and not _is_bool(value)
+
+
 def _is_lifetime_or_false(value: object) -> bool:
     return value is False or is_lifetime(value)
 
@@ -155,6 +159,11 @@ _OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda each: each is None or (is_lifetime(each) and each >= 0),
     ),
     "ttl": ("a number of milliseconds above 0", _is_positive),
+    "absoluteTimeout": (
+        "a number of milliseconds above 0, or nothing",
+        lambda each: each is None or _is_positive(each),
+    ),
+    "maxBytes": ("a whole number of bytes, 0 for no limit", _is_count),
     "conflict": ('"merge" or "overwrite"', lambda each: each in ("merge", "overwrite")),
     "clearCookie": ("true or false", _is_bool),
     "cacheHeaders": ("true or false", _is_bool),
@@ -209,6 +218,11 @@ class CookieOptions:
         given = {name: getattr(self, attribute) for name, attribute in names if name not in _LIFETIME}
         return {name: value for name, value in given.items() if value is not ABSENT}
 
+    @cached_property
+    def made(self) -> dict[Any, Any]:
+        """What the cookie's codec has made of these options, once for each way in which "auto" comes out."""
+        return {}
+
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "CookieOptions":
         """From express-session's `cookie` object. Of `expires` and `maxAge` the later key counts, as there."""
@@ -252,6 +266,10 @@ class SessionOptions:
     None: a twentieth of the lifetime, 0 when `rolling`; 0: on every request, as Express does."""
     ttl: float = DAY
     """Milliseconds that a session without maxAge is kept after its last use."""
+    absolute_timeout: float | None = None
+    """Milliseconds after its creation when a session ends, however much it is used; None: never for that reason."""
+    max_bytes: int = 1_048_576
+    """Bytes of UTF-8 that a session may take in the store; a change that would take more is refused. 0: no limit."""
     conflict: Literal["merge", "overwrite"] = "merge"
     """Parallel changes of one session: merge them by key, or let the last writer win as Express does."""
     clear_cookie: bool = True

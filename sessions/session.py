@@ -5,32 +5,23 @@ shouldSetCookie), what the end of the request owes to the store and to the brows
 manager only, and must not know HTTP.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from typing import Any, Protocol, Self, TypeVar
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any, Self, TypeVar
 
 from . import jsontext
 from .clock import Clock
-from .cookie import Cookie, stored_members
-from .errors import CorruptSession, DataError, HeadersSent
+from .cookie import Cookie
+from .errors import DataError, HeadersSent
+from .keeper import Birth, Keeper
+from .lifetime import Age
+from .merge import merged
 from .options import SessionOptions, is_number
+from .parts import data_of, parts_of
 from .signature import fingerprint
 from .states import Change, End, Reply
 from .store import StoredSession
 
 Result = TypeVar("Result")
-Birth = Callable[[], tuple[str, Cookie]]
-"""Makes the id and the cookie of a new session."""
-
-
-class Keeper(Protocol):
-    """What a session asks of the manager: each verb of a handler, under the same name."""
-
-    def save(self, session: "Session") -> Awaitable[None]: ...  # noqa: D102 # see Session
-    def destroy(self, session: "Session") -> Awaitable[None]: ...  # noqa: D102 # see Session
-    def regenerate(self, session: "Session") -> Awaitable[None]: ...  # noqa: D102 # see Session
-    def reload(self, session: "Session") -> Awaitable[None]: ...  # noqa: D102 # see Session
-    def rotate(self, session: "Session") -> Awaitable[None]: ...  # noqa: D102 # see Session
-    def mutate(self, session: "Session", change: Callable[[dict[str, Any]], Result]) -> Awaitable[Result]: ...  # noqa: D102 # see Session
 
 
 class Session(MutableMapping[str, Any]):
@@ -41,9 +32,9 @@ class Session(MutableMapping[str, Any]):
 
     # Slots also refuse `session.user = ...`, which in Express is how a key is set.
     __slots__ = (
-        "_base", "_birth", "_canonical", "_checked", "_clock", "_committed", "_cookie", "_data", "_deleted", "_end",
-        "_id", "_keeper", "_options", "_origin", "_origin_id", "_reply", "_request_sid", "_saved", "_sealed",
-        "_stored_cookie", "_text", "_touch_asked", "_touched",
+        "_age", "_base", "_birth", "_canonical", "_checked", "_clock", "_committed", "_cookie", "_data", "_deleted",
+        "_end", "_id", "_keeper", "_options", "_origin", "_origin_id", "_reply", "_request_sid", "_saved",
+        "_stored_cookie", "_text", "_touch_asked", "_touched", "_written",
     )  # fmt: skip
 
     def __init__(
@@ -59,10 +50,11 @@ class Session(MutableMapping[str, Any]):
         self._keeper = keeper
         self._options = options
         self._clock = clock
-        self._birth = birth
+        self._birth: Birth | None = birth  # the way back to the handler, which holds the session: until it is sealed
         self._request_sid = request_sid  # the id that the browser sent, signed; it may be unknown to the store
         self._id = self._origin_id = sid
         self._cookie = cookie  # one object from first to last: a handler may hold it
+        self._age = None if options.absolute_timeout is None else self._new_age()
         self._base: StoredSession | None = None  # the row as this request knows it; None: not stored
         self._stored_cookie = jsontext.EMPTY  # the text of the cookie in that row
         self._text = self._origin = jsontext.EMPTY  # the data as last read or written, and as it was at first
@@ -70,7 +62,8 @@ class Session(MutableMapping[str, Any]):
         self._canonical: str | None = None  # our spelling of _text
         self._checked: str | None = None  # a text of ours that Node can read
         self._saved: str | None = None  # the data that need not be saved again
-        self._touched = self._touch_asked = self._committed = self._deleted = self._sealed = False
+        self._written: tuple[StoredSession, str, str, str] | None = None  # as last made for the store, and its parts
+        self._touched = self._touch_asked = self._committed = self._deleted = False
         self._end: End | None = None
         self._reply: Reply = "keep"
 
@@ -86,11 +79,13 @@ class Session(MutableMapping[str, Any]):
         cls, keeper: Keeper, options: SessionOptions, clock: Clock, birth: Birth, sid: str, stored: StoredSession
     ) -> Self:
         """A session as the store has it. Raises CorruptSession where the text is none."""
-        cookie_text, text = _halves(sid, stored)
-        session = cls(keeper, options, clock, birth, sid, sid, Cookie.load(cookie_text, stored.expires_at, clock))
+        cookie_text, text, meta, cookie = parts_of(sid, stored, clock, aged=options.absolute_timeout is not None)
+        session = cls(keeper, options, clock, birth, sid, sid, cookie)
         session._base, session._stored_cookie = stored, cookie_text
         session._text = session._origin = text
         session._saved = None if options.resave else text
+        if session._age is not None:
+            session._read_age(meta)
         return session
 
     # ---------------------------------------------------------------- what a handler uses
@@ -201,6 +196,8 @@ class Session(MutableMapping[str, Any]):
         data = self.data_text()
         modified = self._is_modified(data)
         change = self._owed(data)
+        if self._age is not None and not self._age.is_stored and self._base is not None:
+            change = "update"  # born in Node: when it was first seen is to be written down
         if change == "create":
             self.check_open()
         if self.is_new:  # also what save() has stored already, or it would be an orphan
@@ -210,35 +207,30 @@ class Session(MutableMapping[str, Any]):
         if sends:
             self._cookie.check()  # before anything is stored that no browser could be told of
         waits = change == "touch" and not ends
-        if waits and not sends:
+        if not sends and (waits or change == "nothing"):
             return "nothing"
         if not self._touched:
             self._touched = True
             self.cookie.touch()
         self._reply = "send" if sends else "keep"
-        if waits and self._overwrites:  # Express sends the cookie on trust; ours goes out once the touch is confirmed
-            return "nothing"
+        if waits and self._options.conflict == "overwrite":
+            return "nothing"  # Express sends the cookie on trust; ours goes out once the touch is confirmed
         self._committed = True
         return change
 
-    @property
-    def _overwrites(self) -> bool:
-        return self._options.conflict == "overwrite"
-
     def is_dirty(self) -> bool:
         """Whether there is data that the store does not have."""
-        if self._end is not None:
-            return False
-        return self._owed(self.data_text()) in ("create", "update")
+        return self._end is None and self._owed(self.data_text()) in ("create", "update")
 
     def seal(self) -> None:
-        """Note that the response's headers have left: no new cookie can be sent any more."""
-        self._sealed = True
+        """Note that the response's headers have left: no new cookie can be sent any more, so none can be made."""
+        self._birth = None  # or each request would leave a cycle to the garbage collector
 
-    def check_open(self) -> None:
-        """Raise HeadersSent where a new cookie could not be sent any more."""
-        if self._sealed:
+    def check_open(self) -> Birth:
+        """What makes a new id and its cookie. Raises HeadersSent where the cookie could not be sent any more."""
+        if self._birth is None:
             raise HeadersSent("the headers have left: a new session, or a new id, could not be sent to the browser")
+        return self._birth
 
     def _is_modified(self, data: str) -> bool:
         return self._id != self._origin_id or data != self._origin
@@ -252,7 +244,7 @@ class Session(MutableMapping[str, Any]):
             return "create" if self._base is None else "update"
         if self._base is None:
             return "nothing"
-        forgets = self._overwrites and self.is_new and not self._committed
+        forgets = self._options.conflict == "overwrite" and self.is_new and not self._committed
         if self.cookie.changed_from(self._stored_cookie) and not forgets:  # Express forgets them after a first save()
             return "update"
         if self.is_new or self._committed:
@@ -271,17 +263,16 @@ class Session(MutableMapping[str, Any]):
 
     def _touch_is_due(self, base: StoredSession) -> bool:
         lifetime, after = self._cookie.member("originalMaxAge"), self._options.touch_after
-        if not is_number(lifetime):
+        if lifetime is None or not is_number(lifetime):
             lifetime = self._options.ttl
         if after is None:
             after = 0 if self._options.rolling else lifetime / 20
+        if self._age is not None:
+            return self._age.is_touch_due(self._clock() + lifetime, base.expires_at, after)
         return bool(self._clock() + lifetime - base.expires_at >= after)
 
     def data_text(self) -> str:
-        """The data as JSON text: the text that was read, as long as the data is what was read.
-
-        Raises DataError for data that JSON, or Node, cannot hold.
-        """
+        """The data as JSON: the text that was read, until it changes. Raises DataError for what JSON cannot hold."""
         if self._data is None:
             return self._text
         text = jsontext.dumps(self._data)
@@ -298,32 +289,39 @@ class Session(MutableMapping[str, Any]):
 
     def expires_at(self) -> int:
         """When the store may forget the session, in milliseconds since the epoch."""
-        expires = self.cookie.expires_ms
-        return int(self._clock() + self._options.ttl) if expires is None else expires
+        expires = self._cookie.member("expires")
+        if expires is None or expires is False:
+            expires = int(self._clock() + self._options.ttl)
+            return expires if self._age is None else self._cookie.capped(expires)
+        return int(expires)
+
+    @property
+    def is_too_old(self) -> bool:
+        """Whether it has come to the end that `absoluteTimeout` sets."""
+        return self._age is not None and self._age.ends_at <= self._clock()
 
     def to_store(self) -> StoredSession:
-        """The session as it is to be stored."""
-        return StoredSession(jsontext.join(self.cookie.text(), self.data_text()), self.expires_at())
+        """The session as it is to be stored. Raises DataError where changed data would take too many bytes."""
+        cookie, data, meta, limit = self._cookie.text(), self.data_text(), "", self._options.max_bytes
+        if self._age is not None:
+            meta = self._age.meta
+        elif jsontext.META in self._text and data != self._text:
+            meta, _ = jsontext.split_meta(self._text)  # another application's, or ours from before: it stays
+        text = jsontext.join(cookie, data, meta)
+        if limit and 4 * len(text) > limit and data != self._text:  # no character takes more than four bytes
+            jsontext.check_size(text, limit)
+        stored = StoredSession(text, self.expires_at())
+        self._written = stored, cookie, data, meta
+        return stored
 
     def merged_with(self, newer: StoredSession) -> StoredSession:
         """This request's changes applied to a newer row: keys that were set or deleted here, and cookie attributes.
 
         The session holds the merged data from here on.
         """
-        values = self._values()
-        loaded, assigned = jsontext.texts(jsontext.read(self._text)), self._cookie.assigned
-        changed = {key for key, text in jsontext.texts(values).items() if loaded.get(key) != text}
-        deleted = loaded.keys() - values.keys()
+        values, loaded, assigned = self._values(), jsontext.read(self._text), self._cookie.assigned
         self.read(newer)
-        theirs = jsontext.read(self._text)
-        merged = {
-            # what the handler holds stays what it holds, as long as it is the same
-            key: values[key] if key in values and loaded.get(key) == text else theirs[key]
-            for key, text in jsontext.texts(theirs).items()
-            if key not in deleted
-        }
-        merged.update((key, values[key]) for key in values if key in changed)
-        self._data = merged
+        self._data = merged(loaded, values, jsontext.read(self._text))
         self._cookie.reassign(assigned)
         return self.to_store()
 
@@ -337,16 +335,20 @@ class Session(MutableMapping[str, Any]):
 
     def read(self, stored: StoredSession) -> None:
         """Take over a stored session: its data, its cookie, and itself as what the next write expects."""
-        self._stored_cookie, self._text = _halves(self._id, stored)
-        self._cookie.become(Cookie.load(self._stored_cookie, stored.expires_at, self._clock))
+        self._stored_cookie, self._text, meta, cookie = self._parts(stored)
+        self._cookie.become(cookie)
+        self._read_age(meta)
         self._data = self._canonical = None
         self._base = stored
 
     def saved(self, stored: StoredSession) -> None:
         """Note that the store holds `stored`."""
-        self._base = stored
-        self._stored_cookie, self._text = _halves(self._id, stored)  # and not the data, which may have changed since
+        self._base = stored  # and not what is here, which may have changed since
+        written, self._stored_cookie, self._text, meta = self._written or (None, "", "", "")
+        if written is not stored or (meta and self._age is None):
+            self._stored_cookie, self._text, meta, _ = self._parts(stored)
         self._saved, self._canonical = self._text, None
+        self._read_age(meta)
 
     def touched(self, expires_at: int) -> None:
         """Note that the store has moved the expiry."""
@@ -368,32 +370,32 @@ class Session(MutableMapping[str, Any]):
         def undo() -> None:
             self._id, self._base, self._stored_cookie = before
 
-        self._id, cookie = self._birth()
+        self._id, cookie = self.check_open()()
         if not keep:
             self._end = None  # a login is one, also where the session before it has just expired
             self._cookie.become(cookie)
+            self._age = self._new_age()
             self._text = jsontext.EMPTY
             self._data = self._canonical = None
         self._base, self._stored_cookie = None, jsontext.EMPTY
         return undo
 
+    def _new_age(self) -> Age | None:
+        if self._options.absolute_timeout is None:
+            return None
+        age = Age(self._options.absolute_timeout, self._clock())
+        self._cookie.cap(age.ends_at)
+        return age
+
+    def _read_age(self, meta: str) -> None:
+        if self._age is not None:
+            self._age.read(meta, self._clock())
+            self._cookie.cap(self._age.ends_at)
+
+    def _parts(self, stored: StoredSession) -> tuple[str, str, str, Cookie]:
+        return parts_of(self._id, stored, self._clock, aged=self._age is not None)
+
     def _values(self) -> dict[str, Any]:
         if self._data is None:
-            try:
-                self._data = jsontext.read(self._text)
-            except CorruptSession as error:
-                raise CorruptSession(f"session {self.fingerprint}: {error}") from None
+            self._data = data_of(self._id, self._text)
         return self._data
-
-
-def _halves(sid: str, stored: StoredSession) -> tuple[str, str]:
-    try:
-        try:
-            cookie, data = jsontext.split(stored.data)
-            stored_members(cookie)
-        except CorruptSession:
-            cookie, data = jsontext.split_slowly(stored.data)
-            stored_members(cookie)
-    except CorruptSession as error:
-        raise CorruptSession(f"session {fingerprint(sid)}: {error}") from None
-    return cookie, data

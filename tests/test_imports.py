@@ -16,7 +16,9 @@ MAX_LINES = 400
 LAYERS = (
     {"errors", "clock", "states"},
     {"options", "jsontext", "signature", "store", "deadline"},
-    {"cookie"},
+    {"codec"},
+    {"cookie", "lifetime", "merge"},
+    {"keeper", "parts"},
     {"session", "stores"},
     {"manager", "sweeper", "gate"},
     {"headers"},

@@ -41,14 +41,13 @@ def handlers(get_session: Any) -> list[web.RouteDef]:
     return [web.get("/read", read), web.get("/write", write), web.get("/new", new), web.get("/about", tell)]
 
 
-def with_redis(port: int) -> web.Application:
+def with_redis(url: str) -> web.Application:
     from aiohttp_session import get_session, setup
     from aiohttp_session.redis_storage import RedisStorage
     from redis import asyncio as aioredis
 
     about.update({name: version(name) for name in ("aiohttp-session", "redis")})
-    about["durability"] = "none: Redis without persistence"
-    redis = aioredis.from_url(f"redis://127.0.0.1:{port}")
+    redis = aioredis.from_url(url)
     app = web.Application()
 
     async def close(app: web.Application) -> AsyncIterator[None]:
@@ -69,6 +68,6 @@ def bare() -> web.Application:
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--port", type=int, required=True)
-parser.add_argument("--redis", type=int, help="the port of Redis; without it there are no sessions")
+parser.add_argument("--url", help="of Redis; without it there are no sessions")
 args = parser.parse_args()
-web.run_app(with_redis(args.redis) if args.redis else bare(), host="127.0.0.1", port=args.port, print=None)
+web.run_app(with_redis(args.url) if args.url else bare(), host="127.0.0.1", port=args.port, print=None)

@@ -38,19 +38,18 @@ def routes(get_session: Any) -> list[Route]:
     return [Route("/read", read), Route("/write", write), Route("/new", new), Route("/about", tell)]
 
 
-def with_redis(port: int) -> Starlette:
+def with_redis(url: str) -> Starlette:
     from redis.asyncio import Redis
     from starsessions import SessionMiddleware, load_session
     from starsessions.stores.redis import RedisStore
 
     about.update({name: version(name) for name in ("starsessions", "redis")})
-    about["durability"] = "none: Redis without persistence"
 
     async def get_session(request: Request) -> dict[str, Any]:
         await load_session(request)
         return request.session
 
-    store = RedisStore(connection=Redis.from_url(f"redis://127.0.0.1:{port}"))
+    store = RedisStore(connection=Redis.from_url(url))
     sessions = Middleware(SessionMiddleware, store=store, lifetime=3600 * 24 * 14, cookie_https_only=False)
     return Starlette(middleware=[sessions], routes=routes(get_session))
 
@@ -64,7 +63,7 @@ def bare() -> Starlette:
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--port", type=int, required=True)
-parser.add_argument("--redis", type=int, help="the port of Redis; without it there are no sessions")
+parser.add_argument("--url", help="of Redis; without it there are no sessions")
 args = parser.parse_args()
-app = with_redis(args.redis) if args.redis else bare()
+app = with_redis(args.url) if args.url else bare()
 uvicorn.run(app, host="127.0.0.1", port=args.port, access_log=False, log_level="warning")

@@ -10,6 +10,7 @@ import os
 import platform
 import signal
 import sqlite3
+from importlib.metadata import version
 from typing import Any, ClassVar
 
 import tornado
@@ -52,9 +53,8 @@ def routes(base: type[RequestHandler], about: dict[str, str]) -> list[tuple[str,
 def open_our_store(args: argparse.Namespace) -> Any:
     from sessions import open_store
 
-    if args.store == "memory":
-        return open_store("memory:")
-    return open_store(f"sqlite:{args.data}/sessions.db", durability=args.store)
+    options = {"durability": args.durability} if args.store.startswith("sqlite:") else {}
+    return open_store(args.store, **options)
 
 
 async def serve(args: argparse.Namespace, sockets: list[Any]) -> None:
@@ -77,7 +77,7 @@ async def serve(args: argparse.Namespace, sockets: list[Any]) -> None:
         await stop.wait()
         server.stop()
 
-    if args.store == "none":
+    if not args.store:
         return await until_stopped(Application(routes(Bare, about)))
 
     from sessions import SessionManager, SessionMixin, SessionOptions, Sweeper, now_ms
@@ -85,16 +85,17 @@ async def serve(args: argparse.Namespace, sockets: list[Any]) -> None:
     class WithSession(SessionMixin, RequestHandler):
         pass
 
-    if args.store == "memory":
-        about["durability"] = "none: the process's memory"
-    else:
-        import aiosqlite
-
-        mode = "fsync before each answer" if args.store == "full" else "fsync at checkpoints"
-        about |= {"aiosqlite": aiosqlite.__version__, "sqlite": sqlite3.sqlite_version}
-        about["durability"] = f"WAL, synchronous={args.store.upper()} ({mode})"
+    scheme = args.store.partition(":")[0]
+    driver = {"sqlite": "aiosqlite", "redis": "redis", "postgresql": "asyncpg"}.get(scheme)
+    if driver:
+        about[driver] = version(driver)
+    about["durability"] = "none: the process's memory"  # a Redis or a PostgreSQL is asked for its own by the harness
+    if scheme == "sqlite":
+        mode = "fsync before each answer" if args.durability == "full" else "fsync at checkpoints"
+        about |= {"sqlite": sqlite3.sqlite_version}
+        about["durability"] = f"WAL, synchronous={args.durability.upper()} ({mode})"
     async with open_our_store(args) as store:
-        manager = SessionManager(store, SessionOptions(secret=SECRET), clock=now_ms)
+        manager = SessionManager(store, SessionOptions(secret=SECRET, store_timeout=args.store_timeout), clock=now_ms)
         application = Application(routes(WithSession, about), sessions=manager)
         if args.sweep:
             async with Sweeper(store, interval=1000):  # else it begins only after a minute
@@ -105,16 +106,17 @@ async def serve(args: argparse.Namespace, sockets: list[Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--store", choices=["none", "memory", "full", "normal"], default="none")
-    parser.add_argument("--data", help="the folder for the database")
+    parser.add_argument("--store", default="", help="a URL for open_store; without it there are no sessions")
+    parser.add_argument("--durability", default="full", help="of SQLite: full or normal")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--sweep", action="store_true", help="delete expired sessions while serving")
     parser.add_argument("--uvloop", action="store_true")
+    parser.add_argument("--store-timeout", type=int, default=5000, help="the option storeTimeout, in ms")
     args = parser.parse_args()
 
     sockets = bind_sockets(args.port, "127.0.0.1")
     if args.workers > 1:
-        if args.store in ("full", "normal"):
+        if args.store.startswith("sqlite:"):
             open_our_store(args).prepare()  # the journal mode is set by one process only
         # fork_processes forgets its children when the parent is told to end: the harness ends the whole process group
         fork_processes(args.workers, max_restarts=0)

@@ -4,13 +4,29 @@ from collections.abc import AsyncIterator
 from typing import Self
 
 from ..clock import Clock, now_ms
+from ..errors import StoreUnavailable
+from ..options import wrong
 from ..store import GONE, SAVED, Outcome, StoredSession, Update
+
+MAX_SESSIONS = 100_000
+"""Some 60 MB, at 300 characters each."""
+_LOOK_EVERY = 1_000
+"""Milliseconds between two looks for expired sessions in a full store: a look takes its time, a flood takes no end."""
 
 
 class MemoryStore:
-    """Keeps sessions in a dict until the process ends. `clock` returns milliseconds since the epoch."""
+    """Keeps sessions in a dict until the process ends. `clock` returns milliseconds since the epoch.
 
-    def __init__(self, *, clock: Clock = now_ms) -> None:
+    Where `max_sessions` are there already, expired ones make room; if there are none a new id is refused with
+    StoreUnavailable, that of a `rotate()` too. No living session is dropped for it: a flood of strangers may lock new
+    visitors out for as long as its sessions live, but it signs nobody out.
+    """
+
+    def __init__(self, *, max_sessions: int = MAX_SESSIONS, clock: Clock = now_ms) -> None:
+        if not isinstance(max_sessions, int) or isinstance(max_sessions, bool) or max_sessions < 1:
+            raise wrong("maxSessions", "a whole number above 0", max_sessions)
+        self._max = max_sessions
+        self._looked: int | None = None  # when a full store was last searched for expired sessions
         self._clock = clock
         self._rows: dict[str, StoredSession] = {}
 
@@ -30,10 +46,10 @@ class MemoryStore:
         return self._live(sid)
 
     async def create(self, sid: str, stored: StoredSession) -> bool:
-        """Insert a new session; False where a live one has the id."""
+        """Insert a new session; False where a live one has the id. Raises StoreUnavailable where the store is full."""
         if self._live(sid) is not None:
             return False
-        self._rows[sid] = stored
+        self._put(sid, stored)
         return True
 
     async def update(self, sid: str, stored: StoredSession, expected: str) -> Update:
@@ -47,8 +63,8 @@ class MemoryStore:
         return SAVED
 
     async def set(self, sid: str, stored: StoredSession) -> None:
-        """Insert or replace."""
-        self._rows[sid] = stored
+        """Insert or replace. Raises StoreUnavailable where the store is full."""
+        self._put(sid, stored)
 
     async def touch(self, sid: str, expires_at: int, expected: str) -> Outcome:
         """Move the expiry of a session whose text is still `expected`."""
@@ -94,6 +110,20 @@ class MemoryStore:
     async def backlog(self, limit: int) -> int:
         """How many expired sessions wait to be swept, counted up to `limit`."""
         return min(limit, len(self._expired()))
+
+    def _put(self, sid: str, stored: StoredSession) -> None:
+        if len(self._rows) >= self._max and sid not in self._rows:
+            self._make_room()
+        self._rows[sid] = stored
+
+    def _make_room(self) -> None:
+        now = self._clock()
+        if self._looked is None or abs(now - self._looked) >= _LOOK_EVERY:
+            self._looked = now
+            for sid in self._expired():
+                del self._rows[sid]
+        if len(self._rows) >= self._max:
+            raise StoreUnavailable(f"the store in memory is full: maxSessions is {self._max}")
 
     def _live(self, sid: str) -> StoredSession | None:
         row = self._rows.get(sid)

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import aiosqlite
-import orjson
 
 from ..clock import Clock, now_ms
 from ..errors import OptionsError, StoreError, StoreUnavailable
@@ -129,7 +128,7 @@ class SQLiteStore:
     async def destroy(self, sid: str) -> None:
         """Delete a session; silent where there is none."""
         if _is_storable(sid):
-            await self._writes.add(statements.DESTROY, sid, sid)
+            await self._writes.add(statements.DESTROY, sid, (sid,))
 
     async def length(self) -> int:
         """How many sessions live."""
@@ -149,7 +148,7 @@ class SQLiteStore:
 
     async def clear(self) -> None:
         """Delete every session."""
-        await self._writes.add(statements.CLEAR, "", 1)
+        await self._writes.add(statements.CLEAR, "", (None,))
 
     def lead(self) -> bool:
         """Whether this process sweeps the file: the first to lock `<file>.sweeper`, until the kernel frees it."""
@@ -169,7 +168,7 @@ class SQLiteStore:
 
     async def sweep(self, limit: int) -> int:
         """Delete at most `limit` expired sessions, the oldest first."""
-        deleted: int = await self._writes.add(statements.SWEEP, "", limit)
+        deleted: int = await self._writes.add(statements.SWEEP, "", (limit,))
         return deleted
 
     async def backlog(self, limit: int) -> int:
@@ -202,7 +201,8 @@ class SQLiteStore:
         for job in jobs:
             groups.setdefault(job.verb, []).append(job)
         try:
-            steps = [(verb.sql, self._parameters([job.row for job in group])) for verb, group in groups.items()]
+            now = self._clock()
+            steps = [verb.prepared([job.row for job in group], now) for verb, group in groups.items()]
             results = await _transaction(file.writer, steps)
         except _DRIVER as error:
             await self._failed(file, error, jobs, self._write)
@@ -234,11 +234,9 @@ class SQLiteStore:
 
     async def _select(self, connection: aiosqlite.Connection, jobs: list[Job]) -> dict[str, StoredSession]:
         """The living rows of the jobs, by id."""
-        rows = await connection.execute_fetchall(statements.SELECT, self._parameters([job.key for job in jobs]))
+        statement = statements.SELECT.prepared([(job.key,) for job in jobs], self._clock())
+        rows = await connection.execute_fetchall(*statement)
         return {sid: statements.record(sess, expired) for sid, sess, expired in rows}
-
-    def _parameters(self, rows: list[Any]) -> dict[str, Any]:
-        return {"jobs": orjson.dumps(rows).decode(), "now": self._clock()}
 
     async def _failed(
         self, file: OpenFile, error: Exception, jobs: list[Job], again: Callable[[list[Job]], Awaitable[None]]
@@ -296,7 +294,7 @@ class SQLiteStore:
             await file.close()
 
 
-async def _transaction(writer: aiosqlite.Connection, steps: list[tuple[str, dict[str, Any]]]) -> list[Any]:
+async def _transaction(writer: aiosqlite.Connection, steps: list[tuple[str, list[Any]]]) -> list[Any]:
     """The rows of each statement, all in one transaction; one alone is one by itself."""
     if len(steps) == 1:
         return [await writer.execute_fetchall(*steps[0])]
@@ -313,7 +311,7 @@ async def _transaction(writer: aiosqlite.Connection, steps: list[tuple[str, dict
 
 
 def _is_storable(text: str) -> bool:
-    """Whether SQLite's JSON functions hand a text over whole: without NUL, and in UTF-8."""
+    """Whether every reader of the file is handed a text whole: without NUL, and in UTF-8."""
     if "\0" in text:
         return False
     if not text.isascii():

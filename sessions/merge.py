@@ -1,0 +1,23 @@
+"""Owns the merge: one request's changes applied to the newer data that another request has stored meanwhile.
+
+Data is compared as JSON text, key by key at the top. This file must not know where the data comes from.
+"""
+
+from typing import Any
+
+from . import jsontext
+
+
+def merged(loaded: dict[str, Any], mine: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+    """`theirs` with the keys that were set or deleted between `loaded` and `mine`."""
+    before = jsontext.texts(loaded)
+    changed = {key for key, text in jsontext.texts(mine).items() if before.get(key) != text}
+    deleted = before.keys() - mine.keys()
+    result = {
+        # what the handler holds stays what it holds, as long as it is the same
+        key: mine[key] if key in mine and before.get(key) == text else theirs[key]
+        for key, text in jsontext.texts(theirs).items()
+        if key not in deleted
+    }
+    result.update((key, mine[key]) for key in mine if key in changed)
+    return result
