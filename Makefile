@@ -5,17 +5,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := bench/.cache
+TOOLS := .cache
 NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
 .PHONY: help venv run test check coverage mutants chaos soak soak-plot interop browser screenshots \
-	bench bench-peers bench-scale bench-plots clean
+	bench bench-peers bench-scale bench-plots fuzz lock audit clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 venv: $(READY) ## Make .venv and install into it
@@ -99,5 +101,25 @@ $(NODE_PEERS): bench/servers/node/package-lock.json
 	  require("fs").existsSync(p + "/include/node/node.h") ? p : ""')" npm ci --no-audit --no-fund
 	touch $@
 
+fuzz: $(TOOLS)/fuzz/.ready ## Try ten million hostile inputs (RUNS=number)
+	cd tests && ../$(TOOLS)/fuzz/bin/python -m fuzz $(if $(RUNS),--runs $(RUNS))
+
+lock: $(TOOLS)/uv/.ready ## Renew requirements.lock from pyproject.toml
+	UV_CUSTOM_COMPILE_COMMAND='make lock' $(TOOLS)/uv/bin/uv pip compile pyproject.toml --extra dev --extra speed --upgrade \
+		--universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --output-file requirements.lock
+
+audit: $(TOOLS)/pip-audit/.ready ## Ask for known vulnerabilities of what requirements.lock pins
+	$(TOOLS)/pip-audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+
+$(TOOLS)/fuzz/.ready: tests/fuzz/requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< --editable .
+	touch $@
+
+$(TOOLS)/%/.ready:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $*
+	touch $@
+
 clean: ## Remove what was made here
-	rm -rf $(VENV) $(BENCH) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(TOOLS) .mypy_cache .ruff_cache .pytest_cache .hypothesis

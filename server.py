@@ -41,7 +41,7 @@ from sessions import (
     Sweeper,
     open_store,
 )
-from sessions.options import express_names, is_number, read_table, wrong
+from sessions.options import express_names, is_lifetime, read_table, wrong
 from sessions.store import PreparedStore
 from sessions.stores.memory import MAX_SESSIONS
 
@@ -72,7 +72,7 @@ class ServerOptions:
                 raise wrong(name, f"a whole number from {least} to {most}", value)
         if not isinstance(self.address, str):
             raise wrong("address", 'an IP address or a host name; "" for every interface', self.address)
-        if not is_number(self.drain) or self.drain < 0:
+        if not is_lifetime(self.drain) or self.drain < 0:
             raise wrong("drain", "a number of milliseconds, 0 or more", self.drain)
         if not isinstance(self.xheaders, bool):
             raise wrong("xheaders", "true or false", self.xheaders)
@@ -172,12 +172,13 @@ def read_config(path: Path, *, port: int | None = None, make_secret: bool = True
     if config.session.store.startswith("memory:") and config.server.workers > 1:
         raise OptionsError(f"{path}: [server] workers: memory: is one process's own, it cannot be shared by several")
     file = secret_file(config.session.store)
-    if chosen is None and (make_secret or file.exists()):
-        try:
-            secret = kept_secret(file)
-        except OptionsError as error:
-            raise OptionsError(f"{path}: [session] {error}") from error
-        config = replace(config, session=replace(config.session, secret=secret))
+    try:
+        if chosen is None and (make_secret or file.exists()):
+            config = replace(config, session=replace(config.session, secret=kept_secret(file)))
+    except OptionsError as error:
+        raise OptionsError(f"{path}: [session] {error}") from error
+    except OSError as error:  # a name that is too long
+        raise OptionsError(f"{path}: [session] store: {error.strerror}") from error
     _check_secrets(config, path)
     return config
 
@@ -197,7 +198,7 @@ def _check_store(config: Config, path: Path) -> None:
 def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # also a number of thousands of digits, a nest of brackets
         raise OptionsError(f"{path}: {error}") from error
     for name, content in tables.items():
         if name not in Config.__dataclass_fields__:

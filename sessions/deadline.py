@@ -18,7 +18,7 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._ends: dict[asyncio.Task[object] | None, float] = {}  # by the task that waits, in the order of their ends
-        self._late: dict[asyncio.Task[object], int] = {}  # how often those that we cancelled had been cancelled before
+        self._late: dict[asyncio.Task[object] | None, int] = {}  # those cut off, and their cancellations before
         self._timer: asyncio.TimerHandle | None = None
 
     async def keep(self, awaitable: Awaitable[Result]) -> Result:
@@ -31,13 +31,15 @@ class Deadline:
         try:
             return await awaitable
         except asyncio.CancelledError:
-            if task is None or task not in self._late or task.uncancel() > self._late.pop(task):
+            if task is None or task not in self._late or task.uncancel() > self._late[task]:
                 raise
             raise StoreUnavailable(
                 f"the store did not answer within {self._seconds:g} s; whether a change was saved is unknown"
             ) from None
         finally:
             del self._ends[task]
+            if self._late:
+                self._late.pop(task, None)
 
     def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None

@@ -9,11 +9,13 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from logging import DEBUG
 from typing import Any, TypeVar
 
 from .clock import Clock, now_ms
 from .deadline import Deadline
 from .errors import NoSession, SessionError, StoreError, StoreUnavailable
+from .events import CREATED, DESTROYED, RENEWED, UNKNOWN, note
 from .keeper import Birth
 from .options import SessionOptions
 from .session import Session
@@ -51,10 +53,12 @@ class SessionManager:
             raise StoreUnavailable("the store is not ready")
         stored = await self._in_time(self.store.get(sid))
         if stored is None:
+            note(UNKNOWN, sid)
             return self.new(birth, sid)
         session = Session.loaded(self, self.options, self.clock, birth, sid, stored)
         if self.options.absolute_timeout is not None and session.is_too_old:
             await self._in_time(self.store.destroy(sid))  # a Node server that has moved its expiry would still know it
+            note(UNKNOWN, sid)
             return self.new(birth, sid)
         return session
 
@@ -76,6 +80,7 @@ class SessionManager:
             case "touch":
                 return self._in_time(self._touch(session))
             case "destroy":
+                note(DESTROYED, session.id)
                 return self._in_time(self.store.destroy(session.id))
 
     # ---------------------------------------------------------------- the writes
@@ -94,6 +99,7 @@ class SessionManager:
     async def _create(self, session: Session, stored: StoredSession) -> None:
         for _ in range(_ID_TRIES):
             if await self.store.create(session.id, stored):
+                note(CREATED, session.id, DEBUG)
                 return session.saved(stored)
             session.restart(keep=True)  # the id is another visitor's: never theirs to share
         raise SessionError(f"genid returned an id that is taken, {_ID_TRIES} times")
@@ -150,11 +156,13 @@ class SessionManager:
         except Exception:
             session.end(End.FAILED)
             raise
+        note(DESTROYED, session.id)
 
     async def regenerate(self, session: Session) -> None:
         """`session.regenerate()`: a new session only once the old one is gone."""
         session.check_open()
         await self._in_time(self.store.destroy(session.id))
+        note(RENEWED, session.id)
         session.restart(keep=False)
 
     async def rotate(self, session: Session) -> None:
@@ -177,6 +185,7 @@ class SessionManager:
             with suppress(StoreError):  # or two sessions would have the data
                 await self._in_time(self.store.destroy(new))
             raise
+        note(RENEWED, old)
 
     async def reload(self, session: Session) -> None:
         """`session.reload()`."""

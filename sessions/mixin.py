@@ -18,7 +18,8 @@ from tornado.websocket import WebSocketHandler
 
 from .codec import values
 from .cookie import Cookie
-from .errors import NoSession, OptionsError, SessionError, StoreUnavailable
+from .errors import NoSession, SessionError, StoreUnavailable
+from .events import TAMPERED, note
 from .gate import Gate
 from .headers import SEALED, add_cookie, vary_by_cookie
 from .manager import SessionManager
@@ -167,6 +168,7 @@ class SessionMixin(RequestHandler):
                 break
             if sid := manager.signer.unsign(value):
                 return sid
+            note(TAMPERED, value)
         return None
 
     def _new_session(self) -> Session:
@@ -178,9 +180,7 @@ class SessionMixin(RequestHandler):
     def _birth(self) -> tuple[str, Cookie]:
         manager = self._sessions
         options = manager.options
-        sid = new_id() if options.genid is None else options.genid(self.request)
-        if not isinstance(sid, str) or not sid:
-            raise OptionsError(f"genid: expected a string that is not empty, got {type(sid).__name__}")
+        sid = new_id() if options.genid is None else options.generated(self.request)
         cookie = options.cookie if isinstance(options.cookie, CookieOptions) else options.cookie(self.request)
         return sid, Cookie.new(cookie, manager.clock, is_secure=self.is_secure)
 

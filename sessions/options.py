@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from enum import Enum
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
+from urllib.parse import quote
 
 from .errors import OptionsError
 
@@ -22,6 +23,16 @@ log = logging.getLogger("sessions")
 
 DAY = 86_400_000
 """Milliseconds in a day."""
+
+COOKIE_BYTES = 4_096
+"""Name and value of a cookie: browsers drop one that is longer (RFC 6265bis, section 5.7)."""
+
+_AROUND_ID = 4 + 1 + 43 * 3
+"""Bytes of a cookie's value beside the id: "s%3A", the dot, and a signature with every character escaped."""
+
+_NAME_BYTES = COOKIE_BYTES - _AROUND_ID - 32
+_ATTRIBUTE_BYTES = 1_024
+"""An attribute's value: browsers pass a longer one over (RFC 6265bis, section 5.6)."""
 
 BROWSER_MAX_AGE = 400 * DAY
 """Browsers cap a cookie's lifetime here (RFC 6265bis, section 5.5)."""
@@ -52,6 +63,7 @@ Priority: TypeAlias = Literal["low", "medium", "high"] | None
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"\.?{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
+_DOMAIN_BYTES = 254  # RFC 1035's 253 and a leading dot
 _PATH = re.compile(r"[\x20-\x3a\x3d-\x7e]*")
 
 
@@ -122,8 +134,14 @@ def _is_lifetime_or_false(value: object) -> bool:
 
 # For each cookie attribute what is expected, in words and as a test.
 _ATTRIBUTES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "path": ("a path of printable ASCII without ';'", lambda each: isinstance(each, str) and _matches(_PATH, each)),
-    "domain": ("a domain name", lambda each: each == "" or (isinstance(each, str) and _matches(_DOMAIN, each))),
+    "path": (
+        f"a path of printable ASCII without ';', {_ATTRIBUTE_BYTES} bytes at most",
+        lambda each: isinstance(each, str) and _matches(_PATH, each) and len(each) <= _ATTRIBUTE_BYTES,
+    ),
+    "domain": (
+        "a domain name",
+        lambda each: each == "" or (isinstance(each, str) and _matches(_DOMAIN, each) and len(each) <= _DOMAIN_BYTES),
+    ),
     "expires": (
         "a date with a time zone",
         lambda each: each is False or (isinstance(each, datetime) and each.tzinfo is not None),
@@ -143,8 +161,8 @@ _ATTRIBUTES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 # The same for each option of a session, but for secret and cookie, which have checks of their own.
 _OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "name": (
-        "a cookie name (a token of RFC 9110: no blanks, no separators)",
-        lambda each: isinstance(each, str) and _matches(_TOKEN, each),
+        f"a cookie name (a token of RFC 9110: no blanks, no separators) of at most {_NAME_BYTES} bytes",
+        lambda each: isinstance(each, str) and _matches(_TOKEN, each) and len(each) <= _NAME_BYTES,
     ),
     "genid": ("a function of the request that returns a string", lambda each: each is None or callable(each)),
     "resave": ("true or false", _is_bool),
@@ -307,6 +325,18 @@ class SessionOptions:
             raise OptionsError(f"name: {self.name!r} needs cookie.httpOnly = true (its prefix promises it)")
         if prefix.startswith("__host-") and (cookie.domain or cookie.path != "/"):
             raise OptionsError(f'name: {self.name!r} needs cookie.path = "/" and no cookie.domain')
+
+    def generated(self, request: Any) -> str:
+        """An id by `genid`. Raises OptionsError, without the id, for what is none or what no browser would keep."""
+        sid = self.genid(request) if self.genid is not None else None
+        if not isinstance(sid, str) or not sid:
+            raise OptionsError(f"genid: expected a string that is not empty, got {type(sid).__name__}")
+        longest = COOKIE_BYTES - len(self.name) - _AROUND_ID
+        if len(quote(sid, safe="", errors="surrogatepass")) > longest:
+            raise OptionsError(
+                f"genid: the id takes more than {longest} bytes: browsers drop a cookie over {COOKIE_BYTES}"
+            )
+        return sid
 
     @property
     def keys(self) -> tuple[bytes, ...]:

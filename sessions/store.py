@@ -17,6 +17,9 @@ class StoredSession(NamedTuple):
     expires_at: int
     """Milliseconds since the epoch; from that moment on the session is gone, swept or not."""
 
+    def __repr__(self) -> str:
+        return f"<StoredSession until {self.expires_at}>"  # not the data: it comes into logs and error pages
+
 
 class Outcome(Enum):
     """What became of a write to a session that was loaded."""

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Self
 
 from .errors import OptionsError
-from .options import is_number, wrong
+from .options import is_lifetime, is_number, wrong
 from .store import Store, SweepableStore
 
 log = logging.getLogger("sessions")
@@ -41,7 +41,7 @@ class Sweeper:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         for name, value, least in (("interval", interval, 1), ("pause", pause, 0), ("batch", batch, 1)):
-            if not is_number(value) or value < least:
+            if not is_lifetime(value) or value < least:
                 raise wrong(name, f"a number of at least {least}", value)
         if not is_number(jitter) or not 0 <= jitter < 1:
             raise wrong("jitter", "a share of the interval between 0 and 1", jitter)

@@ -16,7 +16,7 @@ MAX_LINES = 400
 LAYERS = (
     {"errors", "clock", "states"},
     {"options", "jsontext", "signature", "store", "deadline"},
-    {"codec"},
+    {"codec", "events"},
     {"cookie", "lifetime", "merge"},
     {"keeper", "parts"},
     {"session", "stores"},

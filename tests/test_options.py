@@ -405,3 +405,13 @@ class TestFrozen:
         SessionOptions.from_mapping(mapping)
 
         assert mapping == {"secret": SECRET, "cookie": {"maxAge": 5, "expires": DATE}}
+
+
+def test_an_attribute_that_browsers_pass_over_is_refused() -> None:
+    """1024 bytes of Path, and the longest domain there can be (RFC 6265bis, section 5.6)."""
+    CookieOptions(path="/" + "a" * 1_023, domain=".".join(["a" * 63] * 3 + ["a" * 61]))
+
+    with pytest.raises(OptionsError, match=r"^cookie.path: expected .* 1024 bytes"):
+        CookieOptions(path="/" + "a" * 1_024)
+    with pytest.raises(OptionsError, match=r"^cookie.domain: expected"):
+        CookieOptions(domain=".".join(["a" * 63] * 4))

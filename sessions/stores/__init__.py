@@ -41,6 +41,6 @@ def _path(url: str) -> str:
     except ValueError as error:
         raise OptionsError(f"store: expected sqlite:PATH, got {url!r} ({error})") from None
     path = parts.netloc + parts.path
-    if not path or path == ":memory:" or parts.query or parts.fragment:
+    if not path or path == ":memory:" or "\0" in path or parts.query or parts.fragment:
         raise OptionsError(f"store: expected sqlite:PATH, got {url!r}")
     return path

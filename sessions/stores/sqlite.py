@@ -31,6 +31,7 @@ logging.getLogger("aiosqlite").addFilter(lambda record: record.levelno > logging
 
 _PAGE = 500
 _RETRY_SECONDS = 1.0
+_LONGEST_WAIT = 2**31 - 1  # milliseconds, a C int: SQLite takes more for 0
 _DRIVER = (sqlite3.Error, ValueError, OverflowError)
 """What aiosqlite raises: ValueError for a text that is not UTF-8, or for a connection that was closed meanwhile."""
 
@@ -54,7 +55,7 @@ class SQLiteStore:
     ) -> None:
         if durability not in ("full", "normal"):
             raise wrong("durability", '"full" or "normal"', durability)
-        if not is_number(busy_timeout) or busy_timeout < 0:
+        if not is_number(busy_timeout) or not 0 <= busy_timeout <= _LONGEST_WAIT:
             raise wrong("busyTimeout", "a number of milliseconds, 0 or more", busy_timeout)
         if os.fspath(path) == ":memory:":
             raise OptionsError("store: SQLite in memory is one connection's own; memory: is the store for that")

@@ -1,7 +1,7 @@
 """Owns the SQL of the SQLite store: a statement for each verb, for any number of jobs, and what its rows mean.
 
-In every statement `?1` is the time in milliseconds, and `{jobs}` stands for the rows of the jobs, each `(?2, ?3, ...)`. An
-expired row counts as none, swept or not. RETURNING (SQLite 3.35) cannot name the jobs.
+In every statement `?1` is the time in milliseconds, and `{jobs}` stands for the rows of the jobs, each `(?2, ?3, ...)`.
+An expired row counts as none, swept or not. RETURNING (SQLite 3.35) cannot name the jobs.
 """
 
 from collections.abc import Callable

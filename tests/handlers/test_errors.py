@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from client import Response
 from clock import HOUR, START
-from stage import Document, Site
+from stage import SECRET, Document, Site
 
 from sessions import StoredSession
 
@@ -71,6 +71,26 @@ async def test_an_error_says_nothing_of_the_inside(serve: Serve, kind: str) -> N
     ):
         assert hidden not in response.text
     assert response.set_cookies == []
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_an_error_shows_no_secret(serve: Serve, kind: str) -> None:
+    """Neither the id, nor the cookie, nor what stands in the row, nor the server's secret; in no header either."""
+    site: Site = await serve()
+    status, method, path, body = REQUESTS[kind]
+    visitor = site.visitor()
+    await visitor.fetch("/set-session")
+    sid, value = visitor.sid or "", visitor.kept().value
+    if status == 500:
+        await site.store.set(sid, StoredSession("a row that nobody can read", FAR))
+
+    response = await visitor.fetch(path, method=method, body=body, headers=JSON if body else {})
+
+    assert response.status == status
+    shown = response.text + repr(response.headers)
+    for hidden in (sid, value, value.partition(".")[2], SECRET, "exampleuser", "nobody can read"):
+        assert hidden
+        assert hidden not in shown
 
 
 async def test_a_store_that_is_away(serve: Serve) -> None:

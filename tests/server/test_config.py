@@ -258,6 +258,36 @@ def test_a_mistake_is_named(folder: Path, text: str) -> None:
     assert [words for words in MISTAKES[text] if words not in str(error.value)] == []
 
 
+FOUND = {
+    "a nest of brackets": ("a = " + "[" * 1_500, "recursion"),
+    "digits without end": ("[server]\nport = " + "1" * 5_000, "digits"),
+    "a drain without end": ("[server]\ndrain = " + "1" * 400, "[server] drain: expected a number of milliseconds"),
+    "a file's name without end": (f'[session]\nstore = "sqlite:{"a" * 300}"', "File name too long"),
+    "a folder's name without end": (f'[session]\nstore = "sqlite:{"a" * 300}/b"', "File name too long"),
+    "NUL in a file's name": ('[session]\nstore = "sqlite:a\\u0000b"', "[session] store: expected sqlite:PATH"),
+    "an interval without end": ("[sweeper]\ninterval = " + "1" * 400, "[sweeper] interval: expected a number"),
+    "a wait that SQLite takes for none": (
+        "[sqlite]\nbusyTimeout = 3000000000",
+        "[sqlite] busyTimeout: expected a number",
+    ),
+}
+"""What fuzzing has found: each was a traceback, or the last one no wait at all."""
+
+
+@pytest.mark.parametrize("kind", FOUND)
+def test_what_fuzzing_has_found_is_named_too(folder: Path, kind: str) -> None:
+    """As any other mistake is."""
+    text, words = FOUND[kind]
+    file = folder / "my.toml"
+    file.write_text(text)
+
+    with pytest.raises(OptionsError) as error:
+        read_config(file)
+
+    assert str(error.value).startswith(f"{file}: ")
+    assert words in str(error.value)
+
+
 @pytest.mark.parametrize("store", ["sqllite:mine.db", "sqlite:mine.db?mode=ro", "memory:5", "sqlite:mine.db"])
 def test_a_mistake_leaves_nothing_behind(folder: Path, store: str) -> None:
     """No secret is made for a configuration that is refused, wherever its mistake is."""

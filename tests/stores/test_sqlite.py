@@ -164,18 +164,18 @@ class TestFile:
     ) -> None:
         """`full` waits for the disk at every commit, `normal` at checkpoints only."""
         async with SQLiteStore(database, durability=durability):
-            levels = [await each.execute_fetchall("PRAGMA synchronous") for each in connections]
+            levels = [tuple(row) for each in connections for row in await each.execute_fetchall("PRAGMA synchronous")]
 
-        assert levels == [[(level,)]] * len(connections)
+        assert levels == [(level,)] * len(connections)
 
     async def test_full_durability_is_the_default(
         self, sqlite: SQLiteStore, connections: list[aiosqlite.Connection], database: Path
     ) -> None:
         """Durable means durable where nothing is said."""
         async with SQLiteStore(database):
-            levels = [await each.execute_fetchall("PRAGMA synchronous") for each in connections]
+            levels = [tuple(row) for each in connections for row in await each.execute_fetchall("PRAGMA synchronous")]
 
-        assert levels == [[(2,)]] * 2
+        assert levels == [(2,)] * 2
 
     @pytest.mark.parametrize(
         ("options", "name"),

@@ -1,14 +1,16 @@
 """The log: nothing of ids, cookies, data or secrets at any level. The fixture that reads it after every trip works."""
 
+import asyncio
 import logging
 from typing import Any
 
 import pytest
 
 from sessions import StoreError
+from sessions.signature import fingerprint
 
-from .conftest import Logbook, check_log
-from .world import MARK, SECRET, Site, count, show, visit
+from .conftest import Logbook, check_log, memory_only
+from .world import MARK, SECRET, Site, count, logout, replay, show, unset, visit
 
 
 @pytest.mark.parametrize("hidden", [SECRET, MARK, "an-id-which-the-store-has-seen"])
@@ -82,3 +84,132 @@ async def test_what_is_printed_of_a_session_is_no_secret(serve: Any) -> None:
     assert "<Session " in response.text
     for hidden in (SECRET, MARK, browser.sid):
         assert hidden not in response.text
+
+
+# ---------------------------------------------------------------- the events
+
+
+def events(logbook: Logbook, *, level: int = logging.DEBUG) -> list[str]:
+    """What was told of sessions."""
+    return [line for line in logbook.lines("sessions", level=level) if line.startswith("session_")]
+
+
+async def regenerate(handler: Any) -> None:
+    """A login."""
+    await handler.session.regenerate()
+    visit(handler)
+
+
+async def rotate(handler: Any) -> None:
+    """A login that keeps the basket."""
+    await handler.session.rotate()
+
+
+@pytest.mark.parametrize("renew", [regenerate, rotate])
+async def test_a_session_s_life_is_told_by_fingerprint(serve: Any, logbook: Logbook, renew: Any) -> None:
+    """Beginning, renewal and end, each with what stands for the id that it is about."""
+    site: Site = await serve({"/visit": visit, "/renew": renew, "/leave": logout})
+    browser = site.browser()
+    ids = []
+    for path in ("/visit", "/renew"):
+        await browser.fetch(path)
+        ids.append(fingerprint(browser.sid or ""))
+
+    await browser.fetch("/leave")
+
+    first, second = ids
+    assert sorted(events(logbook)) == sorted(
+        [
+            f"session_created: {first}",
+            f"session_created: {second}",
+            f"session_renewed: {first}",
+            f"session_destroyed: {second}",
+        ]
+    )
+
+
+@memory_only
+async def test_an_end_by_unset_is_told(serve: Any, logbook: Logbook) -> None:
+    """As one by destroy() is; a session that is only let go is not at its end."""
+    site: Site = await serve({"/visit": visit, "/leave": unset}, unset="destroy")
+    browser = site.browser()
+    await browser.fetch("/visit")
+    sid = fingerprint(browser.sid or "")
+
+    await browser.fetch("/leave")
+
+    assert events(logbook, level=logging.INFO) == [f"session_destroyed: {sid}"]
+
+
+@memory_only
+async def test_an_id_that_has_ended_is_told(serve: Any, logbook: Logbook) -> None:
+    """Whoever uses a copied cookie after the logout is seen in the log."""
+    site: Site = await serve({"/visit": visit, "/leave": logout, "/show": show})
+    browser = site.browser()
+    await browser.fetch("/visit")
+    old, sid = replay(browser), fingerprint(browser.sid or "")
+    await browser.fetch("/leave")
+
+    await site.browser().fetch("/show", headers=old)
+
+    assert events(logbook, level=logging.INFO)[1:] == [f"session_use_after_expire: {sid}"]
+
+
+@memory_only
+async def test_tampering_is_told(serve: Any, logbook: Logbook) -> None:
+    """Once for each cookie of our name that nobody has signed; other cookies are nobody's business."""
+    site: Site = await serve(show)
+
+    await site.browser().fetch(headers={"Cookie": "a=b; connect.sid=s%3Aan-id.no-signature; connect.sid=junk"})
+
+    told = [f"session_tampered: {fingerprint(value)}" for value in ("s:an-id.no-signature", "junk")]
+    assert events(logbook, level=logging.INFO) == told
+
+
+@memory_only
+async def test_a_request_in_its_session_is_nothing_to_tell(serve: Any, logbook: Logbook) -> None:
+    """Reading, changing and renewing say nothing at any level."""
+    site: Site = await serve({"/visit": visit, "/show": show, "/count": count}, rolling=True)
+    browser = site.browser()
+    await browser.fetch("/visit")
+    told = events(logbook)
+
+    for path in ("/show", "/count", "/visit"):
+        await browser.fetch(path)
+
+    assert events(logbook) == told
+
+
+@memory_only
+async def test_a_cookie_in_a_malformed_message_is_not_shown(serve: Any, logbook: Logbook) -> None:
+    """Tornado refuses a header with a control character, and quotes it in its log."""
+    site: Site = await serve({"/visit": visit, "/show": show})
+    browser = site.browser()
+    await browser.fetch("/visit")
+    cookie = replay(browser)["Cookie"].encode()
+
+    response = await site.raw(b"GET /show HTTP/1.1\r\nHost: h\r\nCookie: a=\x01; " + cookie + b"\r\n\r\n")
+
+    assert response.status == 400
+    (line,) = [each for each in logbook.lines("tornado.general") if each.startswith("Malformed HTTP message")]
+    assert line.endswith("Invalid header value")
+    assert cookie.decode() not in "\n".join(logbook.lines())
+
+
+async def test_a_loop_that_is_being_debugged_shows_nothing(serve: Any, logbook: Logbook) -> None:
+    """The loop tells of every callback, with its arguments, when it counts every one as slow."""
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0
+    try:
+        site: Site = await serve({"/visit": visit, "/show": show, "/count": count}, rolling=True)
+        browser = site.browser()
+        for path in ("/visit", "/show", "/count"):
+            await browser.fetch(path)
+    finally:
+        loop.set_debug(False)
+
+    sid = browser.sid or ""
+    lines = logbook.lines("asyncio")
+    assert any("Executing" in line for line in lines)
+    assert [line for line in lines if sid[:12] in line or sid[-12:] in line or MARK[-12:] in line] == []

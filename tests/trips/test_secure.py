@@ -1,5 +1,6 @@
 """Plain HTTP, TLS and proxies: when a Secure cookie goes out, and the one warning when it does not."""
 
+import logging
 import ssl
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ async def test_a_withheld_cookie_is_said_once(serve: Any, logbook: Logbook) -> N
     responses = [await site.browser().fetch("/visit") for _ in range(3)]
 
     assert [response.set_cookies for response in responses] == [[], [], []]
-    (warning,) = [line for line in logbook.lines("sessions") if "Secure" in line]
+    (warning,) = [line for line in logbook.lines("sessions", level=logging.WARNING) if "Secure" in line]
     assert "X-Forwarded-Proto" in warning
     assert "proxy" in warning
 
@@ -121,7 +122,7 @@ async def test_nothing_withheld_is_not_warned_of(serve: Any, logbook: Logbook) -
 
     await site.browser().fetch()
 
-    assert logbook.lines("sessions") == []
+    assert logbook.lines("sessions", level=logging.WARNING) == []
 
 
 async def test_each_application_warns_for_itself(serve: Any, logbook: Logbook) -> None:
@@ -130,7 +131,7 @@ async def test_each_application_warns_for_itself(serve: Any, logbook: Logbook) -
         site: Site = await serve(visit, cookie=SECURE)
         await site.browser().fetch()
 
-    assert len(logbook.lines("sessions")) == 2
+    assert len(logbook.lines("sessions", level=logging.WARNING)) == 2
 
 
 async def test_a_removal_is_withheld_as_well(serve: Any) -> None:

@@ -1,0 +1,250 @@
+"""What our objects and errors show of themselves: never an id, a cookie's value, data or a secret.
+
+They come into logs, tracebacks and error pages by their repr() and their arguments. What the log itself shows is looked
+at after every trip (trips/conftest.py, trips/test_log.py).
+"""
+
+import ast
+import asyncio
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clock import MovableClock
+
+import server
+from sessions import (
+    Cookie,
+    CookieOptions,
+    MemoryStore,
+    Outcome,
+    SessionManager,
+    SessionOptions,
+    SQLiteStore,
+    StoredSession,
+    Sweeper,
+    Update,
+)
+from sessions.session import Session
+from sessions.signature import Signer
+from sessions.stores.batching import Job
+from sessions.stores.statements import CREATE
+
+ROOT = Path(__file__).parent.parent
+SOURCES = [*(ROOT / "sessions").rglob("*.py"), *(ROOT / "handlers").rglob("*.py"), ROOT / "server.py"]
+
+SID = "an-id-that-nobody-may-read"
+DATA = "a-value-that-nobody-may-read"
+SECRET = "a-secret-that-nobody-may-read-and-long-enough"
+PASSWORD = "a-password-that-nobody-may-read"
+HIDDEN = (SID, DATA, SECRET, PASSWORD)
+
+STORED = StoredSession(f'{{"cookie":{{"originalMaxAge":null,"expires":null,"path":"/"}},"mark":"{DATA}"}}', 2**42)
+OPTIONS = SessionOptions(secret=SECRET, store=f"redis://user:{PASSWORD}@localhost")
+
+
+def loaded(stored: StoredSession = STORED) -> Session:
+    """A session that holds it all."""
+    return Session.loaded(manager(), OPTIONS, MovableClock(), birth, SID, stored)
+
+
+def birth() -> tuple[str, Cookie]:
+    """What makes new sessions."""
+    return SID, Cookie.new(CookieOptions(), MovableClock(), is_secure=lambda: False)
+
+
+def manager() -> SessionManager:
+    """A manager whose store holds the session."""
+    store = MemoryStore()
+    store._rows[SID] = STORED
+    return SessionManager(store, OPTIONS)
+
+
+def config(folder: Path) -> server.Config:
+    """All that the server was told."""
+    file = folder / "config.toml"
+    file.write_text(f'[session]\nsecret = "{SECRET}"\n')
+    return server.read_config(file)
+
+
+def is_hidden(shown: str) -> bool:
+    """Whether nothing of it is there, neither whole nor the half that a shortened repr leaves."""
+    return not any(each[:12] in shown or each[-12:] in shown for each in HIDDEN)
+
+
+OBJECTS: dict[str, Callable[[Path], object]] = {
+    "Config": config,
+    "Cookie": lambda _: loaded().cookie,
+    "Job": lambda _: Job(CREATE, SID, (SID, 0, STORED.data)),
+    "MemoryStore": lambda _: manager().store,
+    "SQLiteStore": lambda folder: SQLiteStore(folder / "sessions.db"),
+    "Session": lambda _: loaded(),
+    "SessionManager": lambda _: manager(),
+    "SessionOptions": lambda _: OPTIONS,
+    "Signer": lambda _: Signer([SECRET.encode()]),
+    "StoredSession": lambda _: STORED,
+    "Sweeper": lambda _: Sweeper(manager().store),
+    "Update": lambda _: Update(Outcome.CONFLICT, STORED),
+}
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+async def test_an_object_shows_no_secret(kind: str, tmp_path: Path) -> None:
+    """By itself, in a list, as the outcome that a Future prints (asyncio's debug log does), and as an error's argument."""
+    made = OBJECTS[kind](tmp_path)
+    future = asyncio.get_running_loop().create_future()
+    future.set_result([made])
+
+    assert type(made).__name__ == kind
+    for shown in (repr(made), str(made), f"{made}", repr([made]), repr(future), repr(LookupError(made))):
+        assert is_hidden(shown)
+
+
+def test_every_class_that_prints_its_fields_is_looked_at() -> None:
+    """A dataclass or a named tuple shows what it holds: each of ours is above, or holds nothing secret."""
+    found = set()
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                named = any(ast.unparse(base) == "NamedTuple" for base in node.bases)
+                if named or any("dataclass" in ast.unparse(each) for each in node.decorator_list):
+                    found.add(node.name)
+
+    harmless = {
+        "CookieOptions",
+        "MemoryOptions",
+        "ServerOptions",
+        "SQLiteOptions",
+        "SweeperOptions",
+        "Settings",
+        "Verb",
+    }
+    assert found - OBJECTS.keys() == harmless
+
+
+def test_what_is_shown_is_found() -> None:
+    """The search works, on a shortened text too."""
+    assert not is_hidden(f"<x {SID}>")
+    assert not is_hidden(f"<x {DATA[:14]}...>")
+    assert not is_hidden(f"<x ...{SECRET[-14:]}>")
+
+
+# ---------------------------------------------------------------- errors
+
+CORRUPT = (
+    f'{{"cookie":{{}},"mark":"{DATA}"',
+    f'{{"mark":"{DATA}"}}',
+    f'{{"cookie":{{"path":["{DATA}"]}},"mark":"{DATA}"}}',
+    f'{{"cookie":{{"originalMaxAge":"{DATA}"}}}}',
+    f'["{DATA}"]',
+    f'{{"cookie":{{}},"mark":"{DATA}",,}}',
+)
+
+
+def set_nan() -> None:
+    """A value that JSON has no form for, among others."""
+    session = loaded()
+    session["n"] = [DATA, float("nan")]
+    session.to_store()
+
+
+def set_object() -> None:
+    """The same of another type."""
+    session = loaded()
+    session["n"] = {"a": {DATA}}
+    session.to_store()
+
+
+def send_stored(path: str) -> None:
+    """A stored cookie that cannot be sent."""
+    loaded(StoredSession(f'{{"cookie":{{"path":"{path}"}},"mark":"{DATA}"}}', 2**42)).cookie.check()
+
+
+async def taken() -> None:
+    """A genid that gives one id to all."""
+    full = manager()
+    session = full.new(birth)
+    session["mark"] = DATA
+    await full.save(session)
+
+
+ERRORS: dict[str, Callable[[], Any]] = {
+    **{
+        f"corrupt row {number}": lambda row=row: dict(loaded(StoredSession(row, 2**42)))
+        for number, row in enumerate(CORRUPT)
+    },
+    "corrupt members": lambda: Cookie.load(f'{{"domain":{{"a":"{DATA}"}}}}', 2**42, MovableClock()),
+    "a stored path": lambda: send_stored(f"/;{DATA}"),
+    "no JSON": set_nan,
+    "no type of JSON": set_object,
+    "a genid that gives no text": lambda: SessionOptions(secret=SECRET, genid=lambda _: SID.encode()).generated(None),
+    "a genid that gives too much": lambda: SessionOptions(secret=SECRET, genid=lambda _: SID * 200).generated(None),
+    "an id that is taken": taken,
+    "a wrong secret": lambda: SessionOptions(secret=[SECRET, {SECRET: 1}]),
+    "another wrong option": lambda: SessionOptions(secret=SECRET, name=""),
+}
+
+
+async def error_of(kind: str) -> Exception:
+    """What it raises."""
+    try:
+        outcome = ERRORS[kind]()
+        if outcome is not None:
+            await outcome
+    except Exception as error:  # noqa: BLE001 # whichever it is
+        return error
+    raise AssertionError("it raises nothing")
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+async def test_an_error_shows_no_secret(kind: str) -> None:
+    """Neither its text, nor its arguments, nor the traceback with all its causes, as a log prints it."""
+    error = await error_of(kind)
+
+    printed = "".join(traceback.format_exception(error))
+    assert type(error).__module__ == "sessions.errors"
+    for shown in (str(error), repr(error), printed):
+        assert is_hidden(shown)
+
+
+# ---------------------------------------------------------------- signatures
+
+
+def test_signatures_are_compared_in_constant_time_only() -> None:
+    """`hmac.compare_digest` is called once, in `Signer.unsign`; there nothing else compares, and nobody else makes one."""
+    calls, makers, compared = [], [], []
+    for path in SOURCES:
+        tree = ast.parse(path.read_text("utf-8"))
+        for function in ast.walk(tree):
+            if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            for node in ast.walk(function):
+                called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+                if called.endswith("compare_digest"):
+                    calls.append((path.name, function.name, called))
+                if called in ("_mac", "hmac.new", "hmac.digest"):
+                    makers.append((path.name, function.name))
+                if isinstance(node, ast.Compare | ast.Match) and function.name in ("unsign", "_mac"):
+                    compared.append(ast.unparse(node))
+
+    assert calls == [("signature.py", "unsign", "hmac.compare_digest")]
+    assert set(makers) == {("signature.py", "sign"), ("signature.py", "unsign")}
+    assert compared == []
+
+
+def test_no_weak_hash_and_no_weak_randomness_is_used() -> None:
+    """SHA-256 and the system's CSPRNG; `random` spreads the sweeper's intervals and makes nothing that must be secret."""
+    weak = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Attribute):
+                used = ast.unparse(node)
+                if used in ("hashlib.md5", "hashlib.sha1", "hashlib.new", "uuid.uuid4") or used.startswith("random."):
+                    weak.append((path.name, used))
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = {alias.name for alias in node.names} | {getattr(node, "module", None)}
+                weak += [(path.name, name) for name in names & {"pickle", "marshal", "shelve", "uuid"}]
+
+    assert weak == [("sweeper.py", "random.uniform")]

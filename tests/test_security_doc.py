@@ -1,0 +1,132 @@
+"""docs/security.md: every requirement has its row, and every test that a row names is there."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from sessions import events
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "docs" / "security.md").read_text("utf-8")
+
+ASVS = """
+    7.1.1 7.1.2 7.1.3 7.2.1 7.2.2 7.2.3 7.2.4 7.3.1 7.3.2 7.4.1 7.4.2 7.4.3 7.4.4 7.4.5 7.5.1 7.5.2 7.5.3 7.6.1 7.6.2
+    3.3.1 3.3.2 3.3.3 3.3.4 3.3.5 3.5.1 3.5.3 4.1.3 4.4.1 4.4.2 4.4.3 4.4.4 6.5.2 8.2.4 8.3.2 9.1.1 9.2.1
+    11.2.2 11.2.3 11.2.4 11.3.2 11.3.3 11.3.4 11.4.1 11.5.1 13.1.2 13.1.3 13.2.6 13.3.1 13.3.4 13.4.2
+    14.2.1 14.2.2 14.2.7 14.3.1 14.3.2 15.3.4 15.3.7 15.4.1 15.4.2 15.4.3
+    16.2.5 16.3.1 16.3.3 16.3.4 16.5.1 16.5.2 16.5.3 1.5.2
+""".split()  # noqa: SIM905 # a list to read
+"""The requirements of ASVS 5.0.0 that concern a session server: V7 and the cookies whole to level 2, of the rest what touches them."""
+
+OPEN = {"7.1.2", "7.4.2", "7.4.3", "7.4.5", "7.5.2"}
+"""Those that need an index of a user's sessions."""
+
+KEYS = """
+    CS-name CS-entropy CS-content CS-strict CS-untrusted CS-transport CS-cookie CS-persistent CS-regen CS-idle CS-absolute
+    CS-renewal CS-end CS-cache CS-clear CS-log CS-guess CS-bind CS-simul CS-dupe LV-events WS-origin WS-close CT-detect at-rest
+""".split()  # noqa: SIM905 # likewise
+
+ITEMS = "secret end channel persistence cookie storage CSRF AAL1 AAL2 AAL3 monitoring".split()  # noqa: SIM905 # likewise
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading."""
+    (section,) = re.findall(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL)
+    table = re.search(r"^\|.*\n\|[-| ]+\n((?:\|.*\n?)+)", section, re.MULTILINE)
+    assert table is not None, f"no table under {heading}"
+    return [[cell.strip() for cell in row.strip().strip("|").split("|")] for row in table[1].splitlines()]
+
+
+def named_tests() -> set[str]:
+    """The tests that the page names."""
+    return set(re.findall(r"`(test_\w+)`", TEXT))
+
+
+def tests_there() -> set[str]:
+    """The tests of the suite."""
+    found = set()
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                found.add(node.name)
+    return found
+
+
+def test_every_requirement_of_asvs_has_its_row() -> None:
+    """Once, and no other."""
+    found = [each for row in rows("OWASP ASVS 5.0") for each in re.findall(r"[\d.]+(?= \()", row[0])]
+
+    assert sorted(found) == sorted(ASVS)
+
+
+@pytest.mark.parametrize(
+    ("heading", "keys"), [("OWASP cheat sheets", KEYS), ("NIST SP 800-63B-4, session management", ITEMS)]
+)
+def test_every_recommendation_has_its_row(heading: str, keys: list[str]) -> None:
+    """In the order of the list."""
+    assert [row[0] for row in rows(heading)] == keys
+
+
+def test_only_what_needs_an_index_of_sessions_is_open() -> None:
+    """The rest of V7 and of the cookies is met, or is the application's to meet."""
+    states = {each: row[1] for row in rows("OWASP ASVS 5.0") for each in re.findall(r"[\d.]+(?= \()", row[0])}
+
+    assert {each for each, state in states.items() if state == "open"} == OPEN
+    asked = {each: state for each, state in states.items() if each.startswith(("7.", "3.")) and each not in OPEN}
+    assert {each: state for each, state in asked.items() if not state.startswith(("met", "application"))} == {}
+
+
+def test_every_test_that_is_named_is_there() -> None:
+    """By its name, somewhere in the suite."""
+    assert named_tests() - tests_there() == set()
+
+
+def test_what_is_met_is_held_by_a_test() -> None:
+    """But for what a page alone can meet: 7.1.3 asks for words."""
+    unheld = [
+        row[0]
+        for heading in (
+            "OWASP ASVS 5.0",
+            "OWASP cheat sheets",
+            "RFC 6265bis and CHIPS",
+            "NIST SP 800-63B-4, session management",
+        )
+        for row in rows(heading)
+        if row[1].startswith("met") and "`test_" not in row[3]
+    ]
+
+    assert unheld == ["7.1.3 (2)"]
+
+
+def test_the_events_are_those_of_the_code() -> None:
+    """Each has its row, and no other."""
+    names = {value for name, value in vars(events).items() if name.isupper() and isinstance(value, str)}
+
+    assert {row[0].strip("`") for row in rows("Events")} == names
+
+
+def test_the_dependencies_are_those_of_the_project() -> None:
+    """Each with its reason."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    names = {re.match(r"[\w-]+", each)[0] for each in project["dependencies"]}  # type: ignore[index] # it begins with its name
+
+    assert {row[0].strip("`"): bool(row[1]) for row in rows("Dependencies")} == dict.fromkeys(names, True)
+
+
+def test_the_lock_pins_all_of_it_and_names_no_place() -> None:
+    """Every dependency of pyproject.toml, exactly, with hashes; no index, no host, no folder."""
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    asked = [*project["dependencies"], *(each for extra in extras.values() for each in extra)]
+    names = {re.match(r"[\w-]+", each)[0].lower() for each in asked} - {project["name"]}  # type: ignore[index] # likewise
+
+    pinned = re.findall(r"^([\w.-]+)==\S+( ; [^\\\n]+)? \\\n    --hash=sha256:[0-9a-f]{64}", lock, re.MULTILINE)
+    requirements = [line for line in lock.splitlines() if line and line[0] not in " #"]
+
+    assert names - {name for name, _ in pinned} == set()
+    assert len(pinned) == len(requirements)
+    assert re.findall(r"://|--index|--find-links|file:", lock) == []
