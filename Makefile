@@ -8,7 +8,7 @@ BENCH := bench/.cache
 TOOLS := .cache
 NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
-.PHONY: help venv run test check coverage mutants interop browser screenshots cluster \
+.PHONY: help venv run test check coverage mutants chaos soak soak-plot cluster interop browser screenshots \
 	bench bench-peers bench-scale bench-plots fuzz lock audit clean
 
 help: ## Show this list
@@ -40,6 +40,17 @@ coverage: $(READY) ## Run the suite and show what of sessions/ it does not reach
 
 mutants: $(READY) ## Break each promise on purpose and see that a test notices
 	$(BIN)/python -m tests.mutants
+
+chaos: $(READY) ## Run the long experiments of docs/reliability.md (ARGS="kill faults")
+	tests/interop/install.sh
+	$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: $(READY) ## Load the server for MINUTES=30 and sample what it holds, then draw it
+	$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),30) soak
+	$(MAKE) soak-plot
+
+soak-plot: $(BENCH)/plots/.ready ## Draw docs/reliability/soak.svg from soak.csv
+	$(BENCH)/plots/bin/python -m tests.chaos.soak_plot
 
 interop: $(READY) ## Run the tests with real Node servers (installs their npm packages)
 	tests/interop/install.sh

@@ -1,6 +1,7 @@
 """Owns the end of serving: an HTTP server that stops without cutting off a request. It must not know what is served."""
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
@@ -36,6 +37,7 @@ class DrainingServer(HTTPServer):
 
         A connection whose request comes during the drain is told, and closed with the answer.
         """
+        self._accept_waiting()
         self.stop()
         self.conn_params.no_keep_alive = True
         loop = asyncio.get_running_loop()
@@ -48,6 +50,13 @@ class DrainingServer(HTTPServer):
         if self._busy:
             log.warning("%d requests were not answered within the %g s of drain", len(self._busy), seconds)
         await self.close_all_connections()
+
+    def _accept_waiting(self) -> None:
+        """Take the connections that the kernel has taken already: to close the socket would cut them."""
+        for listening in self._sockets.values():
+            with contextlib.suppress(OSError):  # none waits any more
+                while True:
+                    self._handle_connection(*listening.accept())
 
 
 class _Noticing(HTTPMessageDelegate):

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -34,9 +34,9 @@ ASKING = (
 BODY = b'{"a": 1}'
 
 
-def command(*arguments: object) -> list[str]:
-    """The command line of the reference server."""
-    return [sys.executable, str(ROOT / "server.py"), *map(str, arguments)]
+def command(*arguments: object, program: Path = ROOT / "server.py") -> list[str]:
+    """The command line of the reference server, or of another that is started as it is."""
+    return [sys.executable, str(program), *map(str, arguments)]
 
 
 def environment(folder: Path, *, secret: str | None, uvloop: bool = True) -> dict[str, str]:
@@ -61,7 +61,12 @@ def run(folder: Path, config: str, *arguments: object, secret: str | None = SECR
 
 
 class Server(Process):
-    """server.py at work. It writes where its folder is; `port` is asked for by `--port 0` unless `arguments` say more."""
+    """server.py at work. It writes where its folder is; `port` is asked for by `--port 0` unless `arguments` say more.
+
+    `under` is a program that runs it, with its arguments.
+    """
+
+    program = ROOT / "server.py"
 
     def __init__(
         self,
@@ -70,12 +75,13 @@ class Server(Process):
         *arguments: object,
         secret: str | None = SECRET,
         uvloop: bool = True,
+        under: Sequence[object] = (),
     ) -> None:
         self.folder = folder
         self._wires: list[Wire] = []
         (folder / "config.toml").write_text(config, encoding="utf-8")
-        given = command("--config", "config.toml", *(arguments or ("--port", 0)))
-        super().__init__(given, cwd=folder, env=environment(folder, secret=secret, uvloop=uvloop))
+        given = command("--config", "config.toml", *(arguments or ("--port", 0)), program=self.program)
+        super().__init__([*under, *given], cwd=folder, env=environment(folder, secret=secret, uvloop=uvloop))
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,79 @@
+"""The experiments in their short forms: each promise under load, faults and sudden death, on this machine, now."""
+
+from pathlib import Path
+
+import pytest
+
+from .faults import FAULTS, QUICK
+from .flood import no_rows, swept
+from .kill import kill_9
+from .outage import outage
+from .parallel import mutate, parallel
+from .report import Report
+from .serving import SQLITE
+from .term import sigterm
+from .trace import power, why_not
+
+pytestmark = pytest.mark.timeout(seconds=240)
+"""They take a few seconds each; on a busy machine they may take their time."""
+
+shared_stores = pytest.mark.parametrize("store", [SQLITE])
+"""The stores that processes can share; a new one adds its URL here."""
+
+
+def ok(report: Report) -> None:
+    """Fail with the whole report where it has a failure."""
+    assert not report.failures, str(report)
+
+
+@shared_stores
+async def test_promise_2_parallel_requests_of_two_processes_lose_nothing(tmp_path: Path, store: str) -> None:
+    """Each acknowledged change of clients who share a session is there when its client looks next; they do meet in the store."""
+    ok(await parallel(tmp_path, store, clients=12, changes=480, conflicts=10))
+
+
+@shared_stores
+async def test_promise_2_parallel_increments_count(tmp_path: Path, store: str) -> None:
+    """By `mutate`: as many as were asked for, and no two were given the same number."""
+    ok(await mutate(tmp_path, store, clients=10, changes=300, conflicts=10))
+
+
+@shared_stores
+async def test_promise_7_kill_9_of_all_processes_loses_nothing(tmp_path: Path, store: str) -> None:
+    """Three times under write load; the file is sound each time."""
+    ok(await kill_9(tmp_path, store, rounds=3))
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+async def test_promise_7_the_sync_comes_before_the_answer(tmp_path: Path) -> None:
+    """With durability "full", as the kernel saw it; with "normal" it does not."""
+    ok(await power(tmp_path, writes=80))
+
+
+@shared_stores
+async def test_sigterm_under_load_cuts_nobody_and_loses_nothing(tmp_path: Path, store: str) -> None:
+    """Neither on kept connections nor on new ones."""
+    ok(await sigterm(tmp_path, store, rounds=2, seconds=0.5))
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_a_fault_of_the_store_is_borne(tmp_path: Path, name: str) -> None:
+    """Answers in time, 503 and no stranger, nothing acknowledged is lost, and the server recovers and holds nothing more."""
+    fault = FAULTS[name]
+    reason = fault.why_not()
+    if reason is not None:
+        pytest.skip(reason)
+
+    ok(await outage(name, fault, tmp_path, QUICK))
+
+
+@shared_stores
+async def test_a_flood_of_strangers_makes_no_rows(tmp_path: Path, store: str) -> None:
+    """With saveUninitialized off, who sends no cookie leaves nothing behind."""
+    ok(await no_rows(tmp_path, store, seconds=1))
+
+
+@shared_stores
+async def test_the_sweeper_keeps_up_with_a_flood(tmp_path: Path, store: str) -> None:
+    """With saveUninitialized on, rows are taken away as fast as they come."""
+    ok(await swept(tmp_path, store, seconds=4))
