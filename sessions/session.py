@@ -194,8 +194,7 @@ class Session(MutableMapping[str, Any]):
         if self._end is not None:
             return self._change_of_ended()
         data = self.data_text()
-        modified = self._is_modified(data)
-        change = self._owed(data)
+        modified, change = self._is_modified(data), self._owed(data)
         if self._age is not None and not self._age.is_stored and self._base is not None:
             change = "update"  # born in Node: when it was first seen is to be written down
         if change == "create":
