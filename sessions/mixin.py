@@ -8,6 +8,7 @@ is not decided here.
 import asyncio
 import logging
 from collections.abc import Awaitable
+from http.cookies import SimpleCookie
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -38,10 +39,9 @@ MAX_CANDIDATES = 4
 
 RETRY_AFTER = 1
 """Seconds that a 503 asks the client to wait: a locked or restarting store is mostly back by then."""
-
 _FAILED = "it could not be loaded or committed"
-_ANSWER = ("_status_code", "_reason", "_headers", "_write_buffer")
-"""Beside its cookies, what a RequestHandler keeps of its answer until the headers leave."""
+_Answer = tuple[int, str, HTTPHeaders, list[bytes], SimpleCookie]
+"""What a RequestHandler keeps of its answer until the headers leave: status, reason, headers, body, cookies."""
 _HANDSHAKE = ("Host", "Sec-Websocket-Key", "Sec-Websocket-Version")
 """The headers without which Tornado refuses a WebSocket handshake."""
 
@@ -213,29 +213,26 @@ class SessionMixin(RequestHandler):
         self._session_task = loop.create_task(self._finish_after(commit, answer, done))
         return done
 
-    def _put_aside(self) -> dict[str, Any]:
+    def _put_aside(self) -> _Answer:
         """The answer as it is now. Nothing may be added to it: a verb after a redirect in prepare() must not run."""
-        mine = vars(self)
-        answer = {name: mine.get(name) for name in _ANSWER}
-        answer["_new_cookie"] = mine.pop("_new_cookie", {})
-        self._headers = SEALED
-        self._write_buffer = []
-        self._finished = True
+        cookies: Any = getattr(self, "_new_cookie", None) or SimpleCookie()
+        answer = self._status_code, self._reason, self._headers, self._write_buffer, cookies
+        self._headers, self._write_buffer, self._new_cookie, self._finished = SEALED, [], SimpleCookie(), True
         return answer
 
-    async def _finish_after(
-        self, commit: Awaitable[None], answer: dict[str, Any], done: "asyncio.Future[None]"
-    ) -> None:
+    def _take_back(self, answer: _Answer) -> None:
+        self._status_code, self._reason, self._headers, self._write_buffer, self._new_cookie = answer
+        self._finished = False
+
+    async def _finish_after(self, commit: Awaitable[None], answer: _Answer, done: "asyncio.Future[None]") -> None:
         try:
             await commit
-            vars(self).update(answer)
-            self._finished = False
+            self._take_back(answer)
             await super().finish()
         except StreamClosedError:
             pass  # the client has left; what it asked for is committed
         except Exception as error:  # noqa: BLE001 # nobody has to await this, so it is answered here
-            vars(self).update(answer)
-            self._finished = False
+            self._take_back(answer)
             self._answer(error)
         finally:
             if not done.done():
@@ -383,8 +380,10 @@ class SessionMixin(RequestHandler):
 
     def _add_session_headers(self, headers: HTTPHeaders) -> None:
         """Right before they leave, because `send_error` clears what was set earlier. Ours comes after the handler's."""
-        for cookie in vars(self).pop("_new_cookie", {}).values():
-            headers.add("Set-Cookie", cookie.OutputString(None))
+        if hasattr(self, "_new_cookie"):
+            for cookie in self._new_cookie.values():
+                headers.add("Set-Cookie", cookie.OutputString(None))
+            del self._new_cookie
         if self._session_is_down:
             headers["Retry-After"] = str(RETRY_AFTER)
         if self._session_missing is None and (self._session is not None or self._session_looked_at):
