@@ -164,15 +164,17 @@ def print_sweep(sweep: dict[str, Any]) -> None:
 
 def print_processes(measured: list[dict[str, Any]]) -> None:
     rows = []
-    for workload in "RWN":
-        one, two = ([m for m in measured if m["workers"] == n and m["workload"] == workload] for n in (1, 2))
-        failed = sum(m["errors"] + m["bad_status"] for m in one + two)
-        speeds = [f"{median(map(rate, runs)):,.0f}" for runs in (one, two)]
-        tails = [f"{median(m['p99_ms'] for m in runs):.1f}" for runs in (one, two)]
-        goal = f"≥ {PROCESSES[workload]}" if workload in PROCESSES else ""
+    for server, workload in dict.fromkeys((m["server"], m["workload"]) for m in measured):
+        runs = [m for m in measured if (m["server"], m["workload"]) == (server, workload)]
+        one, two = ([m for m in runs if m["workers"] == n] for n in (1, 2))
+        failed = sum(m["errors"] + m["bad_status"] for m in runs)
+        speeds = [f"{median(map(rate, each)):,.0f}" for each in (one, two)]
+        tails = [f"{median(m['p99_ms'] for m in each):.1f}" for each in (one, two)]
+        goal = f"≥ {PROCESSES[workload]}" if workload in PROCESSES and server == OURS else ""
         cores = [f"{busy(one, cost):.2f} / {busy(two, cost):.2f}" for cost in ("cpu_us", "wrk_us")]
-        rows.append([workload, *speeds, spread(ratios(two, one)), goal, *cores, " / ".join(tails), f"{failed}"])
-    print("### Two processes on two cores, which wrk shares\n")
+        row = [f"{server}, {workload}", *speeds, spread(ratios(two, one)), goal, *cores, " / ".join(tails), f"{failed}"]
+        rows.append(row)
+    print("### Two processes on two cores, which wrk and the engine share\n")
     cores = ["cores the server kept busy, one / two", "cores wrk kept busy"]
     table(["", "one, requests per second", "two", "ratio", "goal", *cores, "p99, ms, one / two", "errors"], rows)
 

@@ -30,6 +30,7 @@ from bench.servers.tornado_app import SECRET
 from sessions import StoredSession, open_store
 
 BARE, OURS = ALL["tornado bare"], ALL["sessions, SQLite full"]
+SHARED = [OURS, ALL["sessions, Redis"], ALL["sessions, PostgreSQL"]]  # stores that processes can share
 DAY = 86_400_000
 SAMPLE = 20_000  # ids that requests ask for: spread over the whole file, so that its pages are really visited
 CONNECTIONS = 64
@@ -208,18 +209,19 @@ def sweep(args: argparse.Namespace) -> dict[str, Any]:
 def processes(args: argparse.Namespace) -> list[dict[str, Any]]:
     measured = []
     for number in range(args.rounds):
-        with ExitStack() as stack:
-            running, cookies = {}, {}
-            for workers in (1, 2):
-                start = serving(OURS, "--workers", str(workers), cores=BOTH_CORES)
-                running[workers] = stack.enter_context(start)
-                cookies[workers] = make_sessions(running[workers])
-            for workload in "RWN":
-                for workers in (1, 2) if number % 2 else (2, 1):
-                    seen = measure(running[workers], workload, CONNECTIONS, args.seconds, cookies[workers], BOTH_CORES)
-                    place = {"round": number, "workers": workers, "workload": workload}
-                    memory = max(running[workers].memory_kib())
-                    measured.append(place | asdict(seen) | {"memory KiB": memory})
+        for server in SHARED:
+            with ExitStack() as stack:
+                running, cookies = {}, {}
+                for workers in (1, 2):
+                    start = serving(server, "--workers", str(workers), cores=BOTH_CORES)
+                    running[workers] = stack.enter_context(start)
+                    cookies[workers] = make_sessions(running[workers])
+                for workload in "RWN":
+                    for workers in (1, 2) if number % 2 else (2, 1):
+                        load = running[workers], workload, CONNECTIONS, args.seconds, cookies[workers], BOTH_CORES
+                        place = {"round": number, "server": server.name, "workers": workers, "workload": workload}
+                        memory = max(running[workers].memory_kib())
+                        measured.append(place | asdict(measure(*load)) | {"memory KiB": memory})
         note(f"processes: round {number + 1}/{args.rounds}")
     return measured
 
