@@ -19,7 +19,7 @@ from ..errors import StoreError, StoreUnavailable
 from ..options import is_number, wrong
 from ..store import Outcome, StoredSession, Update
 from .batching import Batcher, Job
-from .postgres_pool import DRIVER, UPKEEP, Connections, Settings, check_url, is_for_one, translated
+from .postgres_pool import DRIVER, UPKEEP, Connections, PoolSettings, check_url, is_for_one, translated
 from .postgres_sql import Statements, Verb
 
 _NAME = 63
@@ -59,7 +59,7 @@ class PostgresStore:
                 raise wrong(name, f"a whole number, {least} or more", number)
         if not is_number(timeout) or timeout < 1:
             raise wrong("timeout", "a number of milliseconds, 1 or more", timeout)
-        settings = Settings(url, pool, int(timeout), statement_cache)
+        settings = PoolSettings(url, pool, int(timeout), statement_cache)
         self._name = settings.name
         self._sql = Statements(table, schema)
         self._clock = clock

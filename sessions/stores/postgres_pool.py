@@ -8,7 +8,7 @@ line is shown, since the lines after it may hold a row. No message shows a passw
 import asyncio
 import time
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -32,10 +32,10 @@ _RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Settings:
+class PoolSettings:
     """How the server is reached. `timeout` in milliseconds; `statement_cache` 0 is for PgBouncer."""
 
-    url: str
+    url: str = field(repr=False)
     pool: int
     timeout: int
     statement_cache: int
@@ -74,7 +74,7 @@ class Connections:
     writing: asyncpg.Pool
     waiting: asyncpg.Pool
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: PoolSettings) -> None:
         self._settings = settings
         self._shared = settings.statement_cache == 0
         self._limit = settings.timeout / 1000 + _GRACE
