@@ -1,4 +1,4 @@
-"""Owns the command: `python -m tests.chaos [--store URL] [--minutes N] [EXPERIMENT ...]` runs the long forms.
+"""Owns the command: `python -m tests.chaos [--store STORE] [--minutes N] [EXPERIMENT ...]` runs the long forms.
 
 Ends with 1 where an experiment shows a broken promise, or was void.
 """
@@ -14,6 +14,7 @@ from typing import Any
 from stores.support import STORES
 
 from . import ROOT
+from .engines import SERVERS, opened
 from .faults import FAULTS, SHIPPED
 from .flood import no_rows, swept
 from .kill import kill_9
@@ -87,7 +88,9 @@ ALONE = ("soak",)
 def main() -> int:
     """Run what is asked for. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--store", default=SQLITE, metavar="URL", help="the store that the servers share")
+    parser.add_argument(
+        "--store", default=SQLITE, metavar="STORE", help=f"{', '.join(SERVERS)}: one is started; or the URL of one"
+    )
     parser.add_argument("--minutes", type=float, default=30, help="of the soak")
     parser.add_argument("--rate", type=float, default=300, help="requests per second of the soak")
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=", ".join(EXPERIMENTS))
@@ -97,8 +100,8 @@ def main() -> int:
         parser.error(f"no such experiment: {', '.join(sorted(unknown))}; known are {', '.join(EXPERIMENTS)}")
     failed = False
     for name in args.experiments or [each for each in EXPERIMENTS if each not in ALONE]:
-        with tempfile.TemporaryDirectory() as folder:
-            report = asyncio.run(EXPERIMENTS[name](Path(folder), args))
+        with tempfile.TemporaryDirectory() as folder, opened(args.store) as store:
+            report = asyncio.run(EXPERIMENTS[name](Path(folder), argparse.Namespace(**vars(args) | {"store": store})))
         print(report, flush=True)
         failed = failed or bool(report.failures)
     return int(failed)

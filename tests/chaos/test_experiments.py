@@ -1,24 +1,29 @@
 """The experiments in their short forms: each promise under load, faults and sudden death, on this machine, now."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from .engines import ENGINES, opened
 from .faults import FAULTS, QUICK
 from .flood import no_rows, swept
 from .kill import kill_9
 from .outage import outage
 from .parallel import mutate, parallel
 from .report import Report
-from .serving import SQLITE
 from .term import sigterm
 from .trace import power, why_not
 
 pytestmark = pytest.mark.timeout(seconds=240)
 """They take a few seconds each; on a busy machine they may take their time."""
 
-shared_stores = pytest.mark.parametrize("store", [SQLITE])
-"""The stores that processes can share; a new one adds its URL here."""
+
+@pytest.fixture(scope="module", params=ENGINES)
+def store(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of each store that processes can share, in turn. Its server is started once; what a test leaves there stays."""
+    with opened(request.param) as url:
+        yield url
 
 
 def ok(report: Report) -> None:
@@ -26,21 +31,18 @@ def ok(report: Report) -> None:
     assert not report.failures, str(report)
 
 
-@shared_stores
 async def test_promise_2_parallel_requests_of_two_processes_lose_nothing(tmp_path: Path, store: str) -> None:
     """Each acknowledged change of clients who share a session is there when its client looks next; they do meet in the store."""
     ok(await parallel(tmp_path, store, clients=12, changes=480, conflicts=10))
 
 
-@shared_stores
 async def test_promise_2_parallel_increments_count(tmp_path: Path, store: str) -> None:
     """By `mutate`: as many as were asked for, and no two were given the same number."""
     ok(await mutate(tmp_path, store, clients=10, changes=300, conflicts=10))
 
 
-@shared_stores
 async def test_promise_7_kill_9_of_all_processes_loses_nothing(tmp_path: Path, store: str) -> None:
-    """Three times under write load; the file is sound each time."""
+    """Three times under write load; SQLite's file is sound each time."""
     ok(await kill_9(tmp_path, store, rounds=3))
 
 
@@ -50,7 +52,6 @@ async def test_promise_7_the_sync_comes_before_the_answer(tmp_path: Path) -> Non
     ok(await power(tmp_path, writes=80))
 
 
-@shared_stores
 async def test_sigterm_under_load_cuts_nobody_and_loses_nothing(tmp_path: Path, store: str) -> None:
     """Neither on kept connections nor on new ones."""
     ok(await sigterm(tmp_path, store, rounds=2, seconds=0.5))
@@ -67,13 +68,11 @@ async def test_a_fault_of_the_store_is_borne(tmp_path: Path, name: str) -> None:
     ok(await outage(name, fault, tmp_path, QUICK))
 
 
-@shared_stores
-async def test_a_flood_of_strangers_makes_no_rows(tmp_path: Path, store: str) -> None:
+async def test_a_flood_of_strangers_makes_no_rows(tmp_path: Path) -> None:
     """With saveUninitialized off, who sends no cookie leaves nothing behind."""
-    ok(await no_rows(tmp_path, store, seconds=1))
+    ok(await no_rows(tmp_path, seconds=1))
 
 
-@shared_stores
-async def test_the_sweeper_keeps_up_with_a_flood(tmp_path: Path, store: str) -> None:
+async def test_the_sweeper_keeps_up_with_a_flood(tmp_path: Path) -> None:
     """With saveUninitialized on, rows are taken away as fast as they come."""
-    ok(await swept(tmp_path, store, seconds=4))
+    ok(await swept(tmp_path, seconds=4))
