@@ -41,9 +41,9 @@ async def test_promise_2_parallel_increments_count(tmp_path: Path, store: str) -
     ok(await mutate(tmp_path, store, clients=10, changes=300, conflicts=10))
 
 
-async def test_promise_7_kill_9_of_all_processes_loses_nothing(tmp_path: Path, store: str) -> None:
-    """Three times under write load; SQLite's file is sound each time."""
-    ok(await kill_9(tmp_path, store, rounds=3))
+async def test_promise_7_kill_9_of_all_processes_loses_nothing(tmp_path: Path) -> None:
+    """Three times under write load; the file is sound each time."""
+    ok(await kill_9(tmp_path, rounds=3))
 
 
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
@@ -52,9 +52,9 @@ async def test_promise_7_the_sync_comes_before_the_answer(tmp_path: Path) -> Non
     ok(await power(tmp_path, writes=80))
 
 
-async def test_sigterm_under_load_cuts_nobody_and_loses_nothing(tmp_path: Path, store: str) -> None:
+async def test_sigterm_under_load_cuts_nobody_and_loses_nothing(tmp_path: Path) -> None:
     """Neither on kept connections nor on new ones."""
-    ok(await sigterm(tmp_path, store, rounds=2, seconds=0.5))
+    ok(await sigterm(tmp_path, rounds=2, seconds=0.5))
 
 
 @pytest.mark.parametrize("name", FAULTS)
