@@ -14,7 +14,7 @@ from .cookie import Cookie
 from .errors import DataError, HeadersSent
 from .keeper import Birth, Keeper
 from .lifetime import Age
-from .merge import merged
+from .merge import merged, restored
 from .options import SessionOptions, is_number
 from .parts import data_of, parts_of
 from .signature import fingerprint
@@ -330,7 +330,7 @@ class Session(MutableMapping[str, Any]):
 
     def undo(self, data: str) -> None:
         """Put the data back to a text that `data_text` gave."""
-        self._data = jsontext.read(data)
+        self._data = restored(self._values(), jsontext.read(data))
 
     def read(self, stored: StoredSession) -> None:
         """Take over a stored session: its data, its cookie, and itself as what the next write expects."""
