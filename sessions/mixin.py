@@ -381,7 +381,7 @@ class SessionMixin(RequestHandler):
 
     def _add_session_headers(self, headers: HTTPHeaders) -> None:
         """Right before they leave, because `send_error` clears what was set earlier. Ours comes after the handler's."""
-        if hasattr(self, "_new_cookie"):
+        if not self._headers_written and hasattr(self, "_new_cookie"):  # a stream has the handler's cookies already
             for cookie in self._new_cookie.values():
                 headers.add("Set-Cookie", cookie.OutputString(None))
             del self._new_cookie
