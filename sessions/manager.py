@@ -100,6 +100,8 @@ class SessionManager:
             if await self.store.create(session.id, stored):
                 note(CREATED, session.id, DEBUG)
                 return session.saved(stored)
+            if session.base is not None:  # a save() of the same request, beside this one, was first
+                return await self._update(session, session.to_store())
             session.restart(keep=True)  # the id is another visitor's: never theirs to share
         raise SessionError(f"genid returned an id that is taken, {_ID_TRIES} times")
 
