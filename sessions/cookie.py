@@ -306,7 +306,8 @@ class _Fixed:
 # The head of a stored cookie with a lifetime, as Node and this library write it: in most sessions of an application all
 # that differs. A date that is none is left to the slow way, and so is the leap day.
 _LIFETIME = re.compile(
-    r'\{"originalMaxAge":([0-9]{1,15}),((?:"partitioned":[a-z]+,)?(?:"priority":"[a-z]*",)?)"expires":"[0-9]{4}-'
+    r'\{"originalMaxAge":(0|[1-9][0-9]{0,13}),((?:"partitioned":[a-z]+,)?(?:"priority":"[a-z]*",)?)"expires":'
+    r'"[12][0-9]{3}-'
     r"(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
     r'T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"'
 )

@@ -18,28 +18,31 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._ends: dict[asyncio.Task[object] | None, float] = {}  # by the task that waits, in the order of their ends
-        self._late: dict[asyncio.Task[object] | None, int] = {}  # those cut off, and their cancellations before
+        self._late: set[asyncio.Task[object]] = set()  # those that were cut off
+        self._loop: asyncio.AbstractEventLoop | None = None  # whose timer it is
         self._timer: asyncio.TimerHandle | None = None
 
     async def keep(self, awaitable: Awaitable[Result]) -> Result:
         """Await a call. Raises StoreUnavailable where it takes too long: what it has done by then is unknown."""
         loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)
+        cancellations = 0 if task is None else task.cancelling()
         self._ends[task] = end = loop.time() + self._seconds
-        if self._timer is None:
-            self._timer = loop.call_at(end, self._ring, loop)
+        if self._timer is None or self._loop is not loop:
+            self._loop, self._timer = loop, loop.call_at(end, self._ring, loop)
         try:
             return await awaitable
         except asyncio.CancelledError:
-            if task is None or task not in self._late or task.uncancel() > self._late[task]:
+            if task is None or task not in self._late or task.cancelling() - 1 > cancellations:  # by others as well
                 raise
             raise StoreUnavailable(
                 f"the store did not answer within {self._seconds:g} s; whether a change was saved is unknown"
             ) from None
         finally:
             del self._ends[task]
-            if self._late:
-                self._late.pop(task, None)
+            if task is not None and task in self._late:  # whatever the call has made of it
+                self._late.discard(task)
+                task.uncancel()
 
     def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
@@ -48,5 +51,5 @@ class Deadline:
                 self._timer = loop.call_at(end, self._ring, loop)
                 return
             if task is not None and task not in self._late:
-                self._late[task] = task.cancelling()
+                self._late.add(task)
                 task.cancel()

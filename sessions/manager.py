@@ -80,8 +80,7 @@ class SessionManager:
             case "touch":
                 return self._in_time(self._touch(session))
             case "destroy":
-                note(DESTROYED, session.id)
-                return self._in_time(self.store.destroy(session.id))
+                return self._in_time(self._destroy(session.id))
 
     # ---------------------------------------------------------------- the writes
 
@@ -101,6 +100,8 @@ class SessionManager:
             if await self.store.create(session.id, stored):
                 note(CREATED, session.id, DEBUG)
                 return session.saved(stored)
+            if session.base is not None:  # a save() of the same request, beside this one, was first
+                return await self._update(session, session.to_store())
             session.restart(keep=True)  # the id is another visitor's: never theirs to share
         raise SessionError(f"genid returned an id that is taken, {_ID_TRIES} times")
 
@@ -138,6 +139,10 @@ class SessionManager:
                 return session.end(End.GONE)
             expected = newer.data
 
+    async def _destroy(self, sid: str) -> None:
+        await self.store.destroy(sid)
+        note(DESTROYED, sid)
+
     # ---------------------------------------------------------------- what a handler awaits
 
     async def save(self, session: Session) -> None:
@@ -152,11 +157,10 @@ class SessionManager:
         """`session.destroy()`: over at once, whatever the store says."""
         session.end(End.DESTROYED)
         try:
-            await self._in_time(self.store.destroy(session.id))
+            await self._in_time(self._destroy(session.id))
         except Exception:
             session.end(End.FAILED)
             raise
-        note(DESTROYED, session.id)
 
     async def regenerate(self, session: Session) -> None:
         """`session.regenerate()`: a new session only once the old one is gone."""

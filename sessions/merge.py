@@ -6,6 +6,7 @@ Data is compared as JSON text, key by key at the top. This file must not know wh
 from typing import Any
 
 from . import jsontext
+from .errors import DataError
 
 
 def merged(loaded: dict[str, Any], mine: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
@@ -21,3 +22,15 @@ def merged(loaded: dict[str, Any], mine: dict[str, Any], theirs: dict[str, Any])
     }
     result.update((key, mine[key]) for key in mine if key in changed)
     return result
+
+
+def restored(values: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """`before`, in which what a handler holds of `values` stays what it holds, as long as it is the same."""
+    return {key: values[key] if key in values and _is_same(values[key], each) else each for key, each in before.items()}
+
+
+def _is_same(value: Any, each: Any) -> bool:
+    try:
+        return jsontext.dumps(value) == jsontext.dumps(each)
+    except DataError:  # the change that is undone may have left there what JSON cannot hold
+        return False

@@ -208,6 +208,7 @@ class SessionMixin(RequestHandler):
         if commit is None:
             return super().finish()
         answer = self._put_aside()
+        self._seal(has_left=False)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()  # to stop waiting stops no commit
         self._session_task = loop.create_task(self._finish_after(commit, answer, done))
@@ -334,9 +335,9 @@ class SessionMixin(RequestHandler):
             self._abandon(_FAILED)
             raise
 
-    def _seal(self) -> None:
+    def _seal(self, *, has_left: bool = True) -> None:
         if self._session is not None:
-            self._session.seal()
+            self._session.seal(has_left=has_left)
 
     # ---------------------------------------------------------------- failures
 
@@ -380,7 +381,7 @@ class SessionMixin(RequestHandler):
 
     def _add_session_headers(self, headers: HTTPHeaders) -> None:
         """Right before they leave, because `send_error` clears what was set earlier. Ours comes after the handler's."""
-        if hasattr(self, "_new_cookie"):
+        if not self._headers_written and hasattr(self, "_new_cookie"):  # a stream has the handler's cookies already
             for cookie in self._new_cookie.values():
                 headers.add("Set-Cookie", cookie.OutputString(None))
             del self._new_cookie

@@ -14,7 +14,7 @@ from .cookie import Cookie
 from .errors import DataError, HeadersSent
 from .keeper import Birth, Keeper
 from .lifetime import Age
-from .merge import merged
+from .merge import merged, restored
 from .options import SessionOptions, is_number
 from .parts import data_of, parts_of
 from .signature import fingerprint
@@ -34,7 +34,7 @@ class Session(MutableMapping[str, Any]):
     __slots__ = (
         "_age", "_base", "_birth", "_canonical", "_checked", "_clock", "_committed", "_cookie", "_data", "_deleted",
         "_end", "_id", "_keeper", "_options", "_origin", "_origin_id", "_reply", "_request_sid", "_saved",
-        "_stored_cookie", "_text", "_touch_asked", "_touched", "_written",
+        "_sealed", "_stored_cookie", "_text", "_touch_asked", "_touched", "_written",
     )  # fmt: skip
 
     def __init__(
@@ -63,7 +63,7 @@ class Session(MutableMapping[str, Any]):
         self._checked: str | None = None  # a text of ours that Node can read
         self._saved: str | None = None  # the data that need not be saved again
         self._written: tuple[StoredSession, str, str, str] | None = None  # as last made for the store, and its parts
-        self._touched = self._touch_asked = self._committed = self._deleted = False
+        self._touched = self._touch_asked = self._committed = self._deleted = self._sealed = False
         self._end: End | None = None
         self._reply: Reply = "keep"
 
@@ -221,13 +221,15 @@ class Session(MutableMapping[str, Any]):
         """Whether there is data that the store does not have."""
         return self._end is None and self._owed(self.data_text()) in ("create", "update")
 
-    def seal(self) -> None:
-        """Note that the response's headers have left: no new cookie can be sent any more, so none can be made."""
-        self._birth = None  # or each request would leave a cycle to the garbage collector
+    def seal(self, *, has_left: bool = True) -> None:
+        """Note that the response is finished, or has left: a handler can make no new cookie for it any more."""
+        self._sealed = True
+        if has_left:  # until then a commit may find that an id is taken
+            self._birth = None  # or each request would leave a cycle to the garbage collector
 
     def check_open(self) -> Birth:
         """What makes a new id and its cookie. Raises HeadersSent where the cookie could not be sent any more."""
-        if self._birth is None:
+        if self._birth is None or self._sealed:
             raise HeadersSent("the headers have left: a new session, or a new id, could not be sent to the browser")
         return self._birth
 
@@ -290,8 +292,7 @@ class Session(MutableMapping[str, Any]):
         """When the store may forget the session, in milliseconds since the epoch."""
         expires = self._cookie.member("expires")
         if expires is None or expires is False:
-            expires = int(self._clock() + self._options.ttl)
-            return expires if self._age is None else self._cookie.capped(expires)
+            return self._cookie.capped(self._clock() + self._options.ttl)
         return int(expires)
 
     @property
@@ -330,7 +331,7 @@ class Session(MutableMapping[str, Any]):
 
     def undo(self, data: str) -> None:
         """Put the data back to a text that `data_text` gave."""
-        self._data = jsontext.read(data)
+        self._data = restored(self._values(), jsontext.read(data))
 
     def read(self, stored: StoredSession) -> None:
         """Take over a stored session: its data, its cookie, and itself as what the next write expects."""
@@ -369,13 +370,12 @@ class Session(MutableMapping[str, Any]):
         def undo() -> None:
             self._id, self._base, self._stored_cookie = before
 
-        self._id, cookie = self.check_open()()
+        self._id, cookie = (self._birth or self.check_open())()
         if not keep:
             self._end = None  # a login is one, also where the session before it has just expired
             self._cookie.become(cookie)
             self._age = self._new_age()
-            self._text = jsontext.EMPTY
-            self._data = self._canonical = None
+            self._text, self._data, self._canonical = jsontext.EMPTY, None, None
         self._base, self._stored_cookie = None, jsontext.EMPTY
         return undo
 

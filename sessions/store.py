@@ -83,10 +83,10 @@ class Store(Protocol):
 
 @runtime_checkable
 class PreparedStore(Protocol):
-    """A store that has something to make before the first of several processes opens it."""
+    """A store that has something to make, or to ask, before the first of several processes opens it."""
 
     def prepare(self) -> None:
-        """Make it, once, before any fork. Raises StoreError."""
+        """Do it, once, before any fork. Raises StoreError."""
 
 
 @runtime_checkable

@@ -324,6 +324,12 @@ class TestLoad:
         with pytest.raises(CorruptSession):
             load(clock, originalMaxAge=lifetime, expires="2031-01-06T12:01:00.123Z")
 
+    @pytest.mark.parametrize("lifetime", ["999999999999999", "007"])
+    def test_nor_is_one_that_no_row_of_node_s_has(self, clock: MovableClock, lifetime: str) -> None:
+        """Also where the cookie is spelled as Node spells it, which is read without a look at every member."""
+        with pytest.raises(CorruptSession):
+            Cookie.load(f'{{"originalMaxAge":{lifetime},"expires":"2031-01-06T12:01:00.123Z","path":"/"}}', NOON, clock)
+
 
 class TestSetCookie:
     """The header to the byte as the npm package cookie 0.7 writes it."""

@@ -68,6 +68,15 @@ class RedisStore:
         """Whether the server is up, or worth another try."""
         return self._servers is not None and self._servers.ready
 
+    def prepare(self) -> None:
+        """See that the server answers, and leave nothing open: for before a fork. Raises StoreError."""
+
+        async def prepare() -> None:
+            async with self:
+                pass
+
+        asyncio.run(prepare())
+
     async def __aenter__(self) -> Self:
         servers = connect(self._target, self._seconds)
         try:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from processes import Server, run
 from stores.redis_server import RedisServer, shared_server
 
@@ -28,15 +29,17 @@ async def test_sessions_are_shared_by_workers_and_outlive_the_server(start: Call
     assert "Traceback" not in server.output
 
 
-def test_a_server_that_is_not_there_is_named_at_the_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_that_is_not_there_is_named_at_the_start(tmp_path: Path, workers: int) -> None:
     """Status 1 and where it was looked for; `--check` prints the URL without its password, and asks nobody."""
     with RedisServer() as redis:
         url = redis.url.replace("//", "//me:the-password@")
-    config = f'[session]\nstore = "{url}"\n'
+    config = f'[server]\nworkers = {workers}\n[session]\nstore = "{url}"\n'
 
     failed, checked = run(tmp_path, config, "--port", 0), run(tmp_path, config, "--check")
 
     assert failed.returncode == 1
+    assert failed.stderr.count("\n") == 1  # and no worker was tried again and again
     assert f"cannot start: redis at 127.0.0.1:{redis.port}: " in failed.stderr
     assert checked.returncode == 0
     assert f'store = "redis://********@127.0.0.1:{redis.port}"' in checked.stdout

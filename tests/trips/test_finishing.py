@@ -74,6 +74,27 @@ async def test_an_error_after_finish_does_not_replace_the_answer(serve: Any) -> 
     assert (response.status, response.header("Location")) == (302, "/account")
 
 
+@pytest.mark.parametrize("verb", ["regenerate", "rotate"])
+async def test_a_new_id_after_finish_is_refused(serve: Any, logbook: Logbook, verb: str) -> None:
+    """The answer cannot tell the browser of it: HeadersSent, and the visitor keeps the session that the answer has."""
+
+    async def forgets_the_order(handler: Any) -> None:
+        handler.session["mark"] = handler.session.get("mark", 0) + 1
+        handler.redirect("/account")
+        if handler.session["mark"] > 1:
+            await getattr(handler.session, verb)()
+
+    site: Site = await serve(forgets_the_order)
+    browser = site.browser()
+    await browser.fetch()
+
+    response = await browser.fetch()
+
+    assert response.status == 302
+    assert await site.rows() == {browser.sid: {"mark": 2}}
+    assert any("HeadersSent" in line for line in logbook.lines("tornado.application"))
+
+
 async def test_an_error_after_an_answer_that_owed_nothing_does_not_cut_it(serve: Any) -> None:
     """Without a commit the answer is out at once, and may still be on its way when the error comes too late."""
     size = 20_000_000

@@ -142,6 +142,20 @@ async def test_an_end_by_unset_is_told(serve: Any, logbook: Logbook) -> None:
 
 
 @memory_only
+@pytest.mark.parametrize("leave", [logout, unset])
+async def test_an_end_that_failed_is_not_told(serve: Any, logbook: Logbook, leave: Any) -> None:
+    """While the store is away the session lives on, and the log does not say otherwise."""
+    site: Site = await serve({"/visit": visit, "/leave": leave}, unset="destroy")
+    browser = site.browser()
+    await browser.fetch("/visit")
+    site.store.fail(StoreError("the disk is away"))
+
+    await browser.fetch("/leave")
+
+    assert events(logbook, level=logging.INFO) == []
+
+
+@memory_only
 async def test_an_id_that_has_ended_is_told(serve: Any, logbook: Logbook) -> None:
     """Whoever uses a copied cookie after the logout is seen in the log."""
     site: Site = await serve({"/visit": visit, "/leave": logout, "/show": show})

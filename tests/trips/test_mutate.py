@@ -1,6 +1,7 @@
 """mutate(): read, change and write as one step, now."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -133,6 +134,28 @@ async def test_a_function_that_raises_changes_nothing(serve: Any) -> None:
 
     assert response.json() == {"mark": MARK}
     assert await site.row(browser.sid) == {"mark": MARK}
+
+
+async def test_what_a_handler_holds_is_still_seen_after_a_mutation_that_was_undone(serve: Any) -> None:
+    """A list from before mutate() is the session's own also after it failed, or ran again: to append to it counts."""
+
+    def fails(data: dict[str, Any]) -> None:
+        data["n"] = {1}
+        raise LookupError("the application's own")
+
+    async def act(handler: Any) -> None:
+        basket = handler.session["basket"]
+        with suppress(LookupError):
+            await handler.session.mutate(fails)
+        basket.append("an apple")
+
+    site: Site = await serve({"/fill": lambda handler: handler.session.update(basket=[]), "/act": act})
+    browser = site.browser()
+    await browser.fetch("/fill")
+
+    await browser.fetch("/act")
+
+    assert await site.row(browser.sid) == {"basket": ["an apple"]}
 
 
 async def test_a_mutation_that_was_not_stored_is_not_stored_later(serve: Any) -> None:

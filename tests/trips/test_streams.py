@@ -49,6 +49,26 @@ async def test_promise_1_a_stream_waits_for_the_commit(serve: Any, wait: bool) -
     assert await site.row(browser.sid) == {"mark": MARK}
 
 
+@pytest.mark.parametrize("breaks", [False, True], ids=["committed", "not-committed"])
+async def test_a_cookie_of_the_handler_s_own_is_sent_once(serve: Any, *, breaks: bool) -> None:
+    """With the held first bytes, or with the error that takes their place; the session's comes after it."""
+
+    async def act(handler: Any) -> None:
+        handler.set_cookie("mine", "1")
+        visit(handler)
+        handler.write("one,")
+        await handler.flush()
+
+    site: Site = await serve(act)
+    if breaks:
+        site.store.fail(StoreError("the disk is away"))
+
+    response = await site.browser().fetch()
+
+    names = [cookie.partition("=")[0] for cookie in response.set_cookies]
+    assert names == (["mine"] if breaks else ["mine", "connect.sid"])
+
+
 async def test_promise_1_the_first_bytes_leave_while_the_handler_goes_on(serve: Any) -> None:
     """A stream stays a stream: what was flushed is at the client before the handler is done."""
     rest = Gate()

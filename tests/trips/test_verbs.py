@@ -218,3 +218,18 @@ async def test_touch_starts_the_lifetime_again(serve: Any) -> None:
 
     assert response.text == f"{LIFETIME - MINUTE} {LIFETIME}"
     assert (await site.stored(browser.sid)).expires_at == site.clock() + LIFETIME
+
+
+async def test_two_first_saves_side_by_side_make_one_session(serve: Any) -> None:
+    """The id that the second finds taken is its own: the visitor's data lies under no id that nobody knows."""
+
+    async def act(handler: Any) -> None:
+        visit(handler)
+        await asyncio.gather(handler.session.save(), handler.session.save())
+
+    site: Site = await serve(act)
+    browser = site.browser()
+
+    await browser.fetch()
+
+    assert await site.rows() == {browser.sid: {"mark": MARK}}
