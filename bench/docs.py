@@ -14,6 +14,7 @@ PICTURES = {
     "tornado": {"connections": "Share of bare Tornado by connections"},
     "peers": {"shares": "Share of each one's bare server", "rates": "Requests per second"},
     "instructions": {"instructions": "Instructions added to a request"},
+    "parts": {},
     "scale": {"growth": "Cost by sessions in the file", "sweep": "p99 during a sweep"},
 }
 

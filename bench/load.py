@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from itertools import cycle
 from math import inf
@@ -109,6 +110,7 @@ def measure(
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
         wrk = os.times().children_user + os.times().children_system - mine.children_user - mine.children_system
         after = running.cpu_seconds(), running.engine.cpu_seconds() if running.engine else 0.0
+        settle(running)
     line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT ")), None)
     if line is None:
         raise BenchError(f"wrk failed against {running.name}:\n{done.stdout}{done.stderr}")
@@ -116,6 +118,15 @@ def measure(
     cpu, engine = ((b - a) / max(1, seen["requests"]) * 1e6 for a, b in zip(before, after, strict=True))
     wrk_us = round(wrk / max(1, seen["requests"]) * 1e6, 2)
     return Result(**seen, wrk_us=wrk_us, cpu_us=round(cpu, 2), engine_us=round(engine, 2))
+
+
+def settle(running: Running) -> None:
+    """Wait until a server has worked off what wrk had asked for when it left: the next one is not to pay for it."""
+    for _ in range(150):
+        before = running.cpu_seconds()
+        time.sleep(0.02)
+        if running.cpu_seconds() - before < 0.002:
+            return
 
 
 class ClosedLoop:

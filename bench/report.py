@@ -105,6 +105,11 @@ def print_instructions(result: dict[str, Any]) -> None:
     table(["server", "R", "W", "N"], rows)
 
 
+def print_parts(result: dict[str, Any]) -> None:
+    print("### The parts, thousand instructions each\n")
+    table(["part", "thousand"], ([name, f"{count / 1000:.1f}"] for name, count in result["parts"].items()))
+
+
 def print_scale(result: dict[str, Any]) -> None:
     print_machine(result)
     if "growth" in result:
@@ -192,6 +197,7 @@ def print_result(result: dict[str, Any]) -> None:
 PRINTERS: dict[str, Callable[[dict[str, Any]], None]] = {
     "runs": print_run,
     "servers": print_instructions,
+    "parts": print_parts,
     **dict.fromkeys(("growth", "sweep", "processes"), print_scale),
 }
 

@@ -6,6 +6,7 @@ core, visits one after the other. What is compared stands seconds apart: a slow 
 
 import argparse
 import os
+import random
 import sys
 import time
 from contextlib import ExitStack
@@ -65,11 +66,10 @@ def one_round(number: int, servers: list[Server], args: argparse.Namespace, resu
             with ClosedLoop(process, 16) as loop:
                 for workload in args.workloads:  # warm: V8 compiles, caches fill
                     loop.run(workload, 1000, cookies, seconds=0.5)
-        turn = number
         for connections in args.connections:
             for workload in args.workloads:
-                turn += 1  # the order rotates: nobody always follows the same neighbour
-                for server in servers[turn % len(servers) :] + servers[: turn % len(servers)]:
+                order = random.Random(f"{number} {workload} {connections}")  # nobody always follows the same neighbour
+                for server in order.sample(servers, len(servers)):
                     process, cookies = running[server.name]
                     seen = measure(process, workload, connections, args.seconds, cookies)
                     place = {
