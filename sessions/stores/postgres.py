@@ -21,6 +21,7 @@ from ..store import Outcome, StoredSession, Update
 from .batching import Batcher, Job
 from .postgres_pool import DRIVER, UPKEEP, Connections, PoolSettings, check_url, is_for_one, translated
 from .postgres_sql import Statements, Verb
+from .texts import is_storable
 
 _NAME = 63
 """Bytes of an identifier; PostgreSQL cuts a longer one short, and its index's name might be another's then."""
@@ -106,7 +107,7 @@ class PostgresStore:
 
     async def get(self, sid: str) -> StoredSession | None:
         """The session of an id; None where there is none or it has expired."""
-        if not _is_storable(sid):
+        if not is_storable(sid):
             return None
         found: StoredSession | None = await self._reads.add(None, sid, sid)
         return found
@@ -132,7 +133,7 @@ class PostgresStore:
 
     async def destroy(self, sid: str) -> None:
         """Delete a session; silent where there is none."""
-        if _is_storable(sid):
+        if is_storable(sid):
             await self._add(self._sql.destroy, sid)
 
     async def length(self) -> int:
@@ -170,7 +171,7 @@ class PostgresStore:
     # ---------------------------------------------------------------- the two batches
 
     async def _add(self, verb: Verb, sid: str, *row: str) -> Any:
-        if not _is_storable(sid) or not all(map(_is_storable, row)):
+        if not is_storable(sid) or not all(map(is_storable, row)):
             raise StoreError(f"{self._name}: an id or a text with NUL, or beyond UTF-8, cannot be stored")
         if sid not in self._alone:
             outcome = await self._writes.add(verb, sid, (sid, *row))
@@ -263,16 +264,4 @@ def _key(job: Job) -> str:
 
 
 def _is_name(text: object, most: int) -> bool:
-    return isinstance(text, str) and _is_storable(text) and 1 <= len(text.encode()) <= most
-
-
-def _is_storable(text: str) -> bool:
-    """Whether PostgreSQL holds a text: without NUL, and in UTF-8."""
-    if "\0" in text:
-        return False
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return False
-    return True
+    return isinstance(text, str) and is_storable(text) and 1 <= len(text.encode()) <= most

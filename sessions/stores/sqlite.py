@@ -26,6 +26,7 @@ from ..store import Outcome, StoredSession, Update
 from . import statements
 from .batching import Batcher, Job
 from .sqlitefile import OpenFile, Settings, is_lost, is_trouble, prepare, translated
+from .texts import is_storable
 
 logging.getLogger("aiosqlite").addFilter(lambda record: record.levelno > logging.DEBUG)  # it logs ids and data there
 
@@ -102,7 +103,7 @@ class SQLiteStore:
 
     async def get(self, sid: str) -> StoredSession | None:
         """The session of an id; None where there is none or it has expired."""
-        if not _is_storable(sid):
+        if not is_storable(sid):
             return None
         found: StoredSession | None = await self._reads.add(None, sid, sid)
         return found
@@ -128,7 +129,7 @@ class SQLiteStore:
 
     async def destroy(self, sid: str) -> None:
         """Delete a session; silent where there is none."""
-        if _is_storable(sid):
+        if is_storable(sid):
             await self._writes.add(statements.DESTROY, sid, (sid,))
 
     async def length(self) -> int:
@@ -180,7 +181,7 @@ class SQLiteStore:
     # ---------------------------------------------------------------- the two batches
 
     def _add(self, verb: statements.Verb, sid: str, *row: Any) -> "asyncio.Future[Any]":
-        if not _is_storable(sid) or not all(map(_is_storable, row[1:])):
+        if not is_storable(sid) or not all(map(is_storable, row[1:])):
             raise StoreError(f"{self.path}: an id or a text with NUL, or beyond UTF-8, cannot be stored")
         return self._writes.add(verb, sid, (sid, *row))
 
@@ -309,15 +310,3 @@ async def _transaction(writer: aiosqlite.Connection, steps: list[tuple[str, list
             await writer.rollback()
         raise
     return list(rows)
-
-
-def _is_storable(text: str) -> bool:
-    """Whether every reader of the file is handed a text whole: without NUL, and in UTF-8."""
-    if "\0" in text:
-        return False
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return False
-    return True

@@ -17,13 +17,13 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
-from interop.tornado_app import OPS, Ops  # noqa: E402
-from tornado.web import RequestHandler  # noqa: E402
+from interop.tornado_app import OPS, Ops  # noqa: E402 # after the path is set
+from tornado.web import RequestHandler  # noqa: E402 # after the path is set
 
 import server  # noqa: E402 # found by the line above
-from handlers.base import BaseHandler  # noqa: E402
-from sessions import Store  # noqa: E402
-from sessions.store import SweepableStore  # noqa: E402
+from handlers.base import BaseHandler  # noqa: E402 # after the path is set
+from sessions import Store  # noqa: E402 # after the path is set
+from sessions.store import SweepableStore  # noqa: E402 # after the path is set
 
 counts: Counter[str] = Counter()
 

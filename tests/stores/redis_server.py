@@ -175,7 +175,7 @@ class RedisCluster:
             identity = self.masters[n % count].command("CLUSTER", "MYID")
             wait_until(succeeds(lambda: replica.command("CLUSTER", "REPLICATE", identity)), SECONDS)  # noqa: B023 # at once
         for replica in self.replicas:
-            wait_until(lambda: replica.admin.info("replication").get("master_link_status") == "up", SECONDS)  # noqa: B023
+            wait_until(lambda: replica.admin.info("replication").get("master_link_status") == "up", SECONDS)  # noqa: B023 # called at once
 
     def _knows_all(self, server: RedisServer) -> bool:
         info = dict(line.split(":") for line in server.command("CLUSTER", "INFO").decode().split())
