@@ -14,7 +14,7 @@ from tornado.ioloop import IOLoop
 
 from sessions import now_ms, open_store
 from sessions.errors import OptionsError, StoreError, StoreUnavailable
-from sessions.store import Outcome, PreparedStore, StoredSession, SweepableStore, Update
+from sessions.store import Outcome, StoredSession, SweepableStore, Update
 from sessions.stores.redis import RedisStore
 
 from .redis_server import RedisServer, shared_server
@@ -121,7 +121,7 @@ async def test_a_session_ends_by_itself(redis: RedisStore, server: RedisServer) 
             await asyncio.sleep(0.02)
 
     await until(lambda: server.command("DBSIZE") == 0, 20)
-    assert not isinstance(redis, SweepableStore | PreparedStore)
+    assert not isinstance(redis, SweepableStore)
 
 
 @pytest.mark.parametrize("life", [0, -1, -HOUR])
