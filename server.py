@@ -29,7 +29,6 @@ from tornado.process import fork_processes
 from tornado.web import Application
 
 from handlers import NotFound, routes
-from handlers.draining import DrainingServer
 from sessions import (
     ABSENT,
     CookieOptions,
@@ -44,6 +43,7 @@ from sessions import (
 from sessions.options import express_names, is_lifetime, read_table, wrong
 from sessions.store import PreparedStore
 from sessions.stores.tables import STORE_TABLES, MemoryOptions, PostgresOptions, RedisOptions, SQLiteOptions
+from sessions.web.draining import DrainingServer
 
 log = logging.getLogger("server")
 

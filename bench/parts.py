@@ -22,11 +22,11 @@ from bench.process import BenchError, fail, first_line, folder, machine
 from bench.report import print_parts
 from bench.servers.tornado_app import SECRET
 from sessions import Cookie, CookieOptions, SessionManager, SessionOptions, now_ms, open_store
-from sessions.codec import encode, values
-from sessions.deadline import Deadline
-from sessions.headers import add_cookie, vary_by_cookie
+from sessions.formats.cookie_header import encode, values
+from sessions.formats.signing import new_id
 from sessions.session import Session
-from sessions.signature import new_id
+from sessions.timeout import Deadline
+from sessions.web.headers import add_cookie, vary_by_cookie
 
 TIMES = 500
 AT_ONCE = 64

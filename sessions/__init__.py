@@ -16,13 +16,13 @@ from .errors import (
     StoreUnavailable,
 )
 from .manager import SessionManager
-from .mixin import SessionMixin
 from .options import ABSENT, CookieOptions, SessionOptions
 from .session import Session
 from .store import Outcome, Store, StoredSession, SweepableStore, Update
 from .stores import open_store
 from .stores.memory import MemoryStore
 from .sweeper import Sweeper
+from .web.mixin import SessionMixin
 
 if TYPE_CHECKING:
     from .stores.postgres import PostgresStore

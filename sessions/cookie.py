@@ -1,7 +1,7 @@
 """Owns the session cookie: its attributes and lifetime, and its JSON view.
 
 The JSON view and the arithmetic are those of express-session 1.19's session/cookie.js. It must not know ids, signatures
-or stores; codec.py knows the wire. All times are integer milliseconds since the epoch.
+or stores; formats/cookie_header.py knows the wire. All times are integer milliseconds since the epoch.
 """
 
 import re
@@ -12,9 +12,9 @@ from functools import cached_property, lru_cache
 from typing import Any, Generic, TypeGuard, TypeVar, overload
 
 from .clock import Clock
-from .codec import around_expires, encode, http_date
 from .errors import CorruptSession, OptionsError
-from .jsontext import EMPTY, dumps, loads
+from .formats.cookie_header import around_expires, encode, http_date
+from .formats.json_text import EMPTY, dumps, loads
 from .options import (
     ABSENT,
     Absent,

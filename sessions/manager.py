@@ -13,15 +13,15 @@ from logging import DEBUG
 from typing import Any, TypeVar
 
 from .clock import Clock, now_ms
-from .deadline import Deadline
 from .errors import NoSession, SessionError, StoreError, StoreUnavailable
-from .events import CREATED, DESTROYED, RENEWED, UNKNOWN, note
+from .formats.signing import Signer
 from .keeper import Birth
+from .observe import CREATED, DESTROYED, RENEWED, UNKNOWN, note
 from .options import SessionOptions
 from .session import Session
-from .signature import Signer
 from .states import End
 from .store import Outcome, Store, StoredSession
+from .timeout import Deadline
 
 Result = TypeVar("Result")
 

@@ -6,11 +6,11 @@ them.
 
 from typing import Any
 
-from . import jsontext
 from .clock import Clock
 from .cookie import Cookie
 from .errors import CorruptSession
-from .signature import fingerprint
+from .formats import json_text
+from .formats.signing import fingerprint
 from .store import StoredSession
 
 
@@ -21,14 +21,14 @@ def parts_of(sid: str, stored: StoredSession, clock: Clock, *, aged: bool) -> tu
     """
     try:
         try:
-            text, data = jsontext.split(stored.data)
+            text, data = json_text.split(stored.data)
             cookie = Cookie.load(text, stored.expires_at, clock)
         except CorruptSession:
-            text, data = jsontext.split_slowly(stored.data)
+            text, data = json_text.split_slowly(stored.data)
             cookie = Cookie.load(text, stored.expires_at, clock)
         if not aged:
             return text, data, "", cookie
-        meta, data = jsontext.split_meta(data)
+        meta, data = json_text.split_meta(data)
     except CorruptSession as error:
         raise CorruptSession(f"session {fingerprint(sid)}: {error}") from None
     return text, data, meta, cookie
@@ -37,6 +37,6 @@ def parts_of(sid: str, stored: StoredSession, clock: Clock, *, aged: bool) -> tu
 def data_of(sid: str, text: str) -> dict[str, Any]:
     """The data, decoded. Raises CorruptSession."""
     try:
-        return jsontext.read(text)
+        return json_text.read(text)
     except CorruptSession as error:
         raise CorruptSession(f"session {fingerprint(sid)}: {error}") from None

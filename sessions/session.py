@@ -8,16 +8,16 @@ manager only, and must not know HTTP.
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, Self, TypeVar
 
-from . import jsontext
+from .absolute_timeout import Age
 from .clock import Clock
 from .cookie import Cookie
 from .errors import DataError, HeadersSent
+from .formats import json_text
+from .formats.signing import fingerprint
 from .keeper import Birth, Keeper
-from .lifetime import Age
 from .merge import merged, restored
 from .options import SessionOptions, is_number
 from .parts import data_of, parts_of
-from .signature import fingerprint
 from .states import Change, End, Reply
 from .store import StoredSession
 
@@ -56,8 +56,8 @@ class Session(MutableMapping[str, Any]):
         self._cookie = cookie  # one object from first to last: a handler may hold it
         self._age = None if options.absolute_timeout is None else self._new_age()
         self._base: StoredSession | None = None  # the row as this request knows it; None: not stored
-        self._stored_cookie = jsontext.EMPTY  # the text of the cookie in that row
-        self._text = self._origin = jsontext.EMPTY  # the data as last read or written, and as it was at first
+        self._stored_cookie = json_text.EMPTY  # the text of the cookie in that row
+        self._text = self._origin = json_text.EMPTY  # the data as last read or written, and as it was at first
         self._data: dict[str, Any] | None = None  # decoded when somebody looks
         self._canonical: str | None = None  # our spelling of _text
         self._checked: str | None = None  # a text of ours that Node can read
@@ -144,8 +144,8 @@ class Session(MutableMapping[str, Any]):
     def __setitem__(self, key: str, value: Any) -> None:
         if not isinstance(key, str):
             raise DataError(f"session: the key {key!r} is not a string")
-        if key in jsontext.RESERVED:
-            raise DataError(f"session[{key!r}]: {jsontext.RESERVED_BECAUSE}")
+        if key in json_text.RESERVED:
+            raise DataError(f"session[{key!r}]: {json_text.RESERVED_BECAUSE}")
         self._values()[key] = value
 
     def __delitem__(self, key: str) -> None:
@@ -276,15 +276,15 @@ class Session(MutableMapping[str, Any]):
         """The data as JSON: the text that was read, until it changes. Raises DataError for what JSON cannot hold."""
         if self._data is None:
             return self._text
-        text = jsontext.dumps(self._data)
+        text = json_text.dumps(self._data)
         if text == self._text:
             return text
         if self._canonical is None:  # a row that Node, or a person, spelled another way is not modified by that
-            self._canonical = jsontext.dumps(jsontext.read(self._text))
+            self._canonical = json_text.dumps(json_text.read(self._text))
         if text == self._canonical:
             return self._text
         if text != self._checked:
-            jsontext.check(self._data)
+            json_text.check(self._data)
             self._checked = text
         return text
 
@@ -305,11 +305,11 @@ class Session(MutableMapping[str, Any]):
         cookie, data, meta, limit = self._cookie.text(), self.data_text(), "", self._options.max_bytes
         if self._age is not None:
             meta = self._age.meta
-        elif jsontext.META in self._text and data != self._text:
-            meta, _ = jsontext.split_meta(self._text)  # another application's, or ours from before: it stays
-        text = jsontext.join(cookie, data, meta)
+        elif json_text.META in self._text and data != self._text:
+            meta, _ = json_text.split_meta(self._text)  # another application's, or ours from before: it stays
+        text = json_text.join(cookie, data, meta)
         if limit and 4 * len(text) > limit and data != self._text:  # no character takes more than four bytes
-            jsontext.check_size(text, limit)
+            json_text.check_size(text, limit)
         stored = StoredSession(text, self.expires_at())
         self._written = stored, cookie, data, meta
         return stored
@@ -319,9 +319,9 @@ class Session(MutableMapping[str, Any]):
 
         The session holds the merged data from here on.
         """
-        values, loaded, assigned = self._values(), jsontext.read(self._text), self._cookie.assigned
+        values, loaded, assigned = self._values(), json_text.read(self._text), self._cookie.assigned
         self.read(newer)
-        self._data = merged(loaded, values, jsontext.read(self._text))
+        self._data = merged(loaded, values, json_text.read(self._text))
         self._cookie.reassign(assigned)
         return self.to_store()
 
@@ -331,7 +331,7 @@ class Session(MutableMapping[str, Any]):
 
     def undo(self, data: str) -> None:
         """Put the data back to a text that `data_text` gave."""
-        self._data = restored(self._values(), jsontext.read(data))
+        self._data = restored(self._values(), json_text.read(data))
 
     def read(self, stored: StoredSession) -> None:
         """Take over a stored session: its data, its cookie, and itself as what the next write expects."""
@@ -375,8 +375,8 @@ class Session(MutableMapping[str, Any]):
             self._end = None  # a login is one, also where the session before it has just expired
             self._cookie.become(cookie)
             self._age = self._new_age()
-            self._text, self._data, self._canonical = jsontext.EMPTY, None, None
-        self._base, self._stored_cookie = None, jsontext.EMPTY
+            self._text, self._data, self._canonical = json_text.EMPTY, None, None
+        self._base, self._stored_cookie = None, json_text.EMPTY
         return undo
 
     def _new_age(self) -> Age | None:

@@ -63,30 +63,30 @@ def breaks(promise: int, name: str, tests: str, *words: str) -> Mutant:
     return Mutant(promise, name, tests, tuple(Edit(*words[n : n + 3]) for n in range(0, len(words), 3)))
 
 
-MEMORY, SQL, SQLITE = "stores/memory.py", "stores/statements.py", "stores/sqlite.py"
-PG, PGSQL = "stores/postgres.py", "stores/postgres_sql.py"
-LUA = "stores/redisscripts.py"
+MEMORY, SQL, SQLITE = "stores/memory.py", "stores/sqlite/statements.py", "stores/sqlite/store.py"
+PG, PGSQL = "stores/postgres/store.py", "stores/postgres/statements.py"
+LUA = "stores/redis/scripts.py"
 CONTRACT, TOGETHER = "stores/test_contract.py", "stores/test_contract_together.py"
 
 MUTANTS = (
     # ------------------------------------------------------------ commit before the first byte
     breaks(1, "finish does not wait for the commit", "trips/test_commit_first.py",
-           "mixin.py", "async def _finish_after(…await commit", "asyncio.ensure_future(commit)"),
+           "web/mixin.py", "async def _finish_after(…await commit", "asyncio.ensure_future(commit)"),
     breaks(1, "the first flush does not wait for the commit", "trips/test_streams.py",
-           "mixin.py", "return self._flush_behind(commit)", "self._session_task = asyncio.ensure_future(commit)"),
+           "web/mixin.py", "return self._flush_behind(commit)", "self._session_task = asyncio.ensure_future(commit)"),
     breaks(1, "a handshake does not wait for the commit", "trips/test_sockets.py",
-           "mixin.py", "async def accept_connection(…await self._or_abandon(commit)", "asyncio.ensure_future(commit)"),
+           "web/mixin.py", "async def accept_connection(…await self._or_abandon(commit)", "asyncio.ensure_future(commit)"),
     breaks(1, "a failed commit is answered 200", "trips/test_failures.py",
-           "mixin.py", "async def _finish_after(…self._answer(error)", "super().finish()"),
+           "web/mixin.py", "async def _finish_after(…self._answer(error)", "super().finish()"),
     breaks(1, "a failed commit sends the cookie", "trips/test_failures.py",
-           "mixin.py", "self._session, self._session_missing = None, why",
+           "web/mixin.py", "self._session, self._session_missing = None, why",
            "self._failed, self._session, self._session_missing = self._session, None, why",
-           "mixin.py", "if self._session_is_down:",
+           "web/mixin.py", "if self._session_is_down:",
            "if failed := vars(self).get('_failed'):\n"
            "            add_cookie(headers, failed, self._sessions, self.is_secure)\n"
            "        if self._session_is_down:"),
     breaks(1, "a stream whose last commit failed looks whole", "trips/test_streams.py",
-           "mixin.py", "def send_error(…self._cut()", "pass"),
+           "web/mixin.py", "def send_error(…self._cut()", "pass"),
     breaks(1, "who cannot be loaded is anonymous", "trips/test_failures.py",
            "manager.py", "stored = await self._in_time(self.store.get(sid))",
            "try:\n            stored = await self._in_time(self.store.get(sid))\n"
@@ -141,7 +141,7 @@ MUTANTS = (
            "manager.py", "async def load(…session.is_too_old", "False"),
     breaks(3, "a touch moves the expiry past the absolute end", "trips/test_absolute_timeout.py",
            "cookie.py", "def capped(…min(max(int(moment), 0), self._last)", "max(int(moment), 0)"),
-    breaks(3, "rotate forgets when the session was created", "test_lifetime.py",
+    breaks(3, "rotate forgets when the session was created", "test_absolute_timeout.py",
            "session.py", "def restart(…self._id, cookie = (self._birth or self.check_open())()",
            "self._id, cookie = (self._birth or self.check_open())()\n        self._age = self._new_age()"),
     breaks(3, "a session of Node's never comes of age", "trips/test_absolute_timeout.py",
@@ -151,12 +151,12 @@ MUTANTS = (
            "manager.py", "async def load(…if stored is None:\n            note(UNKNOWN, sid)\n            return self.new(birth, sid)",
            "if stored is None:\n            return Session(self, self.options, self.clock, birth, sid, sid, birth()[1])"),
     breaks(4, "a forged cookie costs a store call", "trips/test_ids.py",
-           "mixin.py", "if sid := manager.signer.unsign(value):",
+           "web/mixin.py", "if sid := manager.signer.unsign(value):",
            "if sid := manager.signer.unsign(value) or value[2:].rpartition('.')[0]:"),
-    breaks(4, "the beginning of a signature will do", "test_signature.py",
-           "signature.py", "hmac.compare_digest(_mac(key, message), given)", "_mac(key, message).startswith(given)"),
-    breaks(4, "only the first secret verifies", "test_signature.py",
-           "signature.py", "for key in self._keys:", "for key in self._keys[:1]:"),
+    breaks(4, "the beginning of a signature will do", "formats/test_signing.py",
+           "formats/signing.py", "hmac.compare_digest(_mac(key, message), given)", "_mac(key, message).startswith(given)"),
+    breaks(4, "only the first secret verifies", "formats/test_signing.py",
+           "formats/signing.py", "for key in self._keys:", "for key in self._keys[:1]:"),
     breaks(4, "a new session shares another visitor's id", "trips/test_ids.py",
            "manager.py", "if await self.store.create(session.id, stored):",
            "if await self.store.create(session.id, stored) in (True, False):"),
@@ -177,7 +177,7 @@ MUTANTS = (
     breaks(5, "looking at a row of Node's is a change", "trips/test_values.py",
            "session.py", "if text == self._canonical:", "if False:"),
     breaks(5, "near its absolute end every read touches a session", "trips/test_absolute_timeout.py",
-           "lifetime.py", "max(after, 1)", "after"),
+           "absolute_timeout.py", "max(after, 1)", "after"),
     # ------------------------------------------------------------ the sweeper cannot hurt
     breaks(6, "the sweeper stops at the first error", "test_sweeper.py",
            "sweeper.py", "async def _run(…continue", "return"),
@@ -209,11 +209,11 @@ MUTANTS = (
     breaks(7, "a PostgreSQL time loses its milliseconds", CONTRACT,
            PGSQL, "::float8 / 1000", "::bigint / 1000"),
     breaks(7, "PostgreSQL is waited for without end", "stores/test_postgres_faults.py",
-           "stores/postgres_pool.py", "async with asyncio.timeout(limit):", "async with asyncio.timeout(None):"),
+           "stores/postgres/connections.py", "async with asyncio.timeout(limit):", "async with asyncio.timeout(None):"),
     breaks(7, "PostgreSQL goes on with what was given up", "stores/test_postgres.py",
-           "stores/postgres_pool.py", "connection.close(timeout=_GRACE)", "_quietly(connection.terminate() or _nothing(0), 0)"),
+           "stores/postgres/connections.py", "connection.close(timeout=_GRACE)", "_quietly(connection.terminate() or _nothing(0), 0)"),
     breaks(7, "SQLite does not wait for the disk", "stores/test_sqlite.py",
-           "stores/sqlitefile.py", "synchronous = {settings.durability}", "synchronous = OFF"),
+           "stores/sqlite/file.py", "synchronous = {settings.durability}", "synchronous = OFF"),
     breaks(7, "an answer does not wait for its transaction's commit", f"stores/test_sqlite_faults.py {TOGETHER}",
            SQLITE, 'await writer.execute_fetchall("COMMIT")', 'asyncio.ensure_future(writer.execute_fetchall("COMMIT"))'),
     breaks(7, "two jobs of one id in one transaction", TOGETHER,

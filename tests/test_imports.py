@@ -15,21 +15,20 @@ MAX_LINES = 400
 
 LAYERS = (
     {"errors", "clock", "states"},
-    {"options", "jsontext", "signature", "store", "deadline"},
-    {"codec", "events"},
-    {"cookie", "lifetime", "merge"},
+    {"options", "store", "timeout"},
+    {"formats"},
+    {"observe", "cookie", "absolute_timeout", "merge"},
     {"keeper", "parts"},
     {"session", "stores"},
-    {"manager", "sweeper", "gate"},
-    {"headers"},
-    {"mixin"},
+    {"manager", "sweeper"},
+    {"web"},
     {"sessions"},
     {"handlers"},
     {"server"},
 )
 """From the bottom up, by room: a file of `sessions/`, or a whole package. A room imports from lower layers only."""
 
-TORNADO = {"gate", "headers", "mixin", "handlers", "server"}
+TORNADO = {"web", "handlers", "server"}
 """The rooms that may know Tornado."""
 
 DRIVERS = {"aiosqlite", "sqlite3", "redis", "asyncpg", "psycopg", "pymongo", "motor", "uvloop"}
@@ -89,12 +88,12 @@ class TestReader:
         [
             ("import os, json.decoder as d", "", ["os", "json.decoder"]),
             ("from .errors import SessionError", "sessions", ["sessions.errors"]),
-            ("from . import jsontext", "sessions", ["sessions.jsontext"]),
+            ("from .formats import json_text", "sessions", ["sessions.formats.json_text"]),
             ("from .. import cookie, options", "sessions.stores", ["sessions.cookie", "sessions.options"]),
             ("from ..store import Store", "sessions.stores", ["sessions.store"]),
             ("from sessions import Session", "", ["sessions"]),
             ("from sessions import cookie", "", ["sessions.cookie"]),
-            ("if TYPE_CHECKING:\n    from .mixin import SessionMixin", "sessions", ["sessions.mixin"]),
+            ("if TYPE_CHECKING:\n    from .web.mixin import SessionMixin", "sessions", ["sessions.web.mixin"]),
             ("def f():\n    import aiosqlite", "sessions", ["aiosqlite"]),
         ],
     )
@@ -104,7 +103,7 @@ class TestReader:
 
     def test_the_sources_are_found(self) -> None:
         """The library, its stores, the handlers, the server."""
-        assert {"sessions", "sessions.mixin", "sessions.stores.memory", "handlers", "server"} <= MODULES.keys()
+        assert {"sessions", "sessions.web.mixin", "sessions.stores.memory", "handlers", "server"} <= MODULES.keys()
 
     def test_every_room_has_a_layer_and_every_layer_its_rooms(self) -> None:
         """A new file has to be given its height here."""
@@ -124,7 +123,7 @@ class TestDirection:
 
         wrong = {each for each in rooms if layer_of(each) >= layer_of(room)}
 
-        assert wrong - ({room} & {"stores", "handlers"}) == set()
+        assert wrong - ({room} & {"formats", "stores", "web", "handlers"}) == set()
 
     def test_there_is_no_circle(self) -> None:
         """Neither between the rooms nor inside one."""
@@ -132,7 +131,7 @@ class TestDirection:
 
         order = list(TopologicalSorter(graph).static_order())
 
-        assert order.index("sessions.errors") < order.index("sessions.mixin") < order.index("server")
+        assert order.index("sessions.errors") < order.index("sessions.web.mixin") < order.index("server")
 
     @pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) not in TORNADO])
     def test_only_the_rooms_at_the_seam_know_tornado(self, module: str) -> None:
@@ -166,7 +165,7 @@ class TestLoading:
         """An application with a store of its own pays for nothing else."""
         loaded = python("import sessions, sys; print(*sys.modules)").split()
 
-        assert "sessions.mixin" in loaded
+        assert "sessions.web.mixin" in loaded
         assert DRIVERS & set(loaded) == set()
 
     @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sessions import events
+from sessions import observe
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "security.md").read_text("utf-8")
@@ -103,7 +103,7 @@ def test_what_is_met_is_held_by_a_test() -> None:
 
 def test_the_events_are_those_of_the_code() -> None:
     """Each has its row, and no other."""
-    names = {value for name, value in vars(events).items() if name.isupper() and isinstance(value, str)}
+    names = {value for name, value in vars(observe).items() if name.isupper() and isinstance(value, str)}
 
     assert {row[0].strip("`") for row in rows("Events")} == names
 

@@ -13,7 +13,7 @@ from clock import DAY, MINUTE, MovableClock
 from properties.made import Keeper, loaded, new, options_of, owed
 
 from sessions import CorruptSession, DataError, StoredSession
-from sessions.jsontext import RESERVED
+from sessions.formats.json_text import RESERVED
 from sessions.session import Session
 
 HIDDEN = "4111-1111-1111-1111"

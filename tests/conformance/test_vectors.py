@@ -1,6 +1,6 @@
 """Every vector recorded from express-session 1.19 and its packages, held against our codecs.
 
-cookie-signature 1.0 and uid-safe against `sessions/signature.py`, cookie 0.7 against `sessions/cookie.py`,
+cookie-signature 1.0 and uid-safe against `sessions/formats/signing.py`, cookie 0.7 against `sessions/cookie.py`,
 what Node's stores hold against `sessions/session.py`. A vector that only JavaScript can meet names what this
 library does instead.
 """
@@ -26,10 +26,10 @@ from sessions import (
     StoredSession,
     open_store,
 )
-from sessions.codec import values
 from sessions.cookie import set_cookie
+from sessions.formats.cookie_header import values
+from sessions.formats.signing import PREFIX, Signer, new_id
 from sessions.session import Session
-from sessions.signature import PREFIX, Signer, new_id
 
 Json = dict[str, Any]
 

@@ -34,10 +34,10 @@ from sessions import (
     SessionOptions,
     StoredSession,
 )
-from sessions.codec import values
 from sessions.cookie import set_cookie
+from sessions.formats.cookie_header import values
+from sessions.formats.signing import Signer
 from sessions.session import Session
-from sessions.signature import Signer
 
 NAME = "connect.sid"
 KEYS = [b"the first secret of the fuzzer, which signs", b"an old secret of the fuzzer, which still verifies"]

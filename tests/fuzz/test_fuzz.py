@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sessions.signature import Signer
+from sessions.formats.signing import Signer
 
 from .__main__ import SHARES
 from .targets import GENUINE, ISSUED, KEYS, NAME, TARGETS, cookie_header, signed_value

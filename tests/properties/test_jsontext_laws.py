@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions import CorruptSession, DataError
-from sessions.jsontext import RESERVED, check, dumps, join, loads, read, split, split_slowly
+from sessions.formats.json_text import RESERVED, check, dumps, join, loads, read, split, split_slowly
 
 TEXT = st.text(st.characters())  # lone surrogates too
 KEYS = st.text(st.characters(), max_size=8)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sessions import Cookie, StoredSession
 from sessions.cookie import iso
-from sessions.jsontext import dumps, join, loads, read, split
+from sessions.formats.json_text import dumps, join, loads, read, split
 from sessions.session import Session
 
 from .made import loaded, owed

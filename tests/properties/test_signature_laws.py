@@ -3,7 +3,7 @@
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sessions.signature import Signer
+from sessions.formats.signing import Signer
 
 KEYS = st.lists(st.binary(min_size=1, max_size=100), min_size=1, max_size=4)
 SIDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)  # a lone surrogate has no bytes to sign

@@ -127,8 +127,8 @@ def test_a_wrong_postgresql_url_is_not_shown(url: str) -> None:
 
 def test_a_store_whose_driver_is_not_installed_says_which_extra_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drivers are extras: who has chosen a store without it is told what to install."""
-    monkeypatch.delitem(sys.modules, "sessions.stores.postgres")
-    monkeypatch.delitem(sys.modules, "sessions.stores.postgres_pool")
+    for name in ("", ".store", ".connections"):
+        monkeypatch.delitem(sys.modules, f"sessions.stores.postgres{name}")
     monkeypatch.setitem(sys.modules, "asyncpg", None)
 
     with pytest.raises(OptionsError, match=r"^store: postgresql: needs the package asyncpg.*\[postgres\]"):

@@ -17,7 +17,7 @@ from tornado.ioloop import IOLoop
 from sessions.errors import StoreError, StoreUnavailable
 from sessions.store import Outcome, StoredSession, Update
 from sessions.stores.postgres import PostgresStore
-from sessions.stores.postgres_pool import UPKEEP
+from sessions.stores.postgres.connections import UPKEEP
 
 from .postgres_server import PASSWORD, Server, fragile
 from .support import LATER, NEW, OLD, listed, opened, outcome, until

@@ -11,8 +11,8 @@ from tornado.ioloop import IOLoop
 from sessions import now_ms
 from sessions.errors import StoreUnavailable
 from sessions.store import StoredSession
-from sessions.stores import redisservers
 from sessions.stores.redis import RedisStore
+from sessions.stores.redis import servers as redis_servers
 
 from .redis_server import HOST, RedisCluster, RedisServer, succeeds
 from .support import opened, until
@@ -169,7 +169,7 @@ async def test_a_cluster_that_is_away_as_a_whole_is_not_ready(
     cluster: tuple[RedisCluster, RedisStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every node killed: our error for every session, `ready` says so, and after the restart all go on."""
-    monkeypatch.setattr(redisservers, "_NODE_RETRY", 2.0)
+    monkeypatch.setattr(redis_servers, "_NODE_RETRY", 2.0)
     servers, store = cluster
     ids = [f"id-{n}" for n in range(COUNT)]
     await asyncio.gather(*(store.create(sid, stored(n)) for n, sid in enumerate(ids)))

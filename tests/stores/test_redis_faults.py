@@ -11,11 +11,11 @@ import redis as driver
 from tornado.ioloop import IOLoop
 
 from sessions import now_ms
-from sessions.deadline import Deadline
 from sessions.errors import StoreUnavailable
 from sessions.store import Outcome, StoredSession, Update
-from sessions.stores import redisservers
 from sessions.stores.redis import RedisStore
+from sessions.stores.redis import servers as redis_servers
+from sessions.timeout import Deadline
 
 from .redis_server import RedisServer
 from .support import opened, until
@@ -33,7 +33,7 @@ def stored(data: str = TEXT) -> StoredSession:
 @pytest.fixture(autouse=True)
 def _a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that has found nobody is not ready for longer than a busy machine takes to look at it."""
-    monkeypatch.setattr(redisservers, "_RETRY_SECONDS", 5.0)
+    monkeypatch.setattr(redis_servers, "_RETRY_SECONDS", 5.0)
 
 
 @pytest.fixture

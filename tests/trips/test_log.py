@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sessions import StoreError
-from sessions.signature import fingerprint
+from sessions.formats.signing import fingerprint
 
 from .conftest import Logbook, check_log, memory_only
 from .world import MARK, SECRET, Site, count, logout, replay, show, unset, visit

@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 
 import aiosqlite
 
-from ..errors import StoreError, StoreUnavailable
+from ...errors import StoreError, StoreUnavailable
 from . import statements
 
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING

@@ -7,7 +7,7 @@ clock was wrong. Either is written down at once, so that it counts from then on.
 it. This file takes texts and times, and must not know sessions, cookies or stores.
 """
 
-from .jsontext import dumps, loads
+from .formats.json_text import dumps, loads
 from .options import is_number
 
 

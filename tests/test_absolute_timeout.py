@@ -12,9 +12,9 @@ from properties.made import loaded, new, owed
 from tornado.ioloop import IOLoop
 
 from sessions import Cookie, CookieOptions, MemoryStore, SessionError, SessionManager, SessionOptions, StoredSession
+from sessions.absolute_timeout import Age
 from sessions.errors import CorruptSession
-from sessions.jsontext import join, split, split_meta
-from sessions.lifetime import Age
+from sessions.formats.json_text import join, split, split_meta
 from sessions.session import Session
 
 LIMIT = HOUR

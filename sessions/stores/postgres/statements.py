@@ -11,7 +11,7 @@ server for its types. This file must not know how a statement reaches the server
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..store import GONE, SAVED, Outcome, StoredSession, Update
+from ...store import GONE, SAVED, Outcome, StoredSession, Update
 
 
 class Verb(NamedTuple):

@@ -19,14 +19,14 @@ from typing import Any, Literal, Self
 
 import aiosqlite
 
-from ..clock import Clock, now_ms
-from ..errors import OptionsError, StoreError, StoreUnavailable
-from ..options import is_number, wrong
-from ..store import Outcome, StoredSession, Update
+from ...clock import Clock, now_ms
+from ...errors import OptionsError, StoreError, StoreUnavailable
+from ...options import is_number, wrong
+from ...store import Outcome, StoredSession, Update
+from ..batching import Batcher, Job
+from ..texts import is_storable
 from . import statements
-from .batching import Batcher, Job
-from .sqlitefile import OpenFile, Settings, is_lost, is_trouble, prepare, translated
-from .texts import is_storable
+from .file import OpenFile, Settings, is_lost, is_trouble, prepare, translated
 
 logging.getLogger("aiosqlite").addFilter(lambda record: record.levelno > logging.DEBUG)  # it logs ids and data there
 

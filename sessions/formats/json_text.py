@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from .errors import CorruptSession, DataError
+from ..errors import CorruptSession, DataError
 
 EMPTY = "{}"
 _HEAD = '{"cookie":'

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from sessions.signature import Signer, fingerprint, new_id
+from sessions.formats.signing import Signer, fingerprint, new_id
 
 CAT = b"keyboard cat"
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 
-from ..errors import OptionsError, StoreError, StoreUnavailable
+from ...errors import OptionsError, StoreError, StoreUnavailable
 
 DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What asyncpg raises; a TimeoutError is an OSError."""

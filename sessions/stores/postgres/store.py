@@ -6,7 +6,7 @@
 table need the same setting (that of the role, the database or the server), best UTC: where clocks are put back, an hour
 comes twice and a session's end may be read an hour off. Node writes whole seconds, we milliseconds.
 
-Reads that wait together are one SELECT, writes one statement for each verb (batching.py, postgres_sql.py). This file
+Reads that wait together are one SELECT, writes one statement for each verb (batching.py, statements.py). This file
 must not know what is in the text.
 """
 
@@ -14,14 +14,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Self
 
-from ..clock import Clock, now_ms
-from ..errors import StoreError, StoreUnavailable
-from ..options import is_number, wrong
-from ..store import Outcome, StoredSession, Update
-from .batching import Batcher, Job
-from .postgres_pool import DRIVER, UPKEEP, Connections, PoolSettings, check_url, is_for_one, translated
-from .postgres_sql import Statements, Verb
-from .texts import is_storable
+from ...clock import Clock, now_ms
+from ...errors import StoreError, StoreUnavailable
+from ...options import is_number, wrong
+from ...store import Outcome, StoredSession, Update
+from ..batching import Batcher, Job
+from ..texts import is_storable
+from .connections import DRIVER, UPKEEP, Connections, PoolSettings, check_url, is_for_one, translated
+from .statements import Statements, Verb
 
 _NAME = 63
 """Bytes of an identifier; PostgreSQL cuts a longer one short, and its index's name might be another's then."""

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from tornado.httputil import HTTPHeaders
 
-from .manager import SessionManager
-from .session import Session
+from ..manager import SessionManager
+from ..session import Session
 
 log = logging.getLogger("sessions")
 

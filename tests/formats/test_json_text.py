@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sessions import CorruptSession, DataError
-from sessions.jsontext import RESERVED, check, dumps, join, loads, read, split, split_slowly
+from sessions.formats.json_text import RESERVED, check, dumps, join, loads, read, split, split_slowly
 
 HIDDEN = "4111-1111-1111-1111"
 EXACT = 2**53

@@ -7,7 +7,7 @@ This file must not know sessions.
 import logging
 import re
 
-from .signature import fingerprint
+from .formats.signing import fingerprint
 
 log = logging.getLogger("sessions")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sessions import StoreUnavailable
-from sessions.deadline import Deadline
+from sessions.timeout import Deadline
 
 
 async def test_a_call_that_takes_too_long_is_cut_off_and_its_task_goes_on() -> None:

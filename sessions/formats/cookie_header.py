@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
-from .errors import OptionsError
-from .options import check_attribute
+from ..errors import OptionsError
+from ..options import check_attribute
 
 # ---------------------------------------------------------------- Set-Cookie (`serialize`)
 

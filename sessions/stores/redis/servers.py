@@ -29,9 +29,9 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 
-from ..errors import StoreError, StoreUnavailable
-from .redisscripts import Script
-from .redisurl import Target
+from ...errors import StoreError, StoreUnavailable
+from .scripts import Script
+from .url import Target
 
 DRIVER = (RedisError, RedisClusterException, OSError, ValueError)
 """What redis-py raises: ValueError for what it cannot make sense of. TimeoutError, ours, is an OSError."""

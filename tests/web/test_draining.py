@@ -8,7 +8,7 @@ import socket
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from handlers.draining import DrainingServer
+from sessions.web.draining import DrainingServer
 
 
 class Hello(RequestHandler):

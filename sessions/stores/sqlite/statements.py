@@ -9,8 +9,8 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
 
-from ..store import GONE, SAVED, Outcome, StoredSession, Update
-from .batching import MAX_BATCH
+from ...store import GONE, SAVED, Outcome, StoredSession, Update
+from ..batching import MAX_BATCH
 
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS sessions (sid PRIMARY KEY, expired, sess);

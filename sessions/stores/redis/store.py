@@ -2,13 +2,13 @@
 
     key: the prefix and the id      value: JSON text      the key's own expiry is the session's
 
-What waits together is one call of one script (redisscripts.py): so compare-and-set is atomic, and a busy server
+What waits together is one call of one script (scripts.py): so compare-and-set is atomic, and a busy server
 shares its trips. In a cluster, whose scripts take keys of one slot only, the calls are made side by side instead. Plain
 commands and Lua are all that is asked of the server, which Redis from 6.0 on and Valkey have alike.
 
 Redis expires by its own clock, so a life is given and read as the milliseconds that are left, from and to this host's
 clock. Hosts whose clocks differ agree on the moment at which a session ends; each tells it by its own clock. This store
-therefore needs no sweeper. This file must not know what is in the text, and leaves redis-py to redisservers.py.
+therefore needs no sweeper. This file must not know what is in the text, and leaves redis-py to servers.py.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any, Self
 
-from ..clock import Clock, now_ms
-from ..errors import StoreError, StoreUnavailable
-from ..options import is_number, wrong
-from ..store import GONE, SAVED, Outcome, StoredSession, Update
-from .batching import Batcher, Job
-from .redisscripts import READ, WRITE
-from .redisservers import Servers, connect
-from .redisurl import parse
+from ...clock import Clock, now_ms
+from ...errors import StoreError, StoreUnavailable
+from ...options import is_number, wrong
+from ...store import GONE, SAVED, Outcome, StoredSession, Update
+from ..batching import Batcher, Job
+from .scripts import READ, WRITE
+from .servers import Servers, connect
+from .url import parse
 
 _NEVER = 365 * 86_400_000
 """Milliseconds from now at which a session ends whose key has no expiry, as connect-redis writes with `disableTTL`."""
@@ -41,7 +41,7 @@ _OUTCOMES: dict[str, tuple[Any, Any]] = {
 class RedisStore:
     """Keeps sessions in Redis or Valkey: one server, the master that Sentinel names, or a cluster.
 
-    `url` is described in redisurl.py. `prefix` stands before the id in every key. `timeout` is how many milliseconds a
+    `url` is described in url.py. `prefix` stands before the id in every key. `timeout` is how many milliseconds a
     call may take, connecting included; it is to be below the session's `storeTimeout`. `clock` returns milliseconds
     since the epoch.
     """

@@ -17,17 +17,17 @@ from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 from tornado.websocket import WebSocketHandler
 
-from .codec import values
-from .cookie import Cookie
-from .errors import NoSession, SessionError, StoreUnavailable
-from .events import TAMPERED, note
-from .gate import Gate
+from ..cookie import Cookie
+from ..errors import NoSession, SessionError, StoreUnavailable
+from ..formats.cookie_header import values
+from ..formats.signing import new_id
+from ..manager import SessionManager
+from ..observe import TAMPERED, note
+from ..options import CookieOptions
+from ..session import Session
+from ..states import End
 from .headers import SEALED, add_cookie, vary_by_cookie
-from .manager import SessionManager
-from .options import CookieOptions
-from .session import Session
-from .signature import new_id
-from .states import End
+from .held_response import Gate
 
 log = logging.getLogger("sessions")
 

@@ -1,0 +1,5 @@
+"""The store in a PostgreSQL table."""
+
+from .store import PostgresStore
+
+__all__ = ["PostgresStore"]

@@ -1,0 +1,5 @@
+"""The store in Redis or Valkey."""
+
+from .store import RedisStore
+
+__all__ = ["RedisStore"]
