@@ -18,9 +18,11 @@ from .errors import (
 from .manager import SessionManager
 from .options import ABSENT, CookieOptions, SessionOptions
 from .session import Session
-from .store import Outcome, Store, StoredSession, SweepableStore, Update
-from .stores import open_store
+from .store import Outcome, Store, StoredSession, Update
+from .stores import open_store, register_store
+from .stores.base import StoreBase
 from .stores.memory import MemoryStore
+from .stores.wrappers import StoreWrapper
 from .sweeper import Sweeper
 from .web.mixin import SessionMixin
 
@@ -49,14 +51,16 @@ __all__ = [
     "SessionMixin",
     "SessionOptions",
     "Store",
+    "StoreBase",
     "StoreError",
     "StoreUnavailable",
+    "StoreWrapper",
     "StoredSession",
-    "SweepableStore",
     "Sweeper",
     "Update",
     "now_ms",
     "open_store",
+    "register_store",
 ]
 
 

@@ -241,7 +241,7 @@ def test_signatures_are_compared_in_constant_time_only() -> None:
                     compared.append(ast.unparse(node))
 
     assert calls == [("signing.py", "unsign", "hmac.compare_digest")]
-    assert set(makers) == {("signing.py", "sign"), ("signature.py", "unsign")}
+    assert set(makers) == {("signing.py", "sign"), ("signing.py", "unsign")}
     assert compared == []
 
 
