@@ -223,7 +223,7 @@ class SQLStoreBase(StoreBase):
 
     def can_store(self, text: str) -> bool:
         """Return True if the text survives a round trip through the database: valid UTF-8 and no NUL."""
-        return "\0" not in text and super().can_store(text)
+        return "\0" not in text and (text.isascii() or super().can_store(text))
 
     def _storable(self) -> str:
         return "it is not valid UTF-8, or holds NUL"
