@@ -8,7 +8,7 @@ nothing else of the verbs.
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
 from ..errors import StoreError, StoreUnavailable
 from ..store import GONE, TAKEN, Admin, Outcome, Overwriting, Prepared, Store, StoredSession, Sweepable, Update
@@ -39,6 +39,13 @@ class CircuitBreaker:
     def reset(self) -> None:
         """Note that the store has answered."""
         self._open_until = 0.0
+
+
+class Queue(Protocol):
+    """Takes jobs: a Batcher, or what a store has in front of one."""
+
+    def add(self, job: Job) -> Awaitable[Any]:
+        """Ask for a job. Returns what resolves to its outcome."""
 
 
 class StoreBase:
@@ -169,11 +176,11 @@ class StoreBase:
             return False
         return True
 
-    def _reader(self, _sid: str) -> Batcher:
+    def _reader(self, _sid: str) -> Queue:
         """Return the batcher that reads this id."""
         return self._reads
 
-    def _writer(self, _sid: str) -> Batcher:
+    def _writer(self, _sid: str) -> Queue:
         """Return the batcher that writes this id."""
         return self._writes
 
