@@ -58,7 +58,8 @@ async def _steps(writer: aiosqlite.Connection, groups: dict[Verb, list[Job]], no
         closed = [job for job in done if job.tombstone is not None]
         if closed:
             groups = {TOMBSTONE: closed, **groups}
-    return first + await asyncio.gather(*(_step(writer, verb, group, now) for verb, group in groups.items()))
+    steps = await asyncio.gather(*(_step(writer, verb, group, now) for verb, group in groups.items()))
+    return first + [step for step in steps if step.verb is not TOMBSTONE]
 
 
 async def _step(writer: aiosqlite.Connection, verb: Verb, jobs: list[Job], now: int) -> Step:
