@@ -187,7 +187,7 @@ class SessionState:
 
     def is_dirty(self) -> bool:
         """Return True if there is a change that the store does not have."""
-        plan = decide(self.facts(), self._options)
+        plan = decide(self.facts()._replace(meta_unrecorded=False), self._options)
         return plan.refuses or plan.change in ("create", "update")
 
     # ---------------------------------------------------------------- the response's head

@@ -47,6 +47,12 @@ class MemoryStore:
         """This store writes blindly when it is asked to."""
         return self
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
     # ---------------------------------------------------------------- the six verbs
 
     async def get(self, sid: str) -> StoredSession | None:

@@ -34,7 +34,7 @@ from sessions import (
     SessionOptions,
     StoredSession,
 )
-from sessions.cookie import set_cookie
+from sessions.stored_cookie import set_cookie
 from sessions.formats.cookie_header import values
 from sessions.formats.signing import Signer
 from sessions.session import Session
