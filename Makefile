@@ -10,7 +10,7 @@ BENCH := bench/.cache
 TOOLS := .cache
 NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
-.PHONY: help venv run test check coverage mutants chaos soak soak-plot cluster interop browser screenshots \
+.PHONY: help venv run test test-pythons wheels check coverage mutants chaos soak soak-plot cluster interop browser screenshots \
 	bench bench-peers bench-scale bench-plots fuzz lock audit clean
 
 help: ## Show this list
@@ -37,6 +37,12 @@ run: $(RUNS) ## Start the server (CONFIG=file, PORT=number)
 
 test: $(READY) ## Run the whole suite (what needs Node, nginx or chromium says so and skips without)
 	$(BIN)/python -m pytest
+
+test-pythons: $(RUNS) ## Run the suite on the Pythons of Debian's newer suites, in chroots (root; ARGS="--one forky trixie")
+	tests/pythons.sh $(ARGS)
+
+wheels: $(RUNS) ## See that what is pinned has wheels for a Python that Debian does not give
+	tests/pythons.sh --wheels 3.12
 
 check: $(READY) ## Lint and check types
 	$(BIN)/ruff check .
