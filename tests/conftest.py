@@ -1,10 +1,13 @@
-"""Owns what every test may ask for: the movable clock. It puts this folder on the import path, too (`from clock import ...`)."""
+"""Owns what every test may ask for: the movable clock, and that no loop is made unasked. It puts this folder on the import path, too (`from clock import ...`)."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
 from clock import MovableClock
 from stores.redis_server import end_all
+
+asyncio.set_event_loop(None)  # else the first io_loop has asyncio make another, which nobody closes: up to Python 3.13
 
 
 @pytest.fixture
