@@ -5,8 +5,8 @@ from typing import Self
 
 from ..clock import Clock, now_ms
 from ..errors import StoreUnavailable
-from ..options import wrong
 from ..store import GONE, TAKEN, Outcome, StoredSession, Update
+from ..validation import wrong
 
 MAX_SESSIONS = 100_000
 """Some 60 MB, at 300 characters each."""
