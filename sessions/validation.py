@@ -6,7 +6,7 @@ a secret. This file must not know the options' defaults, stores, sessions or HTT
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from datetime import datetime
 from difflib import get_close_matches
@@ -216,22 +216,25 @@ def snake(name: str) -> str:
     return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
 
 
+def camel(name: str) -> str:
+    """`save_uninitialized` → `saveUninitialized`."""
+    return re.sub("_(.)", lambda letter: letter[1].upper(), name)
+
+
 def express_names(cls: type[Any]) -> dict[str, str]:
     """The fields of an options class: express-session's spelling → Python's."""
-    return {re.sub("_(.)", lambda m: m[1].upper(), each.name): each.name for each in fields(cls)}
+    return {camel(each.name): each.name for each in fields(cls)}
 
 
-def unknown_key(
-    key: object, known: Mapping[str, Any] | tuple[str, ...], place: str = "", *, what: str = "option"
-) -> OptionsError:
+def unknown_key(key: object, known: Collection[str], place: str = "", *, what: str = "option") -> OptionsError:
     """The error for a name that no option has, or no store, with the nearest that there is."""
     near = get_close_matches(str(key), list(known), n=1, cutoff=0.6)
     if near:
         hint = f"; did you mean {place}{near[0]}?"
-    elif not place and key in _ATTRIBUTES:
+    elif "cookie" in known and key in _ATTRIBUTES:
         hint = f"; did you mean cookie.{key}?"
     else:
-        hint = f"; known are {', '.join(known)}"
+        hint = f"; known are {', '.join(known)}" if known else "; there is none"
     return OptionsError(f"{place}{key}: no such {what}{hint}")
 
 

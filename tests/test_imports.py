@@ -21,7 +21,7 @@ LAYERS = (
     {"keeper", "parts"},
     {"session", "stores"},
     {"manager", "sweeper"},
-    {"web"},
+    {"web", "config"},
     {"sessions"},
     {"handlers"},
     {"server"},

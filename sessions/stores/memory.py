@@ -47,6 +47,12 @@ class MemoryStore:
         """This store writes blindly when it is asked to."""
         return self
 
+    async def __aenter__(self) -> Self:
+        return self  # nothing to open: it can be used without, and in place of a store that is opened
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
     # ---------------------------------------------------------------- the six verbs
 
     async def get(self, sid: str) -> StoredSession | None:
