@@ -76,11 +76,7 @@ class ConfigFile:
         self.path = path
         try:
             self._tables: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (
-            OSError,
-            ValueError,
-            RecursionError,
-        ) as error:  # also of too many digits, or brackets
+        except (OSError, ValueError, RecursionError) as error:  # too many digits or brackets are the last two
             raise OptionsError(f"{path}: {error}") from error
         known = (*others, *TABLES)
         for name, content in self._tables.items():
@@ -148,7 +144,7 @@ class ConfigFile:
     def _why_not(self, name: str, known: Sequence[str]) -> str:
         """Say why a table is not read."""
         if is_from_elsewhere(name):
-            return f"is read only where store is a {name}: URL, and store is a {self.scheme}: URL"
+            return f"is read only where store is a {name}: URL; its scheme is {self.scheme!r}"
         return f"no such table; known are {', '.join(known)}"
 
 

@@ -1,6 +1,10 @@
-"""Owns what every test may ask for: the movable clock. It puts this folder on the import path, too (`from clock import ...`)."""
+"""Owns what every test may ask for: the movable clock, a place without a secret.
+
+It puts this folder on the import path, too (`from clock import ...`).
+"""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from clock import MovableClock
@@ -11,6 +15,14 @@ from stores.redis_server import end_all
 def clock() -> MovableClock:
     """A clock that the test moves."""
     return MovableClock()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, empty, and no secret in the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SESSION_SECRET", raising=False)
+    return tmp_path
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""Owns the fixtures of the server's tests: servers that are ended with the test, and a place without a secret."""
+"""Owns the fixture of the server's tests: servers that are ended with the test."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,11 +20,3 @@ def start(io_loop: IOLoop, tmp_path: Path) -> Iterator[Callable[..., Server]]:
             return server
 
         yield start
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, empty, and no secret in the environment."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SESSION_SECRET", raising=False)
-    return tmp_path
