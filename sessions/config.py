@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 
 from .errors import OptionsError
 from .options import SessionOptions
-from .stores import OpenableStore, factory_of, is_from_elsewhere, open_store
+from .store import OpenableStore
+from .stores import factory_of, is_from_elsewhere, open_store
 from .stores.tables import STORE_OPTIONS, STORE_TABLES, options_for
 from .sweeper import Sweeper, SweeperOptions
 from .validation import ABSENT, camel, express_names, read_table

@@ -62,7 +62,7 @@ class Sweeper:
             raise wrong("jitter", "a share of the interval between 0 and 1", jitter)
         if not isinstance(batch, int):
             raise OptionsError(f"batch: expected a whole number, got {batch!r}")
-        self._store = sweepable(store)
+        self._swept = sweepable(store)
         self._interval = interval / 1000
         self._batch = batch
         self._pause = pause / 1000
@@ -75,8 +75,8 @@ class Sweeper:
         """Sessions deleted since the start."""
 
     async def __aenter__(self) -> Self:
-        if self._store is not None:
-            self._task = asyncio.create_task(self._run(self._store), name="session sweeper")
+        if self._swept is not None:
+            self._task = asyncio.create_task(self._run(self._swept), name="session sweeper")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -87,7 +87,7 @@ class Sweeper:
 
     async def sweep(self) -> int:
         """Delete what has expired by now. Returns how many sessions that were; 0 where another process sweeps."""
-        store = self._store
+        store = self._swept
         if store is None or not store.lead():
             return 0
         swept = 0
@@ -102,7 +102,7 @@ class Sweeper:
 
     async def backlog(self) -> int:
         """How many expired sessions wait to be swept, counted up to 10,000; 0 for a store that needs no sweeping."""
-        return 0 if self._store is None else await self._store.backlog(BACKLOG_LIMIT)
+        return 0 if self._swept is None else await self._swept.backlog(BACKLOG_LIMIT)
 
     async def _run(self, store: Sweepable) -> None:
         while True:

@@ -7,22 +7,13 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Protocol, Self, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from ..errors import OptionsError
-from ..store import Store
+from ..store import OpenableStore, Store
 from .tables import STORE_TABLES
 from .wrappers import StoreWrapper
-
-
-class OpenableStore(Store, Protocol):
-    """A store that `async with` opens and closes."""
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(self, *exc_info: object) -> None: ...
-
 
 Factory = Callable[..., Store]
 """Makes a store of `(url, **options)`; the options come from the table `[scheme]` of config.toml, in snake_case.
@@ -83,8 +74,8 @@ def open_store(url: str, **options: Any) -> OpenableStore:
     if scheme == "memory":
         if rest:
             raise OptionsError(f"store: memory: takes no path, got {url!r}")
-        return make(**options)  # type: ignore[no-any-return] # a Store, by the table
-    return make(_path(url) if scheme == "sqlite" else url, **options)  # type: ignore[no-any-return] # a Store, by the table
+        return make(**options)  # type: ignore[no-any-return] # a store, by the table
+    return make(_path(url) if scheme == "sqlite" else url, **options)  # type: ignore[no-any-return] # a store, by the table
 
 
 def factory_of(scheme: str) -> Factory:
@@ -115,7 +106,7 @@ def _from_elsewhere(scheme: str, url: str, options: dict[str, Any]) -> OpenableS
     missing = [verb for verb in VERBS if not callable(getattr(store, verb, None))]
     if missing:
         raise OptionsError(f"store: {scheme}: {type(store).__name__} lacks {', '.join(missing)}")
-    return cast("OpenableStore", store) if hasattr(store, "__aenter__") else StoreWrapper(store)
+    return store if hasattr(store, "__aenter__") else StoreWrapper(store)  # type: ignore[return-value] # just asked
 
 
 VERBS = ("get", "create", "update", "touch", "rename", "destroy")
