@@ -223,11 +223,16 @@ def test_a_type_error_of_the_factory_is_no_unknown_option() -> None:
     assert own.__traceback__.tb_next.tb_frame.f_code is broken.__code__
 
 
+def no_url() -> MemoryStore:
+    """A factory that takes nothing."""
+    return MemoryStore()
+
+
 @pytest.mark.parametrize(
     ("factory", "said"),
     [
         (dict, "cannot be made: ValueError"),
-        (MemoryStore.clear, "cannot be made: TypeError"),
+        (no_url, "cannot be made: TypeError"),
         (lambda _url: object(), "object lacks get, create, update, touch, rename, destroy"),
     ],
     ids=["no signature", "no URL", "no store"],
