@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from ..errors import OptionsError
 from ..validation import camel, snake, unknown_key
-from .memory import MAX_SESSIONS
 
 REDIS = [
     f"{name}{s}{kind}" for name in ("redis", "valkey") for kind in ("", "+sentinel", "+cluster") for s in ("", "s")
@@ -57,7 +56,8 @@ class PostgresOptions:
 class MemoryOptions:
     """The table [memory]: read where `store` is memory:."""
 
-    max_sessions: int = MAX_SESSIONS
+    max_sessions: int = 100_000
+    """Some 60 MB, at 300 characters each."""
 
 
 STORE_OPTIONS: Mapping[str, type[Any]] = {
