@@ -168,14 +168,14 @@ def kept_secret(file: Path, *, make: bool) -> str | None:
             return _secret_in(file)
         if not make:
             return None
-        if not file.parent.is_dir():
-            raise OptionsError(f"store: the folder {file.parent} does not exist")
         with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name, encoding="ascii") as made:
             made.write(f"{secrets.token_urlsafe(SECRET_BYTES)}\n")
             made.flush()
             with contextlib.suppress(FileExistsError):
                 os.link(made.name, file)  # whole or not at all, and the first of several servers wins
         return _secret_in(file)
+    except (FileNotFoundError, NotADirectoryError):
+        raise OptionsError(f"store: the folder {file.parent} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             raise OptionsError(f"store: {error.strerror}") from error
