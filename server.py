@@ -36,12 +36,11 @@ from sessions import (
     SessionError,
     SessionManager,
     SessionOptions,
-    Store,
     Sweeper,
     open_store,
 )
 from sessions.options import express_names, is_lifetime, read_table, wrong
-from sessions.store import PreparedStore
+from sessions.store import OpenableStore, prepared
 from sessions.stores.tables import STORE_TABLES, MemoryOptions, PostgresOptions, RedisOptions, SQLiteOptions
 from sessions.web.draining import DrainingServer
 
@@ -111,7 +110,7 @@ class Config:
     redis: RedisOptions
     sweeper: SweeperOptions
 
-    def open_store(self) -> Store:
+    def open_store(self) -> OpenableStore:
         """The store that is configured, not yet open."""
         own = STORE_TABLES.get(self.scheme)
         return open_store(self.session.store, **({} if own is None else vars(getattr(self, own))))
@@ -278,9 +277,9 @@ def run(config: Config) -> None:
         sockets = bind_sockets(options.port, options.address or None)
     except OSError as error:
         raise OSError(f"port {options.port} on {options.address or 'every interface'}: {error.strerror}") from error
-    store = config.open_store()
-    if isinstance(store, PreparedStore):
-        store.prepare()
+    to_prepare = prepared(config.open_store())
+    if to_prepare is not None:
+        to_prepare.prepare()
     port = sockets[0].getsockname()[1]
     host = f"[{options.address}]" if ":" in options.address else options.address or "localhost"
     print(f"Server listening on port {port}\nhttp://{host}:{port}/", flush=True)  # noqa: T201 # for a person

@@ -26,7 +26,7 @@ What holds for every verb (`sessions.testing.StoreContract` tests it, and demand
 
 from collections.abc import AsyncIterator
 from enum import Enum
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, Self, cast
 
 
 class StoredSession(NamedTuple):
@@ -138,6 +138,14 @@ class Store(Protocol):
         """Delete a session. An id that has none is not an error, nor is an id that the store could not keep."""
 
 
+class OpenableStore(Store, Protocol):
+    """A store that `async with` opens and closes."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *exc_info: object) -> None: ...
+
+
 # ---------------------------------------------------------------- the powers beyond the core
 
 
@@ -182,9 +190,6 @@ class Overwriting(Protocol):
 
     async def set(self, sid: str, record: StoredSession) -> StoredSession:
         """Insert or replace a session, whatever is there. Returns the record as it now stands."""
-
-
-Power = TypeVar("Power")
 
 
 def sweepable(store: Store) -> Sweepable | None:

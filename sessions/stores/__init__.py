@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import OptionsError
-from ..store import Store
+from ..store import OpenableStore, Store
 from .tables import STORE_TABLES
+from .wrappers import StoreWrapper
 
 Factory = Callable[..., Store]
 """Makes a store of `(url, **options)`; the options come from the table `[scheme]`, in snake_case."""
@@ -45,7 +46,7 @@ def is_from_elsewhere(scheme: str) -> bool:
     return scheme not in STORE_TABLES and (scheme in _registered or _entry_point(scheme) is not None)
 
 
-def open_store(url: str, **options: Any) -> Store:
+def open_store(url: str, **options: Any) -> OpenableStore:
     """Return the store that a URL names; `async with` opens it.
 
     `sqlite:PATH` keeps sessions in a SQLite file, `redis://…` in Redis, `postgresql://…` (or `postgres://…`) in a
@@ -69,11 +70,11 @@ def open_store(url: str, **options: Any) -> Store:
     if scheme == "memory":
         if rest:
             raise OptionsError(f"store: memory: takes no path, got {url!r}")
-        return make(**options)  # type: ignore[no-any-return] # a Store, by the table
-    return make(_path(url) if scheme == "sqlite" else url, **options)  # type: ignore[no-any-return] # a Store, by the table
+        return make(**options)  # type: ignore[no-any-return] # a store, by the table
+    return make(_path(url) if scheme == "sqlite" else url, **options)  # type: ignore[no-any-return] # a store, by the table
 
 
-def _from_elsewhere(scheme: str, url: str, options: dict[str, Any]) -> Store:
+def _from_elsewhere(scheme: str, url: str, options: dict[str, Any]) -> OpenableStore:
     factory = _registered.get(scheme)
     if factory is None:
         entry = _entry_point(scheme)
@@ -89,7 +90,7 @@ def _from_elsewhere(scheme: str, url: str, options: dict[str, Any]) -> Store:
     missing = [verb for verb in VERBS if not callable(getattr(store, verb, None))]
     if missing:
         raise OptionsError(f"store: {scheme}: {type(store).__name__} lacks {', '.join(missing)}")
-    return store
+    return store if hasattr(store, "__aenter__") else StoreWrapper(store)  # type: ignore[return-value] # just asked
 
 
 VERBS = ("get", "create", "update", "touch", "rename", "destroy")

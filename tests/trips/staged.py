@@ -4,14 +4,14 @@ A real store keeps the data; `StagedStore` stands in front of it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Self
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from client import SECONDS
 
-from sessions import Outcome, Store, StoredSession, Update
+from sessions import Store, StoredSession, StoreWrapper, Update
 
-WRITES = ("create", "update", "set", "touch", "destroy")
+WRITES = ("create", "update", "set", "touch", "rename", "destroy")
 
 
 class Gate:
@@ -37,11 +37,11 @@ class Gate:
         self._opened.set()
 
 
-class StagedStore:
+class StagedStore(StoreWrapper):
     """A store that does what a test has arranged before, or instead of, what it is asked for."""
 
     def __init__(self, inner: Store) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.calls: list[str] = []
         """The verbs that were asked for, in their order."""
         self.sids: set[str] = set()
@@ -116,44 +116,42 @@ class StagedStore:
 
     @property
     def ready(self) -> bool:
-        return self.inner.ready and not self.is_down
-
-    async def __aenter__(self) -> Self:
-        await self.inner.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.inner.__aexit__(*exc_info)
+        return super().ready and not self.is_down
 
     async def get(self, sid: str) -> StoredSession | None:
         found: StoredSession | None = await self._do("get", sid)
         return found
 
-    async def create(self, sid: str, stored: StoredSession) -> bool:
-        return bool(await self._do("create", sid, stored))
+    async def create(self, sid: str, record: StoredSession) -> StoredSession | None:
+        made: StoredSession | None = await self._do("create", sid, record)
+        return made
 
-    async def update(self, sid: str, stored: StoredSession, expected: str) -> Update:
-        update: Update = await self._do("update", sid, stored, expected)
+    async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
+        update: Update = await self._do("update", sid, record, expected)
         return update
 
-    async def set(self, sid: str, stored: StoredSession) -> None:
-        await self._do("set", sid, stored)
+    async def set(self, sid: str, record: StoredSession) -> StoredSession:
+        made: StoredSession = await self._do("set", sid, record)
+        return made
 
-    async def touch(self, sid: str, expires_at: int, expected: str) -> Outcome:
-        outcome: Outcome = await self._do("touch", sid, expires_at, expected)
-        return outcome
+    async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
+        update: Update = await self._do("touch", sid, expires_at, expected)
+        return update
+
+    async def rename(
+        self,
+        old: str,
+        new: str,
+        record: StoredSession,
+        expected: StoredSession,
+        tombstone: StoredSession | None = None,
+    ) -> Update:
+        self.sids.add(new)
+        update: Update = await self._do("rename", old, new, record, expected, tombstone)
+        return update
 
     async def destroy(self, sid: str) -> None:
         await self._do("destroy", sid)
-
-    async def length(self) -> int:
-        return await self.inner.length()
-
-    def all(self) -> AsyncIterator[tuple[str, StoredSession]]:
-        return self.inner.all()
-
-    async def clear(self) -> None:
-        await self.inner.clear()
 
 
 async def _never() -> None:
