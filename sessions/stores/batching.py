@@ -102,7 +102,8 @@ class Batcher:
                     for job in batch:
                         job.fail(error)
                 for job in batch:
-                    job.fail(StoreUnavailable("the store gave no outcome"))
+                    if not job.future.done():
+                        job.fail(StoreUnavailable("the store gave no outcome"))
         finally:
             self._task = None
 

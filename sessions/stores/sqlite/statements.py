@@ -58,8 +58,7 @@ class Verb:
     ) -> None:
         self._text = text
         self._width = len(values)
-        read: Callable[[Job], Any] = attrgetter(*values)
-        self._values = read if len(values) > 1 else lambda job: (read(job),)
+        self._values = attrgetter(*values)
         self._done = done
         self._returned = attrgetter(returned)
         self._returns = "RETURNING" in text
@@ -68,7 +67,8 @@ class Verb:
     def prepared(self, jobs: list[Job], now: int) -> tuple[str, list[Any]]:
         """Return the statement for some jobs, and its parameters. Rows of NULL, which mean nothing, fill it up."""
         count = next(size for size in _SIZES if size >= len(jobs))
-        parameters = [now, *chain.from_iterable(map(self._values, jobs))]
+        rows = map(self._values, jobs)
+        parameters: list[Any] = [now, *(chain.from_iterable(rows) if self._width > 1 else rows)]
         parameters += [None] * ((count - len(jobs)) * self._width)
         return _statement(self._text, self._width, count), parameters
 
