@@ -15,7 +15,7 @@ MAX_BATCH = 256
 """Jobs in one batch: keeps a write transaction well under 100 ms, beyond which a Node peer would wait noticeably."""
 
 MAX_CHARACTERS = 1_000_000
-"""Characters of text in one batch of several jobs: 1 to 4 MB, whose transaction takes some tens of milliseconds."""
+"""Characters of text in one batch of several jobs: 1 to 4 MB, which take some tens of milliseconds to commit."""
 
 
 class Job:

@@ -48,7 +48,7 @@ async def perform(writer: aiosqlite.Connection, jobs: list[Job], clock: Clock) -
 async def _steps(writer: aiosqlite.Connection, groups: dict[Verb, list[Job]], now: int) -> list[Step]:
     """Perform the statement of each group: renames first, and right behind them the tombstones of those that were done.
 
-    The others are handed over together: they stay in order and cost less than one by one. Only one task ever writes.
+    The others go to the thread together: they stay in order and cost less than one by one. Only one task ever writes.
     """
     first: list[Step] = []
     renames = groups.pop(RENAME, None)
