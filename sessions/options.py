@@ -25,29 +25,12 @@ from .validation import (
     check_attribute,
     check_options,
     express_names,
-    is_lifetime,
     is_number,
     read_table,
     secrets_of,
     snake,
-    unknown_key,
     wrong,
 )
-
-__all__ = [  # until every importer names validation
-    "ABSENT",
-    "Absent",
-    "CookieOptions",
-    "MaxAge",
-    "Priority",
-    "SameSite",
-    "SessionOptions",
-    "check_attribute",
-    "is_lifetime",
-    "is_number",
-    "unknown_key",
-    "wrong",
-]
 
 log = logging.getLogger("sessions")
 

@@ -35,10 +35,10 @@ from sessions import (
     StoredSession,
 )
 from sessions.config import effective_options
-from sessions.cookie import set_cookie
 from sessions.formats.cookie_header import values
 from sessions.formats.signing import Signer
 from sessions.session import Session
+from sessions.stored_cookie import set_cookie
 
 NAME = "connect.sid"
 KEYS = [b"the first secret of the fuzzer, which signs", b"an old secret of the fuzzer, which still verifies"]
