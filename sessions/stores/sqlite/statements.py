@@ -1,6 +1,6 @@
 """Owns the SQL of the SQLite store: a statement for each verb, for any number of jobs, and what its rows mean.
 
-In every statement `?1` is the time in milliseconds, and `{jobs}` is where the rows of the jobs go: `(?2, ?3, ...), ...`.
+In every statement `?1` is the time in milliseconds, and `{jobs}` is where the rows of the jobs go: `(?2, ?3, …), …`.
 An expired row counts as none, swept or not. RETURNING (SQLite 3.35) cannot name the jobs. An expiry is compared by the
 very expression that reads it, CAST: Node binds its numbers as REAL, with fractions.
 """
