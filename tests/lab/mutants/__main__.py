@@ -1,9 +1,9 @@
-"""Owns the proof that the tests hold the promises: `python -m tests.mutants` breaks each promise on purpose, many times.
+"""Owns the proof that the tests hold the promises: `python -m tests.lab.mutants` breaks each promise on purpose, many times.
 
 A mutant is a copy of the project in which a few words of `sessions/` were replaced. The tests that are named beside it
 have to fail there, and have to pass in a copy in which nothing was replaced; a mutant that survives shows a promise that
 no test holds. The numbers are those of the design ("What we promise"). Words after the command choose among the
-mutants: `python -m tests.mutants cookie merge`. The working tree is only read.
+mutants: `python -m tests.lab.mutants cookie merge`. The working tree is only read.
 
 In the copies this file is pytest's plugin, too: its hooks, at the end, tell which tests failed, and make sure that it
 was the copy that they tested. It must not know how the tests work.
@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 NEEDED = ("sessions", "handlers", "tests", "server.py", "config.toml", "pyproject.toml", "README.md")
 IGNORED = shutil.ignore_patterns(".*", "__pycache__", "node_modules", "*.db*")
 AT_ONCE = 2
@@ -315,7 +315,7 @@ def change(copy: Path, edit: Edit) -> None:
 def run_in(copy: Path, tests: Iterable[str], *arguments: str, seconds: float = SECONDS) -> Run:
     """Run tests in a copy, so that it is the copy's `sessions` that they import."""
     report = copy / "failed"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.mutants"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.lab.mutants"]
     try:
         done = subprocess.run(
             [*command, f"--basetemp={copy / 'tmp'}", *arguments, *(f"tests/{each}" for each in tests)],
