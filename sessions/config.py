@@ -2,7 +2,7 @@
 
 The tables [session], [sweeper] and the store's own are read here; every other table is its caller's, who names it, so
 that an unknown one is refused. The format is TOML, the options have their names of express-session. This file must not
-know who serves: it is told whether other machines reach the server.
+know who serves: its caller says whether other machines reach the server.
 """
 
 import contextlib

@@ -129,8 +129,8 @@ class Store(Protocol):
         """Move a session that is still the expected one to a new id, with a new record, in one step.
 
         Returns SAVED with the record as it now stands under `new`; else, and then it changes nothing, the first that
-        applies of GONE, CONFLICT with the newer record under `old`, and TAKEN if a row has `new` (an expired one that is
-        not swept yet may be such a row). The id `old` is free afterwards, or holds `tombstone`, an ordinary record to
+        applies of GONE, CONFLICT with the newer record under `old`, and TAKEN if a row has `new` (an expired one may be
+        such a row). The id `old` is free afterwards, or holds `tombstone`, an ordinary record to
         the store; a store that has no room for a tombstone is not in error without it.
         """
 

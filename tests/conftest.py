@@ -11,7 +11,19 @@ import pytest
 from clock import MovableClock
 from stores.redis_server import end_all
 
+from sessions import SessionOptions, manager, policy, state
+
 asyncio.set_event_loop(None)  # else the first io_loop has asyncio make another, which nobody closes: up to Python 3.13
+
+
+def _decide_what_is_possible(facts: policy.Facts, options: SessionOptions, *, ends: bool = True) -> policy.Plan:
+    """Hold every decision of the suite against what the laws of tests/test_policy.py are proved for."""
+    assert policy.possible(facts), facts
+    return _decide(facts, options, ends=ends)
+
+
+_decide = policy.decide
+policy.decide = manager.decide = state.decide = _decide_what_is_possible
 
 
 @pytest.fixture

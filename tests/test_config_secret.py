@@ -75,7 +75,7 @@ class TestMade:
         assert first.session.keys == second.session.keys != other.session.keys
 
     def test_servers_that_start_together_agree(self, folder: Path) -> None:
-        """None of them reads the file before the secret stands in it."""
+        """None of them reads the file before the secret is in it."""
         file = Path("config.toml")
         file.write_text("")
         kept = folder / "sessions.db.secret"
@@ -211,11 +211,11 @@ class TestShown:
         with pytest.raises(OptionsError) as error:
             read(f"{line}\n")
 
-        told = ""
+        shown = ""
         seen: BaseException | None = error.value
         while seen is not None:
-            told, seen = f"{told}{seen!r}{seen}", seen.__cause__ or seen.__context__
-        assert STRONG[:20] not in told
+            shown, seen = f"{shown}{seen!r}{seen}", seen.__cause__ or seen.__context__
+        assert STRONG[:20] not in shown
 
     def test_no_repr_shows_it(self, folder: Path) -> None:
         """What a debugger or a log prints of the configuration."""

@@ -207,7 +207,7 @@ def broken(url: str) -> MemoryStore:
 
 
 def test_a_type_error_of_the_factory_is_no_unknown_option() -> None:
-    """It is told as what it is, and its traceback leads to it."""
+    """The message names it as what it is, and its traceback leads to it."""
     register_store("broken", broken)
     FILE.write_text('[session]\nstore = "broken:x"\n')
 

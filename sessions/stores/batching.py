@@ -14,8 +14,8 @@ from ..store import StoredSession
 MAX_BATCH = 256
 """Jobs in one batch: keeps a write transaction well under 100 ms, beyond which a Node peer would wait noticeably."""
 
-MAX_CHARACTERS = 2_000_000
-"""Characters of text in one batch of several jobs: a transaction of some megabytes takes tens of milliseconds."""
+MAX_CHARACTERS = 1_000_000
+"""Characters of text in one batch of several jobs: 1 to 4 MB, which take some tens of milliseconds to commit."""
 
 
 class Job:
@@ -102,7 +102,8 @@ class Batcher:
                     for job in batch:
                         job.fail(error)
                 for job in batch:
-                    job.fail(StoreUnavailable("the store gave no outcome"))
+                    if not job.future.done():
+                        job.fail(StoreUnavailable("the store gave no outcome"))
         finally:
             self._task = None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from installed import install
 from processes import ROOT, SECRET, Server, run
 
 from server import ServerOptions, read_config
@@ -123,7 +124,7 @@ def test_what_a_line_shows_is_the_default(line: Line) -> None:
 
 @each_line
 def test_a_line_works_when_its_sign_is_removed(folder: Path, line: Line) -> None:
-    """As it stands, alone: the option then has the value that was shown."""
+    """As it is, alone: the option then has the value that was shown."""
     needs = {"proxySecure": "proxy = true\n"}.get(line.name, "") + (
         f'secret = "{SECRET}"\n' if line.table.startswith("session") and line.name != "secret" else ""
     )
@@ -258,6 +259,23 @@ def test_check_prints_what_counts(tmp_path: Path) -> None:
         assert f"{line}\n" in result.stdout
     assert "the-file-has" not in result.stdout
     assert [each.name for each in tmp_path.iterdir()] == ["config.toml"]
+
+
+async def test_a_store_of_an_installed_package_serves(start: Callable[..., Server], tmp_path: Path) -> None:
+    """It is chosen by one line of the file, and its options have a table; `--check` shows them."""
+    install(tmp_path, "packaged")
+    config = '[session]\nstore = "packaged:x"\n[packaged]\nshelfSize = 5\napiKey = "hush"\n'
+    under = ["env", f"PYTHONPATH={tmp_path}"]
+
+    browser = start(config, under=under).browser()
+    await browser.fetch("/set-session")
+    response = await browser.fetch("/get-session")
+    check = start(config, "--config", "config.toml", "--check", under=under)
+    status = await check.ended()
+
+    assert response.text == "Session data: exampleuser"
+    assert status == 0
+    assert "[packaged]\nshelfSize = 5\napiKey = ********\n" in check.output
 
 
 def test_check_finds_a_mistake(tmp_path: Path) -> None:

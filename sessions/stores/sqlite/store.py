@@ -198,10 +198,10 @@ class SQLiteStore(SQLStoreBase):
         for step in steps:
             missed += step.verb.resolve(step.jobs, step.rows)
         if missed:
-            await self._tell_why(file, missed)
+            await self._resolve_missed(file, missed)
 
-    async def _tell_why(self, file: OpenFile, missed: list[Job]) -> None:
-        """Tell jobs whose row was not what they expected what is there instead."""
+    async def _resolve_missed(self, file: OpenFile, missed: list[Job]) -> None:
+        """Resolve the jobs that were not done by the rows that are there now."""
         try:
             with self.driver_errors():
                 found = await self._select(file.writer, missed)
@@ -210,7 +210,7 @@ class SQLiteStore(SQLStoreBase):
                 await self._lose(file)
             raise
         for job in missed:
-            statements.VERBS[job.verb].tell(job, found.get(job.sid))
+            statements.VERBS[job.verb].resolve_missed(job, found.get(job.sid))
 
     async def _select(self, connection: aiosqlite.Connection, jobs: list[Job]) -> dict[str, StoredSession]:
         """The living rows of the jobs, by id."""
