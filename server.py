@@ -197,8 +197,6 @@ def secret_file(store: str) -> Path:
 
 def kept_secret(file: Path) -> str:
     """The secret in a file, which is made, with mode 0600, where there is none. Raises OptionsError."""
-    if not file.parent.is_dir():
-        raise OptionsError(f"store: the folder {file.parent} does not exist")
     try:
         if not file.exists():
             with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name, encoding="ascii") as made:
@@ -207,6 +205,8 @@ def kept_secret(file: Path) -> str:
                 with contextlib.suppress(FileExistsError):
                     os.link(made.name, file)  # whole or not at all, and the first of several servers wins
         secret = file.read_text(encoding="ascii").strip()
+    except (FileNotFoundError, NotADirectoryError):  # is_dir() knows no other reason either, from Python 3.14 on
+        raise OptionsError(f"store: the folder {file.parent} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
         raise OptionsError(f"secret: none is given, and {file} cannot be made or read: {error}") from error
     if not secret:
