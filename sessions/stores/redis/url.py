@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from ...errors import OptionsError
-from ...validation import unknown_key
+from ..errors import OptionsError
+from ..options import unknown_key
 
 Kind = Literal["", "sentinel", "cluster"]
 Address = tuple[str, int]
@@ -99,7 +99,7 @@ def _parse_socket(url: str) -> Target:
 
 
 def _split(url: str, expected: str) -> SplitResult:
-    """The parts of a URL; its hosts are not looked at, since Python 3.14 reads no list with an IPv6 address in it."""
+    """The parts of a URL; its hosts are not looked at, since newer Pythons' urlsplit refuses [::1] in a list of them."""
     scheme, _, rest = url.partition("://")
     hosts = _HOSTS.match(rest)[0]  # type: ignore[index] # it matches everything
     try:
