@@ -30,10 +30,10 @@ def store(io_loop: IOLoop, tmp_path: Path, clock: MovableClock) -> Iterator[Post
         yield store
 
 
-async def waiting(statements: int) -> None:
-    """Return when so many statements wait for a lock."""
+async def waiting(statements: int, seconds: float = SECONDS) -> None:
+    """Return when so many statements wait for a lock. Raises TimeoutError."""
     sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    await until(lambda: shared().sql(sql) == str(statements), SECONDS)
+    await until(lambda: shared().sql(sql) == str(statements), seconds)
 
 
 class TestOutcome:
@@ -236,6 +236,7 @@ class TestLocked:
                 rename = asyncio.ensure_future(store.rename("old", "new", NEW, OLD))
                 await waiting(1)
                 own = [asyncio.ensure_future(each) for each in (store.update("old", OTHER, OLD), store.destroy("new"))]
+                await waiting(2)
                 async with asyncio.timeout(SECONDS / 2):
                     assert await asyncio.gather(*(store.update(sid, NEW, OLD) for sid in ids)) == [SAVED] * 20
                 assert not rename.done()
@@ -279,7 +280,7 @@ class TestLocked:
             await waiting(1)
             rename.cancel()
             await asyncio.wait([rename])
-            await waiting(0)
+            await waiting(0, SECONDS / 4)  # half the time after which PostgreSQL would give it up by itself
 
         assert await listed(store) == {"old": OLD}
         assert await store.rename("old", "new", NEW, OLD) == SAVED

@@ -29,7 +29,7 @@ _GRACE = 0.5
 """Seconds that the client is more patient than the server, whose refusal says more and leaves the connection whole."""
 
 _AT_ONCE = 250
-"""Milliseconds that a statement may wait for its connection and still have the connection's own limits: under _GRACE."""
+"""Milliseconds that a statement may wait for a connection and still have the connection's own limits, within _GRACE."""
 
 _TRIES = 5
 """How often a statement is tried that PostgreSQL rolls back to end a deadlock: renames that cross may meet again."""
