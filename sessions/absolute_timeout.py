@@ -8,19 +8,19 @@ it. This file takes texts and times, and must not know sessions, cookies or stor
 """
 
 from .formats.json_text import dumps, loads
-from .options import is_number
+from .validation import is_number
 
 
-class Age:
+class AbsoluteTimeout:
     """How old one session is. Times are milliseconds since the epoch."""
 
-    __slots__ = ("_created", "_timeout", "is_stored", "meta")
+    __slots__ = ("_created", "_timeout", "is_recorded", "meta")
 
     def __init__(self, timeout: float, now: int) -> None:
         self._timeout = int(timeout)
         self._created = now
         self.meta = dumps({"createdAt": now})
-        self.is_stored = False
+        self.is_recorded = False
 
     @property
     def ends_at(self) -> int:
@@ -32,8 +32,8 @@ class Age:
         found = loads(meta) if meta else None
         members = found if isinstance(found, dict) else {}
         created = members.get("createdAt")
-        self.is_stored = is_number(created) and created <= now  # type: ignore[operator] # a number, just asked
-        if self.is_stored:
+        self.is_recorded = is_number(created) and created <= now  # type: ignore[operator] # a number, just asked
+        if self.is_recorded:
             self._created, self.meta = int(created), meta  # type: ignore[arg-type] # the same
         else:
             self.meta = dumps({**members, "createdAt": self._created})

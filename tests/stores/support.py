@@ -1,4 +1,4 @@
-"""Owns what the store tests share: the table of the stores under contract, records, and another process's view of a file."""
+"""Owns what the store tests share: the table of the stores, records, a seal, and another process's view of a file."""
 
 import asyncio
 import sqlite3
