@@ -66,6 +66,8 @@ def breaks(promise: int, name: str, tests: str, *words: str) -> Mutant:
 MEMORY, SQL, SQLITE = "stores/memory.py", "stores/sqlite/statements.py", "stores/sqlite/store.py"
 TRANSACTION, RENAME = "stores/sqlite/transaction.py", "stores/test_sqlite_rename.py"
 PG, PGSQL = "stores/postgres/store.py", "stores/postgres/statements.py"
+PG_ALONE, PG_SERVER = "stores/postgres/alone.py", "stores/postgres/connections.py"
+PG_LOCKED, PG_RENAME = "stores/test_postgres_locked.py", "stores/test_postgres_rename.py"
 LUA = "stores/redis/scripts.py"
 CONTRACT, TOGETHER = "stores/test_contract.py", "stores/test_contract_together.py"
 
@@ -216,23 +218,39 @@ MUTANTS = (
            SQL, "SWEEP = _Sweeping(…WHERE expired <= ?1", ""),
     breaks(6, "a sweep has no index", "stores/test_sqlite.py",
            SQL, "CREATE INDEX IF NOT EXISTS sessions_expired ON sessions (expired);", ""),
-    breaks(2, "PostgreSQL saves over a change that it has waited for", "stores/test_postgres.py",
-           PGSQL, "self.update = Verb(… AND s.sess::text = job.expected", ""),
-    breaks(2, "PostgreSQL waits in company for a row that is locked", "stores/test_postgres.py",
+    breaks(2, "PostgreSQL saves over a change that it has waited for", PG_LOCKED,
+           PGSQL, '"update": Write(… AND s.sess::text = job.expected', ""),
+    breaks(2, "PostgreSQL waits in company for a row that is locked", PG_LOCKED,
            PG, "if not is_for_one(error):", "if True:"),
+    breaks(2, "a PostgreSQL rename compares nothing", PG_RENAME,
+           PGSQL, '"rename": Write(…AND s.sess::text = job.expected AND', "AND (job.expected IS NOT NULL) AND"),
+    breaks(2, "a PostgreSQL rename waits in a batch", PG_RENAME,
+           PG_ALONE, "if job.new is None and job.sid not in self._alone:", "if job.sid not in self._alone:"),
+    breaks(2, "a PostgreSQL batch waits for the row of a rename", PG_RENAME,
+           PG_ALONE, "self._alone |= ids", "pass"),
+    breaks(2, "a PostgreSQL touch overtakes another", "stores/test_postgres.py",
+           PGSQL, '"touch": Write(…{_END} = job.expected::bigint', "(job.expected IS NOT NULL)"),
     breaks(3, "PostgreSQL saves what has expired", CONTRACT,
-           PGSQL, 'self.update = Verb(… AND s.expire > {_moment("$5")}', " AND $5::bigint > 0"),
-    breaks(6, "every PostgreSQL sweeper leads", "stores/test_postgres.py",
+           PGSQL, '"update": Write(… AND s.expire > {_moment("$5")}', " AND $5::bigint > 0"),
+    breaks(3, "a PostgreSQL rename leaves no tombstone", PG_RENAME,
+           PGSQL, "WHERE closed IS NOT NULL", "WHERE false"),
+    breaks(3, "a taken id in PostgreSQL is an error", PG_RENAME,
+           PG_SERVER, "return _code(error) == _UNIQUE", "return False"),
+    breaks(6, "every PostgreSQL sweeper leads", PG_LOCKED,
            PGSQL, "(SELECT pg_try_advisory_xact_lock({_LOCKS}, to_regclass($3)::oid::int))", "to_regclass($3) IS NOT NULL"),
-    breaks(6, "a PostgreSQL sweep waits for rows that somebody holds", "stores/test_postgres.py",
+    breaks(6, "a PostgreSQL sweep waits for rows that somebody holds", PG_LOCKED,
            PGSQL, "FOR UPDATE SKIP LOCKED", "FOR UPDATE"),
     # ------------------------------------------------------------ durable means durable
     breaks(7, "a PostgreSQL time loses its milliseconds", CONTRACT,
            PGSQL, "::float8 / 1000", "::bigint / 1000"),
     breaks(7, "PostgreSQL is waited for without end", "stores/test_postgres_faults.py",
-           "stores/postgres/connections.py", "async with asyncio.timeout(limit):", "async with asyncio.timeout(None):"),
-    breaks(7, "PostgreSQL goes on with what was given up", "stores/test_postgres.py",
-           "stores/postgres/connections.py", "connection.close(timeout=_GRACE)", "_quietly(connection.terminate() or _nothing(0), 0)"),
+           PG_SERVER, "async with asyncio.timeout_at(ends + _GRACE):", "async with asyncio.timeout_at(None):"),
+    breaks(7, "PostgreSQL goes on with what was given up", PG_RENAME,
+           PG_SERVER, "connection.close(timeout=_GRACE)", "_quietly(connection.terminate() or _nothing(0), 0)"),
+    breaks(7, "PostgreSQL has its full time however late it begins", PG_RENAME,
+           PG_SERVER, " and left > self._settings.timeout - _AT_ONCE", ""),
+    breaks(7, "a deadlock in PostgreSQL is not tried again", PG_RENAME,
+           PG_SERVER, "_TRIES = 5", "_TRIES = 1"),
     breaks(7, "SQLite does not wait for the disk", "stores/test_sqlite.py",
            "stores/sqlite/file.py", "synchronous = {settings.durability}", "synchronous = OFF"),
     breaks(7, "an answer does not wait for its transaction's commit", f"stores/test_sqlite_faults.py {TOGETHER}",
