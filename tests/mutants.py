@@ -66,7 +66,7 @@ def breaks(promise: int, name: str, tests: str, *words: str) -> Mutant:
 MEMORY, SQL, SQLITE = "stores/memory.py", "stores/sqlite/statements.py", "stores/sqlite/store.py"
 PG, PGSQL = "stores/postgres/store.py", "stores/postgres/statements.py"
 LUA = "stores/redis/scripts.py"
-CONTRACT, TOGETHER = "stores/test_contract.py", "stores/test_contract_together.py"
+CONTRACT = "stores/test_contract.py"
 
 MUTANTS = (
     # ------------------------------------------------------------ commit before the first byte
@@ -189,9 +189,9 @@ MUTANTS = (
            "sweeper.py", "random.uniform(1 - self._jitter, 1 + self._jitter)", "1"),
     breaks(6, "everybody leads", "stores/test_sqlite_processes.py",
            SQLITE, "fcntl.LOCK_EX", "fcntl.LOCK_SH"),
-    breaks(6, "a sweep knows no limit", TOGETHER,
+    breaks(6, "a sweep knows no limit", CONTRACT,
            SQL, " LIMIT (SELECT most FROM job)", ""),
-    breaks(6, "a sweep takes the living, too", TOGETHER,
+    breaks(6, "a sweep takes the living, too", CONTRACT,
            SQL, "SWEEP = Verb(…WHERE expired <= ?1", ""),
     breaks(6, "a sweep has no index", "stores/test_sqlite.py",
            SQL, "CREATE INDEX IF NOT EXISTS sessions_expired ON sessions (expired);", ""),
@@ -214,9 +214,9 @@ MUTANTS = (
            "stores/postgres/connections.py", "connection.close(timeout=_GRACE)", "_quietly(connection.terminate() or _nothing(0), 0)"),
     breaks(7, "SQLite does not wait for the disk", "stores/test_sqlite.py",
            "stores/sqlite/file.py", "synchronous = {settings.durability}", "synchronous = OFF"),
-    breaks(7, "an answer does not wait for its transaction's commit", f"stores/test_sqlite_faults.py {TOGETHER}",
+    breaks(7, "an answer does not wait for its transaction's commit", f"stores/test_sqlite_faults.py {CONTRACT}",
            SQLITE, 'await writer.execute_fetchall("COMMIT")', 'asyncio.ensure_future(writer.execute_fetchall("COMMIT"))'),
-    breaks(7, "two jobs of one id in one transaction", TOGETHER,
+    breaks(7, "two jobs of one id in one transaction", CONTRACT,
            SQLITE, "Batcher(self._write, once=True)", "Batcher(self._write, once=False)"),
     breaks(7, "a write into a deleted file is acknowledged", "stores/test_sqlite_lost.py",
            SQLITE, "async def _write(…await self._check(file)", "pass"),

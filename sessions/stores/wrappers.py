@@ -6,14 +6,13 @@ watches or fails overrides verbs.
 
 from collections.abc import AsyncIterator
 from copy import copy
-from typing import Self
+from typing import Self, TypeVar
 
 from ..errors import SessionError
 from ..store import (
     Admin,
     Outcome,
     Overwriting,
-    Power,
     Prepared,
     Store,
     StoredSession,
@@ -28,6 +27,8 @@ from ..store import (
     prepared,
     sweepable,
 )
+
+Power = TypeVar("Power")
 
 
 class StoreWrapper:
