@@ -8,7 +8,7 @@ it. This file takes texts and times, and must not know sessions, cookies or stor
 """
 
 from .formats.json_text import dumps, loads
-from .options import is_number
+from .validation import is_number
 
 
 class AbsoluteTimeout:

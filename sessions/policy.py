@@ -131,7 +131,9 @@ def _change(facts: Facts, options: SessionOptions) -> Change:
     if unused:
         save = facts.id_changed or facts.data_changed
     else:
-        save = facts.data_unsaved or (facts.id_changed and not facts.stored)
+        # What a verb has stored under a new id is not written again, but for Express, which does not remember it.
+        again = options.conflict == "overwrite" and facts.id_changed
+        save = facts.data_unsaved or again or (facts.id_changed and not facts.stored)
     if save:
         return "update" if facts.stored else "create"
     if not facts.stored:

@@ -13,10 +13,11 @@ from .data import Parts, SessionData
 from .errors import CorruptSession, HeadersSent
 from .formats import json_text
 from .formats.signing import fingerprint
-from .options import SessionOptions, is_number
+from .options import SessionOptions
 from .policy import ENDED, CookieAct, EndReason, Facts, Performed, Plan, answer, decide
 from .store import StoredSession
 from .stored_cookie import StoredCookie
+from .validation import is_number
 
 Generate: TypeAlias = Callable[[], tuple[str, StoredCookie]]
 """Makes the id and the cookie of a new session, as express-session's `generate` does."""
@@ -187,7 +188,7 @@ class SessionState:
 
     def is_dirty(self) -> bool:
         """Return True if there is a change that the store does not have."""
-        plan = decide(self.facts(), self._options)
+        plan = decide(self.facts()._replace(meta_unrecorded=False), self._options)
         return plan.refuses or plan.change in ("create", "update")
 
     # ---------------------------------------------------------------- the response's head

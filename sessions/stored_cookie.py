@@ -9,21 +9,14 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeGuard
 
 from .clock import Clock
 from .errors import CorruptSession, OptionsError
 from .formats.cookie_header import around_expires, encode, http_date
 from .formats.json_text import EMPTY, dumps, loads
-from .options import (
-    ABSENT,
-    Absent,
-    CookieOptions,
-    check_attribute,
-    is_lifetime,
-    is_number,
-    wrong,
-)
+from .options import CookieOptions
+from .validation import ABSENT, Absent, check_attribute, is_lifetime, is_number, wrong
 
 # The members of the stored cookie in the order in which session/cookie.js lists them (`get data`).
 _MEMBERS = (
@@ -34,8 +27,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_YEAR = 9999
 _LAST_MOMENT = 253_402_300_799_999  # of the year 9999: later ones have no HTTP date
 _MILLISECOND = timedelta(milliseconds=1)
-
-Value = TypeVar("Value")
 
 
 class StoredCookie:

@@ -8,11 +8,12 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Self
 
 from .errors import OptionsError
-from .options import is_lifetime, is_number, wrong
 from .store import Store, Sweepable, sweepable
+from .validation import is_lifetime, is_number, wrong
 
 log = logging.getLogger("sessions")
 
@@ -20,6 +21,20 @@ Sleep = Callable[[float], Awaitable[None]]
 
 BACKLOG_LIMIT = 10_000
 """How far the backlog is counted: a count of millions would cost more than the sweep it measures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweeperOptions:
+    """The table [sweeper]: when to sweep, and how much at a time. `Sweeper` checks the values."""
+
+    interval: float = 60_000
+    """Milliseconds between two sweeps."""
+    batch: int = 200
+    """Sessions that one step deletes, at most."""
+    pause: float = 10
+    """Milliseconds between two steps, at the least."""
+    jitter: float = 0.1
+    """The share by which an interval is longer or shorter, from 0 to below 1."""
 
 
 class Sweeper:
@@ -34,10 +49,10 @@ class Sweeper:
         self,
         store: Store,
         *,
-        interval: float = 60_000,
-        batch: int = 200,
-        pause: float = 10,
-        jitter: float = 0.1,
+        interval: float = SweeperOptions.interval,
+        batch: int = SweeperOptions.batch,
+        pause: float = SweeperOptions.pause,
+        jitter: float = SweeperOptions.jitter,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         for name, value, least in (("interval", interval, 1), ("pause", pause, 0), ("batch", batch, 1)):

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from properties.made import loaded, new, owed
 from tornado.ioloop import IOLoop
 
-from sessions import Cookie, CookieOptions, MemoryStore, SessionError, SessionManager, SessionOptions, StoredSession
-from sessions.absolute_timeout import Age
+from sessions import CookieOptions, MemoryStore, SessionError, SessionManager, SessionOptions, StoredSession
+from sessions.absolute_timeout import AbsoluteTimeout
 from sessions.errors import CorruptSession
 from sessions.formats.json_text import join, split, split_meta
 from sessions.session import Session
+from sessions.stored_cookie import StoredCookie
 
 LIMIT = HOUR
 
@@ -73,24 +74,24 @@ class TestAge:
         ("meta", "created"),
         [('{"createdAt":5}', 5), ('{"createdAt":0}', 0), ('{"createdAt":-7}', -7), ('{"createdAt":5.9}', 5)],
     )
-    def test_what_is_stored_counts(self, meta: str, created: int) -> None:
+    def test_what_is_recorded_counts(self, meta: str, created: int) -> None:
         """And stays as it is spelled."""
-        age = Age(LIMIT, 1_000)
+        age = AbsoluteTimeout(LIMIT, 1_000)
 
         age.read(meta, 1_000)
 
-        assert (age.ends_at, age.meta, age.is_stored) == (created + LIMIT, meta, True)
+        assert (age.ends_at, age.meta, age.is_recorded) == (created + LIMIT, meta, True)
 
     @pytest.mark.parametrize(
         "meta", ["", "null", "5", "[]", "{}", '{"createdAt":null}', '{"createdAt":true}', '{"createdAt":1001}']
     )
     def test_what_is_none_leaves_what_is_known(self, meta: str) -> None:
         """In the future is none: it would last longer than the limit."""
-        age = Age(LIMIT, 7)
+        age = AbsoluteTimeout(LIMIT, 7)
 
         age.read(meta, 1_000)
 
-        assert (age.ends_at, age.meta, age.is_stored) == (7 + LIMIT, '{"createdAt":7}', False)
+        assert (age.ends_at, age.meta, age.is_recorded) == (7 + LIMIT, '{"createdAt":7}', False)
 
     @pytest.mark.parametrize(
         ("renewed", "expires_at", "after", "due"),
@@ -102,7 +103,7 @@ class TestAge:
     )  # fmt: skip
     def test_a_touch_is_due(self, renewed: int, expires_at: int, after: int, due: bool) -> None:
         """When it moves the expiry by `after`, but never when it cannot move; a later one is moved back. It ends at 100."""
-        assert Age(100, 0).is_touch_due(renewed, expires_at, after) is due
+        assert AbsoluteTimeout(100, 0).is_touch_due(renewed, expires_at, after) is due
 
 
 class TestSession:
@@ -177,7 +178,7 @@ class Visitor:
         """A new id."""
         self.ids += 1
         assert isinstance(self.cookie, CookieOptions)
-        return f"sid{self.ids}", Cookie.new(self.cookie, self.clock, is_secure=lambda: False)
+        return f"sid{self.ids}", StoredCookie.new(self.cookie, self.clock, is_secure=lambda: False)
 
     async def wait(self, milliseconds: int) -> None:
         """Time passes."""

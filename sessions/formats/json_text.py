@@ -18,6 +18,8 @@ EMPTY = "{}"
 _HEAD = '{"cookie":'
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_EXACT = 2**53
+LEVELS = 500
+"""How deep lists and dicts of a value may be nested, on every Python; PHP's JSON has 512, Jackson's 1,000."""
 
 META = '"__meta"'
 """The member that our own features keep with a session, as it is spelled in a stored text: Node keeps it at a save."""
@@ -159,19 +161,20 @@ def texts(values: dict[str, Any]) -> dict[str, str]:
 def check(values: Any) -> None:
     """Raise DataError, naming the place, for data that JSON cannot hold or Node could not read back."""
     if not isinstance(values, dict):
-        _check(values, "session")
+        _check(values, "session", LEVELS)
         return
     for key, value in values.items():
         place = _place("session", key)
         if key in RESERVED:
             raise DataError(f"{place}: {RESERVED_BECAUSE}")
         try:
-            _check(value, place)
+            _check(value, place, LEVELS)
         except RecursionError:
-            raise DataError(f"{place}: is nested too deeply, or holds itself") from None
+            raise DataError(f"{place}: is nested more than {LEVELS} levels deep, or holds itself") from None
 
 
-def _check(value: Any, place: str) -> None:
+def _check(value: Any, place: str, levels: int) -> None:  # noqa: C901 # a branch for each type
+    """Check a value of at most so many levels of lists and dicts. Raises DataError, and RecursionError for more."""
     if value is None or isinstance(value, str | bool):
         return
     if isinstance(value, int):
@@ -180,14 +183,16 @@ def _check(value: Any, place: str) -> None:
     elif isinstance(value, float):
         if not isfinite(value):
             raise DataError(f"{place}: {value} has no JSON form")
+    elif not isinstance(value, dict | list | tuple):
+        raise DataError(f"{place}: a {type(value).__name__} has no JSON form")
+    elif not levels:
+        raise RecursionError
     elif isinstance(value, dict):
         for key, each in value.items():
-            _check(each, _place(place, key))
-    elif isinstance(value, list | tuple):
-        for index, each in enumerate(value):
-            _check(each, f"{place}[{index}]")
+            _check(each, _place(place, key), levels - 1)
     else:
-        raise DataError(f"{place}: a {type(value).__name__} has no JSON form")
+        for index, each in enumerate(value):
+            _check(each, f"{place}[{index}]", levels - 1)
 
 
 def _place(place: str, key: object) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from ..errors import OptionsError
@@ -16,7 +16,11 @@ from .tables import STORE_TABLES
 from .wrappers import StoreWrapper
 
 Factory = Callable[..., Store]
-"""Makes a store of `(url, **options)`; the options come from the table `[scheme]`, in snake_case."""
+"""Makes a store of `(url, **options)`; the options come from the table `[scheme]` of config.toml, in snake_case.
+
+It is called more than once, and opens nothing: `async with` does. It raises OptionsError for a wrong option, with a
+message that begins with the option's name, or with `store:` for a wrong URL.
+"""
 
 ENTRY_POINT = "sessions.stores"
 """The group of entry points in which a package offers a Factory; the entry's name is the scheme."""
@@ -74,13 +78,25 @@ def open_store(url: str, **options: Any) -> OpenableStore:
     return make(_path(url) if scheme == "sqlite" else url, **options)  # type: ignore[no-any-return] # a store, by the table
 
 
-def _from_elsewhere(scheme: str, url: str, options: dict[str, Any]) -> OpenableStore:
+def factory_of(scheme: str) -> Factory:
+    """Return what makes the stores from elsewhere that have the scheme.
+
+    Raises OptionsError if there is none, and for a package that cannot be loaded.
+    """
     factory = _registered.get(scheme)
-    if factory is None:
-        entry = _entry_point(scheme)
-        if entry is None:
-            raise _unknown(scheme)
-        factory = entry.load()
+    if factory is not None:
+        return factory
+    entry = _entry_point(scheme)
+    if entry is None:
+        raise _unknown(scheme)
+    try:
+        return cast("Factory", entry.load())
+    except Exception as error:
+        raise OptionsError(f"store: {scheme}: cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+def _from_elsewhere(scheme: str, url: str, options: dict[str, Any]) -> OpenableStore:
+    factory = factory_of(scheme)
     try:
         store = factory(url, **options)
     except OptionsError:

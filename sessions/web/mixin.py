@@ -5,9 +5,8 @@ websocket.py.
 """
 
 import logging
-from asyncio import Future
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tornado.iostream import IOStream, SSLIOStream
 from tornado.web import RequestHandler
@@ -16,6 +15,9 @@ from ..errors import SessionError
 from ..session import Session
 from .request import RequestSession
 from .websocket import commit_first
+
+if TYPE_CHECKING:
+    from asyncio import Future
 
 log = logging.getLogger("sessions")
 

@@ -20,10 +20,11 @@ import asyncpg
 
 from ...clock import Clock, now_ms
 from ...errors import StoreError
-from ...options import is_number, wrong
 from ...store import TAKEN, StoredSession
+from ...validation import is_number, wrong
 from ..base import SQLStoreBase
 from ..batching import Job
+from ..tables import PostgresOptions
 from .alone import ALONE, Writes
 from .connections import DRIVER, UPKEEP, Connections, PoolSettings, check_url, is_for_one, is_taken, translated
 from .statements import Statements
@@ -49,11 +50,11 @@ class PostgresStore(SQLStoreBase):
         self,
         url: str,
         *,
-        table: str = "session",
-        schema: str | None = None,
-        pool: int = 5,
-        timeout: float = 4_000,
-        statement_cache: int = 100,
+        table: str = PostgresOptions.table,
+        schema: str | None = PostgresOptions.schema,
+        pool: int = PostgresOptions.pool,
+        timeout: float = PostgresOptions.timeout,
+        statement_cache: int = PostgresOptions.statement_cache,
         clock: Clock = now_ms,
     ) -> None:
         check_url(url)

@@ -19,10 +19,11 @@ import aiosqlite
 
 from ...clock import Clock, now_ms
 from ...errors import OptionsError, StoreError, StoreUnavailable
-from ...options import is_number, wrong
 from ...store import StoredSession
+from ...validation import is_number, wrong
 from ..base import CircuitBreaker, SQLStoreBase
 from ..batching import Job
+from ..tables import SQLiteOptions
 from . import statements
 from .file import DRIVER, OpenFile, Settings, is_lost, prepare, translated
 from .transaction import perform
@@ -48,8 +49,8 @@ class SQLiteStore(SQLStoreBase):
         self,
         path: str | os.PathLike[str],
         *,
-        durability: Literal["full", "normal"] = "full",
-        busy_timeout: float = 2_000,
+        durability: Literal["full", "normal"] = SQLiteOptions.durability,
+        busy_timeout: float = SQLiteOptions.busy_timeout,
         clock: Clock = now_ms,
     ) -> None:
         if durability not in ("full", "normal"):
