@@ -341,7 +341,7 @@ class SessionState:
         return timeout
 
     def set_meta(self, **members: Any) -> None:
-        """Set members of `__meta`, stored with the next write. Raises CorruptSession for another application's `__meta`."""
+        """Set members of `__meta`, stored with the next write. Raises CorruptSession if it is another application's."""
         if json_text.META in self.data.text:
             self._check_meta(self.data.text)
         self._meta_assigned.update(members)

@@ -69,7 +69,7 @@ PG, PGSQL = "stores/postgres/store.py", "stores/postgres/statements.py"
 PG_ALONE, PG_SERVER = "stores/postgres/alone.py", "stores/postgres/connections.py"
 PG_LOCKED, PG_RENAME = "stores/test_postgres_locked.py", "stores/test_postgres_rename.py"
 LUA = "stores/redis/scripts.py"
-CONTRACT, TOGETHER = "stores/test_contract.py", "stores/test_contract_together.py"
+CONTRACT = "stores/test_contract.py"
 
 MUTANTS = (
     # ------------------------------------------------------------ commit before the first byte
@@ -212,9 +212,9 @@ MUTANTS = (
            "sweeper.py", "random.uniform(1 - self._jitter, 1 + self._jitter)", "1"),
     breaks(6, "everybody leads", "stores/test_sqlite_processes.py",
            SQLITE, "fcntl.LOCK_EX", "fcntl.LOCK_SH"),
-    breaks(6, "a sweep knows no limit", TOGETHER,
+    breaks(6, "a sweep knows no limit", CONTRACT,
            SQL, " LIMIT (SELECT most FROM job)", ""),
-    breaks(6, "a sweep takes the living, too", TOGETHER,
+    breaks(6, "a sweep takes the living, too", CONTRACT,
            SQL, "SWEEP = _Sweeping(…WHERE expired <= ?1", ""),
     breaks(6, "a sweep has no index", "stores/test_sqlite.py",
            SQL, "CREATE INDEX IF NOT EXISTS sessions_expired ON sessions (expired);", ""),
@@ -253,9 +253,9 @@ MUTANTS = (
            PG_SERVER, "_TRIES = 5", "_TRIES = 1"),
     breaks(7, "SQLite does not wait for the disk", "stores/test_sqlite.py",
            "stores/sqlite/file.py", "synchronous = {settings.durability}", "synchronous = OFF"),
-    breaks(7, "an answer does not wait for its transaction's commit", f"stores/test_sqlite_faults.py {TOGETHER}",
+    breaks(7, "an answer does not wait for its transaction's commit", f"stores/test_sqlite_faults.py {CONTRACT}",
            TRANSACTION, 'await writer.execute_fetchall("COMMIT")', 'asyncio.ensure_future(writer.execute_fetchall("COMMIT"))'),
-    breaks(7, "two jobs of one id in one transaction", f"{RENAME} {TOGETHER}",
+    breaks(7, "two jobs of one id in one transaction", f"{RENAME} {CONTRACT}",
            "stores/base.py", "Batcher(self._write, once=True)", "Batcher(self._write, once=False)"),
     breaks(7, "a write into a deleted file is acknowledged", "stores/test_sqlite_lost.py",
            SQLITE, "async def _write(…await self._check_file(file)", "pass"),
