@@ -19,8 +19,8 @@ class AbsoluteTimeout:
     def __init__(self, timeout: float, now: int) -> None:
         self._timeout = int(timeout)
         self._created = now
-        self.meta = dumps({"createdAt": now})
-        self.is_recorded = False
+        self.meta: str = dumps({"createdAt": now})
+        self.is_recorded: bool = False
 
     @property
     def ends_at(self) -> int:
