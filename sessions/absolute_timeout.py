@@ -17,9 +17,9 @@ class AbsoluteTimeout:
 
     def __init__(self, timeout: float, now: int) -> None:
         self._timeout = int(timeout)
-        self.created = now
+        self.created: int = now
         """The moment of its creation, as far as it is known."""
-        self.is_recorded = False
+        self.is_recorded: bool = False
         """Whether the store has that moment."""
 
     @property

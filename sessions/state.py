@@ -74,14 +74,14 @@ class SessionState:
         cookie: StoredCookie,
     ) -> None:
         self._options = options
-        self.clock = clock
+        self.clock: Clock = clock
         self._generate: Generate | None = generate  # leads to the handler, which holds the session: until it is sealed
-        self.request_sid = request_sid
+        self.request_sid: str | None = request_sid
         """The verified id that the browser sent; the store may not know it."""
-        self.id = self._origin_id = sid
-        self.cookie = cookie
+        self.id: str = sid
+        self.cookie: StoredCookie = cookie
         """One object from first to last: a handler may hold it."""
-        self.data = SessionData()
+        self.data: SessionData = SessionData()
         self.meta: Meta = {}
         """What our own features keep with the session, as the row has it."""
         self._meta_assigned: Meta = {}  # the members of it that this request has set
@@ -89,13 +89,14 @@ class SessionState:
         """The row as this request knows it; None where there is none."""
         self.end: EndReason | None = None
         """Why the session is over; None while it lives."""
-        self.is_readable = True
+        self.is_readable: bool = True
         """Whether a handler may still read it."""
-        self.renamed = False
+        self.renamed: bool = False
         """Whether the row has moved to a new id, which the browser has to learn whatever else fails."""
         self.cookie_act: CookieAct = "keep"
         """What the response does to the browser's cookie, known once the plan was performed."""
         self._timeout = None if options.absolute_timeout is None else self._new_timeout()
+        self._origin_id = sid
         self._stored_cookie = json_text.EMPTY  # the text of the cookie in the row
         self._origin_text = json_text.EMPTY  # the data at the start of the request
         self._saved_text: str | None = None  # the data that need not be saved again
