@@ -227,7 +227,7 @@ class Requests(RuleBasedStateMachine):
     ) -> None:
         """A request from its load to its commit, as the mixin makes it."""
         request.does = "load"
-        session = manager.new(self.birth) if sid is None else await manager.load(sid, self.birth)
+        session = manager.new(self.birth) if sid is None else await manager.load([sid], self.birth)
         for what, key in acts:
             if session.over is None:
                 assert dict(session) == request.view()
