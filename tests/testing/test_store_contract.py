@@ -311,7 +311,7 @@ class AllYieldsExpired(MemoryStore):
 
 class AllEndsEarly(MemoryStore):
     async def all(self) -> AsyncIterator[tuple[str, StoredSession]]:
-        for row in list(self._rows.items())[:1_000]:
+        for row in list(self._rows.items())[:500]:
             yield row
 
 
