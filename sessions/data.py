@@ -18,6 +18,9 @@ class Parts(NamedTuple):
     meta: str
     """The member `__meta`, which our own features keep with a session; "" where there is none."""
 
+    def __repr__(self) -> str:
+        return f"<Parts of {sum(map(len, self))} characters>"  # a repr comes into logs and error pages
+
 
 class SessionData:
     """The data of one session, with its text as last read from the store or written to it."""
@@ -25,7 +28,7 @@ class SessionData:
     __slots__ = ("_canonical", "_checked", "_values", "assigned", "text")
 
     def __init__(self, text: str = json_text.EMPTY) -> None:
-        self.text = text
+        self.text: str = text
         """The data as it is in the store."""
         self.assigned: set[str] = set()
         """The keys that this request has set itself. A change inside a value does not count, nor does a merge."""

@@ -15,7 +15,7 @@ from ..store import GONE, TAKEN, Admin, Outcome, Overwriting, Prepared, Store, S
 from .batching import Batcher, Job
 
 RETRY_SECONDS = 1.0
-"""How long a store that could not be reached is left alone, so that requests are told at once and none waits."""
+"""How long a store that could not be reached is left alone, so that requests fail at once and none waits."""
 
 
 class CircuitBreaker:
@@ -49,7 +49,7 @@ class Queue(Protocol):
 
 
 class StoreBase:
-    """A store whose verbs are jobs, performed in batches.
+    """A store that performs its verbs as jobs, in batches.
 
     A subclass calls `super().__init__(name)` and overrides `_read` and `_write`, which perform a batch of jobs and
     resolve each; `driver` and `translated`, for errors; `can_store`, where the database cannot keep every text; and
@@ -62,7 +62,8 @@ class StoreBase:
     def __init__(self, name: str) -> None:
         self.name = name
         """The store as messages name it: without passwords."""
-        self.is_open = False
+        self.is_open: bool = False
+        """True between `__aenter__` and `__aexit__`."""
         self._reads = Batcher(self._read, once=False)
         self._writes = Batcher(self._write, once=True)
 
@@ -94,7 +95,7 @@ class StoreBase:
 
     @property
     def by_key(self) -> Store:
-        """The store whose verbs take keys: this one."""
+        """The store that takes keys: this one."""
         return self
 
     # ---------------------------------------------------------------- the verbs
@@ -226,7 +227,7 @@ class StoreBase:
 
 
 class SQLStoreBase(StoreBase):
-    """A store in a SQL database, whose texts end at NUL."""
+    """A store in a SQL database, where a text ends at NUL."""
 
     def can_store(self, text: str) -> bool:
         """Return True if the text survives a round trip through the database: valid UTF-8 and no NUL."""

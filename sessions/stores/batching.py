@@ -14,8 +14,8 @@ from ..store import StoredSession
 MAX_BATCH = 256
 """Jobs in one batch: keeps a write transaction well under 100 ms, beyond which a Node peer would wait noticeably."""
 
-MAX_CHARACTERS = 2_000_000
-"""Characters of text in one batch of several jobs: a transaction of some megabytes takes tens of milliseconds."""
+MAX_CHARACTERS = 1_000_000
+"""Characters of text in one batch of several jobs: 1 to 4 MB, which take some tens of milliseconds to commit."""
 
 
 class Job:
@@ -33,13 +33,13 @@ class Job:
         new: str | None = None,
         tombstone: StoredSession | None = None,
     ) -> None:
-        self.verb = verb
-        self.sid = sid
-        self.record = record
-        self.expected = expected
-        self.expires_at = expires_at  # of a touch, in milliseconds since the epoch
-        self.new = new  # of a rename: the id that the session goes on under
-        self.tombstone = tombstone
+        self.verb: str = verb
+        self.sid: str = sid
+        self.record: StoredSession | None = record
+        self.expected: StoredSession | None = expected
+        self.expires_at: int = expires_at  # of a touch, in milliseconds since the epoch
+        self.new: str | None = new  # of a rename: the id that the session goes on under
+        self.tombstone: StoredSession | None = tombstone
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     @property
@@ -102,7 +102,8 @@ class Batcher:
                     for job in batch:
                         job.fail(error)
                 for job in batch:
-                    job.fail(StoreUnavailable("the store gave no outcome"))
+                    if not job.future.done():
+                        job.fail(StoreUnavailable("the store gave no outcome"))
         finally:
             self._task = None
 

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from http.cookies import SimpleCookie
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from tornado.httputil import HTTPConnection, HTTPHeaders, RequestStartLine, ResponseStartLine
 from tornado.iostream import StreamClosedError
@@ -16,11 +16,9 @@ from tornado.web import HTTPError
 
 from ..errors import StoreUnavailable
 from .headers import SEALED
+from .request import FAILED, RequestSession
 
-if TYPE_CHECKING:
-    from .mixin import SessionMixin
-
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 Future: TypeAlias = "asyncio.Future[None]"
 Answer: TypeAlias = tuple[int, str, HTTPHeaders, list[bytes], SimpleCookie]
@@ -28,20 +26,21 @@ Answer: TypeAlias = tuple[int, str, HTTPHeaders, list[bytes], SimpleCookie]
 
 
 class HeldResponse:
-    """The end of one response: what it waits for, and what failed on the way. It holds no handler (see request.py)."""
+    """The end of one response: its session, what it waits for, what failed. It holds no handler (see request.py)."""
 
-    __slots__ = ("_connection", "_failure", "_task")
+    __slots__ = ("_connection", "_failure", "_task", "session")
 
     def __init__(self) -> None:
+        self.session: RequestSession = RequestSession()
         self._connection: HeldConnection | None = None  # while a stream's first commit is on its way
         self._failure: Exception | None = None  # of a stream's first commit, until it is answered
         self._task: asyncio.Task[None] | None = None  # the loop itself keeps no strong reference to a task
 
-    def finish(self, handler: "SessionMixin", finish: Callable[[], Future]) -> Future:
+    def finish(self, handler: Any, finish: Callable[[], Future]) -> Future:
         """Commit the session, then end the response by Tornado's `finish`. The Future resolves when that is done."""
         if self._failure is not None:  # nobody awaited the first flush of this stream
             return self._fail(handler, self._failure)
-        session = handler._session_request  # noqa: SLF001 # the mixin's one attribute is ours
+        session = self.session
         commit = session.commit(handler) if self._connection is None else self._commit_behind(handler, self._connection)
         if commit is None:
             return finish()
@@ -54,7 +53,7 @@ class HeldResponse:
 
     async def _finish_after(
         self,
-        handler: "SessionMixin",
+        handler: Any,
         commit: Awaitable[None],
         answer: Answer,
         finish: Callable[[], Future],
@@ -73,33 +72,33 @@ class HeldResponse:
             if not done.done():
                 done.set_result(None)
 
-    def flush(self, handler: "SessionMixin", flush: Callable[[], Future], *, is_finishing: bool) -> Future:
+    def flush(self, handler: Any, flush: Callable[[], Future], *, is_finishing: bool) -> Future:
         """Commit the session before a stream's first bytes leave by Tornado's `flush`."""
-        session = handler._session_request  # noqa: SLF001 # the mixin's one attribute is ours
+        session = self.session
         if not is_finishing:  # finish() has committed already
             if self._failure is not None:
                 raise self._failure
             commit = session.commit(handler, ends=False)
             if commit is not None:
                 return self._flush_behind(handler, commit, flush)
-        add_headers(handler, handler._headers)  # noqa: SLF001 # Tornado's headers, about to leave
+        _add_headers(session, handler, handler._headers)  # noqa: SLF001 # Tornado's headers, about to leave
         session.seal()
         return flush()
 
-    def _flush_behind(self, handler: "SessionMixin", commit: Awaitable[None], flush: Callable[[], Future]) -> Future:
+    def _flush_behind(self, handler: Any, commit: Awaitable[None], flush: Callable[[], Future]) -> Future:
         """Hold back the first flush of a stream until the commit: status, headers and chunk as they are now."""
         connection = cast("HTTPConnection", handler.request.connection)  # None only in a request made by hand
         held = self._connection = HeldConnection(connection)
         handler.request.connection = held
-        handler._session_request.seal()  # noqa: SLF001 # the mixin's one attribute is ours
+        self.session.seal()
         flush()
         self._task = asyncio.get_running_loop().create_task(self._release(handler, held, commit))
         return held.sent
 
-    async def _release(self, handler: "SessionMixin", held: "HeldConnection", commit: Awaitable[None]) -> None:
+    async def _release(self, handler: Any, held: "HeldConnection", commit: Awaitable[None]) -> None:
         try:
-            await handler._session_request.or_abandon(commit)  # noqa: SLF001 # the mixin's one attribute is ours
-            add_headers(handler, held.headers)
+            await self.session.or_abandon(commit)
+            _add_headers(self.session, handler, held.headers)
         except Exception as error:  # noqa: BLE001 # whatever it is, it is as if nothing had been flushed
             self._failure = error
             handler._headers_written = False  # noqa: SLF001 # Tornado's
@@ -111,10 +110,10 @@ class HeldResponse:
             self._connection = None
             await held.release()
 
-    async def _commit_behind(self, handler: "SessionMixin", held: "HeldConnection") -> None:
+    async def _commit_behind(self, handler: Any, held: "HeldConnection") -> None:
         """Commit the end of a stream whose first bytes have not left: what came after them is committed after them."""
         await held.released
-        commit = handler._session_request.commit(handler)  # noqa: SLF001 # the mixin's one attribute is ours
+        commit = self.session.commit(handler)
         if commit is not None:
             await commit
 
@@ -122,13 +121,13 @@ class HeldResponse:
         """Note that the failure of the first commit is being answered."""
         self._failure = None
 
-    def _fail(self, handler: "SessionMixin", error: Exception) -> Future:
+    def _fail(self, handler: Any, error: Exception) -> Future:
         """Answer a request whose commit failed where no handler can: 5xx, or a cut connection."""
-        session = handler._session_request  # noqa: SLF001 # the mixin's one attribute is ours
+        session = self.session
         if isinstance(error, StoreUnavailable):
             answer: Exception = session.unavailable(error)
         else:
-            session.abandon("it could not be loaded or committed")
+            session.abandon(FAILED)
             answer = error
         try:
             handler.log_exception(type(answer), answer, error.__traceback__)
@@ -141,13 +140,13 @@ class HeldResponse:
         return done
 
 
-def add_headers(handler: "SessionMixin", headers: HTTPHeaders) -> None:
+def _add_headers(session: RequestSession, handler: Any, headers: HTTPHeaders) -> None:
     """Add the session's headers to those that are about to leave. Ours come after the handler's."""
     if not handler._headers_written and hasattr(handler, "_new_cookie"):  # noqa: SLF001 # Tornado's; a stream has them
         for cookie in handler._new_cookie.values():  # noqa: SLF001 # Tornado's
             headers.add("Set-Cookie", cookie.OutputString(None))
         del handler._new_cookie  # noqa: SLF001 # Tornado's
-    handler._session_request.add_headers(handler, headers)  # noqa: SLF001 # the mixin's one attribute is ours
+    session.add_headers(handler, headers)
 
 
 def _put_aside(handler: Any) -> Answer:

@@ -13,13 +13,15 @@ from tornado.web import RequestHandler
 
 from ..errors import SessionError
 from ..session import Session
-from .request import RequestSession
+from .held_response import HeldResponse
+from .request import store_unavailable
 from .websocket import commit_first
 
 if TYPE_CHECKING:
     from asyncio import Future
+    from types import TracebackType
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 
 class SessionMixin(RequestHandler):
@@ -30,36 +32,36 @@ class SessionMixin(RequestHandler):
     """
 
     @cached_property
-    def _session_request(self) -> RequestSession:
-        """The one attribute that this mixin has in a handler; it works where `initialize` is overridden."""
-        return RequestSession()
+    def _session_response(self) -> HeldResponse:
+        """The one attribute that this mixin has in a handler. It works where `initialize` is overridden."""
+        return HeldResponse()
 
     # ---------------------------------------------------------------- what a handler uses
 
     @property
     def session(self) -> Session:
         """The visitor's session; a new one where there is none yet. Raises NoSession, which says why there is none."""
-        return self._session_request.session(self)
+        return self._session_response.session.session(self)
 
     @session.setter
     def session(self, value: None) -> None:
         if value is not None:
             raise TypeError("self.session can only be set to None, which unsets it; change its keys instead")
-        self._session_request.unset(self)
+        self._session_response.session.unset(self)
 
     @session.deleter
     def session(self) -> None:
-        self._session_request.unset(self)
+        self._session_response.session.unset(self)
 
     @property
     def has_session(self) -> bool:
         """True if `self.session` gives one; asking makes none."""
-        return self._session_request.has_session()
+        return self._session_response.session.has_session()
 
     @property
     def session_id(self) -> str | None:
         """The id that this request is bound to, also after the session was destroyed; None before there is one."""
-        return self._session_request.session_id()
+        return self._session_response.session.session_id()
 
     def is_tls(self) -> bool:
         """Return True if the connection itself is TLS. May be overridden."""
@@ -68,7 +70,7 @@ class SessionMixin(RequestHandler):
 
     def is_secure(self) -> bool:
         """Return True if the client's request came over TLS, as far as it can be known here. May be overridden."""
-        options = self._session_request.manager(self).options
+        options = self._session_response.session.manager(self).options
         if self.is_tls():
             return True
         if options.proxy is None:
@@ -82,7 +84,7 @@ class SessionMixin(RequestHandler):
 
     async def prepare(self) -> None:
         """Load the session. Raises 503 where the store is down, and what the store or the stored row raises."""
-        await self._session_request.load(self)
+        await self._session_response.session.load(self)
         parent = super().prepare()
         if parent is not None:
             await parent
@@ -93,14 +95,14 @@ class SessionMixin(RequestHandler):
             raise RuntimeError("finish() called twice")
         if chunk is not None:
             self.write(chunk)
-        return self._session_request.response.finish(self, super().finish)
+        return self._session_response.finish(self, super().finish)
 
     def flush(self, include_footers: bool = False) -> "Future[None]":
         """Send what was written. The first flush sends the headers, and the session is committed before they leave."""
         flush = super().flush
         if self._headers_written:
             return flush(include_footers)
-        response = self._session_request.response
+        response = self._session_response
         return response.flush(self, lambda: flush(include_footers), is_finishing=include_footers)
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
@@ -108,17 +110,33 @@ class SessionMixin(RequestHandler):
         if self._finished:
             log.error("no error %d can be sent: the answer is finished", status_code)
             return
-        self._session_request.response.forgive()
+        self._session_response.forgive()
+        away = store_unavailable(kwargs.get("exc_info", (None, None))[1])
+        if away is not None:  # it left the handler, who had awaited a verb of the session
+            status_code = self._session_response.session.unavailable(away).status_code
         if self._headers_written:
-            self._session_request.abandon("the response broke off")
+            self._session_response.session.abandon("the response broke off")
             close = getattr(self.request.connection, "close", None)
             if close is not None:
                 close()
         super().send_error(status_code, **kwargs)
 
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: "TracebackType | None",
+    ) -> None:
+        """Log an exception that left the handler; a store that is away gets one line and no traceback."""
+        away = store_unavailable(value)
+        if away is None:
+            super().log_exception(typ, value, tb)
+        else:
+            log.warning("%s %s: session store: %s", self.request.method, self.request.path, away)
+
     def detach(self) -> IOStream:
         """Take the socket over. Raises SessionError where a change of the session is not committed."""
-        if self._session_request.has_change():
+        if self._session_response.session.has_change():
             raise SessionError("detach() with a changed session: await self.session.save() first")
         return super().detach()
 
@@ -126,5 +144,5 @@ class SessionMixin(RequestHandler):
         """Return Tornado's step between the checks of a handshake and its answer, where the session is committed."""
         protocol = super().get_websocket_protocol()  # type: ignore[misc] # only called where WebSocketHandler has it
         if protocol is not None:
-            commit_first(self, protocol)
+            commit_first(self._session_response.session, self, protocol)
         return protocol

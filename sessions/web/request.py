@@ -1,11 +1,11 @@
 """Owns which session a request has: its cookie, its path, the load, the commit, and why there is none.
 
-One `RequestSession` is all that the mixin keeps in a handler. It holds no handler, or each request would leave a circle
-of references to the garbage collector: whoever calls it brings the handler.
+A `RequestSession` holds no handler, or each request would leave a circle of references to the garbage collector:
+whoever calls it brings the handler.
 """
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
@@ -22,10 +22,6 @@ from ..session import Session
 from ..state import END_MESSAGES, Generate, SessionState
 from ..stored_cookie import StoredCookie
 from .headers import add_cookie, vary_by_cookie
-from .held_response import HeldResponse
-
-if TYPE_CHECKING:
-    from .mixin import SessionMixin
 
 SETTING = "sessions"
 """The application's setting that holds its SessionManager."""
@@ -39,10 +35,24 @@ RETRY_AFTER = 1
 FAILED = "it could not be loaded or committed"
 
 
+class Handler(Protocol):
+    """What is asked of a handler: Tornado's RequestHandler with the mixin."""
+
+    request: HTTPServerRequest
+    _headers_written: bool
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The application's settings."""
+
+    def is_secure(self) -> bool:
+        """Return True if the client's request came over TLS."""
+
+
 class RequestSession:
     """The session of one request."""
 
-    __slots__ = ("_face", "_is_down", "_is_looked_at", "_manager", "_sid", "_state", "missing", "response")
+    __slots__ = ("_face", "_is_down", "_is_looked_at", "_manager", "_sid", "_state", "missing")
 
     def __init__(self) -> None:
         self.missing: str | None = (
@@ -50,7 +60,6 @@ class RequestSession:
             " prepare() was overridden without `await super().prepare()`"
         )
         """Why there is no session; None where there is one."""
-        self.response = HeldResponse()
         self._manager: SessionManager | None = None
         self._state: SessionState | None = None
         self._face: Session | None = None
@@ -60,7 +69,7 @@ class RequestSession:
 
     # ---------------------------------------------------------------- what the handler asks
 
-    def session(self, handler: "SessionMixin") -> Session:
+    def session(self, handler: Handler) -> Session:
         """Return the visitor's session; a new one where there is none yet. Raises NoSession."""
         if self.missing is not None:
             raise NoSession(f"no session: {self.missing}")
@@ -72,7 +81,7 @@ class RequestSession:
             self._face = self.manager(handler).face(state)
         return self._face
 
-    def unset(self, handler: "SessionMixin") -> None:
+    def unset(self, handler: Handler) -> None:
         """End the session as `unset` says, at the end of the request."""
         if self.missing is None:
             state = self._state or self._begin(handler)
@@ -94,7 +103,7 @@ class RequestSession:
 
     # ---------------------------------------------------------------- load
 
-    async def load(self, handler: "SessionMixin") -> None:
+    async def load(self, handler: Handler) -> None:
         """Load the session that the request belongs to. Raises 503 where the store is down."""
         manager = self.manager(handler)
         options = manager.options
@@ -118,7 +127,7 @@ class RequestSession:
                 self.abandon(FAILED)
                 raise
 
-    def manager(self, handler: "SessionMixin") -> SessionManager:
+    def manager(self, handler: Handler) -> SessionManager:
         """Return the application's SessionManager. Raises SessionError."""
         if self._manager is None:
             manager = handler.settings.get(SETTING)
@@ -127,13 +136,13 @@ class RequestSession:
             self._manager = manager
         return self._manager
 
-    def _begin(self, handler: "SessionMixin") -> SessionState:
+    def _begin(self, handler: Handler) -> SessionState:
         self._state = self.manager(handler).new(self._generate(handler), self._sid)
         if handler._headers_written:  # noqa: SLF001 # Tornado's word for "the head has left"
             self._state.seal()
         return self._state
 
-    def _generate(self, handler: "SessionMixin") -> Generate:
+    def _generate(self, handler: Handler) -> Generate:
         manager = self.manager(handler)
 
         def generate() -> tuple[str, StoredCookie]:
@@ -146,16 +155,16 @@ class RequestSession:
 
     # ---------------------------------------------------------------- commit
 
-    def commit(
-        self, handler: "SessionMixin", *, ends: bool = True, is_handshake: bool = False
-    ) -> Awaitable[None] | None:
+    def commit(self, handler: Handler, *, ends: bool = True, is_handshake: bool = False) -> Awaitable[None] | None:
         """Return the commit of the session; None where there is nothing to do. Raises what cannot be stored.
 
         A WebSocketHandler commits with its handshake only.
         """
+        if self.missing is not None:
+            return None
         state = self._state
         if state is None:
-            if self.missing is not None or not self.manager(handler).options.save_uninitialized:
+            if not self.manager(handler).options.save_uninitialized:
                 return None
             state = self._begin(handler)
         if isinstance(handler, WebSocketHandler) and not is_handshake:
@@ -190,13 +199,13 @@ class RequestSession:
                 return
         self._state, self.missing = None, why
 
-    def unavailable(self, error: StoreUnavailable) -> HTTPError:
+    def unavailable(self, error: Exception) -> HTTPError:
         """Return the answer to a store that is away for the moment: 503 with Retry-After."""
         self.abandon(FAILED)
         self._is_down = True
         return HTTPError(503, "session store: %s", error)
 
-    def add_headers(self, handler: "SessionMixin", headers: HTTPHeaders) -> None:
+    def add_headers(self, handler: Handler, headers: HTTPHeaders) -> None:
         """Add the session's headers, right before they leave, because `send_error` clears what was set earlier."""
         if self._is_down:
             headers["Retry-After"] = str(RETRY_AFTER)
@@ -205,6 +214,13 @@ class RequestSession:
             vary_by_cookie(headers)
         if state is not None and (self.missing is None or state.renamed):
             add_cookie(headers, state, self.manager(handler), handler.is_secure)
+
+
+def store_unavailable(error: object) -> StoreUnavailable | None:
+    """Return the StoreUnavailable that an exception is, or that an ExceptionGroup holds."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(store_unavailable, error.exceptions)), None)
+    return error if isinstance(error, StoreUnavailable) else None
 
 
 def _cookie_options(manager: SessionManager, request: HTTPServerRequest) -> CookieOptions:

@@ -4,24 +4,22 @@ The handshake calls `finish()` and takes the socket in the next statement, so it
 After it no cookie can be sent, and a handler stores by `await self.session.save()`.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tornado.web import RequestHandler
 
-if TYPE_CHECKING:
-    from .mixin import SessionMixin
+from .request import Handler, RequestSession
 
 HEADERS = ("Host", "Sec-Websocket-Key", "Sec-Websocket-Version")
 """The headers without which Tornado refuses a WebSocket handshake."""
 
 
-def commit_first(handler: "SessionMixin", protocol: Any) -> None:
+def commit_first(session: RequestSession, handler: Handler, protocol: Any) -> None:
     """Let a WebSocket protocol commit the session before it accepts. A handshake that is refused commits nothing."""
     accept = protocol.accept_connection
 
     async def accept_connection(accepted: RequestHandler) -> None:
         if all(accepted.request.headers.get(name) for name in HEADERS):  # or Tornado is about to refuse it
-            session = handler._session_request  # noqa: SLF001 # the mixin's one attribute is ours
             commit = session.commit(handler, is_handshake=True)
             if commit is not None:
                 await session.or_abandon(commit)

@@ -48,9 +48,9 @@ def prefix(folder: Path) -> str:
     return f"session of {crc32(bytes(folder))}:"
 
 
-def postgres(folder: Path, **options: Any) -> PostgresStore:
-    """A store on the shared server, with a table for each folder."""
-    url = postgres_server.shared().url
+def postgres(folder: Path, settings: str = "", **options: Any) -> PostgresStore:
+    """A store on the shared server, with a table for each folder; `settings` go into its URL."""
+    url = postgres_server.shared().url + settings
     return PostgresStore(url, table=f"session of {crc32(bytes(folder))}", **{"timeout": 30_000, **options})
 
 

@@ -76,14 +76,14 @@ class TestOutcome:
         assert await sqlite.rename("a", "a", NEW, OLD, CLOSED) == TAKEN
         assert await listed(sqlite) == {"a": OLD}
 
-    async def test_a_change_is_told_before_a_taken_id(self, sqlite: SQLiteStore) -> None:
+    async def test_conflict_comes_before_taken(self, sqlite: SQLiteStore) -> None:
         await asyncio.gather(sqlite.create("a", OTHER), sqlite.create("b", OLD))
 
         assert await sqlite.rename("a", "b", NEW, OLD, CLOSED) == Update(Outcome.CONFLICT, OTHER)
         assert await listed(sqlite) == {"a": OTHER, "b": OLD}
 
     @pytest.mark.parametrize("expired", [True, False])
-    async def test_the_end_is_told_before_a_taken_id(self, sqlite: SQLiteStore, database: Path, expired: bool) -> None:
+    async def test_gone_comes_before_taken(self, sqlite: SQLiteStore, database: Path, expired: bool) -> None:
         """An expired session counts as none, although its row has the expected text."""
         node_writes(database, ("b", LATER, OTHER.data), *([("a", 1, OLD.data)] if expired else []))
 
@@ -159,7 +159,7 @@ class TestBatch:
         assert await listed(sqlite) == {"a": CLOSED, "b": CLOSED, "d": OLD}
 
     async def test_all_are_cleared_with_their_tombstones(self, sqlite: SQLiteStore) -> None:
-        """No tombstone comes after the clear whose session was deleted by it."""
+        """The clear deletes the session, so no tombstone of it may come afterwards."""
         await sqlite.create("a", OLD)
         await asyncio.gather(sqlite.clear(), sqlite.rename("a", "b", NEW, OLD, CLOSED))
 
@@ -233,7 +233,7 @@ class TestLocked:
                 assert await listed(store) == {"a": OLD, "next": OLD}
 
     async def test_a_session_that_expires_while_it_waits_is_gone(self, database: Path, clock: MovableClock) -> None:
-        """The time is asked when the lock is had, not before."""
+        """The clock is read when the lock is taken, not before."""
         async with SQLiteStore(database, clock=clock) as store:
             await store.create("a", OLD)
             with locked(database):

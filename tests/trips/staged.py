@@ -51,6 +51,8 @@ class StagedStore(StoreWrapper):
         self._idle = asyncio.Event()
         self._once: dict[str, list[Callable[[], Awaitable[object]]]] = {}
         self._always: dict[str, Callable[[], Awaitable[object]]] = {}
+        self._after: dict[str, Exception] = {}
+        self._delayed: dict[str, Gate] = {}
 
     # ---------------------------------------------------------------- what a test arranges
 
@@ -73,6 +75,16 @@ class StagedStore(StoreWrapper):
         """Never answer the verbs (any write, if none is named) from now on."""
         self._always.update(dict.fromkeys(verbs or WRITES, _never))
 
+    def lose(self, error: Exception, *verbs: str) -> None:
+        """Do what the verbs ask for, and answer with an error, from now on: the reply is lost."""
+        self._after.update(dict.fromkeys(verbs or WRITES, error))
+
+    def delay(self, *verbs: str) -> Gate:
+        """Do what the verbs ask for once the gate opens, whether or not their caller still waits."""
+        gate = Gate()
+        self._delayed.update(dict.fromkeys(verbs, gate))
+        return gate
+
     def before(self, act: Callable[[], Awaitable[object]], *verbs: str) -> None:
         """Let something happen right before the verbs are done, from now on."""
         self._always.update(dict.fromkeys(verbs, act))
@@ -80,6 +92,8 @@ class StagedStore(StoreWrapper):
     def recover(self) -> None:
         """Be a good store again."""
         self._always.clear()
+        self._after.clear()
+        self._delayed.clear()
         self._once.clear()
 
     async def idle(self) -> None:
@@ -109,7 +123,13 @@ class StagedStore(StoreWrapper):
                 await self._once[verb].pop(0)()
             if verb in self._always:
                 await self._always[verb]()
-            return await getattr(self.inner, verb)(sid, *args)
+            call = getattr(self.inner, verb)(sid, *args)
+            if verb in self._delayed:
+                call = asyncio.shield(asyncio.ensure_future(_behind(self._delayed[verb], call)))
+            result = await call
+            if verb in self._after:
+                raise self._after[verb]
+            return result
         finally:
             self._under_way -= 1
             self._idle.set()
@@ -152,6 +172,11 @@ class StagedStore(StoreWrapper):
 
     async def destroy(self, sid: str) -> None:
         await self._do("destroy", sid)
+
+
+async def _behind(gate: Gate, call: Awaitable[Any]) -> Any:
+    await gate.wait()
+    return await call
 
 
 async def _never() -> None:

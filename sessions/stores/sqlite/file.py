@@ -133,7 +133,7 @@ async def _connect(settings: Settings, opened: contextlib.AsyncExitStack) -> aio
         ):
             await connection.execute_fetchall(f"PRAGMA {pragma}")
         connection.text_factory = _text
-        connection.row_factory = sqlite3.Row  # whose repr() hides the row from asyncio's debug log
+        connection.row_factory = sqlite3.Row  # its repr() hides the row from asyncio's debug log
         await connection.execute_fetchall("SELECT 1 FROM sessions LIMIT 1")  # makes the log, which is to be known
     except sqlite3.Error as error:
         raise translated(settings.path, error) from error

@@ -1,6 +1,6 @@
 """Owns the SQL of the SQLite store: a statement for each verb, for any number of jobs, and what its rows mean.
 
-In every statement `?1` is the time in milliseconds, and `{jobs}` stands for the rows of the jobs, each `(?2, ?3, ...)`.
+In every statement `?1` is the time in milliseconds, and `{jobs}` is where the rows of the jobs go: `(?2, ?3, …), …`.
 An expired row counts as none, swept or not. RETURNING (SQLite 3.35) cannot name the jobs. An expiry is compared by the
 very expression that reads it, CAST: Node binds its numbers as REAL, with fractions.
 """
@@ -58,8 +58,7 @@ class Verb:
     ) -> None:
         self._text = text
         self._width = len(values)
-        read: Callable[[Job], Any] = attrgetter(*values)
-        self._values = read if len(values) > 1 else lambda job: (read(job),)
+        self._values = attrgetter(*values)
         self._done = done
         self._returned = attrgetter(returned)
         self._returns = "RETURNING" in text
@@ -68,7 +67,8 @@ class Verb:
     def prepared(self, jobs: list[Job], now: int) -> tuple[str, list[Any]]:
         """Return the statement for some jobs, and its parameters. Rows of NULL, which mean nothing, fill it up."""
         count = next(size for size in _SIZES if size >= len(jobs))
-        parameters = [now, *chain.from_iterable(map(self._values, jobs))]
+        rows = map(self._values, jobs)
+        parameters: list[Any] = [now, *(chain.from_iterable(rows) if self._width > 1 else rows)]
         parameters += [None] * ((count - len(jobs)) * self._width)
         return _statement(self._text, self._width, count), parameters
 
@@ -84,7 +84,7 @@ class Verb:
         return done, missed
 
     def resolve(self, jobs: list[Job], rows: Sequence[Any]) -> list[Job]:
-        """Resolve the jobs by the rows that the statement returned. Returns those that want to know what is there."""
+        """Resolve the jobs by the rows that the statement returned. Returns those for `resolve_missed`."""
         done, missed = self.split(jobs, rows)
         for job in done:
             job.resolve(self._done(job))
@@ -94,13 +94,13 @@ class Verb:
             job.resolve(None)
         return []
 
-    def tell(self, job: Job, row: StoredSession | None) -> None:
+    def resolve_missed(self, job: Job, row: StoredSession | None) -> None:
         """Resolve a job that was not done, by the row that lives under its id."""
         job.resolve(None if self._missed is None else self._missed(job, row))
 
 
 def _written(job: Any) -> StoredSession:
-    """Return the record of a job as it now stands."""
+    """Return the record that a job has written."""
     written: StoredSession = job.record
     return written if written.version is None else written._replace(version=None)
 
@@ -187,7 +187,7 @@ class Sweep(Job):
 
     def __init__(self, limit: int) -> None:
         super().__init__("sweep", "")
-        self.limit = limit
+        self.limit: int = limit
 
 
 class _Sweeping(Verb):

@@ -13,7 +13,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import aiosqlite
 
@@ -43,7 +43,7 @@ class SQLiteStore(SQLStoreBase):
     exist.
     """
 
-    driver = DRIVER
+    driver: ClassVar[tuple[type[Exception], ...]] = DRIVER
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class SQLiteStore(SQLStoreBase):
             raise wrong("busyTimeout", "a number of milliseconds, 0 or more", busy_timeout)
         if os.fspath(path) == ":memory:":
             raise OptionsError("store: SQLite in memory is one connection's own; memory: is the store for that")
-        self.path = Path(path)
+        self.path: Path = Path(path)
         super().__init__(str(self.path))
         self._settings = Settings(self.path, durability, int(busy_timeout))
         self._clock = clock
@@ -198,10 +198,10 @@ class SQLiteStore(SQLStoreBase):
         for step in steps:
             missed += step.verb.resolve(step.jobs, step.rows)
         if missed:
-            await self._tell_why(file, missed)
+            await self._resolve_missed(file, missed)
 
-    async def _tell_why(self, file: OpenFile, missed: list[Job]) -> None:
-        """Tell jobs whose row was not what they expected what is there instead."""
+    async def _resolve_missed(self, file: OpenFile, missed: list[Job]) -> None:
+        """Resolve the jobs that were not done by the rows that are there now."""
         try:
             with self.driver_errors():
                 found = await self._select(file.writer, missed)
@@ -210,7 +210,7 @@ class SQLiteStore(SQLStoreBase):
                 await self._lose(file)
             raise
         for job in missed:
-            statements.VERBS[job.verb].tell(job, found.get(job.sid))
+            statements.VERBS[job.verb].resolve_missed(job, found.get(job.sid))
 
     async def _select(self, connection: aiosqlite.Connection, jobs: list[Job]) -> dict[str, StoredSession]:
         """The living rows of the jobs, by id."""

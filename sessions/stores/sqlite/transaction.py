@@ -22,6 +22,9 @@ class Step(NamedTuple):
     rows: list[Any]
     """What it returned."""
 
+    def __repr__(self) -> str:
+        return f"<Step with {len(self.rows)} rows>"  # without them: a repr comes into logs and error pages
+
 
 async def perform(writer: aiosqlite.Connection, jobs: list[Job], clock: Clock) -> list[Step]:
     """Perform a batch, in which every id occurs once. Returns the statements; raises what DRIVER names.
@@ -48,7 +51,7 @@ async def perform(writer: aiosqlite.Connection, jobs: list[Job], clock: Clock) -
 async def _steps(writer: aiosqlite.Connection, groups: dict[Verb, list[Job]], now: int) -> list[Step]:
     """Perform the statement of each group: renames first, and right behind them the tombstones of those that were done.
 
-    The others are handed over together: they stay in order and cost less than one by one. Only one task ever writes.
+    The others go to the thread together: they stay in order and cost less than one by one. Only one task ever writes.
     """
     first: list[Step] = []
     renames = groups.pop(RENAME, None)
@@ -58,7 +61,8 @@ async def _steps(writer: aiosqlite.Connection, groups: dict[Verb, list[Job]], no
         closed = [job for job in done if job.tombstone is not None]
         if closed:
             groups = {TOMBSTONE: closed, **groups}
-    return first + await asyncio.gather(*(_step(writer, verb, group, now) for verb, group in groups.items()))
+    steps = await asyncio.gather(*(_step(writer, verb, group, now) for verb, group in groups.items()))
+    return first + [step for step in steps if step.verb is not TOMBSTONE]
 
 
 async def _step(writer: aiosqlite.Connection, verb: Verb, jobs: list[Job], now: int) -> Step:
