@@ -22,6 +22,7 @@ LAYERS = (
     {"session", "stores"},
     {"manager", "sweeper"},
     {"web", "config"},
+    {"testing"},
     {"sessions"},
     {"handlers"},
     {"server"},
@@ -123,7 +124,7 @@ class TestDirection:
 
         wrong = {each for each in rooms if layer_of(each) >= layer_of(room)}
 
-        assert wrong - ({room} & {"formats", "stores", "web", "handlers"}) == set()
+        assert wrong - ({room} & {"formats", "stores", "web", "testing", "handlers"}) == set()
 
     def test_there_is_no_circle(self) -> None:
         """Neither between the rooms nor inside one."""
@@ -167,6 +168,17 @@ class TestLoading:
 
         assert "sessions.web.mixin" in loaded
         assert DRIVERS & set(loaded) == set()
+
+    def test_importing_the_library_loads_nothing_for_tests(self) -> None:
+        """A server has no use for it, and what is for tests runs under any runner."""
+        loaded = python(
+            "import sessions, sys; before = {*sys.modules}; import sessions.testing; print(*before, '|', *sys.modules)"
+        )
+        before, _, after = loaded.partition("|")
+
+        assert "sessions.testing" not in before.split()
+        assert "sessions.testing" in after.split()
+        assert "pytest" not in after.split()
 
     @pytest.mark.parametrize(
         ("code", "driver"),
