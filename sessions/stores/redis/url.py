@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from ..errors import OptionsError
-from ..options import unknown_key
+from ...errors import OptionsError
+from ...validation import unknown_key
 
 Kind = Literal["", "sentinel", "cluster"]
 Address = tuple[str, int]
