@@ -18,6 +18,9 @@ class Parts(NamedTuple):
     meta: str
     """The member `__meta`, which our own features keep with a session; "" where there is none."""
 
+    def __repr__(self) -> str:
+        return f"<Parts of {sum(map(len, self))} characters>"  # a repr comes into logs and error pages
+
 
 class SessionData:
     """The data of one session, with its text as last read from the store or written to it."""
