@@ -165,7 +165,7 @@ class TogetherContract(Suite):
         """One update may come before it; nothing is there after it."""
         made = await create(stores[0], "a", self.record(0))
         updates = [stores[n % 2].update("a", self.record(n), made) for n in range(1, 11)]
-        *outcomes, _ = await asyncio.gather(*updates, stores[0].destroy("a"))
+        outcomes, _ = await asyncio.gather(asyncio.gather(*updates), stores[0].destroy("a"))
 
         assert await stores[1].get("a") is None
         assert sum(update.outcome is Outcome.SAVED for update in outcomes) <= 1
