@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_docs import PAGES, ROOT, fenced
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PROGRAMS = sorted((ROOT / "docs").rglob("*.py"))
 
 TYPES = Path(sys.executable).parent
@@ -44,7 +43,7 @@ def examples(tmp_path: Path) -> Path:
     folder = tmp_path / "examples"
     folder.mkdir()
     for page in PAGES:
-        for number, block in enumerate(re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S), 1):
+        for number, block in enumerate(fenced(page.read_text("utf-8"), "python"), 1):
             (folder / f"{page.stem.lower()}_{number}.py").write_text(block)
     for program in PROGRAMS:
         (folder / program.name).write_bytes(program.read_bytes())
