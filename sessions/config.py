@@ -27,7 +27,7 @@ from .stores.tables import STORE_OPTIONS, STORE_TABLES, options_for
 from .sweeper import Sweeper, SweeperOptions
 from .validation import ABSENT, camel, express_names, read_table
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 SECRET_VARIABLE = "SESSION_SECRET"  # noqa: S105 # a variable's name
 """The environment variable that overrides the file's secret."""

@@ -28,7 +28,7 @@ class SessionData:
     __slots__ = ("_canonical", "_checked", "_values", "assigned", "text")
 
     def __init__(self, text: str = json_text.EMPTY) -> None:
-        self.text = text
+        self.text: str = text
         """The data as it is in the store."""
         self.assigned: set[str] = set()
         """The keys that this request has set itself. A change inside a value does not count, nor does a merge."""

@@ -37,7 +37,7 @@ class SessionManager:
         self.store = store
         self.options = options
         self.clock = clock
-        self.signer = Signer(options.keys)
+        self.signer: Signer = Signer(options.keys)
         self.has_warned = False
         """Whether the log has said already why a Secure cookie was withheld."""
         self._store = checked(store)

@@ -32,7 +32,7 @@ from .validation import (
     wrong,
 )
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 MaxAge: TypeAlias = float | Literal[False] | None
 SameSite: TypeAlias = bool | Literal["strict", "lax", "none", "auto"] | None

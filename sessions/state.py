@@ -13,6 +13,7 @@ from .data import Parts, SessionData
 from .errors import CorruptSession, HeadersSent
 from .formats import json_text
 from .formats.signing import fingerprint
+from .meta import Meta, merged, parsed
 from .options import SessionOptions
 from .policy import ENDED, CookieAct, EndReason, Facts, Performed, Plan, answer, decide
 from .store import StoredSession
@@ -36,9 +37,31 @@ class SessionState:
     """One session in one request."""
 
     __slots__ = (
-        "_already_deleted", "_committed", "_generate", "_is_renewed", "_is_sealed", "_options", "_origin_id",
-        "_origin_text", "_saved_text", "_stored_cookie", "_timeout", "_touch_asked", "_written", "base", "clock",
-        "cookie", "cookie_act", "data", "end", "id", "is_readable", "renamed", "request_sid",
+        "_already_deleted",
+        "_committed",
+        "_generate",
+        "_is_renewed",
+        "_is_sealed",
+        "_meta_assigned",
+        "_options",
+        "_origin_id",
+        "_origin_text",
+        "_saved_text",
+        "_stored_cookie",
+        "_timeout",
+        "_touch_asked",
+        "_written",
+        "base",
+        "clock",
+        "cookie",
+        "cookie_act",
+        "data",
+        "end",
+        "id",
+        "is_readable",
+        "meta",
+        "renamed",
+        "request_sid",
     )  # fmt: skip
 
     def __init__(
@@ -51,25 +74,29 @@ class SessionState:
         cookie: StoredCookie,
     ) -> None:
         self._options = options
-        self.clock = clock
+        self.clock: Clock = clock
         self._generate: Generate | None = generate  # leads to the handler, which holds the session: until it is sealed
-        self.request_sid = request_sid
+        self.request_sid: str | None = request_sid
         """The verified id that the browser sent; the store may not know it."""
-        self.id = self._origin_id = sid
-        self.cookie = cookie
+        self.id: str = sid
+        self.cookie: StoredCookie = cookie
         """One object from first to last: a handler may hold it."""
-        self.data = SessionData()
+        self.data: SessionData = SessionData()
+        self.meta: Meta = {}
+        """What our own features keep with the session, as the row has it."""
+        self._meta_assigned: Meta = {}  # the members of it that this request has set
         self.base: StoredSession | None = None
         """The row as this request knows it; None where there is none."""
         self.end: EndReason | None = None
         """Why the session is over; None while it lives."""
-        self.is_readable = True
+        self.is_readable: bool = True
         """Whether a handler may still read it."""
-        self.renamed = False
+        self.renamed: bool = False
         """Whether the row has moved to a new id, which the browser has to learn whatever else fails."""
         self.cookie_act: CookieAct = "keep"
         """What the response does to the browser's cookie, known once the plan was performed."""
         self._timeout = None if options.absolute_timeout is None else self._new_timeout()
+        self._origin_id = sid
         self._stored_cookie = json_text.EMPTY  # the text of the cookie in the row
         self._origin_text = json_text.EMPTY  # the data at the start of the request
         self._saved_text: str | None = None  # the data that need not be saved again
@@ -88,13 +115,13 @@ class SessionState:
         cls, options: SessionOptions, clock: Clock, generate: Generate, sid: str, record: StoredSession
     ) -> "SessionState":
         """Return the session of a stored record. Raises CorruptSession where its text is none."""
-        parts, cookie = _parts_of(sid, record, clock, has_meta=options.absolute_timeout is not None)
+        parts, cookie = _parts_of(sid, record, clock)
         state = cls(options, clock, generate, sid, sid, cookie)
         state.base, state._stored_cookie = record, parts.cookie
         state.data.text = state._origin_text = parts.data
         state._saved_text = None if options.resave else parts.data
-        if state._timeout is not None:
-            state._read_meta(parts.meta)
+        if parts.meta or state._timeout is not None:
+            state._read_meta(parts)
         return state
 
     # ---------------------------------------------------------------- what a handler asks, through the face
@@ -148,7 +175,7 @@ class SessionState:
             saved_once=self._saved_text is not None,
             cookie_changed=self.cookie.changed_from(self._stored_cookie),
             cookie_expires=self.cookie.has_expiry,
-            meta_unrecorded=base is not None and self._timeout is not None and not self._timeout.is_recorded,
+            meta_unrecorded=base is not None and self._is_meta_unrecorded(),
             touch_asked=self._touch_asked,
             touch_due=base is not None and not is_unsaved and self._touch_is_due(base),
             renewal_due=False,
@@ -222,10 +249,8 @@ class SessionState:
     def to_store(self) -> StoredSession:
         """Return the record to store. Raises DataError where changed data would take too many bytes."""
         cookie, data, meta, limit = self.cookie.text(), self.data.current(), "", self._options.max_bytes
-        if self._timeout is not None:
-            meta = self._timeout.meta
-        elif json_text.META in self.data.text and data != self.data.text:
-            meta, _ = json_text.split_meta(self.data.text)  # another application's, or an earlier one of ours: it stays
+        if self.meta or self._meta_assigned or self._timeout is not None:
+            meta = json_text.dumps(self._meta_to_store())
         text = json_text.join(cookie, data, meta)
         if limit and 4 * len(text) > limit and data != self.data.text:  # no character takes more than four bytes
             json_text.check_size(text, limit)
@@ -257,12 +282,14 @@ class SessionState:
         """Note that the store holds `record`, as which it has stored `sent`."""
         self.base = record
         written, parts = self._written or (None, None)
-        if parts is None or written is not sent or (parts.meta and self._timeout is None):
+        if parts is None or written is not sent:
             parts, _ = self._parts(record)
         self._stored_cookie = parts.cookie
         self._saved_text = parts.data
         self.data.wrote(parts.data)
-        self._read_meta(parts.meta)
+        self._meta_assigned = {}
+        if parts.meta or self.meta:
+            self._read_meta(parts)
 
     def touched(self, record: StoredSession) -> None:
         """Note that the store has moved the expiry."""
@@ -304,20 +331,45 @@ class SessionState:
     def _take(self, record: StoredSession, parts: Parts, cookie: StoredCookie) -> None:
         self.base, self._stored_cookie = record, parts.cookie
         self.cookie.become(cookie)
-        self._read_meta(parts.meta)
+        self._read_meta(parts)
 
     def _parts(self, record: StoredSession) -> tuple[Parts, StoredCookie]:
-        return _parts_of(self.id, record, self.clock, has_meta=self._timeout is not None)
+        return _parts_of(self.id, record, self.clock)
 
     def _new_timeout(self) -> AbsoluteTimeout:
         timeout = AbsoluteTimeout(self._options.absolute_timeout or 0, self.clock())
         self.cookie.cap(timeout.ends_at)
         return timeout
 
-    def _read_meta(self, meta: str) -> None:
+    def set_meta(self, **members: Any) -> None:
+        """Set members of `__meta`, stored with the next write. Raises CorruptSession if it is another application's."""
+        if json_text.META in self.data.text:
+            self._check_meta(self.data.text)
+        self._meta_assigned.update(members)
+
+    def _meta_to_store(self) -> Meta:
+        meta = merged(self.meta, self._meta_assigned)
+        meta.pop("closed", None)  # of a tombstone that Node has filled: it is a session again
+        meta.pop("next", None)
         if self._timeout is not None:
-            self._timeout.read(meta, self.clock())
+            meta["createdAt"] = self._timeout.created
+        return meta
+
+    def _is_meta_unrecorded(self) -> bool:
+        return bool(self._meta_assigned) or (self._timeout is not None and not self._timeout.is_recorded)
+
+    def _read_meta(self, parts: Parts) -> None:
+        self.meta = parsed(parts.meta) or {}
+        if self._timeout is not None:
+            if not parts.meta and json_text.META in parts.data:
+                self._check_meta(parts.data)
+            self._timeout.read(self.meta, self.clock())
             self.cookie.cap(self._timeout.ends_at)
+
+    def _check_meta(self, data: str) -> None:
+        """Raise CorruptSession if the member `__meta` is another application's: nothing can be recorded there."""
+        if json_text.split_meta(data)[0]:
+            raise CorruptSession(f"session {self.fingerprint}: its member __meta belongs to another application")
 
     def _touch_is_due(self, base: StoredSession) -> bool:
         lifetime, after = self.cookie.member("originalMaxAge"), self._options.touch_after
@@ -330,11 +382,8 @@ class SessionState:
         return bool(self.clock() + lifetime - base.expires_at >= after)
 
 
-def _parts_of(sid: str, record: StoredSession, clock: Clock, *, has_meta: bool) -> tuple[Parts, StoredCookie]:
-    """Return the texts of a record, and its cookie. Raises CorruptSession.
-
-    `has_meta` False: no feature is on that keeps something in `__meta`, which is not looked for and stays in the data.
-    """
+def _parts_of(sid: str, record: StoredSession, clock: Clock) -> tuple[Parts, StoredCookie]:
+    """Return the texts of a record, and its cookie. Raises CorruptSession."""
     try:
         try:
             text, data = json_text.split(record.data)
@@ -343,8 +392,10 @@ def _parts_of(sid: str, record: StoredSession, clock: Clock, *, has_meta: bool) 
             text, data = json_text.split_slowly(record.data)
             cookie = StoredCookie.load(text, record.expires_at, clock)
         meta = ""
-        if has_meta:
-            meta, data = json_text.split_meta(data)
+        if json_text.META in data:
+            found, rest = json_text.split_meta(data)
+            if parsed(found) is not None:  # or it is another application's, and data
+                meta, data = found, rest
     except CorruptSession as error:
         raise CorruptSession(f"session {fingerprint(sid)}: {error}") from None
     return Parts(text, data, meta), cookie

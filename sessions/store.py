@@ -114,8 +114,9 @@ class Store(Protocol):
     async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
         """Move the expiry of a session that is still the expected one, without carrying its text.
 
-        Returns as `update` does, SAVED with the text unchanged. A session of which only the text or only the expiry was
-        changed is not an error: it may be SAVED, as only the end moves.
+        Returns as `update` does, SAVED with the text of `expected`. A session of which only the text or only the expiry
+        was changed is not an error: it may be SAVED, as only the end moves; the record that comes back is then no more
+        the expected one of an `update` than the record before it.
         """
 
     async def rename(
@@ -129,8 +130,8 @@ class Store(Protocol):
         """Move a session that is still the expected one to a new id, with a new record, in one step.
 
         Returns SAVED with the record as it now stands under `new`; else, and then it changes nothing, the first that
-        applies of GONE, CONFLICT with the newer record under `old`, and TAKEN if a row has `new` (an expired one may be
-        such a row). The id `old` is free afterwards, or holds `tombstone`, an ordinary record to
+        applies of GONE, CONFLICT with the newer record under `old`, and TAKEN if a row has `new` (which may be an
+        expired one that is not swept yet). The id `old` is free afterwards, or holds `tombstone`, an ordinary record to
         the store; a store that has no room for a tombstone is not in error without it.
         """
 

@@ -15,7 +15,7 @@ from .errors import OptionsError
 from .store import Store, Sweepable, sweepable
 from .validation import is_lifetime, is_number, wrong
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -69,9 +69,9 @@ class Sweeper:
         self._jitter = jitter
         self._sleep = sleep
         self._task: asyncio.Task[None] | None = None
-        self.errors = 0
+        self.errors: int = 0
         """Sweeps that failed since the start."""
-        self.deleted = 0
+        self.deleted: int = 0
         """Sessions deleted since the start."""
 
     async def __aenter__(self) -> Self:

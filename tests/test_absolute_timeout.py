@@ -73,26 +73,26 @@ class TestArithmetic:
 
     @pytest.mark.parametrize(
         ("meta", "created"),
-        [('{"createdAt":5}', 5), ('{"createdAt":0}', 0), ('{"createdAt":-7}', -7), ('{"createdAt":5.9}', 5)],
+        [({"createdAt": 5}, 5), ({"createdAt": 0}, 0), ({"createdAt": -7}, -7), ({"createdAt": 5.9}, 5)],
     )
-    def test_what_is_recorded_counts(self, meta: str, created: int) -> None:
-        """And stays as it is spelled."""
+    def test_what_is_recorded_counts(self, meta: dict[str, Any], created: int) -> None:
+        """In whole milliseconds."""
         timeout = AbsoluteTimeout(LIMIT, 1_000)
 
         timeout.read(meta, 1_000)
 
-        assert (timeout.ends_at, timeout.meta, timeout.is_recorded) == (created + LIMIT, meta, True)
+        assert (timeout.ends_at, timeout.is_recorded) == (created + LIMIT, True)
 
     @pytest.mark.parametrize(
-        "meta", ["", "null", "5", "[]", "{}", '{"createdAt":null}', '{"createdAt":true}', '{"createdAt":1001}']
+        "meta", [{}, {"xsrf": "x"}, {"createdAt": None}, {"createdAt": True}, {"createdAt": "5"}, {"createdAt": 1001}]
     )
-    def test_what_is_none_leaves_what_is_known(self, meta: str) -> None:
+    def test_what_is_none_leaves_what_is_known(self, meta: dict[str, Any]) -> None:
         """In the future is none: it would last longer than the limit."""
         timeout = AbsoluteTimeout(LIMIT, 7)
 
         timeout.read(meta, 1_000)
 
-        assert (timeout.ends_at, timeout.meta, timeout.is_recorded) == (7 + LIMIT, '{"createdAt":7}', False)
+        assert (timeout.ends_at, timeout.is_recorded) == (7 + LIMIT, False)
 
     @pytest.mark.parametrize(
         ("renewed", "expires_at", "after", "due"),

@@ -45,7 +45,7 @@ def named_tests() -> set[str]:
     return set(re.findall(r"`(test_\w+)`", TEXT))
 
 
-def tests_there() -> set[str]:
+def suite_tests() -> set[str]:
     """The tests of the suite."""
     found = set()
     for path in (ROOT / "tests").rglob("test_*.py"):
@@ -81,7 +81,7 @@ def test_only_what_needs_an_index_of_sessions_is_open() -> None:
 
 def test_every_test_that_is_named_is_there() -> None:
     """By its name, somewhere in the suite."""
-    assert named_tests() - tests_there() == set()
+    assert named_tests() - suite_tests() == set()
 
 
 def test_what_is_met_is_held_by_a_test() -> None:

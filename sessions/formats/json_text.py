@@ -23,7 +23,14 @@ LEVELS = 500
 
 META = '"__meta"'
 """The member that our own features keep with a session, as it is spelled in a stored text: Node keeps it at a save."""
-_META_AS_WRITTEN = re.compile(r'\{"__meta":(\{"createdAt":\d+\}),?')
+_META_AS_WRITTEN = re.compile(r'\{"__meta":(\{[^{}"\\]*(?:"[^{}"\\]*"[^{}"\\]*)*\}),?')
+"""A flat object in front of the data, as we write it; anything else is decoded."""
+
+META_MEMBERS = frozenset((
+    "createdAt", "signedInAt", "endsAt", "renewedAt", "tag", "tagBefore", "tagUsed", "moved", "stamp", "user", "xsrf",
+    "agent", "ip", "closed", "next",
+))  # fmt: skip
+"""What our features keep there (meta.py). An object without any of these belongs to another application."""
 
 # Members of Object.prototype and of express-session's Session: Node drops a top-level key of such a name at load.
 _OBJECT = (
@@ -31,7 +38,8 @@ _OBJECT = (
     "__proto__", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__",
 )  # fmt: skip
 _SESSION = ("req", "id", "touch", "resetMaxAge", "save", "reload", "destroy", "regenerate")
-RESERVED = frozenset((*_OBJECT, *_SESSION, "cookie", "__meta"))
+_LOST = frozenset((*_OBJECT, *_SESSION, "cookie"))
+RESERVED = _LOST | {"__meta"}
 """Top-level keys that are not a handler's to use."""
 RESERVED_BECAUSE = "the name is taken, by this library or by express-session, which would drop the key"
 
@@ -129,6 +137,11 @@ def split_meta(data: str) -> tuple[str, str]:
     return dumps(meta), dumps(whole)
 
 
+def is_meta(value: object) -> bool:
+    """Return True if a member `__meta` is ours; any other is data."""
+    return isinstance(value, dict) and not META_MEMBERS.isdisjoint(value)
+
+
 def join(cookie: str, data: str, meta: str = "") -> str:
     """The text to store, of the texts of its parts."""
     head = f"{_HEAD}{cookie},{META}:{meta}" if meta else _HEAD + cookie
@@ -147,8 +160,8 @@ def read(data: str) -> dict[str, Any]:
     if data == EMPTY:
         return {}
     values = loads(data)
-    if not RESERVED.isdisjoint(values):
-        for key in values.keys() & RESERVED:
+    if not _LOST.isdisjoint(values):
+        for key in values.keys() & _LOST:
             del values[key]
     return values  # type: ignore[no-any-return] # the text of an object, by split()
 
@@ -165,7 +178,7 @@ def check(values: Any) -> None:
         return
     for key, value in values.items():
         place = _place("session", key)
-        if key in RESERVED:
+        if key in RESERVED and (key != "__meta" or is_meta(value)):  # another application's is data
             raise DataError(f"{place}: {RESERVED_BECAUSE}")
         try:
             _check(value, place, LEVELS)

@@ -81,8 +81,8 @@ class MemoryStore:
             return GONE
         if row.expires_at != expected.expires_at:
             return Update(Outcome.CONFLICT, row)
-        self._rows[sid] = touched = row._replace(expires_at=expires_at)
-        return Update(Outcome.SAVED, touched)
+        self._rows[sid] = row._replace(expires_at=expires_at)
+        return Update(Outcome.SAVED, StoredSession(expected.data, expires_at))
 
     async def rename(
         self,

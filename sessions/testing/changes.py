@@ -210,6 +210,17 @@ class TouchContract(Suite):
         assert_record(await store.get("a"), wanted)
 
     @on_store
+    async def test_touch_does_not_hide_a_change_of_the_text(self, store: Store) -> None:
+        """An update by the record that came back is a conflict if somebody has changed the text before the touch."""
+        made = await create(store, "a", self.record(1))
+        await store.update("a", self.record(2), made)
+        outcome, record = await store.touch("a", self.until(2 * LONG), made)
+        known = {Outcome.SAVED: record, Outcome.CONFLICT: made}[outcome]
+        assert known is not None
+
+        assert (await store.update("a", self.record(3), known)).outcome is Outcome.CONFLICT
+
+    @on_store
     async def test_touch_of_a_touched_session_moves_it_or_is_a_conflict(self, store: Store) -> None:
         """Only the expiry was moved: a store sees it or does not."""
         made = await create(store, "a", self.record(1))

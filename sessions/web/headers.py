@@ -11,7 +11,7 @@ from tornado.httputil import HTTPHeaders
 from ..manager import SessionManager
 from ..state import SessionState
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 
 class _Sealed(HTTPHeaders):

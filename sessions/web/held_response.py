@@ -18,7 +18,7 @@ from ..errors import StoreUnavailable
 from .headers import SEALED
 from .request import FAILED, RequestSession
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 Future: TypeAlias = "asyncio.Future[None]"
 Answer: TypeAlias = tuple[int, str, HTTPHeaders, list[bytes], SimpleCookie]
@@ -31,7 +31,7 @@ class HeldResponse:
     __slots__ = ("_connection", "_failure", "_task", "session")
 
     def __init__(self) -> None:
-        self.session = RequestSession()
+        self.session: RequestSession = RequestSession()
         self._connection: HeldConnection | None = None  # while a stream's first commit is on its way
         self._failure: Exception | None = None  # of a stream's first commit, until it is answered
         self._task: asyncio.Task[None] | None = None  # the loop itself keeps no strong reference to a task

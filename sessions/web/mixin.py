@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from asyncio import Future
     from types import TracebackType
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 
 class SessionMixin(RequestHandler):

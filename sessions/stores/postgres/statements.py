@@ -107,7 +107,7 @@ class Statements:
             FROM unnest($1::text[], $2::text[], $3::text[]) AS job (sid, expires, sess)
             ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire
         """
-        self.name = name
+        self.name: str = name
         # As table.sql. Of another table Node calls key and index the same once more, and fails where both are wanted.
         # Of several that make it at once one does, the others fail when it has.
         make = f"""
@@ -124,24 +124,24 @@ class Statements:
                 NULL;
             END
         """
-        self.make = f"DO {_literal(make)}"
-        self.columns = """
+        self.make: str = f"DO {_literal(make)}"
+        self.columns: str = """
             SELECT attname, atttypid::regtype::text FROM pg_attribute
             WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
         """
 
-        self.select = f"SELECT {_ROW} FROM {name} WHERE sid = ANY($1::text[]) AND expire > {_moment('$2')}"
-        self.first_page = f"SELECT {_ROW} FROM {name} WHERE expire > {_moment('$1')} ORDER BY sid LIMIT $2"
-        self.page = f"SELECT {_ROW} FROM {name} WHERE expire > {_moment('$1')} AND sid > $3 ORDER BY sid LIMIT $2"
-        self.length = f"SELECT count(*) FROM {name} WHERE expire > {_moment('$1')}"
-        self.backlog = f"""
+        self.select: str = f"SELECT {_ROW} FROM {name} WHERE sid = ANY($1::text[]) AND expire > {_moment('$2')}"
+        self.first_page: str = f"SELECT {_ROW} FROM {name} WHERE expire > {_moment('$1')} ORDER BY sid LIMIT $2"
+        self.page: str = f"SELECT {_ROW} FROM {name} WHERE expire > {_moment('$1')} AND sid > $3 ORDER BY sid LIMIT $2"
+        self.length: str = f"SELECT count(*) FROM {name} WHERE expire > {_moment('$1')}"
+        self.backlog: str = f"""
             SELECT count(*) FROM (SELECT 1 FROM {name} WHERE expire <= {_moment("$1")} LIMIT $2) AS expired
         """
-        self.clear = f"DELETE FROM {name}"
+        self.clear: str = f"DELETE FROM {name}"
 
         # The leader is who gets the lock, until the statement, which is a transaction by itself, has ended; for others
         # the condition is false and nothing is read. Rows that are locked are somebody's who prolongs or ends them.
-        self.sweep = f"""
+        self.sweep: str = f"""
             DELETE FROM {name} WHERE sid = ANY(ARRAY(
                 SELECT sid FROM {name}
                 WHERE expire <= {_moment("$1")}
@@ -150,7 +150,7 @@ class Statements:
             )) RETURNING 1
         """
 
-        self.writes = {
+        self.writes: dict[str, Write] = {
             # An expired row is overwritten as if it were not there.
             "create": Write(f"{insert} WHERE s.expire <= {_moment('$4')} RETURNING s.sid, {_END}", _record),
             "set": Write(f"{insert} RETURNING s.sid, {_END}", _record, timed=False),

@@ -15,26 +15,28 @@ therefore needs no sweeper. This file must not know what is in the text, and lea
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from ...clock import Clock, now_ms
 from ...errors import StoreError, StoreUnavailable
-from ...options import is_number, wrong
+from ...validation import is_number, wrong
 from ...store import GONE, TAKEN, Outcome, StoredSession, Update
 from ..base import StoreBase, rename_in_steps
 from ..batching import Batcher, Job
 from .cluster import Cluster
 from .errors import DRIVER, refused, translated
 from .one_server import OneServer
-from .scripts import DONE, IS_TAKEN, MISSING, READ, WRITE, Script, arguments
+from .scripts import DONE, IS_TAKEN, MISSING, READ, WRITE, arguments
 from .servers import Servers
 from .url import parse
 
 _NEVER = 365 * 86_400_000
 """Milliseconds from now at which a session ends that has a key without expiry, as connect-redis writes it with
 `disableTTL`."""
+
+_SAVED = Outcome.SAVED  # Python 3.11 takes its time to look a member up
 
 
 class RedisStore(StoreBase):
@@ -163,7 +165,8 @@ class RedisStore(StoreBase):
     async def _read(self, jobs: list[Job]) -> None:
         """Read all in one call."""
         now = self._clock()  # before the call: so that no life is reported longer than it is
-        replies = await self._run(READ, [self._key(job.sid) for job in jobs], ())
+        with self.driver_errors():
+            replies = await self._opened().run(READ, [self._key(job.sid) for job in jobs], ())
         for job, reply in zip(jobs, replies, strict=True):
             try:
                 job.resolve(self._found(reply, now) if reply else None)
@@ -180,7 +183,8 @@ class RedisStore(StoreBase):
             if job.new is not None:
                 keys.append(self._key(job.new))
             args += arguments(job, now)
-        replies = await self._run(WRITE, keys, args)
+        with self.driver_errors():
+            replies = await self._opened().run(WRITE, keys, args)
         for job, reply in zip(jobs, replies, strict=True):
             try:
                 job.resolve(self._outcome(job, reply, now))
@@ -227,11 +231,7 @@ class RedisStore(StoreBase):
 
     def _opened(self) -> Servers:
         self.check_open()
-        return cast("Servers", self._servers)
-
-    async def _run(self, script: Script, keys: Sequence[bytes], args: Sequence[Any]) -> list[Any]:
-        with self.driver_errors():
-            return await self._opened().run(script, keys, args)
+        return self._servers  # type: ignore[return-value] # an open store has them
 
     def translated(self, error: Exception) -> StoreError:
         """Return our error for one of redis-py's."""
@@ -264,9 +264,10 @@ def _saved(job: Job) -> Any:
     """Return what the verb of a job returns if it was done."""
     record, expected = job.record, job.expected
     if record is None:
-        return None if expected is None else Update(Outcome.SAVED, StoredSession(expected.data, job.expires_at))
-    saved = StoredSession(record.data, record.expires_at)
-    return saved if expected is None else Update(Outcome.SAVED, saved)
+        return None if expected is None else Update(_SAVED, StoredSession(expected.data, job.expires_at))
+    if record.version is not None:
+        record = record._replace(version=None)  # it was another store's
+    return record if expected is None else Update(_SAVED, record)
 
 
 def _escaped(prefix: bytes) -> bytes:

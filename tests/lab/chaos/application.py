@@ -14,8 +14,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
+TESTS = Path(__file__).parents[2]
+sys.path[:0] = [str(TESTS.parent), str(TESTS)]
 
 from interop.tornado_app import OPS, Ops  # noqa: E402 # after the path is set
 from tornado.web import RequestHandler  # noqa: E402 # after the path is set

@@ -113,11 +113,19 @@ class SteppedStore(StagedStore):
         super().__init__(inner)
         self.note = note
         self.waiting: list[Call] = []
+        self.waits = True
+
+    def let_go(self) -> None:
+        """Make no call wait from now on."""
+        self.waits = False
+        for call in self.waiting:
+            call.turn.set()
 
     async def _do(self, verb: str, sid: str, *args: Any) -> Any:
         call = Call()
-        self.waiting.append(call)
-        await call.turn.wait()
+        if self.waits:
+            self.waiting.append(call)
+            await call.turn.wait()
         try:
             outcome = await getattr(self.inner, verb)(sid, *args)
             self.note(asyncio.current_task(), verb, sid, args[0] if args else None, outcome)
@@ -205,9 +213,12 @@ class Requests(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """All that is under way ends."""
-        while self.store.waiting:
-            self.go_on(0)
-        assert all(request.task is not None and request.task.done() for request in self.requests), "a request hangs"
+        try:
+            while self.store.waiting:
+                self.go_on(0)
+            assert all(request.task is not None and request.task.done() for request in self.requests), "a request hangs"
+        finally:
+            self.store.let_go()  # if something went wrong: the loop ends only after the tasks that wait here
 
     # ---------------------------------------------------------------- how it happens
 

@@ -26,7 +26,8 @@ from sessions import now_ms
 from sessions.errors import StoreError
 from sessions.stores.redis import RedisStore
 
-ROOT = Path(__file__).parents[2]
+from .. import ROOT
+
 SECRET = "of-the-experiment-and-as-long-as-the-server-demands"
 NODE_TIMEOUT = 2_000
 """Milliseconds after which the nodes of the cluster count one of them as failing."""

@@ -1,9 +1,9 @@
-"""Owns the proof that the tests hold the promises: `python -m tests.mutants` breaks each promise on purpose, many times.
+"""Owns the proof that the tests hold the promises: `python -m tests.lab.mutants` breaks each promise on purpose, many times.
 
 A mutant is a copy of the project in which a few words of `sessions/` were replaced. The tests that are named beside it
 have to fail there, and have to pass in a copy in which nothing was replaced; a mutant that survives shows a promise that
 no test holds. The numbers are those of the design ("What we promise"). Words after the command choose among the
-mutants: `python -m tests.mutants cookie merge`. The working tree is only read.
+mutants: `python -m tests.lab.mutants cookie merge`. The working tree is only read.
 
 In the copies this file is pytest's plugin, too: its hooks, at the end, tell which tests failed, and make sure that it
 was the copy that they tested. It must not know how the tests work.
@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 NEEDED = ("sessions", "handlers", "tests", "server.py", "config.toml", "pyproject.toml", "README.md")
 IGNORED = shutil.ignore_patterns(".*", "__pycache__", "node_modules", "*.db*")
 AT_ONCE = 2
@@ -66,8 +66,10 @@ def breaks(promise: int, name: str, tests: str, *words: str) -> Mutant:
 MEMORY, SQL, SQLITE = "stores/memory.py", "stores/sqlite/statements.py", "stores/sqlite/store.py"
 TRANSACTION, RENAME = "stores/sqlite/transaction.py", "stores/test_sqlite_rename.py"
 PG, PGSQL = "stores/postgres/store.py", "stores/postgres/statements.py"
+PG_ALONE, PG_SERVER = "stores/postgres/alone.py", "stores/postgres/connections.py"
+PG_LOCKED, PG_RENAME = "stores/test_postgres_locked.py", "stores/test_postgres_rename.py"
 LUA = "stores/redis/scripts.py"
-CONTRACT, TOGETHER = "stores/test_contract.py", "stores/test_contract_together.py"
+CONTRACT = "stores/test_contract.py"
 
 MUTANTS = (
     # ------------------------------------------------------------ commit before the first byte
@@ -210,34 +212,50 @@ MUTANTS = (
            "sweeper.py", "random.uniform(1 - self._jitter, 1 + self._jitter)", "1"),
     breaks(6, "everybody leads", "stores/test_sqlite_processes.py",
            SQLITE, "fcntl.LOCK_EX", "fcntl.LOCK_SH"),
-    breaks(6, "a sweep knows no limit", TOGETHER,
+    breaks(6, "a sweep knows no limit", CONTRACT,
            SQL, " LIMIT (SELECT most FROM job)", ""),
-    breaks(6, "a sweep takes the living, too", TOGETHER,
+    breaks(6, "a sweep takes the living, too", CONTRACT,
            SQL, "SWEEP = _Sweeping(…WHERE expired <= ?1", ""),
     breaks(6, "a sweep has no index", "stores/test_sqlite.py",
            SQL, "CREATE INDEX IF NOT EXISTS sessions_expired ON sessions (expired);", ""),
-    breaks(2, "PostgreSQL saves over a change that it has waited for", "stores/test_postgres.py",
-           PGSQL, "self.update = Verb(… AND s.sess::text = job.expected", ""),
-    breaks(2, "PostgreSQL waits in company for a row that is locked", "stores/test_postgres.py",
+    breaks(2, "PostgreSQL saves over a change that it has waited for", PG_LOCKED,
+           PGSQL, '"update": Write(… AND s.sess::text = job.expected', ""),
+    breaks(2, "PostgreSQL waits in company for a row that is locked", PG_LOCKED,
            PG, "if not is_for_one(error):", "if True:"),
+    breaks(2, "a PostgreSQL rename compares nothing", PG_RENAME,
+           PGSQL, '"rename": Write(…AND s.sess::text = job.expected AND', "AND (job.expected IS NOT NULL) AND"),
+    breaks(2, "a PostgreSQL rename waits in a batch", PG_RENAME,
+           PG_ALONE, "if job.new is None and job.sid not in self._alone:", "if job.sid not in self._alone:"),
+    breaks(2, "a PostgreSQL batch waits for the row of a rename", PG_RENAME,
+           PG_ALONE, "self._alone |= ids", "pass"),
+    breaks(2, "a PostgreSQL touch overtakes another", "stores/test_postgres.py",
+           PGSQL, '"touch": Write(…{_END} = job.expected::bigint', "(job.expected IS NOT NULL)"),
     breaks(3, "PostgreSQL saves what has expired", CONTRACT,
-           PGSQL, 'self.update = Verb(… AND s.expire > {_moment("$5")}', " AND $5::bigint > 0"),
-    breaks(6, "every PostgreSQL sweeper leads", "stores/test_postgres.py",
+           PGSQL, '"update": Write(… AND s.expire > {_moment("$5")}', " AND $5::bigint > 0"),
+    breaks(3, "a PostgreSQL rename leaves no tombstone", PG_RENAME,
+           PGSQL, "WHERE closed IS NOT NULL", "WHERE false"),
+    breaks(3, "a taken id in PostgreSQL is an error", PG_RENAME,
+           PG_SERVER, "return _code(error) == _UNIQUE", "return False"),
+    breaks(6, "every PostgreSQL sweeper leads", PG_LOCKED,
            PGSQL, "(SELECT pg_try_advisory_xact_lock({_LOCKS}, to_regclass($3)::oid::int))", "to_regclass($3) IS NOT NULL"),
-    breaks(6, "a PostgreSQL sweep waits for rows that somebody holds", "stores/test_postgres.py",
+    breaks(6, "a PostgreSQL sweep waits for rows that somebody holds", PG_LOCKED,
            PGSQL, "FOR UPDATE SKIP LOCKED", "FOR UPDATE"),
     # ------------------------------------------------------------ durable means durable
     breaks(7, "a PostgreSQL time loses its milliseconds", CONTRACT,
            PGSQL, "::float8 / 1000", "::bigint / 1000"),
     breaks(7, "PostgreSQL is waited for without end", "stores/test_postgres_faults.py",
-           "stores/postgres/connections.py", "async with asyncio.timeout(limit):", "async with asyncio.timeout(None):"),
-    breaks(7, "PostgreSQL goes on with what was given up", "stores/test_postgres.py",
-           "stores/postgres/connections.py", "connection.close(timeout=_GRACE)", "_quietly(connection.terminate() or _nothing(0), 0)"),
+           PG_SERVER, "async with asyncio.timeout_at(ends + _GRACE):", "async with asyncio.timeout_at(None):"),
+    breaks(7, "PostgreSQL goes on with what was given up", PG_RENAME,
+           PG_SERVER, "connection.close(timeout=_GRACE)", "_quietly(connection.terminate() or _nothing(0), 0)"),
+    breaks(7, "PostgreSQL has its full time however late it begins", PG_RENAME,
+           PG_SERVER, " and left > self._settings.timeout - _AT_ONCE", ""),
+    breaks(7, "a deadlock in PostgreSQL is not tried again", PG_RENAME,
+           PG_SERVER, "_TRIES = 5", "_TRIES = 1"),
     breaks(7, "SQLite does not wait for the disk", "stores/test_sqlite.py",
            "stores/sqlite/file.py", "synchronous = {settings.durability}", "synchronous = OFF"),
-    breaks(7, "an answer does not wait for its transaction's commit", f"stores/test_sqlite_faults.py {TOGETHER}",
+    breaks(7, "an answer does not wait for its transaction's commit", f"stores/test_sqlite_faults.py {CONTRACT}",
            TRANSACTION, 'await writer.execute_fetchall("COMMIT")', 'asyncio.ensure_future(writer.execute_fetchall("COMMIT"))'),
-    breaks(7, "two jobs of one id in one transaction", f"{RENAME} {TOGETHER}",
+    breaks(7, "two jobs of one id in one transaction", f"{RENAME} {CONTRACT}",
            "stores/base.py", "Batcher(self._write, once=True)", "Batcher(self._write, once=False)"),
     breaks(7, "a write into a deleted file is acknowledged", "stores/test_sqlite_lost.py",
            SQLITE, "async def _write(…await self._check_file(file)", "pass"),
@@ -315,7 +333,7 @@ def change(copy: Path, edit: Edit) -> None:
 def run_in(copy: Path, tests: Iterable[str], *arguments: str, seconds: float = SECONDS) -> Run:
     """Run tests in a copy, so that it is the copy's `sessions` that they import."""
     report = copy / "failed"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.mutants"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.lab.mutants"]
     try:
         done = subprocess.run(
             [*command, f"--basetemp={copy / 'tmp'}", *arguments, *(f"tests/{each}" for each in tests)],
