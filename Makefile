@@ -10,7 +10,7 @@ BENCH := bench/.cache
 TOOLS := .cache
 NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
-.PHONY: help venv run test test-pythons wheels lab check coverage mutants chaos soak soak-plot cluster interop browser screenshots \
+.PHONY: help venv run test test-pythons wheels lab check lint types coverage mutants chaos soak soak-plot cluster interop browser screenshots \
 	bench bench-peers bench-scale bench-plots fuzz lock audit clean
 
 help: ## Show this list
@@ -43,13 +43,20 @@ test-pythons: $(RUNS) ## Run the suite on the Pythons of Debian's newer suites, 
 
 wheels: $(RUNS) ## See that what is pinned has wheels for a Python that Debian does not give
 	tests/pythons.sh --wheels 3.12
+
 lab: $(READY) ## Run the experiments of tests/lab in their short forms
 	$(BIN)/python -m pytest tests/lab
 
-check: $(READY) ## Lint and check types
+check: lint types ## Lint and check types
+
+lint: $(READY) ## Run ruff: its rules, and its format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(READY) ## Run mypy
 	$(BIN)/mypy
+	$(BIN)/mypy tests/server/conftest.py
+	$(BIN)/mypy tests/handlers/conftest.py
 
 coverage: $(READY) ## Run the suite and show what of sessions/ it does not reach
 	$(BIN)/coverage run -m pytest --quiet --ignore tests/browser --ignore tests/interop
