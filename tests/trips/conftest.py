@@ -51,11 +51,14 @@ def logbook() -> Iterator[Logbook]:
     root.setLevel(level)
 
 
-KINDS = ["memory", "sqlite", "redis"]
-"""The stores of every trip that does not choose its own."""
+KINDS = ["memory"]
+"""The stores of every trip that does not choose its own. That stores are alike is what the contract suite shows."""
 
-MORE_KINDS = {"test_parallel": ["postgres"], "test_ended": ["postgres"], "test_mutate": ["postgres"]}
-"""Further ones, for trips in which it matters what a store does when requests meet."""
+MORE_KINDS = {
+    **dict.fromkeys(("test_ended", "test_mutate", "test_parallel", "test_rotate"), ["sqlite", "redis", "postgres"]),
+    **dict.fromkeys(("test_finishing", "test_neighbours", "test_streams"), ["sqlite"]),
+}
+"""Further ones: of trips in which requests meet in the store, and of those in which it matters when a store answers."""
 
 
 @pytest.fixture
