@@ -39,12 +39,16 @@ class Wrong(SessionMixin, RequestHandler):
 
 @pytest.fixture
 def examples(tmp_path: Path) -> Path:
-    """A folder with every Python example: the blocks of the pages, the programs, and WRONG."""
+    """A folder with every Python example: the blocks of the pages, the programs, and WRONG.
+
+    A block has the name of its page, or the one that its first line says.
+    """
     folder = tmp_path / "examples"
     folder.mkdir()
     for page in PAGES:
         for number, block in enumerate(fenced(page.read_text("utf-8"), "python"), 1):
-            (folder / f"{page.stem.lower()}_{number}.py").write_text(block)
+            named = re.match(r"# (\w+\.py)\n", block)
+            (folder / (named[1] if named else f"{page.stem.lower()}_{number}.py")).write_text(block)
     for program in PROGRAMS:
         (folder / program.name).write_bytes(program.read_bytes())
     (folder / "wrong.py").write_text(WRONG)
