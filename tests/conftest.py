@@ -23,7 +23,8 @@ def _decide_what_is_possible(facts: policy.Facts, options: SessionOptions, *, en
 
 
 _decide = policy.decide
-policy.decide = manager.decide = state.decide = _decide_what_is_possible
+for _module in (policy, manager, state):
+    vars(_module)["decide"] = _decide_what_is_possible
 
 
 @pytest.fixture
