@@ -93,9 +93,9 @@ def test_every_block_of_python_is_a_file() -> None:
 @pytest.mark.parametrize("name", ["test_file_store.py", "counted_store.py", "test_compressed_store.py"])
 def test_its_stores_keep_the_contract(site: Path, name: str) -> None:
     """Each passes the whole suite, by pytest alone."""
-    told = run(site, "-m", "pytest", "-q", "-p", "no:cacheprovider", name)
+    output = run(site, "-m", "pytest", "-q", "-p", "no:cacheprovider", name)
 
-    assert re.search(r"^(8\d|9\d|10\d) passed in ", told, re.MULTILINE), told
+    assert re.search(r"^(8\d|9\d|10\d) passed in ", output, re.MULTILINE), output
 
 
 def test_processes_share_its_store(site: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_store_of_an_installed_package_is_configured(site: Path) -> None:
 
 
 def test_a_wrapper_is_configured_with_the_options_of_what_it_wraps(site: Path) -> None:
-    """Its scheme stands before the URL of the store inside."""
+    """Its scheme comes before the URL of the store inside."""
     (site / "config.toml").write_text(TOML[0].replace('"file:', '"zlib:file:').replace("[file]", "[zlib]"))
 
     assert run(site, "-c", f"import app, compressed_store\n{SHOWN}") == "FileStore file:sessions.json 300\n"

@@ -71,7 +71,7 @@ class AdminContract(PowerContract):
 
     @on_store
     async def test_all_yields_records_for_the_next_write(self, store: Store) -> None:
-        """A record that was listed is good as the expected one of the store whose verbs take keys."""
+        """A record that was listed is good as the expected one of the store with verbs that take keys."""
         await create(store, "a", self.record(1))
         ((key, record),) = (await listed(store)).items()
 

@@ -284,7 +284,7 @@ class TogetherContract(Suite):
         return int(rename.outcome is Outcome.SAVED)
 
     def next_after(self, record: StoredSession) -> StoredSession:
-        """Return the record whose number is one more."""
+        """Return the record with the next number."""
         return self.record(json.loads(record.data)["n"] + 1)
 
 

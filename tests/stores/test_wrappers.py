@@ -39,7 +39,7 @@ class SixVerbs:
 
 
 class Hashed(StoreWrapper):
-    """A wrapper whose ids are hashed before the store inside sees them."""
+    """A wrapper that hashes the ids before the store inside sees them."""
 
     def key_of(self, sid: str) -> str:
         return super().key_of(sha256(sid.encode("utf-8", "surrogatepass")).hexdigest())
@@ -121,7 +121,7 @@ class TestPowers:
 
     @pytest.mark.parametrize("wrap", [StoreWrapper, Seal, Hashed])
     async def test_a_power_that_the_store_inside_lacks_is_not_offered(self, wrap: type[StoreWrapper]) -> None:
-        """Who calls its verb all the same is told which store lacks which power."""
+        """A call of its verb all the same is an error that names the store and the power."""
         store = wrap(SixVerbs(MemoryStore()))
 
         assert [power(store) for power in (sweepable, prepared, admin, overwriting)] == [None] * 4
@@ -159,7 +159,7 @@ class TestState:
             assert is_ready(store)
 
     def test_messages_name_the_store_inside(self, tmp_path: Path) -> None:
-        """Not the wrapper, which nobody has configured."""
+        """Not the wrapper, which no configuration names."""
         inner = SQLiteStore(tmp_path / "sessions.db")
 
         assert name_of(Seal(StoreWrapper(inner))) == name_of(inner)
@@ -274,7 +274,7 @@ class TestKeys:
         assert seen.data == OLD.data
 
     def test_a_store_that_does_not_hash_takes_keys_itself(self) -> None:
-        """Nothing stands between."""
+        """No copy is needed."""
         store = Seal(StoreWrapper(MemoryStore()))
 
         assert by_key(store) is store

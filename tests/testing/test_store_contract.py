@@ -1,4 +1,4 @@
-"""`StoreContract` finds the store that breaks it: each mistake by the test whose name says it; and it hurts no good one."""
+"""`StoreContract` finds the store that breaks it: each mistake by the test of that name; a good store passes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -435,7 +435,7 @@ def test_a_broken_store_fails(kind: type[MemoryStore], name: str, tmp_path: Path
 
 
 def test_a_power_without_its_contract_fails(tmp_path: Path) -> None:
-    """Nobody offers a power that no test has seen."""
+    """A power that is offered is a power that is tested."""
 
     class Forgetful(AdminContract, StoreContract):
         def make_store(self, place: Path) -> Store:
@@ -446,7 +446,7 @@ def test_a_power_without_its_contract_fails(tmp_path: Path) -> None:
 
 
 def test_a_power_that_is_not_offered_fails(tmp_path: Path) -> None:
-    """Nobody lists a contract in vain."""
+    """A contract that is listed is a power that is offered."""
     name = "test_the_powers_that_are_offered_are_tested"
 
     class Boastful(PreparedContract, MemoryContract):
@@ -474,7 +474,7 @@ def test_every_test_of_the_contract_is_plain_and_documented() -> None:
 
 
 class TestClock:
-    """A clock that stands still until the test moves it."""
+    """A clock that does not move until the test moves it."""
 
     def test_it_begins_at_the_present_moment(self) -> None:
         """Or at one that is given."""
