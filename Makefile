@@ -8,7 +8,7 @@ BENCH := bench/.cache
 TOOLS := .cache
 NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
-.PHONY: help venv run test lab check coverage mutants chaos soak soak-plot cluster interop browser screenshots \
+.PHONY: help venv run test lab properties check coverage mutants chaos soak soak-plot cluster interop browser screenshots \
 	bench bench-peers bench-scale bench-plots fuzz lock audit clean
 
 help: ## Show this list
@@ -27,7 +27,7 @@ run: $(READY) ## Start the server (CONFIG=file, PORT=number)
 	@exec $(BIN)/python server.py $(if $(CONFIG),--config $(CONFIG)) $(if $(PORT),--port $(PORT))
 
 test: $(READY) ## Run the suite (what needs Node, nginx or chromium says so and skips without)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lab: $(READY) ## Run the experiments of tests/lab in their short forms
 	$(BIN)/python -m pytest tests/lab
@@ -36,6 +36,10 @@ check: $(READY) ## Lint and check types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+properties: $(READY) ## Try the properties and the stores' model with 40 times the examples of `make test`, new ones each time
+	$(BIN)/python -m pytest --hypothesis-profile=long --async-test-timeout=3600 \
+		tests/properties tests/stores/test_model.py tests/test_absolute_timeout.py
 
 coverage: $(READY) ## Run the suite and show what of sessions/ it does not reach
 	$(BIN)/coverage run -m pytest --quiet --ignore tests/browser --ignore tests/interop

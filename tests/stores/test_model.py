@@ -17,9 +17,7 @@ from sessions.store import GONE, SAVED, Outcome, StoredSession, Update
 
 from .support import STORES, opened
 
-CALLS = settings(
-    deadline=None, stateful_step_count=25, max_examples=60, suppress_health_check=[HealthCheck.too_slow], database=None
-)
+CALLS = settings(stateful_step_count=25, suppress_health_check=[HealthCheck.too_slow])
 
 IDS = st.sampled_from(["", "a", "A", "b.c"])
 TEXTS = st.sampled_from(["0", "{}", '{"n":1}', '{"é":"\\u0000"}'])
@@ -190,7 +188,7 @@ def test_calls_at_once_end_as_one_of_their_orders(store: Any, io_loop: IOLoop, c
         return [*(outcomes[n] for n in range(len(calls))), model.get("a")]
 
     @given(before=RECORDS, calls=st.lists(CALL, min_size=2, max_size=4))
-    @settings(CALLS, max_examples=150)
+    @settings(CALLS)
     def check(before: StoredSession, calls: list[Any]) -> None:
         seen = io_loop.asyncio_loop.run_until_complete(together(before, calls))
 
