@@ -80,10 +80,11 @@ class SessionManager:
         return found
 
     def commit(self, state: SessionState, *, ends: bool = True) -> Awaitable[None] | None:
-        """Perform what the end of a request, or (`ends` False) the first bytes of a stream, ask for; None: nothing.
+        """Write what the session has changed to the store. Returns None if that is nothing.
 
-        Raises at once what the handler did wrong (DataError, HeadersSent, CorruptSession); the awaitable raises
-        StoreError. Afterwards `state.cookie_act` says what the response does to the browser's cookie.
+        `ends` is False for the first bytes of a stream. Raises at once what the handler did wrong (DataError,
+        HeadersSent, CorruptSession); the awaitable raises StoreError. Afterwards `state.cookie_act` says what the
+        response does to the browser's cookie.
         """
         if state.pending is not None:
             return self._commit_behind(state, ends=ends)

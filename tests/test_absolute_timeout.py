@@ -253,7 +253,7 @@ def test_no_history_serves_a_session_past_its_end(io_loop: IOLoop) -> None:
     """Whatever sequence of requests, saves, touches, new ids, Node's writes and time: the limit holds, the moment stays."""
 
     @given(cookie=COOKIES, options=OPTIONS, steps=STEPS)
-    @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow], database=None)
+    @settings(suppress_health_check=[HealthCheck.too_slow])
     def any_history(cookie: float | None, options: dict[str, Any], steps: list[tuple[str, Any]]) -> None:
         visitor = Visitor(cookie, options)
 
