@@ -302,6 +302,9 @@ def _path_matches(path: str, cookie_path: str) -> bool:
 
 
 def _path(request: HTTPServerRequest) -> str:
-    """Return the path as the client sent it, of an absolute-form target (RFC 9112, section 3.2.2) too."""
+    """Return the path as the client sent it, of an absolute-form target (RFC 9112, section 3.2.2) too. Raises 400."""
     path = str(request.path)
-    return path if path.startswith("/") else urlsplit(path).path or "/"
+    try:
+        return path if path.startswith("/") else urlsplit(path).path or "/"
+    except ValueError:  # it is no URL, or its host is none
+        raise HTTPError(400) from None
