@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from sessions.store import GONE, Outcome, StoredSession
 from sessions.stores.redis import RedisStore, one_server
 from sessions.timeout import Deadline
 
-from .redis_server import RedisServer
+from .redis_server import RedisCluster, RedisServer
 from .support import opened, until
 
 TEXT = '{"n":1}'
@@ -55,6 +56,11 @@ async def unavailable(call: Any) -> StoreUnavailable:
         await call
     assert failure.value.__cause__ is not None
     return failure.value
+
+
+def alone(server: RedisServer) -> bool:
+    """True if the test's own client is the only one."""
+    return len(server.admin.client_list()) == 1
 
 
 async def recovered(redis: RedisStore) -> None:
@@ -250,6 +256,20 @@ async def test_a_read_only_replica_serves_reads_and_refuses_writes(server: Redis
 
             replica.command("REPLICAOF", "NO", "ONE")
             assert (await reader.update("a", stored("new"), stored())).outcome is Outcome.SAVED
+
+
+async def test_a_cluster_store_that_has_failed_leaves_no_connection_open() -> None:
+    """It is closed right after a node did not answer, when redis-py wants to learn the nodes again."""
+    with RedisCluster() as servers:
+        async with RedisStore(servers.url, timeout=2_500) as store:
+            await asyncio.gather(*(store.create(f"{n}", stored()) for n in range(20)))
+            servers.masters[0].pause()
+            outcomes = await asyncio.gather(*(store.get(f"{n}") for n in range(20)), return_exceptions=True)
+            servers.masters[0].go_on()
+
+        assert StoreUnavailable in map(type, outcomes)
+        for server in servers.masters:
+            await until(partial(alone, server), GENEROUS)
 
 
 async def test_a_full_server_refuses_what_needs_room(redis: RedisStore, server: RedisServer) -> None:

@@ -438,22 +438,19 @@ async def test_a_node_that_hangs_in_a_rename_never_puts_the_new_data_under_the_o
 
 
 async def test_a_node_that_hangs_before_a_rename_changes_nothing(harmed: Place) -> None:
-    """The new id's node does not answer: the old session goes on, and can be renamed to another node meanwhile."""
+    """The new id's node does not answer: the old session goes on, and has no tombstone."""
     new = harmed.elsewhere("a")
-    (third,) = [server for server in harmed.servers if server not in (harmed.owner("a"), harmed.owner(new))]
-    other = next(sid for sid in (f"other-{n}" for n in count()) if harmed.owner(sid) is third)
     async with RedisStore(harmed.url, timeout=PATIENCE) as redis:
         await redis.create("a", OLD)
         harmed.owner(new).pause()
         try:
             with pytest.raises(StoreUnavailable):
                 await redis.rename("a", new, ahead("new"), OLD, ahead("closed"))
-            assert harmed.text("a") == b"old"
-            assert (await redis.rename("a", other, ahead("other"), OLD)).outcome is Outcome.SAVED
         finally:
             harmed.owner(new).go_on()
 
-        assert (harmed.text("a"), harmed.text(other)) == (None, b"other")
+        assert harmed.text("a") == b"old"
+        assert harmed.text(new) in (None, b"new")  # the command may have waited in the node's buffer
 
 
 async def test_a_full_node_leaves_the_old_session_whole(harmed: Place) -> None:
