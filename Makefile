@@ -3,31 +3,48 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BENCH := bench/.cache
 TOOLS := .cache
 NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
-.PHONY: help venv run test check coverage mutants chaos soak soak-plot cluster interop browser screenshots \
+.PHONY: help venv run test test-pythons wheels lab check coverage mutants chaos soak soak-plot cluster interop browser screenshots \
 	bench bench-peers bench-scale bench-plots fuzz lock audit clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
-$(READY): pyproject.toml requirements.lock
-	@echo 'Installing into $(VENV), which takes a minute or two and happens once'
+# .runs: what serves is installed. .ready: what tests, checks and measures as well.
+
+$(RUNS): pyproject.toml requirements.lock
+	@echo 'Installing into $(VENV), which takes a minute and happens once'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(PIP) -r requirements.lock
+	@$(PIP) --no-deps --editable .
 	@touch $@
 
-venv: $(READY) ## Make .venv and install into it
+$(READY): $(RUNS) requirements-dev.lock
+	@echo 'Installing the tools of development into $(VENV), which takes a minute or two and happens once'
+	@$(PIP) -r requirements-dev.lock
+	@touch $@
 
-run: $(READY) ## Start the server (CONFIG=file, PORT=number)
+venv: $(READY) ## Make .venv and install into it all that development needs
+
+run: $(RUNS) ## Start the server (CONFIG=file, PORT=number)
 	@exec $(BIN)/python server.py $(if $(CONFIG),--config $(CONFIG)) $(if $(PORT),--port $(PORT))
 
-test: $(READY) ## Run the whole suite (what needs Node, nginx or chromium says so and skips without)
+test: $(READY) ## Run the suite (what needs Node, nginx or chromium says so and skips without)
 	$(BIN)/python -m pytest
+
+test-pythons: $(RUNS) ## Run the suite on the Pythons of Debian's newer suites, in chroots (root; ARGS="--one forky trixie")
+	tests/pythons.sh $(ARGS)
+
+wheels: $(RUNS) ## See that what is pinned has wheels for a Python that Debian does not give
+	tests/pythons.sh --wheels 3.12
+lab: $(READY) ## Run the experiments of tests/lab in their short forms
+	$(BIN)/python -m pytest tests/lab
 
 check: $(READY) ## Lint and check types
 	$(BIN)/ruff check .
@@ -40,18 +57,18 @@ coverage: $(READY) ## Run the suite and show what of sessions/ it does not reach
 	$(BIN)/coverage report
 
 mutants: $(READY) ## Break each promise on purpose and see that a test notices
-	$(BIN)/python -m tests.mutants
+	$(BIN)/python -m tests.lab.mutants
 
 chaos: $(READY) ## Run the long experiments of docs/reliability.md (ARGS="kill faults")
 	tests/interop/install.sh
-	$(BIN)/python -m tests.chaos $(ARGS)
+	$(BIN)/python -m tests.lab.chaos $(ARGS)
 
 soak: $(READY) ## Load the server for MINUTES=30 and sample what it holds, then draw it
-	$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),30) soak
+	$(BIN)/python -m tests.lab.chaos --minutes $(or $(MINUTES),30) soak
 	$(MAKE) soak-plot
 
 soak-plot: $(BENCH)/plots/.ready ## Draw docs/reliability/soak.svg from soak.csv
-	$(BENCH)/plots/bin/python -m tests.chaos.soak_plot
+	$(BENCH)/plots/bin/python -m tests.lab.chaos.soak_plot
 
 interop: $(READY) ## Run the tests with real Node servers (installs their npm packages)
 	tests/interop/install.sh
@@ -61,7 +78,7 @@ browser: $(READY) ## Run the page's tests in chromium, and the server behind ngi
 	$(BIN)/python -m pytest tests/browser
 
 cluster: $(READY) ## Kill a master of a Redis Cluster under load, and count what visitors notice (needs nginx)
-	cd tests && ../$(BIN)/python -m cluster.experiment $(ARGS)
+	$(BIN)/python -m tests.lab.cluster $(ARGS)
 
 screenshots: $(READY) ## Write docs/page.png and docs/page-360.png
 	cd tests && ../$(BIN)/python -m browser.screenshots
@@ -106,16 +123,20 @@ $(NODE_PEERS): bench/servers/node/package-lock.json
 	touch $@
 
 fuzz: $(TOOLS)/fuzz/.ready ## Try ten million hostile inputs (RUNS=number)
-	cd tests && ../$(TOOLS)/fuzz/bin/python -m fuzz $(if $(RUNS),--runs $(RUNS))
+	$(TOOLS)/fuzz/bin/python -m tests.lab.fuzz $(if $(RUNS),--runs $(RUNS))
 
-lock: $(TOOLS)/uv/.ready ## Renew requirements.lock from pyproject.toml
-	UV_CUSTOM_COMPILE_COMMAND='make lock' $(TOOLS)/uv/bin/uv pip compile pyproject.toml --extra dev --extra speed --upgrade \
-		--universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --output-file requirements.lock
+LOCK := UV_CUSTOM_COMPILE_COMMAND='make lock' $(TOOLS)/uv/bin/uv pip compile pyproject.toml --universal \
+	--python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 
-audit: $(TOOLS)/pip-audit/.ready ## Ask for known vulnerabilities of what requirements.lock pins
-	$(TOOLS)/pip-audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+lock: $(TOOLS)/uv/.ready ## Renew requirements.lock and requirements-dev.lock from pyproject.toml
+	$(LOCK) --upgrade --extra redis --extra postgres --output-file requirements.lock
+	$(LOCK) --upgrade --extra dev --extra speed --constraint requirements.lock --output-file requirements-dev.lock
 
-$(TOOLS)/fuzz/.ready: tests/fuzz/requirements.txt pyproject.toml
+audit: $(TOOLS)/pip-audit/.ready ## Ask for known vulnerabilities of what the two locks pin
+	$(TOOLS)/pip-audit/bin/pip-audit --strict --require-hashes --disable-pip \
+		--requirement requirements.lock --requirement requirements-dev.lock
+
+$(TOOLS)/fuzz/.ready: tests/lab/fuzz/requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< --editable .
 	touch $@

@@ -16,7 +16,7 @@ from .errors import (
     StoreUnavailable,
 )
 from .manager import SessionManager
-from .options import ABSENT, CookieOptions, SessionOptions
+from .options import CookieOptions, SessionOptions
 from .session import Session
 from .store import Outcome, Store, StoredSession, Update
 from .stores import open_store, register_store
@@ -24,6 +24,7 @@ from .stores.base import StoreBase
 from .stores.memory import MemoryStore
 from .stores.wrappers import StoreWrapper
 from .sweeper import Sweeper
+from .validation import ABSENT
 from .web.mixin import SessionMixin
 
 if TYPE_CHECKING:

@@ -4,13 +4,17 @@ A store keeps a text under an id until a moment. Six verbs are all that a store 
 beyond them it says by attributes (`sweepable`, `prepared`, `admin`, `overwriting`): each is None, or absent, or the
 object that has the verbs of that power. A store must not know cookies, signatures or Tornado.
 
-What holds for every verb:
+What holds for every verb (`sessions.testing.StoreContract` tests it, and demands nothing else):
 
-- An id is a text of 1 to 4,096 bytes in UTF-8. A store keeps ids of 1 to 500 bytes. It keeps a longer one or refuses
-  it with StoreError; it never shortens it.
-- The session's text is JSON in UTF-8. A store may refuse any other text with StoreError.
+- An id is a text of 1 to 4,096 bytes in UTF-8 without NUL. A store keeps ids of 1 to 500 bytes. It keeps a longer one
+  or refuses it with StoreError; it never shortens it. Ids that differ are different sessions.
+- The session's text is JSON in UTF-8. It comes back to the character.
+- Anything else (an id that is none, a text that is no JSON or more than the database takes) is kept whole or refused
+  with StoreError, and disturbs no other call.
 - A session whose `expires_at` is now or earlier is expired, and an expired session counts as none, swept or not.
-- One verb is one step: no other call, of this process or of another, sees it half done.
+- One verb is one step: no other call, of this process or of another, sees it half done. A read that begins after a
+  write was answered sees it. (A database that has no step over two ids performs `rename` by
+  `sessions.stores.base.rename_in_steps`, which says what can be seen of it.)
 - A verb does not block the event loop. Calls run side by side in any number.
 - A caller that is cancelled only stops waiting: the step is done whole, or not at all.
 - StoreError says that the store refused or failed. StoreUnavailable says that trying later may help, and that it is
@@ -22,7 +26,7 @@ What holds for every verb:
 
 from collections.abc import AsyncIterator
 from enum import Enum
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, Self, cast
 
 
 class StoredSession(NamedTuple):
@@ -31,12 +35,15 @@ class StoredSession(NamedTuple):
     data: str
     """The session as JSON text."""
     expires_at: int
-    """Milliseconds since the epoch; from that moment on the session is gone, swept or not."""
+    """Milliseconds since the epoch, up to JavaScript's last date; from then on the session is gone, swept or not.
+
+    An int. It comes back as it was written, or less than a second off if the database counts the time that is left.
+    """
     version: Any = None
     """Whatever the store compares to know that the record is unchanged, with `==`. None: the text itself.
 
     It comes from what Node writes too (a digest, PostgreSQL's xmin), never from a counter that only we count. It is
-    opaque to everybody but its store.
+    opaque to everybody but its store, and means nothing in a record that is to be written.
     """
 
     def same_as(self, other: "StoredSession") -> bool:
@@ -77,7 +84,10 @@ TAKEN = Update(Outcome.TAKEN)
 
 
 class Store(Protocol):
-    """Where sessions are kept: six verbs. `expected` is always the record that was loaded or last returned."""
+    """Where sessions are kept: six verbs.
+
+    `expected` is always a record that `get` or a write returned, by this store object or another one on the same data.
+    """
 
     async def get(self, sid: str) -> StoredSession | None:
         """Read the session of an id.
@@ -96,15 +106,17 @@ class Store(Protocol):
     async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
         """Replace a session that is still the expected one, and never insert one.
 
-        Returns SAVED with the record as it now stands, CONFLICT with the newer record, or GONE. A record that has
-        expired already is not an error: so a caller removes a session only if it is unchanged (SAVED).
+        Returns SAVED with the record as it now stands, CONFLICT with the newer record, or GONE. Not an error: a session
+        of which only the expiry was moved (SAVED or CONFLICT); a record that has expired already, by which a caller
+        removes a session only if it is unchanged (SAVED).
         """
 
     async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
         """Move the expiry of a session that is still the expected one, without carrying its text.
 
-        Returns as `update` does, SAVED with the text unchanged. A session that was changed and kept its expiry is not
-        an error: it may be SAVED, as only the end moves.
+        Returns as `update` does, SAVED with the text of `expected`. A session of which only the text or only the expiry
+        was changed is not an error: it may be SAVED, as only the end moves; the record that comes back is then no more
+        the expected one of an `update` than the record before it.
         """
 
     async def rename(
@@ -117,13 +129,22 @@ class Store(Protocol):
     ) -> Update:
         """Move a session that is still the expected one to a new id, with a new record, in one step.
 
-        Returns SAVED with the record as it now stands under `new`, CONFLICT with the newer record under `old`, GONE, or
-        TAKEN if any row, living or expired, has `new`; only SAVED changes anything. The id `old` is free afterwards, or
-        holds `tombstone`, which is an ordinary record to the store.
+        Returns SAVED with the record as it now stands under `new`; else, and then it changes nothing, the first that
+        applies of GONE, CONFLICT with the newer record under `old`, and TAKEN if a row has `new` (which may be an
+        expired one that is not swept yet). The id `old` is free afterwards, or holds `tombstone`, an ordinary record to
+        the store; a store that has no room for a tombstone is not in error without it.
         """
 
     async def destroy(self, sid: str) -> None:
-        """Delete a session. An id that has none is not an error."""
+        """Delete a session. An id that has none is not an error, nor is an id that the store could not keep."""
+
+
+class OpenableStore(Store, Protocol):
+    """A store that `async with` opens and closes."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *exc_info: object) -> None: ...
 
 
 # ---------------------------------------------------------------- the powers beyond the core
@@ -156,7 +177,10 @@ class Admin(Protocol):
         """Return how many sessions live."""
 
     def all(self) -> AsyncIterator[tuple[str, StoredSession]]:
-        """Yield every living session with its key, read in pages: a change meanwhile may or may not be seen."""
+        """Yield every living session with its key, read in pages: a change meanwhile may or may not be seen.
+
+        A record is good as `expected` for the store whose verbs take keys (`by_key`).
+        """
 
     async def clear(self) -> None:
         """Delete every session."""
@@ -167,9 +191,6 @@ class Overwriting(Protocol):
 
     async def set(self, sid: str, record: StoredSession) -> StoredSession:
         """Insert or replace a session, whatever is there. Returns the record as it now stands."""
-
-
-Power = TypeVar("Power")
 
 
 def sweepable(store: Store) -> Sweepable | None:

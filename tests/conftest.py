@@ -1,16 +1,43 @@
-"""Owns what every test may ask for: the movable clock. It puts this folder on the import path, too (`from clock import ...`)."""
+"""Owns what every test may ask for: the movable clock, a place without a secret, and that no loop is made unasked.
 
+It puts this folder on the import path, too (`from clock import ...`).
+"""
+
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from clock import MovableClock
 from stores.redis_server import end_all
+
+from sessions import SessionOptions, manager, policy, state
+
+asyncio.set_event_loop(None)  # else the first io_loop has asyncio make another, which nobody closes: up to Python 3.13
+
+
+def _decide_what_is_possible(facts: policy.Facts, options: SessionOptions, *, ends: bool = True) -> policy.Plan:
+    """Hold every decision of the suite against what the laws of tests/test_policy.py are proved for."""
+    assert policy.possible(facts), facts
+    return _decide(facts, options, ends=ends)
+
+
+_decide = policy.decide
+policy.decide = manager.decide = state.decide = _decide_what_is_possible
 
 
 @pytest.fixture
 def clock() -> MovableClock:
     """A clock that the test moves."""
     return MovableClock()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, empty, and no secret in the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SESSION_SECRET", raising=False)
+    return tmp_path
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,7 +1,7 @@
 """The mutants (mutants.py) are not run here, but none of them may have lost the words that it replaces."""
 
 import pytest
-from mutants import MUTANTS, ROOT, Mutant, changed
+from lab.mutants.__main__ import MUTANTS, ROOT, Mutant, changed
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

@@ -7,15 +7,20 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from ..errors import OptionsError
-from ..store import Store
+from ..store import OpenableStore, Store
 from .tables import STORE_TABLES
+from .wrappers import StoreWrapper
 
 Factory = Callable[..., Store]
-"""Makes a store of `(url, **options)`; the options come from the table `[scheme]`, in snake_case."""
+"""Makes a store of `(url, **options)`; the options come from the table `[scheme]` of config.toml, in snake_case.
+
+It is called more than once, and opens nothing: `async with` does. It raises OptionsError for a wrong option, with a
+message that begins with the option's name, or with `store:` for a wrong URL.
+"""
 
 ENTRY_POINT = "sessions.stores"
 """The group of entry points in which a package offers a Factory; the entry's name is the scheme."""
@@ -45,7 +50,7 @@ def is_from_elsewhere(scheme: str) -> bool:
     return scheme not in STORE_TABLES and (scheme in _registered or _entry_point(scheme) is not None)
 
 
-def open_store(url: str, **options: Any) -> Store:
+def open_store(url: str, **options: Any) -> OpenableStore:
     """Return the store that a URL names; `async with` opens it.
 
     `sqlite:PATH` keeps sessions in a SQLite file, `redis://…` in Redis, `postgresql://…` (or `postgres://…`) in a
@@ -69,17 +74,29 @@ def open_store(url: str, **options: Any) -> Store:
     if scheme == "memory":
         if rest:
             raise OptionsError(f"store: memory: takes no path, got {url!r}")
-        return make(**options)  # type: ignore[no-any-return] # a Store, by the table
-    return make(_path(url) if scheme == "sqlite" else url, **options)  # type: ignore[no-any-return] # a Store, by the table
+        return make(**options)  # type: ignore[no-any-return] # a store, by the table
+    return make(_path(url) if scheme == "sqlite" else url, **options)  # type: ignore[no-any-return] # a store, by the table
 
 
-def _from_elsewhere(scheme: str, url: str, options: dict[str, Any]) -> Store:
+def factory_of(scheme: str) -> Factory:
+    """Return what makes the stores from elsewhere that have the scheme.
+
+    Raises OptionsError if there is none, and for a package that cannot be loaded.
+    """
     factory = _registered.get(scheme)
-    if factory is None:
-        entry = _entry_point(scheme)
-        if entry is None:
-            raise _unknown(scheme)
-        factory = entry.load()
+    if factory is not None:
+        return factory
+    entry = _entry_point(scheme)
+    if entry is None:
+        raise _unknown(scheme)
+    try:
+        return cast("Factory", entry.load())
+    except Exception as error:
+        raise OptionsError(f"store: {scheme}: cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+def _from_elsewhere(scheme: str, url: str, options: dict[str, Any]) -> OpenableStore:
+    factory = factory_of(scheme)
     try:
         store = factory(url, **options)
     except OptionsError:
@@ -89,7 +106,7 @@ def _from_elsewhere(scheme: str, url: str, options: dict[str, Any]) -> Store:
     missing = [verb for verb in VERBS if not callable(getattr(store, verb, None))]
     if missing:
         raise OptionsError(f"store: {scheme}: {type(store).__name__} lacks {', '.join(missing)}")
-    return store
+    return store if hasattr(store, "__aenter__") else StoreWrapper(store)  # type: ignore[return-value] # just asked
 
 
 VERBS = ("get", "create", "update", "touch", "rename", "destroy")

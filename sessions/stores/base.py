@@ -8,14 +8,14 @@ nothing else of the verbs.
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
 from ..errors import StoreError, StoreUnavailable
 from ..store import GONE, TAKEN, Admin, Outcome, Overwriting, Prepared, Store, StoredSession, Sweepable, Update
 from .batching import Batcher, Job
 
 RETRY_SECONDS = 1.0
-"""How long a store that could not be reached is left alone, so that requests are told at once and none waits."""
+"""How long a store that could not be reached is left alone, so that requests fail at once and none waits."""
 
 
 class CircuitBreaker:
@@ -41,8 +41,15 @@ class CircuitBreaker:
         self._open_until = 0.0
 
 
+class Queue(Protocol):
+    """Takes jobs: a Batcher, or what a store has in front of one."""
+
+    def add(self, job: Job) -> Awaitable[Any]:
+        """Ask for a job. Returns what resolves to its outcome."""
+
+
 class StoreBase:
-    """A store whose verbs are jobs, performed in batches.
+    """A store that performs its verbs as jobs, in batches.
 
     A subclass calls `super().__init__(name)` and overrides `_read` and `_write`, which perform a batch of jobs and
     resolve each; `driver` and `translated`, for errors; `can_store`, where the database cannot keep every text; and
@@ -55,7 +62,8 @@ class StoreBase:
     def __init__(self, name: str) -> None:
         self.name = name
         """The store as messages name it: without passwords."""
-        self.is_open = False
+        self.is_open: bool = False
+        """True between `__aenter__` and `__aexit__`."""
         self._reads = Batcher(self._read, once=False)
         self._writes = Batcher(self._write, once=True)
 
@@ -87,7 +95,7 @@ class StoreBase:
 
     @property
     def by_key(self) -> Store:
-        """The store whose verbs take keys: this one."""
+        """The store that takes keys: this one."""
         return self
 
     # ---------------------------------------------------------------- the verbs
@@ -114,7 +122,7 @@ class StoreBase:
 
     async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
         """Move the expiry of a session that is still the expected one."""
-        self._check(sid, expected)
+        self._check(sid)  # the text stays where it is
         update: Update = await self._writer(sid).add(Job("touch", sid, None, expected, expires_at))
         return update
 
@@ -169,11 +177,11 @@ class StoreBase:
             return False
         return True
 
-    def _reader(self, _sid: str) -> Batcher:
+    def _reader(self, _sid: str) -> Queue:
         """Return the batcher that reads this id."""
         return self._reads
 
-    def _writer(self, _sid: str) -> Batcher:
+    def _writer(self, _sid: str) -> Queue:
         """Return the batcher that writes this id."""
         return self._writes
 
@@ -193,8 +201,13 @@ class StoreBase:
             raise self.translated(error) from error
 
     async def each_alone(self, jobs: list[Job], perform: Callable[[list[Job]], Awaitable[None]]) -> None:
-        """Perform each job of a batch that failed alone, so that a bad one fails its own caller only."""
+        """Perform each job of a batch that failed alone, so that a bad one fails its own caller only.
+
+        A job that nobody waits for any more is not begun.
+        """
         for job in jobs:
+            if job.future.done():
+                continue
             try:
                 await perform([job])
             except StoreError as own:
@@ -202,7 +215,10 @@ class StoreBase:
 
     def _check(self, sid: str, *records: StoredSession | None) -> None:
         self.check_open()
-        if not self.can_store(sid) or not all(self.can_store(each.data) for each in records if each is not None):
+        is_storable = self.can_store(sid)
+        for record in records:
+            is_storable = is_storable and (record is None or self.can_store(record.data))
+        if not is_storable:
             raise StoreError(f"{self.name}: cannot keep this id or text: {self._storable()}")
 
     def _storable(self) -> str:
@@ -211,11 +227,11 @@ class StoreBase:
 
 
 class SQLStoreBase(StoreBase):
-    """A store in a SQL database, whose texts end at NUL."""
+    """A store in a SQL database, where a text ends at NUL."""
 
     def can_store(self, text: str) -> bool:
         """Return True if the text survives a round trip through the database: valid UTF-8 and no NUL."""
-        return "\0" not in text and super().can_store(text)
+        return "\0" not in text and (text.isascii() or super().can_store(text))
 
     def _storable(self) -> str:
         return "it is not valid UTF-8, or holds NUL"
@@ -233,8 +249,8 @@ async def rename_in_steps(
 
     The new row is created first, with its full life; then the old row is taken by compare-and-set; where another caller
     was first the new row is deleted again. So `old` never holds what the new record holds. If a step raises, it is
-    unknown how far the rename came, and nothing is deleted: the caller asks. A process that dies between the steps leaves
-    one row that nobody knows, for its lifetime.
+    unknown how far the rename came, and nothing is deleted: the caller asks. A process that dies between the steps
+    leaves one row that nobody knows, for its lifetime.
     """
     made = await store.create(new, record)
     if made is None:

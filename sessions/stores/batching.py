@@ -14,8 +14,8 @@ from ..store import StoredSession
 MAX_BATCH = 256
 """Jobs in one batch: keeps a write transaction well under 100 ms, beyond which a Node peer would wait noticeably."""
 
-MAX_CHARACTERS = 2_000_000
-"""Characters of text in one batch, beyond its first job: a transaction of some megabytes takes tens of milliseconds."""
+MAX_CHARACTERS = 1_000_000
+"""Characters of text in one batch of several jobs: 1 to 4 MB, which take some tens of milliseconds to commit."""
 
 
 class Job:
@@ -33,20 +33,26 @@ class Job:
         new: str | None = None,
         tombstone: StoredSession | None = None,
     ) -> None:
-        self.verb = verb
-        self.sid = sid
-        self.record = record
-        self.expected = expected
-        self.expires_at = expires_at  # of a touch, in milliseconds since the epoch
-        self.new = new  # of a rename: the id that the session goes on under
-        self.tombstone = tombstone
+        self.verb: str = verb
+        self.sid: str = sid
+        self.record: StoredSession | None = record
+        self.expected: StoredSession | None = expected
+        self.expires_at: int = expires_at  # of a touch, in milliseconds since the epoch
+        self.new: str | None = new  # of a rename: the id that the session goes on under
+        self.tombstone: StoredSession | None = tombstone
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     @property
     def size(self) -> int:
-        """The characters that the job carries."""
-        texts = (self.record, self.expected, self.tombstone)
-        return sum(len(each.data) for each in texts if each is not None)
+        """The characters of its texts. A touch sends none, but the database moves the row that has the expected one."""
+        size = 0
+        if self.record is not None:
+            size += len(self.record.data)
+        if self.expected is not None:
+            size += len(self.expected.data)
+        if self.tombstone is not None:
+            size += len(self.tombstone.data)
+        return size
 
     def resolve(self, outcome: Any) -> None:
         """Hand over the outcome, unless nobody waits for it."""
@@ -96,7 +102,8 @@ class Batcher:
                     for job in batch:
                         job.fail(error)
                 for job in batch:
-                    job.fail(StoreUnavailable("the store gave no outcome"))
+                    if not job.future.done():
+                        job.fail(StoreUnavailable("the store gave no outcome"))
         finally:
             self._task = None
 
@@ -109,18 +116,17 @@ class Batcher:
         batch: list[Job] = []
         later: list[Job] = []
         ids: set[str] = set()
-        size = 0
+        room = MAX_CHARACTERS
         is_full = False
         for job in self._waiting:
             if job.future.done():
                 continue
-            if batch and not is_full:
-                size += job.size
-                is_full = len(batch) == MAX_BATCH or size > MAX_CHARACTERS
             if is_full or (self._once and (job.sid in ids or job.new in ids)):
                 later.append(job)
             else:
-                batch.append(job)
+                room -= job.size
+                is_full = room < 0 or len(batch) == MAX_BATCH
+                (later if is_full and batch else batch).append(job)
             ids.add(job.sid)
             if job.new is not None:
                 ids.add(job.new)

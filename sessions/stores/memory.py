@@ -5,11 +5,10 @@ from typing import Self
 
 from ..clock import Clock, now_ms
 from ..errors import StoreUnavailable
-from ..options import wrong
 from ..store import GONE, TAKEN, Outcome, StoredSession, Update
+from ..validation import wrong
+from .tables import MemoryOptions
 
-MAX_SESSIONS = 100_000
-"""Some 60 MB, at 300 characters each."""
 _LOOK_EVERY = 1_000
 """Milliseconds between two looks for expired sessions in a full store: a look takes its time, a flood takes no end."""
 
@@ -24,7 +23,7 @@ class MemoryStore:
 
     name = "memory:"
 
-    def __init__(self, *, max_sessions: int = MAX_SESSIONS, clock: Clock = now_ms) -> None:
+    def __init__(self, *, max_sessions: int = MemoryOptions.max_sessions, clock: Clock = now_ms) -> None:
         if not isinstance(max_sessions, int) or isinstance(max_sessions, bool) or max_sessions < 1:
             raise wrong("maxSessions", "a whole number above 0", max_sessions)
         self._max = max_sessions
@@ -46,6 +45,12 @@ class MemoryStore:
     def overwriting(self) -> Self:
         """This store writes blindly when it is asked to."""
         return self
+
+    async def __aenter__(self) -> Self:
+        return self  # nothing to open: it can be used without, and in place of a store that is opened
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
 
     # ---------------------------------------------------------------- the six verbs
 
@@ -76,8 +81,8 @@ class MemoryStore:
             return GONE
         if row.expires_at != expected.expires_at:
             return Update(Outcome.CONFLICT, row)
-        self._rows[sid] = touched = row._replace(expires_at=expires_at)
-        return Update(Outcome.SAVED, touched)
+        self._rows[sid] = row._replace(expires_at=expires_at)
+        return Update(Outcome.SAVED, StoredSession(expected.data, expires_at))
 
     async def rename(
         self,

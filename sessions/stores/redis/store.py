@@ -21,8 +21,8 @@ from typing import Any, Self
 
 from ...clock import Clock, now_ms
 from ...errors import StoreError, StoreUnavailable
-from ...options import is_number, wrong
 from ...store import GONE, TAKEN, Outcome, StoredSession, Update
+from ...validation import is_number, wrong
 from ..base import StoreBase, rename_in_steps
 from ..batching import Batcher, Job
 from .cluster import Cluster

@@ -1,0 +1,358 @@
+"""Owns the model check of whole requests: some of them in flight at once, a clock and a sweeper, in every order of store calls.
+
+Each call of the store waits until the machine lets one of them go on, so the steps of requests interleave as hypothesis
+likes, inside `rotate()` and between a conflict and its second try as well. Two managers stand for two processes. What the
+store holds after each step is compared with the model. It must not know which store it is.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from clock import START, MovableClock
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from sessions.states import End
+from stores.support import STORES
+from trips.staged import StagedStore
+
+from sessions import Cookie, CookieOptions, NoSession, SessionManager, SessionOptions, StoredSession
+from sessions.store import Outcome
+
+TURNS = 30
+"""Of the loop after a call, until its request stands at the next one, waits for its turn, or has ended."""
+
+MAX_AGE = 1_000
+MISSING = object()
+VERBS = ("save", "destroy", "regenerate", "rotate", "mutate")
+ACTS = st.one_of(
+    st.just([]),
+    st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from(["set", "delete"]), st.sampled_from("abc")),
+            st.tuples(st.sampled_from(["mutate", "save", "set", "touch", *VERBS, "unset"]), st.just("c")),
+        ),
+        max_size=3,
+    ),
+)
+"""What a handler does, one after another."""
+
+
+class Model:
+    """What is stored: data by id. A row comes by `create` only, goes by `destroy` or its time, and then never comes back."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self.clock = clock
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.expires: dict[str, int] = {}
+        self.ended: set[str] = set()
+
+    def end(self, sid: str) -> None:
+        """For good."""
+        self.rows.pop(sid, None)
+        self.ended.add(sid)
+
+    def compare(self, living: dict[str, StoredSession]) -> None:
+        """Raise AssertionError where the store holds anything else."""
+        assert not living.keys() & self.ended, "a session that had ended came back"
+        for sid in self.rows.keys() - living.keys():
+            assert self.expires[sid] <= self.clock(), "a session was lost"
+            self.end(sid)
+        assert {sid: _data(row) for sid, row in living.items()} == self.rows
+        assert {sid: row.expires_at for sid, row in living.items()} == {sid: self.expires[sid] for sid in living}
+
+
+def _data(row: StoredSession) -> dict[str, Any]:
+    return {key: value for key, value in json.loads(row.data).items() if key != "cookie"}
+
+
+class Request:
+    """A request: what it does at the moment, what its session was last known to hold, and what it means to change."""
+
+    def __init__(self) -> None:
+        self.task: asyncio.Future[None] | None = None
+        self.does = ""
+        self.did: set[str] = set()
+        self.base: dict[str, Any] = {}
+        self.changes: dict[str, Any] = {}
+        self.unsure: set[str] = set()
+        """Keys that somebody else has deleted since: to delete them as well may mean before them or after them."""
+        self.calls = 0
+        """Of the store, by what it does at the moment."""
+
+    def view(self) -> dict[str, Any]:
+        """What its session holds."""
+        return _merged(self.base, self.changes)
+
+    def stored(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Note what was stored, which is its new beginning."""
+        self.base, self.changes, self.unsure = dict(row), {}, set()
+        return row
+
+
+def _merged(row: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in (row | changes).items() if value is not MISSING}
+
+
+class Call:
+    """A call of the store that waits to be let go on."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Event()
+        self.done = asyncio.Event()
+
+
+class SteppedStore(StagedStore):
+    """A store whose calls wait, each until its turn, and are noted in the moment in which they are done."""
+
+    def __init__(self, inner: Any, note: Callable[..., None]) -> None:
+        super().__init__(inner)
+        self.note = note
+        self.waiting: list[Call] = []
+        self.waits = True
+
+    def let_go(self) -> None:
+        """Make no call wait from now on."""
+        self.waits = False
+        for call in self.waiting:
+            call.turn.set()
+
+    async def _do(self, verb: str, sid: str, *args: Any) -> Any:
+        call = Call()
+        if self.waits:
+            self.waiting.append(call)
+            await call.turn.wait()
+        try:
+            outcome = await getattr(self.inner, verb)(sid, *args)
+            self.note(asyncio.current_task(), verb, sid, args[0] if args else None, outcome)
+        finally:
+            call.done.set()
+        return outcome
+
+
+class Requests(RuleBasedStateMachine):
+    """Requests on one store, one call of the store after another."""
+
+    def __init__(
+        self, store: Any, clock: MovableClock, run: Callable[[Any], Any], *, sweeps: bool, **options: Any
+    ) -> None:
+        super().__init__()
+        clock.now = START
+        self.inner, self.clock, self.run, self.sweeps, self.fixed = store, clock, run, sweeps, options
+        self.store = SteppedStore(store, self.note)
+        self.model = Model(clock)
+        self.requests: list[Request] = []
+        self.cookies: list[str] = []
+        """The ids that a browser may send: every one that was ever set."""
+        self.numbers = iter(range(1, 10**6))
+        run(store.clear())
+
+    @initialize(rolling=st.booleans(), resave=st.booleans(), after=st.sampled_from([None, 0]), unset=st.booleans())
+    def configure(self, rolling: bool, resave: bool, after: int | None, unset: bool) -> None:
+        """Two processes with the same options, and a visitor who has a session already."""
+        options = {"rolling": rolling, "resave": resave, "touch_after": after, **self.fixed}
+        self.options = SessionOptions(
+            secret="of the model check, and as long as it should be",
+            cookie=CookieOptions(max_age=MAX_AGE),
+            unset="destroy" if unset else "keep",
+            store_timeout=10**8,
+            **options,
+        )
+        self.managers = [SessionManager(self.store, self.options, clock=self.clock) for _ in range(2)]
+        self.arrive(0, 0, [("set", "a"), ("set", "b")])
+        self.go_on(0)
+
+    # ---------------------------------------------------------------- what may happen
+
+    @rule(manager=st.integers(0, 1), cookie=st.integers(0, 9), acts=ACTS)
+    def arrive(self, manager: int, cookie: int, acts: list[tuple[str, str]]) -> None:
+        """A request comes, most often with one of the cookies there are, and goes as far as its first call of the store."""
+        sid = [None, "nobody's"][cookie] if cookie < 2 else self.cookies[cookie % len(self.cookies)]
+        request = Request()
+
+        async def begin() -> None:
+            request.task = asyncio.ensure_future(self.trip(request, self.managers[manager], sid, acts))
+            self.requests.append(request)
+            await _turns()
+
+        self.run(begin())
+        self.look()
+
+    @precondition(lambda self: self.store.waiting)
+    @rule(which=st.integers(0, 9))
+    def go_on(self, which: int) -> None:
+        """The store does one of the calls that wait, and its request goes on to its next call, or to its end."""
+        call = self.store.waiting.pop(which % len(self.store.waiting))
+
+        async def go() -> None:
+            call.turn.set()
+            await call.done.wait()
+            await _turns()
+
+        self.run(go())
+        self.look()
+
+    @precondition(lambda self: self.store.waiting)
+    @rule(which=st.integers(0, 9))
+    def go_on_more(self, which: int) -> None:
+        """The same: most of a history is this."""
+        self.go_on(which)
+
+    @rule(step=st.sampled_from([1, 60, MAX_AGE // 2, MAX_AGE]), limit=st.integers(0, 3))
+    def time_goes_by(self, step: int, limit: int) -> None:
+        """And the sweeper takes away some of what has expired."""
+        self.clock.forward(step)
+        self.look()
+        if limit and self.sweeps:
+            self.run(self.inner.sweep(limit))
+            self.look()
+
+    def teardown(self) -> None:
+        """All that is under way ends."""
+        try:
+            while self.store.waiting:
+                self.go_on(0)
+            assert all(request.task is not None and request.task.done() for request in self.requests), "a request hangs"
+        finally:
+            self.store.let_go()  # if something went wrong: the loop ends only after the tasks that wait here
+
+    # ---------------------------------------------------------------- how it happens
+
+    async def trip(
+        self, request: Request, manager: SessionManager, sid: str | None, acts: list[tuple[str, str]]
+    ) -> None:
+        """A request from its load to its commit, as the mixin makes it."""
+        request.does = "load"
+        session = manager.new(self.birth) if sid is None else await manager.load(sid, self.birth)
+        for what, key in acts:
+            if session.over is None:
+                assert dict(session) == request.view()
+                request.does = what
+                await self.act(request, session, what, key)
+        request.does, request.calls = "commit", 0
+        if (commit := manager.commit(session)) is not None:
+            await commit
+        if session.over is End.GONE:
+            assert session.reply == "keep"
+        elif session.reply == "clear":
+            assert request.did & {"unset", "destroy"}
+        elif session.reply == "send":
+            is_over = self.model.expires.get(session.id, 0) <= self.clock()  # the cookie is, too: the browser drops it
+            assert session.id in self.model.rows or is_over or not request.calls, "a cookie for a session that is gone"
+            self.cookies.append(session.id)
+
+    async def act(self, request: Request, session: Any, what: str, key: str) -> None:
+        """What a handler does."""
+        request.did.add(what)
+        match what:
+            case "set":
+                session[key] = request.changes[key] = next(self.numbers)  # a value that nobody else has
+            case "delete" if key in session:
+                del session[key]
+                request.changes.pop(key, None)
+                request.changes |= {key: MISSING} if key in request.base else {}
+            case "unset":
+                session.end(End.UNSET)
+            case "touch":
+                session.touch()
+            case _ if what in VERBS:
+                await self.verb(request, session, what)
+
+    async def verb(self, request: Request, session: Any, what: str) -> None:
+        """What a handler awaits."""
+        old = session.id
+        try:
+            await getattr(session, what)(*[_increment] if what == "mutate" else [])
+        except NoSession:
+            assert what == "mutate"
+            assert session.over is End.GONE
+        if what == "regenerate":
+            request.stored({})
+        if what in {"regenerate", "rotate"} and session.over is None:
+            assert session.id != old
+            assert old not in self.model.rows
+
+    def birth(self) -> tuple[str, Cookie]:
+        """A fresh id and a cookie."""
+        cookie = self.options.cookie
+        return f"id-{next(self.numbers)}", Cookie.new(cookie, self.clock, is_secure=lambda: False)
+
+    def note(self, task: object, verb: str, sid: str, given: Any, outcome: Any) -> None:
+        """What a call of the store means in the model."""
+        request = next(each for each in self.requests if each.task is task)
+        request.calls += 1
+        rows = self.model.rows
+        adds = {"n": rows.get(sid, request.view()).get("n", 0) + 1} if request.does == "mutate" else {}
+        match verb, outcome:
+            case "get", _ if request.does == "load":
+                request.stored(rows.get(sid, {}))
+            case "destroy", _:
+                self.model.end(sid)
+            case "create", True:
+                rows[sid] = request.stored(request.view() | adds)
+                self.model.expires[sid] = given.expires_at
+            case "set", _:
+                rows[sid] = request.stored(request.view())
+                self.model.expires[sid] = given.expires_at
+            case "update", (Outcome.SAVED, _):
+                deleted = {key for key, value in request.changes.items() if value is MISSING}
+                for each in self.requests:
+                    each.unsure |= deleted if each is not request else set()
+                written = _data(given)
+                request.changes |= {key: written.get(key, MISSING) for key in deleted & request.unsure}
+                rows[sid] = request.stored(_merged(rows[sid], request.changes) | adds)
+                self.model.expires[sid] = given.expires_at
+            case "touch", Outcome.SAVED:
+                self.model.expires[sid] = given
+
+    def look(self) -> None:
+        """Nothing has gone wrong in a request, and the store holds what the model holds."""
+        for request in self.requests:
+            if request.task is not None and request.task.done():
+                request.task.result()
+
+        async def living() -> dict[str, StoredSession]:
+            return {sid: row async for sid, row in self.inner.all()}
+
+        self.model.compare(self.run(living()))
+
+
+def _increment(data: dict[str, Any]) -> None:
+    data["n"] = data.get("n", 0) + 1
+
+
+async def _turns() -> None:
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
+@contextmanager
+def running() -> Iterator[Callable[[Any], Any]]:
+    """What runs a coroutine, on a loop of its own."""
+    with asyncio.Runner() as runner:
+        yield runner.get_loop().run_until_complete
+
+
+def check(name: str, folder: Path, *, histories: int, steps: int, shrink: bool = True, **options: Any) -> None:
+    """Try histories on a store of tests/stores/support.py. Raises what goes wrong."""
+    clock = MovableClock()
+    tried = settings(
+        deadline=None,
+        database=None,
+        max_examples=histories,
+        stateful_step_count=steps,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
+    )
+    with running() as run:
+        make, _, sweeps = STORES[name]
+        store = make(folder, clock)
+        run(store.__aenter__())
+        try:
+            run_state_machine_as_test(lambda: Requests(store, clock, run, sweeps=sweeps, **options), settings=tried)
+        finally:
+            run(store.__aexit__(None, None, None))
