@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from .absolute_timeout import AbsoluteTimeout
 from .clock import Clock
-from .data import Parts, SessionData
+from .data import Parts, SessionData, is_large
 from .errors import CorruptSession, HeadersSent
 from .formats import json_text
 from .formats.signing import fingerprint
@@ -140,6 +140,11 @@ class SessionState:
         except CorruptSession as error:
             raise CorruptSession(f"session {self.fingerprint}: {error}") from None
 
+    @property
+    def is_large(self) -> bool:
+        """True if the session lives and takes turns to be decoded and encoded."""
+        return self.end is None and is_large(self.data.text)
+
     def touch(self) -> None:
         """Start the lifetime again; the store is told at the end of the request, whatever `touch_after` says."""
         self._touch_asked = True
@@ -148,7 +153,7 @@ class SessionState:
     # ---------------------------------------------------------------- facts, plan, outcome
 
     def facts(self) -> Facts:
-        """Return what the rules look at. Raises DataError for a value that JSON cannot hold."""
+        """Return what the rules look at. Raises DataError for what JSON cannot hold; `to_store` looks closer."""
         if self.end is not None:
             return ENDED._replace(
                 end=self.end,
@@ -288,13 +293,17 @@ class SessionState:
         return self._timeout is not None and self._timeout.ends_at <= self.clock()
 
     def to_store(self) -> StoredSession:
-        """Return the record to store. Raises DataError where changed data would take too many bytes."""
+        """Return the record to store.
+
+        Raises DataError if changed data takes too many bytes, or has a value that JSON, or Node, cannot hold.
+        """
         cookie, data, meta, limit = self.cookie.text(), self.data.current(), "", self._options.max_bytes
         if self.meta or self._meta_assigned or self._timeout is not None:
             meta = json_text.dumps(self._meta_to_store())
         text = json_text.join(cookie, data, meta)
         if limit and 4 * len(text) > limit and data != self.data.text:  # no character takes more than four bytes
             json_text.check_size(text, limit)
+        self.data.check(data)
         record = StoredSession(text, self.expires_at())
         self._written = record, Parts(cookie, data, meta)
         return record
