@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from tornado.httputil import HTTPHeaders
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
 
 from bench.figures import RESULTS, save
 from bench.process import BenchError, fail, first_line, folder, machine
@@ -123,9 +123,10 @@ def count_steps(counter: Counter, manager: SessionManager) -> None:
     bare = counter.part("a set of headers", HTTPHeaders)
     counter.part("Vary", lambda: vary_by_cookie(HTTPHeaders()), less=bare)
     state.settle(decide(state.facts(), OPTIONS), "saved")
+    request = HTTPServerRequest("GET", "/")
     counter.part(
         "Set-Cookie, signed, and Cache-Control",
-        lambda: add_cookie(HTTPHeaders(), state, manager, lambda: False),
+        lambda: add_cookie(HTTPHeaders(), state, manager, request, lambda: False),
         less=bare,
     )
 
