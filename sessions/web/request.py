@@ -25,7 +25,7 @@ from ..stored_cookie import StoredCookie
 from ..validation import COOKIE_BYTES
 from .headers import add_cookie, vary_by_cookie
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 SETTING = "sessions"
 """The application's setting that holds its SessionManager."""
