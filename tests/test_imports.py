@@ -177,6 +177,17 @@ class TestLoading:
         assert "sessions.web.mixin" in loaded
         assert DRIVERS & set(loaded) == set()
 
+    def test_importing_the_library_loads_nothing_for_tests(self) -> None:
+        """A server has no use for it, and what is for tests runs under any runner."""
+        loaded = python(
+            "import sessions, sys; before = {*sys.modules}; import sessions.testing; print(*before, '|', *sys.modules)"
+        )
+        before, _, after = loaded.partition("|")
+
+        assert "sessions.testing" not in before.split()
+        assert "sessions.testing" in after.split()
+        assert "pytest" not in after.split()
+
     @pytest.mark.parametrize(
         ("code", "driver"),
         [

@@ -125,3 +125,16 @@ async def test_every_answer_has_the_security_headers(serve: Serve, method: str, 
     assert "script" not in policy
     assert response.header("X-Content-Type-Options") == "nosniff"
     assert response.header("Referrer-Policy") in {"same-origin", "no-referrer"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/"), ("GET", "/set-session"), ("POST", "/set"), ("GET", "/nowhere"), ("BREW", "/")]
+)
+async def test_no_answer_names_the_server_or_its_version(serve: Serve, method: str, path: str) -> None:
+    """Neither the pages, nor the errors, nor Tornado's own refusals."""
+    site: Site = await serve()
+
+    response = await site.visitor().fetch(path, method=method)
+
+    assert response.header("Server") is None
+    assert "Tornado" not in response.text + repr(response.headers)

@@ -239,7 +239,7 @@ class Requests(RuleBasedStateMachine):
     ) -> None:
         """A request from its load to its commit, as the mixin makes it."""
         request.does = "load"
-        state = manager.new(self.generate) if sid is None else await manager.load(sid, self.generate)
+        state = manager.new(self.generate) if sid is None else await manager.load([sid], self.generate)
         session = manager.face(state)
         for what, key in acts:
             if state.end is None:
