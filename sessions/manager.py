@@ -16,10 +16,10 @@ from .errors import NoSession, StoreUnavailable
 from .formats.signing import Signer
 from .observe import AMBIGUOUS, DESTROYED, DROPPED, UNKNOWN, note
 from .options import SessionOptions
-from .policy import Performed, Plan, decide
+from .policy import END_MESSAGES, Performed, Plan, decide
 from .rotation import Rotation
 from .session import Session
-from .state import END_MESSAGES, Generate, SessionState
+from .state import Generate, SessionState
 from .store import Store, StoredSession, is_ready, name_of
 from .timeout import Deadline
 from .verbs import SessionVerbs
@@ -126,7 +126,7 @@ class SessionManager:
         """Return the session of a record; one that is over for a tombstone, None where nothing is left of it."""
         if self._writes.is_over(record):
             closed = SessionState.closed(self.options, self.clock, generate, sid, record)
-            return closed if closed.closed_until > self.clock() else None
+            return closed if closed.meta.closed_until > self.clock() else None
         state = SessionState.loaded(self.options, self.clock, generate, sid, record)
         if not state.is_too_old:
             return state

@@ -91,7 +91,7 @@ def is_hidden(shown: str) -> bool:
 
 OBJECTS: dict[str, Callable[[Path], object]] = {
     "CheckedStore": lambda _: CheckedStore(manager().store),
-    "CommitQueues": lambda _: CommitQueues(manager().store),
+    "CommitQueues": lambda _: CommitQueues(manager().store, lambda _: False),
     "Config": config,
     "Cookie": lambda _: loaded().cookie,
     "Job": lambda _: Job("create", SID, STORED),
@@ -203,7 +203,7 @@ async def taken() -> None:
     full = manager()
     state = full.new(generate)
     state.data.set("mark", DATA)
-    await full.save(state)
+    await full.face(state).save()
 
 
 ERRORS: dict[str, Callable[[], Any]] = {

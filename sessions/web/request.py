@@ -18,13 +18,14 @@ from ..formats.signing import new_id
 from ..manager import SessionManager
 from ..observe import TAMPERED, note
 from ..options import CookieOptions
+from ..policy import END_MESSAGES
 from ..session import Session
-from ..state import END_MESSAGES, Generate, SessionState
+from ..state import Generate, SessionState
 from ..stored_cookie import StoredCookie
 from ..validation import COOKIE_BYTES
 from .headers import add_cookie, vary_by_cookie
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 SETTING = "sessions"
 """The application's setting that holds its SessionManager."""

@@ -201,7 +201,7 @@ COOKIES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=COOKIES.values(), ids=COOKIES)
+@pytest.fixture(scope="module", params=COOKIES.values(), ids=list(COOKIES))
 def pair_of_cookie(
     request: pytest.FixtureRequest, backend: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pair]:
