@@ -272,7 +272,7 @@ MUTANTS = (
            LUA, "if compared ~= expected then", "if verb == 'rename' and compared ~= expected then"),
     breaks(2, "a rename in Redis compares nothing", REDIS_RENAME,
            LUA, "if compared ~= expected then", "if verb ~= 'rename' and compared ~= expected then"),
-    breaks(2, "a rename in Redis takes the old row last", REDIS_RENAME,
+    breaks(2, "a rename in Redis leaves the old row", REDIS_RENAME,
            LUA, "return put(key, closed_life, closed)", "return 1"),
     breaks(3, "an update in Redis inserts", "stores/test_redis_faults.py",
            LUA, "if not found then\n    return 0", "if not found then\n    return put(key, life, text)"),
