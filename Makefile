@@ -10,7 +10,8 @@ BENCH := bench/.cache
 TOOLS := .cache
 NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
-.PHONY: help venv run test test-pythons wheels lab check coverage mutants chaos soak soak-plot cluster interop browser screenshots \
+.PHONY: help venv run test test-pythons wheels lab properties check lint types coverage mutants chaos soak soak-plot cluster \
+	interop browser screenshots \
 	bench bench-peers bench-scale bench-plots fuzz lock audit clean
 
 help: ## Show this list
@@ -36,20 +37,31 @@ run: $(RUNS) ## Start the server (CONFIG=file, PORT=number)
 	@exec $(BIN)/python server.py $(if $(CONFIG),--config $(CONFIG)) $(if $(PORT),--port $(PORT))
 
 test: $(READY) ## Run the suite (what needs Node, nginx or chromium says so and skips without)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-pythons: $(RUNS) ## Run the suite on the Pythons of Debian's newer suites, in chroots (root; ARGS="--one forky trixie")
 	tests/pythons.sh $(ARGS)
 
 wheels: $(RUNS) ## See that what is pinned has wheels for a Python that Debian does not give
 	tests/pythons.sh --wheels 3.12
+
 lab: $(READY) ## Run the experiments of tests/lab in their short forms
 	$(BIN)/python -m pytest tests/lab
 
-check: $(READY) ## Lint and check types
+check: lint types ## Lint and check types
+
+lint: $(READY) ## Run ruff: its rules, and its format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(READY) ## Run mypy
 	$(BIN)/mypy
+	$(BIN)/mypy tests/server/conftest.py
+	$(BIN)/mypy tests/handlers/conftest.py
+
+properties: $(READY) ## Try the properties and the stores' model with 40 times the examples of `make test`, new ones each time
+	$(BIN)/python -m pytest --hypothesis-profile=long --async-test-timeout=3600 \
+		tests/properties tests/stores/test_model.py tests/test_absolute_timeout.py
 
 coverage: $(READY) ## Run the suite and show what of sessions/ it does not reach
 	$(BIN)/coverage run -m pytest --quiet --ignore tests/browser --ignore tests/interop

@@ -25,9 +25,7 @@ from .support import STORES
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 """Runs a coroutine to its end."""
 
-CALLS = settings(
-    deadline=None, stateful_step_count=25, max_examples=60, suppress_health_check=[HealthCheck.too_slow], database=None
-)
+CALLS = settings(stateful_step_count=25, suppress_health_check=[HealthCheck.too_slow])
 
 IDS = st.sampled_from(["a", "A", "b.c", "d"])
 TEXTS = st.sampled_from(["0", "{}", '{"n":1}', '{"é":"\\u0000"}'])
@@ -286,7 +284,7 @@ def test_calls_at_once_end_as_one_of_their_orders(name: str, tmp_path: Path, clo
         return [plain(answer) for answer in (*(answers[n] for n in range(len(calls))), *left)]
 
     @given(before=st.lists(RECORDS, min_size=2, max_size=2), calls=st.lists(CALL, min_size=2, max_size=4))
-    @settings(CALLS, max_examples=150)
+    @settings(CALLS)
     def check(before: list[StoredSession], calls: list[Any]) -> None:
         known, seen = run(together(stores, before, calls))
         orders = permutations(range(len(calls)))

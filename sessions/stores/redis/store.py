@@ -17,7 +17,7 @@ import re
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ...clock import Clock, now_ms
 from ...errors import StoreError, StoreUnavailable
@@ -47,7 +47,7 @@ class RedisStore(StoreBase):
     epoch. Raises OptionsError for any of them that is wrong.
     """
 
-    driver = DRIVER
+    driver: ClassVar[tuple[type[Exception], ...]] = DRIVER
 
     def __init__(self, url: str, *, prefix: str = "sess:", timeout: float = 3_000, clock: Clock = now_ms) -> None:
         if not isinstance(prefix, str) or not self.can_store(prefix):
@@ -125,7 +125,7 @@ class RedisStore(StoreBase):
             await servers.close()
             raise
         self._servers, self._cluster = servers, cluster
-        self.is_open = True
+        self.is_open: bool = True
         return self
 
     async def __aexit__(self, *_: object) -> None:

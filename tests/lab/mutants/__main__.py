@@ -123,10 +123,10 @@ MUTANTS = (
     breaks(3, "a save that finds no session creates it", "trips/test_ended.py",
            "manager.py", "async def _update(…return session.end(End.GONE)", "return await self._create(session, stored)"),
     breaks(3, "an update inserts", CONTRACT,
-           MEMORY, "async def update(…return GONE", "self._rows[sid] = stored\n            return SAVED"),
+           MEMORY, "async def update(…return GONE", "self._rows[sid] = record\n            return Update(Outcome.SAVED, record)"),
     breaks(3, "a touch inserts", CONTRACT,
-           MEMORY, "async def touch(…return Outcome.GONE",
-           "self._rows[sid] = StoredSession(expected, expires_at)\n            return Outcome.SAVED"),
+           MEMORY, "async def touch(…return GONE",
+           "self._rows[sid] = StoredSession(expected.data, expires_at)\n            return Update(Outcome.SAVED, expected)"),
     breaks(3, "get finds an expired row", CONTRACT,
            SQL, "SELECT = … AND expired > ?1", ""),
     breaks(3, "an update revives an expired row", CONTRACT,
@@ -191,8 +191,9 @@ MUTANTS = (
     breaks(5, "every read is a touch", "trips/test_touch.py",
            "session.py", "def _touch_is_due(…>= after", ">= 0"),
     breaks(5, "a touch writes the text that was loaded", CONTRACT,
-           MEMORY, "async def touch(…return Outcome.CONFLICT",
-           "self._rows[sid] = StoredSession(expected, row.expires_at)\n            return Outcome.CONFLICT"),
+           MEMORY, "async def touch(…row._replace(expires_at=expires_at)", "StoredSession(expected.data, expires_at)"),
+    breaks(2, "a touch vouches for a text that was not loaded", CONTRACT,
+           MEMORY, "async def touch(…StoredSession(expected.data, expires_at)", "self._rows[sid]"),
     breaks(5, "a touch moves the expiry of a changed row", CONTRACT,
            SQL, "TOUCH = Verb(… AND CAST(sessions.expired AS INTEGER) = job.old", ""),
     breaks(5, "a touch compares another number than is read", "stores/test_sqlite.py",
@@ -346,7 +347,7 @@ def change(copy: Path, edit: Edit) -> None:
 def run_in(copy: Path, tests: Iterable[str], *arguments: str, seconds: float = SECONDS) -> Run:
     """Run tests in a copy, so that it is the copy's `sessions` that they import."""
     report = copy / "failed"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.lab.mutants"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.lab.mutants.__main__"]
     try:
         done = subprocess.run(
             [*command, f"--basetemp={copy / 'tmp'}", *arguments, *(f"tests/{each}" for each in tests)],
