@@ -68,7 +68,7 @@ TRANSACTION, RENAME = "stores/sqlite/transaction.py", "stores/test_sqlite_rename
 PG, PGSQL = "stores/postgres/store.py", "stores/postgres/statements.py"
 PG_ALONE, PG_SERVER = "stores/postgres/alone.py", "stores/postgres/connections.py"
 PG_LOCKED, PG_RENAME = "stores/test_postgres_locked.py", "stores/test_postgres_rename.py"
-LUA = "stores/redis/scripts.py"
+LUA, REDIS, REDIS_RENAME = "stores/redis/scripts.py", "stores/redis/store.py", "stores/test_redis_rename.py"
 CONTRACT = "stores/test_contract.py"
 
 MUTANTS = (
@@ -268,15 +268,28 @@ MUTANTS = (
            "stores/batching.py", "MAX_BATCH = 256", "MAX_BATCH = 1"),
     # ------------------------------------------------------------ the same in Redis
     breaks(1, "what Redis refuses is taken for done", "stores/test_redis_faults.py",
-           LUA, "out[i] = {reply.err}", "out[i] = 1"),
-    breaks(2, "an update in Redis compares nothing", CONTRACT,
-           LUA, "elseif was and was ~= old then", "elseif was and was ~= was then"),
-    breaks(3, "an update in Redis inserts", CONTRACT,
-           LUA, "elseif was == false then", "elseif was == 0 then"),
-    breaks(4, "a create in Redis overwrites", CONTRACT,
-           LUA, "'NX', 'PX', life", "'PX', life"),
+           LUA, "return {reply.err}", "return 1"),
+    breaks(2, "an update in Redis compares nothing", "stores/test_redis.py",
+           LUA, "if compared ~= expected then", "if verb == 'rename' and compared ~= expected then"),
+    breaks(2, "a rename in Redis compares nothing", REDIS_RENAME,
+           LUA, "if compared ~= expected then", "if verb ~= 'rename' and compared ~= expected then"),
+    breaks(2, "a rename in Redis leaves the old row", REDIS_RENAME,
+           LUA, "return put(key, closed_life, closed)", "return 1"),
+    breaks(3, "an update in Redis inserts", "stores/test_redis_faults.py",
+           LUA, "if not found then\n    return 0", "if not found then\n    return put(key, life, text)"),
+    breaks(4, "a create in Redis overwrites", "stores/test_redis.py",
+           LUA, "redis.call('EXISTS', key) == 1", "false"),
+    breaks(4, "a rename in Redis overwrites", REDIS_RENAME,
+           LUA, "redis.call('EXISTS', new) == 1", "false"),
+    breaks(4, "a rename in Redis goes on without room", REDIS_RENAME,
+           LUA, "if reply ~= 1 then\n    return reply", "if false then\n    return reply"),
     breaks(5, "a touch in Redis writes the text", "stores/test_redis.py",
-           LUA, "redis.pcall('PEXPIRE', key, life)", "redis.pcall('SET', key, old, 'PX', life)"),
+           LUA, "redis.pcall('PEXPIRE', key, life)", "redis.pcall('SET', key, found, 'PX', life)"),
+    breaks(5, "a touch in Redis sends the text", "stores/test_redis.py",
+           LUA, "_sha1(expected.data)", "expected.data.encode()",
+           LUA, "redis.sha1hex(found)", "found"),
+    breaks(2, "a cancelled caller cuts a cluster's rename", REDIS_RENAME,
+           REDIS, "await asyncio.wait({steps})", "await steps"),
 )  # fmt: skip
 
 
@@ -334,7 +347,7 @@ def change(copy: Path, edit: Edit) -> None:
 def run_in(copy: Path, tests: Iterable[str], *arguments: str, seconds: float = SECONDS) -> Run:
     """Run tests in a copy, so that it is the copy's `sessions` that they import."""
     report = copy / "failed"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.lab.mutants"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.lab.mutants.__main__"]
     try:
         done = subprocess.run(
             [*command, f"--basetemp={copy / 'tmp'}", *arguments, *(f"tests/{each}" for each in tests)],
