@@ -3,31 +3,46 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BENCH := bench/.cache
 TOOLS := .cache
 NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
-.PHONY: help venv run test lab properties check coverage mutants chaos soak soak-plot cluster interop browser screenshots \
+.PHONY: help venv run test test-pythons wheels lab properties check coverage mutants chaos soak soak-plot cluster interop browser screenshots \
 	bench bench-peers bench-scale bench-plots fuzz lock audit clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
-$(READY): pyproject.toml requirements.lock
-	@echo 'Installing into $(VENV), which takes a minute or two and happens once'
+# .runs: what serves is installed. .ready: what tests, checks and measures as well.
+
+$(RUNS): pyproject.toml requirements.lock
+	@echo 'Installing into $(VENV), which takes a minute and happens once'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(PIP) -r requirements.lock
+	@$(PIP) --no-deps --editable .
 	@touch $@
 
-venv: $(READY) ## Make .venv and install into it
+$(READY): $(RUNS) requirements-dev.lock
+	@echo 'Installing the tools of development into $(VENV), which takes a minute or two and happens once'
+	@$(PIP) -r requirements-dev.lock
+	@touch $@
 
-run: $(READY) ## Start the server (CONFIG=file, PORT=number)
+venv: $(READY) ## Make .venv and install into it all that development needs
+
+run: $(RUNS) ## Start the server (CONFIG=file, PORT=number)
 	@exec $(BIN)/python server.py $(if $(CONFIG),--config $(CONFIG)) $(if $(PORT),--port $(PORT))
 
 test: $(READY) ## Run the suite (what needs Node, nginx or chromium says so and skips without)
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-pythons: $(RUNS) ## Run the suite on the Pythons of Debian's newer suites, in chroots (root; ARGS="--one forky trixie")
+	tests/pythons.sh $(ARGS)
+
+wheels: $(RUNS) ## See that what is pinned has wheels for a Python that Debian does not give
+	tests/pythons.sh --wheels 3.12
 
 lab: $(READY) ## Run the experiments of tests/lab in their short forms
 	$(BIN)/python -m pytest tests/lab
@@ -115,12 +130,16 @@ $(NODE_PEERS): bench/servers/node/package-lock.json
 fuzz: $(TOOLS)/fuzz/.ready ## Try ten million hostile inputs (RUNS=number)
 	$(TOOLS)/fuzz/bin/python -m tests.lab.fuzz $(if $(RUNS),--runs $(RUNS))
 
-lock: $(TOOLS)/uv/.ready ## Renew requirements.lock from pyproject.toml
-	UV_CUSTOM_COMPILE_COMMAND='make lock' $(TOOLS)/uv/bin/uv pip compile pyproject.toml --extra dev --extra speed --upgrade \
-		--universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --output-file requirements.lock
+LOCK := UV_CUSTOM_COMPILE_COMMAND='make lock' $(TOOLS)/uv/bin/uv pip compile pyproject.toml --universal \
+	--python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 
-audit: $(TOOLS)/pip-audit/.ready ## Ask for known vulnerabilities of what requirements.lock pins
-	$(TOOLS)/pip-audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+lock: $(TOOLS)/uv/.ready ## Renew requirements.lock and requirements-dev.lock from pyproject.toml
+	$(LOCK) --upgrade --extra redis --extra postgres --output-file requirements.lock
+	$(LOCK) --upgrade --extra dev --extra speed --constraint requirements.lock --output-file requirements-dev.lock
+
+audit: $(TOOLS)/pip-audit/.ready ## Ask for known vulnerabilities of what the two locks pin
+	$(TOOLS)/pip-audit/bin/pip-audit --strict --require-hashes --disable-pip \
+		--requirement requirements.lock --requirement requirements-dev.lock
 
 $(TOOLS)/fuzz/.ready: tests/lab/fuzz/requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(@D)

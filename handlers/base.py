@@ -1,7 +1,9 @@
 """Owns what every handler shares: the session, the JSON body, HEAD as GET, and the page that reports an error."""
 
 import json
+import re
 from http import HTTPStatus
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from tornado.web import HTTPError
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
 
 JSON_LIMIT = 100 * 1024
 """Bytes of a JSON body that are read, as `express.json()` has it."""
+
+DEPTH_LIMIT = 500
+"""Levels of arrays and objects that are read; PHP has 512, Jackson 1,000, and Python has what its version can."""
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self';"
@@ -99,8 +104,24 @@ class NotFound(BaseHandler):
 
 
 def read_json(text: str | bytes) -> Any:
-    """The value of a JSON text. Raises ValueError, for what only Python takes for JSON too."""
+    """The value of a JSON text. Raises ValueError, for what only Python takes for JSON too, and RecursionError."""
+    if isinstance(text, bytes):
+        text = text.decode(json.detect_encoding(text), "surrogatepass")  # as json.loads does
+    if _is_too_deep(text):
+        raise RecursionError(f"more than {DEPTH_LIMIT} levels")
     return json.loads(text, parse_constant=_refuse)
+
+
+_NO_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[^][{}"]+', re.DOTALL)
+"""Strings, and what is neither a bracket nor the begin of a string."""
+
+
+def _is_too_deep(text: str) -> bool:
+    """Whether the text opens more brackets in each other than are read; known before the reader descends into them."""
+    if text.count("[") + text.count("{") <= DEPTH_LIMIT:
+        return False
+    steps = {"[": 1, "{": 1, "]": -1, "}": -1}
+    return max(accumulate(steps.get(each, 0) for each in _NO_BRACKETS.sub("", text))) > DEPTH_LIMIT
 
 
 def _refuse(constant: str) -> Any:

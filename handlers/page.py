@@ -16,12 +16,11 @@ class Page(BaseHandler):
         self.set_header("Cache-Control", "no-store")
         session, options = self.session, self.settings["sessions"].options
         cookie = session.cookie
-        attributes = cookie.set_cookie("", "").removeprefix("=")
         left = cookie.max_age
         self.render(
             "page.html",
             data={key: json.dumps(value, ensure_ascii=False) for key, value in session.items()},
-            header=f"Set-Cookie: {options.name}=…{attributes}",
+            header=f"Set-Cookie: {options.name}=…; {cookie}",
             withheld=bool(cookie.secure) and not self.is_secure(),
             is_new=session.is_new,
             name=session.fingerprint,

@@ -16,12 +16,15 @@ from .errors import (
     StoreUnavailable,
 )
 from .manager import SessionManager
-from .options import ABSENT, CookieOptions, SessionOptions
+from .options import CookieOptions, SessionOptions
 from .session import Session
-from .store import Outcome, Store, StoredSession, SweepableStore, Update
-from .stores import open_store
+from .store import Outcome, Store, StoredSession, Update
+from .stores import open_store, register_store
+from .stores.base import StoreBase
 from .stores.memory import MemoryStore
+from .stores.wrappers import StoreWrapper
 from .sweeper import Sweeper
+from .validation import ABSENT
 from .web.mixin import SessionMixin
 
 if TYPE_CHECKING:
@@ -49,14 +52,16 @@ __all__ = [
     "SessionMixin",
     "SessionOptions",
     "Store",
+    "StoreBase",
     "StoreError",
     "StoreUnavailable",
+    "StoreWrapper",
     "StoredSession",
-    "SweepableStore",
     "Sweeper",
     "Update",
     "now_ms",
     "open_store",
+    "register_store",
 ]
 
 

@@ -1,48 +1,20 @@
-"""Owns the session cookie: its attributes and lifetime, and its JSON view.
+"""Owns `session.cookie`, a handler's face over the session's cookie: attributes and lifetime, which can be assigned.
 
-The JSON view and the arithmetic are those of express-session 1.19's session/cookie.js. It must not know ids, signatures
-or stores; formats/cookie_header.py knows the wire. All times are integer milliseconds since the epoch.
+The names are those of express-session's `req.session.cookie` in snake_case. A wrong value raises OptionsError at the
+line that assigns it.
 """
 
-import re
-import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from functools import cached_property, lru_cache
-from typing import Any, Generic, TypeGuard, TypeVar, overload
+from datetime import datetime
+from typing import Generic, TypeVar, overload
 
-from .clock import Clock
-from .errors import CorruptSession, OptionsError
-from .formats.cookie_header import around_expires, encode, http_date
-from .formats.json_text import EMPTY, dumps, loads
-from .options import (
-    ABSENT,
-    Absent,
-    CookieOptions,
-    MaxAge,
-    Priority,
-    SameSite,
-    check_attribute,
-    is_lifetime,
-    is_number,
-    wrong,
-)
-
-# The members of the stored cookie in the order in which session/cookie.js lists them (`get data`).
-_MEMBERS = (
-    "originalMaxAge", "partitioned", "priority", "expires", "secure", "httpOnly", "domain", "path", "sameSite",
-)  # fmt: skip
-_HEADER_MEMBERS = ("domain", "path", "httpOnly", "secure", "partitioned", "priority", "sameSite")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_YEAR = 9999
-_LAST_MOMENT = 253_402_300_799_999  # of the year 9999: later ones have no HTTP date
-_MILLISECOND = timedelta(milliseconds=1)
+from .options import MaxAge, Priority, SameSite
+from .stored_cookie import StoredCookie, as_date, is_moment
 
 Value = TypeVar("Value")
 
 
 class _Attribute(Generic[Value]):
-    """A member of the cookie that a handler may read and assign. None where the stored cookie has none."""
+    """A member of the cookie. None where the stored cookie has none."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -52,324 +24,51 @@ class _Attribute(Generic[Value]):
     @overload
     def __get__(self, cookie: "Cookie", owner: type) -> Value: ...
     def __get__(self, cookie: "Cookie | None", owner: type) -> "_Attribute[Value] | Value":
-        return self if cookie is None else cookie.member(self._name)
+        return self if cookie is None else cookie._stored.member(self._name)  # noqa: SLF001 # of the same file
 
     def __set__(self, cookie: "Cookie", value: Value) -> None:
-        cookie.assign(self._name, value)
+        cookie._stored.assign(self._name, value)  # noqa: SLF001 # of the same file
 
 
 class Cookie:
-    """The cookie of one session, as `session.cookie`. Attributes can be assigned; a wrong value raises OptionsError."""
+    """The cookie of one session. `str(cookie)` gives the attributes as they stand in a Set-Cookie header."""
 
-    __slots__ = ("_assigned", "_clock", "_fixed", "_last", "_members")
+    __slots__ = ("_stored",)
 
-    path = _Attribute[str | None]("path")
-    domain = _Attribute[str | None]("domain")
-    http_only = _Attribute[bool | None]("httpOnly")
-    secure = _Attribute[bool | None]("secure")
-    same_site = _Attribute[SameSite]("sameSite")
-    partitioned = _Attribute[bool | None]("partitioned")
-    priority = _Attribute[Priority]("priority")
-    original_max_age = _Attribute[MaxAge]("originalMaxAge")
+    path: _Attribute[str | None] = _Attribute("path")
+    domain: _Attribute[str | None] = _Attribute("domain")
+    http_only: _Attribute[bool | None] = _Attribute("httpOnly")
+    secure: _Attribute[bool | None] = _Attribute("secure")
+    same_site: _Attribute[SameSite] = _Attribute("sameSite")
+    partitioned: _Attribute[bool | None] = _Attribute("partitioned")
+    priority: _Attribute[Priority] = _Attribute("priority")
+    original_max_age: _Attribute[MaxAge] = _Attribute("originalMaxAge")
 
-    def __init__(self, members: dict[str, Any], clock: Clock, fixed: "_Fixed | None" = None) -> None:
-        self._members = members  # `expires` as milliseconds, None or False; a member never given is not there
-        self._clock = clock
-        self._fixed = fixed  # what becomes of them all but the lifetime; None: not made yet
-        self._last = _LAST_MOMENT  # no expiry is later
-        self._assigned: dict[str, Any] = {}
-
-    @classmethod
-    def new(cls, options: CookieOptions, clock: Clock, *, is_secure: Callable[[], bool]) -> "Cookie":
-        """The cookie of a new session. `is_secure` is asked only where an option is "auto"."""
-        members = options.members.copy()
-        if options.secure == "auto":
-            members["secure"] = is_secure()
-        if options.same_site == "auto":
-            members["sameSite"] = "none" if is_secure() else "lax"
-        resolved = members.get("secure"), members.get("sameSite")
-        fixed = options.made.get(resolved)
-        if fixed is None:
-            fixed = options.made[resolved] = _Fixed(members.copy())
-        cookie = cls(members, clock, fixed)
-        if options.expires is not ABSENT:
-            cookie._set_expires(options.expires)
-        else:
-            cookie._set_max_age(None if isinstance(options.max_age, Absent) else options.max_age)
-        if options.original_max_age is not ABSENT and options.original_max_age is not None:
-            members["originalMaxAge"] = options.original_max_age
-        return cookie
-
-    @classmethod
-    def load(cls, text: str, expires_at: int, clock: Clock) -> "Cookie":
-        """The cookie of a stored session, by its JSON text. A touch moves only the row's expiry: `expires_at` counts.
-
-        Raises CorruptSession.
-        """
-        stored, fixed = _stored(text)
-        members = stored.copy()
-        if members["expires"] is not None and members["expires"] is not False:
-            members["expires"] = _in_range(expires_at)
-        return cls(members, clock, fixed)
+    def __init__(self, stored: StoredCookie) -> None:
+        self._stored = stored
 
     @property
     def max_age(self) -> MaxAge:
         """Milliseconds left; None or False for a cookie that lives until the browser is closed."""
-        expires = self._members.get("expires")
-        return expires - self._clock() if _is_moment(expires) else expires
+        expires = self._stored.member("expires")
+        return expires - self._stored.clock() if is_moment(expires) else expires
 
     @max_age.setter
     def max_age(self, value: MaxAge) -> None:
-        _check_assigned("maxAge", value)
-        self._set_max_age(value)
-        self._remember_lifetime()
+        self._stored.assign("maxAge", value)
 
     @property
     def expires(self) -> datetime | None | bool:
         """When the cookie expires (UTC); None or False for one that lives until the browser is closed."""
-        expires = self._members.get("expires")
-        return _EPOCH + expires * _MILLISECOND if _is_moment(expires) else expires
+        expires = self._stored.member("expires")
+        return as_date(expires) if is_moment(expires) else expires
 
     @expires.setter
     def expires(self, value: datetime | None | bool) -> None:
-        _check_assigned("expires", value)
-        self._set_expires(value)
-        self._remember_lifetime()
+        self._stored.assign("expires", value)
 
-    @property
-    def expires_ms(self) -> int | None:
-        """`expires` in milliseconds since the epoch; None for a cookie that lives until the browser is closed."""
-        expires = self._members.get("expires")
-        return expires if _is_moment(expires) else None
-
-    @property
-    def has_expiry(self) -> bool:
-        """Express's `cookie.expires != null`, which is true of False as well: a changed session re-sends the cookie."""
-        return self._members.get("expires") is not None
-
-    def touch(self) -> None:
-        """Start the lifetime again: express-session's `resetMaxAge`."""
-        if "originalMaxAge" in self._members:
-            self._set_max_age(self._members["originalMaxAge"])
-        else:  # a foreign row without it: Express makes it a cookie without expiry at the first touch
-            self._members.pop("expires", None)
-
-    def cap(self, last: int) -> None:
-        """Let no expiry be later than this moment, neither the present one nor one that is set from here on."""
-        self._last = max(last, 0)
-        expires = self._members.get("expires")
-        if _is_moment(expires):
-            self._members["expires"] = min(expires, self._last)
-
-    def capped(self, moment: float) -> int:
-        """The moment, or the last one that an expiry may be."""
-        return min(max(int(moment), 0), self._last)
-
-    def changed_from(self, text: str) -> bool:
-        """Whether a handler assigned anything that differs from the stored cookie, its expiry aside."""
-        if not self._assigned:
-            return False
-        stored, _ = _stored(text)
-        return any(stored.get(name, ABSENT) != value for name, value in self._assigned.items() if name != "expires")
-
-    @property
-    def assigned(self) -> dict[str, Any]:
-        """What a handler has assigned, by stored name."""
-        return self._assigned
-
-    def become(self, other: "Cookie") -> None:
-        """Take over another cookie: nothing of it has been assigned here."""
-        self._members, self._fixed, self._assigned = other._members, other._fixed, {}  # noqa: SLF001 # of the same class
-
-    def reassign(self, assigned: dict[str, Any]) -> None:
-        """Apply what was assigned before to what the cookie has become, and compute its expiry anew."""
-        self._members.update(assigned)
-        self._assigned = assigned
-        self._fixed = None
-        self.touch()
-
-    def to_json(self) -> dict[str, Any]:
-        """The cookie as it is stored: express-session's members in its order, `expires` as an ISO date or null."""
-        members = self._members
-        view = {name: members[name] for name in _MEMBERS if name in members}
-        if _is_moment(expires := view.get("expires")):
-            view["expires"] = iso(expires)
-        return view
-
-    def text(self) -> str:
-        """`to_json` as JSON text."""
-        members = self._members
-        lifetime, expires = members.get("originalMaxAge", ABSENT), members.get("expires", ABSENT)
-        if (lifetime is not None and type(lifetime) is not int) or expires is ABSENT or expires is False:
-            return dumps(self.to_json())  # what only a foreign row, or an odd option, has
-        before, after = self._filled_in().json
-        lifetime = "null" if lifetime is None else lifetime
-        return f'{{"originalMaxAge":{lifetime}{before},"expires":{_json_date(expires)}{after}}}'
-
-    def set_cookie(self, name: str, value: str) -> str:
-        """The Set-Cookie header that sends this cookie. Raises OptionsError for an attribute that cannot be sent."""
-        return self._filled_in().set_cookie(name, value, self._members.get("expires"))
-
-    def check(self) -> None:
-        """Raise CorruptSession where a stored cookie, another's work perhaps, could not be sent."""
-        try:
-            _ = self._filled_in().header
-        except (OptionsError, TypeError):  # TypeError: a list, say, where a word belongs
-            raise CorruptSession("the stored cookie has an attribute that cannot be sent") from None
-
-    def clearing(self, name: str) -> str:
-        """The Set-Cookie header that removes it: the same attributes, an empty value, a date in the past."""
-        return self._filled_in().set_cookie(name, "", 0)
-
-    def _filled_in(self) -> "_Fixed":
-        if self._fixed is None:
-            self._fixed = _Fixed(self._members.copy())
-        return self._fixed
+    def __str__(self) -> str:
+        return self._stored.set_cookie("", "").removeprefix("=; ")
 
     def __repr__(self) -> str:
-        return f"<Cookie {self.text()}>"
-
-    def member(self, name: str) -> Any:
-        """An attribute under its stored name; None where there is none."""
-        return self._members.get(name)
-
-    def assign(self, name: str, value: Any) -> None:
-        """Set an attribute under its stored name. Raises OptionsError for a value that cannot be sent."""
-        _check_assigned(name, value)
-        self._members[name] = self._assigned[name] = value
-        self._fixed = None
-
-    def _remember_lifetime(self) -> None:
-        self._assigned["originalMaxAge"] = self._members["originalMaxAge"]
-        self._assigned["expires"] = self._members["expires"]
-
-    # The two setters of session/cookie.js: maxAge sets expires, and expires sets originalMaxAge to what is left.
-    def _set_max_age(self, value: Any) -> None:
-        if is_number(value):
-            self._members["expires"] = self.capped(self._clock() + value)
-            self._members["originalMaxAge"] = int(value)  # a Date has no fractions of a millisecond
-        else:
-            self._members["expires"] = self._members["originalMaxAge"] = value
-
-    def _set_expires(self, value: Any) -> None:
-        if isinstance(value, datetime):
-            moment = (value - _EPOCH) // _MILLISECOND
-            self._members["expires"] = min(moment, self._last)
-            self._members["originalMaxAge"] = moment - self._clock()
-        else:
-            self._members["expires"] = self._members["originalMaxAge"] = value
-
-
-def _check_assigned(name: str, value: Any) -> None:
-    """What options may be and a cookie may not: absent, and "auto", which is resolved when the session is made."""
-    if value is ABSENT or value == "auto":
-        raise wrong(f"cookie.{name}", "a value that can be sent", value)
-    check_attribute(name, value)
-
-
-def _is_moment(expires: Any) -> TypeGuard[int]:
-    return expires is not None and expires is not False
-
-
-def _in_range(moment: int) -> int:
-    return min(max(moment, 0), _LAST_MOMENT)
-
-
-class _Fixed:
-    """What a cookie's attributes come to, its lifetime aside: made once for each set that occurs, then filled in."""
-
-    def __init__(self, members: Mapping[str, Any]) -> None:
-        self._members = members
-
-    @cached_property
-    def header(self) -> tuple[str, str]:
-        """What stands before and after Expires in Set-Cookie. Raises OptionsError."""
-        return around_expires(*map(self._members.get, _HEADER_MEMBERS))
-
-    @cached_property
-    def json(self) -> tuple[str, str]:
-        """What stands between originalMaxAge and expires in the stored cookie, and after them."""
-        split = _MEMBERS.index("expires")
-        before, after = (
-            dumps({name: self._members[name] for name in names if name in self._members})
-            for names in (_MEMBERS[1:split], _MEMBERS[split + 1 :])
-        )
-        return (f",{before[1:-1]}" if before != EMPTY else ""), (f",{after[1:-1]}" if after != EMPTY else "")
-
-    def set_cookie(self, name: str, value: str, expires: Any) -> str:
-        """The Set-Cookie header of a cookie, in npm cookie's order of attributes. Raises OptionsError."""
-        before, after = self.header
-        date = f"; Expires={http_date(int(expires // 1000))}" if _is_moment(expires) else ""
-        return f"{name}={encode(value)}{before}{date}{after}"
-
-
-# The head of a stored cookie with a lifetime, as Node and this library write it: in most sessions of an application all
-# that differs. A date that is none is left to the slow way, and so is the leap day.
-_LIFETIME = re.compile(
-    r'\{"originalMaxAge":(0|[1-9][0-9]{0,13}),((?:"partitioned":[a-z]+,)?(?:"priority":"[a-z]*",)?)"expires":'
-    r'"[12][0-9]{3}-'
-    r"(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
-    r'T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"'
-)
-
-
-def _stored(text: str) -> "tuple[dict[str, Any], _Fixed]":
-    """The members of a stored cookie that express-session knows, with its defaults; not to be changed.
-
-    Raises CorruptSession.
-    """
-    lifetime = _LIFETIME.match(text)
-    if lifetime is None:
-        return _read_stored(text)
-    members, fixed = _read_stored(f'{{"originalMaxAge":0,{lifetime[2]}"expires":0{text[lifetime.end() :]}')
-    return members | {"originalMaxAge": int(lifetime[1])}, fixed
-
-
-@lru_cache(maxsize=1024)
-def _read_stored(text: str) -> "tuple[dict[str, Any], _Fixed]":
-    stored = loads(text)
-    members = {name: stored[name] for name in _MEMBERS if name in stored}
-    if any(isinstance(value, list | dict) for value in members.values()):
-        raise CorruptSession("the stored cookie has an attribute of a type that none has")
-    lifetime = members.get("originalMaxAge")
-    if lifetime is not None and lifetime is not False and not is_lifetime(lifetime):
-        raise CorruptSession("the stored cookie's originalMaxAge is no number of milliseconds")
-    members.setdefault("path", "/")
-    members.setdefault("httpOnly", True)
-    expires = members.setdefault("expires", None)
-    if expires is not None and expires is not False and not _is_date(expires):
-        members["expires"] = None
-    return members, _Fixed(members)
-
-
-def _is_date(expires: object) -> bool:
-    """Whether a stored `expires` is one: Node writes an ISO date; a number of milliseconds passes there too."""
-    if not isinstance(expires, str):
-        return is_number(expires)
-    try:
-        datetime.fromisoformat(expires)
-    except ValueError:
-        return expires.startswith("+")  # a year beyond 9999, which datetime does not know
-    return True
-
-
-def iso(moment: int) -> str:
-    """Milliseconds since the epoch as JavaScript's `Date.prototype.toISOString` writes them."""
-    seconds, milliseconds = divmod(moment, 1000)
-    return f"{_iso_second(seconds)}.{milliseconds:03d}Z"
-
-
-def _json_date(moment: int | None) -> str:
-    return "null" if moment is None else f'"{iso(moment)}"'
-
-
-@lru_cache(maxsize=64)
-def _iso_second(seconds: int) -> str:
-    year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
-    years = f"{year:04d}" if 0 <= year <= _LAST_YEAR else f"{'-' if year < 0 else '+'}{abs(year):06d}"
-    return f"{years}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}"
-
-
-def set_cookie(name: str, value: str, members: Mapping[str, Any]) -> str:
-    """The Set-Cookie header of a cookie with the members of a stored one, `expires` in milliseconds since the epoch."""
-    return _Fixed(members).set_cookie(name, value, members.get("expires"))
+        return f"<Cookie {self._stored.text()}>"

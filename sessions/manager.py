@@ -1,292 +1,267 @@
 """Owns the trip of a session between a request and the store: `load` at its start, `commit` at its end.
 
-`commit` is the one place that acts on what the end of a request owes to the store. What a handler awaits in between
-(`save`, `regenerate`, ...) stands below. The manager must not know HTTP: the mixin brings it an id that was verified,
-and takes the cookie from the session.
+`commit` asks the session for its facts, lets the policy decide, performs the plan, and hands the outcome back. What a
+handler awaits in between (`save`, `rotate`, …) follows below. Ids come in verified; the cookie leaves by
+`state.cookie_act`.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine
 from logging import DEBUG
 from typing import Any, TypeVar
 
+from .checked_store import checked
 from .clock import Clock, now_ms
-from .errors import NoSession, SessionError, StoreError, StoreUnavailable
+from .errors import NoSession, OptionsError, SessionError, StoreUnavailable
 from .formats.signing import Signer
-from .keeper import Birth
 from .observe import CREATED, DESTROYED, RENEWED, UNKNOWN, note
 from .options import SessionOptions
+from .policy import Performed, Plan, decide
+from .queues import CommitQueues
+from .rotation import ID_TRIES, Rotation
 from .session import Session
-from .states import End
-from .store import Outcome, Store, StoredSession
+from .state import END_MESSAGES, Generate, SessionState
+from .store import Outcome, Store, StoredSession, Update, is_ready, name_of, overwriting
 from .timeout import Deadline
 
 Result = TypeVar("Result")
 
-_ID_TRIES = 3
-
 
 class SessionManager:
-    """What an application's handlers share: a store, the options, a clock. Stands in its settings as `sessions`.
+    """What an application's handlers share: a store, the options, a clock. The application's setting `sessions` has it.
 
-    `clock` returns milliseconds since the epoch.
+    `clock` returns milliseconds since the epoch. Raises OptionsError if the store lacks a power that an option needs.
     """
 
     def __init__(self, store: Store, options: SessionOptions, *, clock: Clock = now_ms) -> None:
         self.store = store
         self.options = options
         self.clock = clock
-        self.signer = Signer(options.keys)
+        self.signer: Signer = Signer(options.keys)
         self.has_warned = False
         """Whether the log has said already why a Secure cookie was withheld."""
-        self._in_time = Deadline(options.store_timeout / 1000).keep
-        self._queues = _Queues()
+        self._store = checked(store)
+        self._overwriting = overwriting(self._store) if options.conflict == "overwrite" else None
+        if options.conflict == "overwrite" and self._overwriting is None:
+            raise OptionsError(
+                f'conflict: "overwrite" needs a store that writes blindly, and {name_of(store)} does not'
+            )
+        self._in_time = Deadline(options.store_timeout / 1000, name_of(store)).keep
+        self._queues = CommitQueues(self._store)
+        self._rotation = Rotation(self._store, self._queues, self._in_time, self._start)
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def load(self, sid: str, birth: Birth) -> Session:
-        """The session of a verified id; for an unknown or an expired one a new session under a fresh id.
+    @property
+    def is_ready(self) -> bool:
+        """True if the store is up, as far as it knows without asking."""
+        return is_ready(self._store)
+
+    # ---------------------------------------------------------------- the trip
+
+    async def load(self, sid: str, generate: Generate) -> SessionState:
+        """Return the session of a verified id; for an unknown or an expired one a new session under a fresh id.
 
         Raises StoreError, and CorruptSession for a row that is no session.
         """
-        if not self.store.ready:
+        if not self.is_ready:
             raise StoreUnavailable("the store is not ready")
-        stored = await self._in_time(self.store.get(sid))
-        if stored is None:
-            note(UNKNOWN, sid)
-            return self.new(birth, sid)
-        session = Session.loaded(self, self.options, self.clock, birth, sid, stored)
-        if self.options.absolute_timeout is not None and session.is_too_old:
-            await self._in_time(self.store.destroy(sid))  # a Node server that has moved its expiry would still know it
-            note(UNKNOWN, sid)
-            return self.new(birth, sid)
-        return session
+        record = await self._in_time(self._store.get(sid))
+        if record is not None:
+            state = SessionState.loaded(self.options, self.clock, generate, sid, record)
+            if not state.is_too_old:
+                return state
+            await self._in_time(self._store.destroy(sid))  # a Node server that has moved its expiry would still know it
+        note(UNKNOWN, sid)
+        return self.new(generate, sid)
 
-    def new(self, birth: Birth, sid: str | None = None) -> Session:
-        """A new session, for a browser that has sent no id, or the id of a session that is gone."""
-        return Session.new(self, self.options, self.clock, birth, sid)
+    def commit(self, state: SessionState, *, ends: bool = True) -> Awaitable[None] | None:
+        """Perform what the end of a request, or (`ends` False) the first bytes of a stream, ask for; None: nothing.
 
-    def commit(self, session: Session, *, ends: bool = True) -> Awaitable[None] | None:
-        """Do to the store what the end of a request, or the first bytes of a stream, owe it; None: nothing.
-
-        Raises DataError at once; the awaitable raises StoreError. Afterwards `session.reply` tells what the response
-        does to the browser's cookie.
+        Raises at once what the handler did wrong (DataError, HeadersSent, CorruptSession); the awaitable raises
+        StoreError. Afterwards `state.cookie_act` says what the response does to the browser's cookie.
         """
-        match session.change(ends=ends):
-            case "nothing":
-                return None
-            case "create" | "update":
-                return self._in_time(self._write(session))
-            case "touch":
-                return self._in_time(self._touch(session))
-            case "destroy":
-                return self._in_time(self._destroy(session.id))
+        plan = decide(state.facts(), self.options, ends=ends)
+        if plan.refuses:
+            state.check_can_send()
+        if plan.cookie == "send":
+            state.cookie.check()  # before anything is stored that no browser could be told of
+        if plan.renews:
+            state.renew()
+        if plan.change == "nothing":
+            state.settle(plan, "saved")
+            return None
+        return self._in_time(self._perform(state, plan, None if plan.change == "destroy" else state.to_store()))
+
+    async def _perform(self, state: SessionState, plan: Plan, record: StoredSession | None) -> None:
+        outcome: Performed = "saved"
+        if plan.change == "touch":
+            outcome = await self._touch(state)
+        elif record is None:
+            await self._destroy(state.id)
+        else:
+            outcome = await self._write(state, record)
+        state.settle(plan, outcome)
+
+    def new(self, generate: Generate, sid: str | None = None) -> SessionState:
+        """Return a new session, for a browser that has sent no id, or the id of a session that is gone."""
+        return SessionState.new(self.options, self.clock, generate, sid)
+
+    def face(self, state: SessionState) -> Session:
+        """Return what a handler gets to see of a session."""
+        return Session(state, self)
 
     # ---------------------------------------------------------------- the writes
 
-    def _write(self, session: Session) -> Awaitable[None]:
-        """Store the session as it is now, whatever is assigned to it before the store answers."""
-        stored = session.to_store()
-        if self.options.conflict == "overwrite":
-            return self._set(session, stored)
-        return self._create(session, stored) if session.base is None else self._update(session, stored)
+    async def _write(self, state: SessionState, record: StoredSession) -> Performed:
+        """Store the session as it was when `record` was made."""
+        if self._overwriting is not None:
+            state.saved(record, await self._overwriting.set(state.id, record))
+            return "saved"
+        return await (self._create(state, record) if state.base is None else self._update(state, record))
 
-    async def _set(self, session: Session, stored: StoredSession) -> None:
-        await self.store.set(session.id, stored)
-        session.saved(stored)
+    async def _create(self, state: SessionState, record: StoredSession) -> Performed:
+        for _ in range(ID_TRIES):
+            made = await self._store.create(state.id, record)
+            if made is not None:
+                note(CREATED, state.id, DEBUG)
+                state.saved(record, made)
+                return "saved"
+            if state.base is not None:  # a save() of the same request, beside this one, was first
+                return await self._update(state, state.to_store())
+            state.restart(keep=True)  # the id belongs to another visitor, and is never shared
+        raise SessionError(f"genid returned an id that is taken, {ID_TRIES} times")
 
-    async def _create(self, session: Session, stored: StoredSession) -> None:
-        for _ in range(_ID_TRIES):
-            if await self.store.create(session.id, stored):
-                note(CREATED, session.id, DEBUG)
-                return session.saved(stored)
-            if session.base is not None:  # a save() of the same request, beside this one, was first
-                return await self._update(session, session.to_store())
-            session.restart(keep=True)  # the id is another visitor's: never theirs to share
-        raise SessionError(f"genid returned an id that is taken, {_ID_TRIES} times")
+    async def _update(self, state: SessionState, record: StoredSession) -> Performed:
+        sid = state.id
+        base = _base(state)
 
-    async def _update(self, session: Session, stored: StoredSession) -> None:
-        sid = session.id
-        queue = await self._queues.enter(sid)
-        try:
-            expected = _known(session)
-            if queue.newest is not None and queue.newest.data != expected.data:
-                expected, stored = queue.newest, session.merged_with(queue.newest)
-            while True:
-                outcome, newer = await self.store.update(sid, stored, expected.data)
-                if outcome is Outcome.GONE:
-                    return session.end(End.GONE)
-                if newer is None:
-                    queue.newest = stored
-                    return session.saved(stored)
-                expected, stored = newer, session.merged_with(newer)
-        finally:
-            self._queues.leave(sid, queue)
+        async def step(expected: StoredSession) -> Update:
+            sent = record if expected is base else state.on(expected)
+            update = await self._store.update(sid, sent, expected)
+            if update.record is not None and update.outcome is Outcome.SAVED:
+                state.saved(sent, update.record)
+            return update
 
-    async def _touch(self, session: Session) -> None:
-        expected = _known(session).data
-        while True:
-            expires_at = session.expires_at()
-            match await self.store.touch(session.id, expires_at, expected):
-                case Outcome.SAVED:
-                    return session.touched(expires_at)
-                case Outcome.GONE:
-                    return session.end(End.GONE)
-            if not self.options.rolling:
-                return None  # whoever changed the row has moved its expiry too
-            newer = await self.store.get(session.id)  # the cookie goes out: this very touch has to be confirmed
-            if newer is None:
-                return session.end(End.GONE)
-            expected = newer.data
+        return _performed(await self._queues.commit(sid, base, step))
+
+    async def _touch(self, state: SessionState) -> Performed:
+        async def step(expected: StoredSession) -> Update:
+            update = await self._store.touch(state.id, state.expires_at(), expected)
+            if update.outcome is Outcome.CONFLICT and not self.options.rolling:
+                return update._replace(outcome=Outcome.SAVED)  # whoever changed the row has moved its expiry too
+            if update.record is not None and update.outcome is Outcome.SAVED:
+                state.touched(update.record)
+            return update
+
+        return _performed(await self._queues.until_agreed(_base(state), step))
 
     async def _destroy(self, sid: str) -> None:
-        await self.store.destroy(sid)
+        await self._store.destroy(sid)
         note(DESTROYED, sid)
 
     # ---------------------------------------------------------------- what a handler awaits
 
-    async def save(self, session: Session) -> None:
-        """`session.save()`: as the end of the request does it, without starting the lifetime again."""
-        if session.over is not None:
+    async def save(self, state: SessionState) -> None:
+        """Write the session now, whether or not it was changed. Its lifetime does not start again."""
+        if state.end is not None:
             return
-        if session.base is None:
-            session.check_open()
-        await self._in_time(self._write(session))
+        if state.base is None:
+            state.check_can_send()
+        outcome = await self._in_time(self._write(state, state.to_store()))
+        if outcome == "gone":
+            state.over("gone")
 
-    async def destroy(self, session: Session) -> None:
-        """`session.destroy()`: over at once, whatever the store says."""
-        session.end(End.DESTROYED)
+    async def destroy(self, state: SessionState) -> None:
+        """End the session at once, whatever the store answers, and delete its row."""
+        state.over("destroyed")
         try:
-            await self._in_time(self._destroy(session.id))
+            await self._in_time(self._destroy(state.id))
         except Exception:
-            session.end(End.FAILED)
+            state.failed()
             raise
 
-    async def regenerate(self, session: Session) -> None:
-        """`session.regenerate()`: a new session only once the old one is gone."""
-        session.check_open()
-        await self._in_time(self.store.destroy(session.id))
-        note(RENEWED, session.id)
-        session.restart(keep=False)
-
-    async def rotate(self, session: Session) -> None:
-        """`session.rotate()`: the new row first, so that a failure leaves the visitor with the old one."""
-        session.check_open()
-        if session.base is None:
-            session.restart(keep=True)
-            return
-        await self.save(session)
-        if session.over is not None:
-            return
-        old = session.id
-        undo = session.restart(keep=True)
-        new = session.id
+    async def regenerate(self, state: SessionState) -> None:
+        """Delete the row, and go on as a new session once it is gone."""
+        state.check_can_send()
         try:
-            await self.save(session)
-            await self._in_time(self.store.destroy(old))
+            await self._in_time(self._store.destroy(state.id))
         except BaseException:
-            undo()
-            with suppress(StoreError):  # or two sessions would have the data
-                await self._in_time(self.store.destroy(new))
+            if self.options.conflict != "overwrite":
+                state.failed()
             raise
-        note(RENEWED, old)
+        note(RENEWED, state.id)
+        state.restart(keep=False)
 
-    async def reload(self, session: Session) -> None:
-        """`session.reload()`."""
-        stored = await self._in_time(self.store.get(session.id))
-        if stored is None or session.is_too_old:
+    async def rotate(self, state: SessionState) -> None:
+        """Move the row to a new id, with what this request has changed, in one step of the store (rotation.py)."""
+        await self._rotation.rotate(state)
+
+    async def reload(self, state: SessionState) -> None:
+        """Read the session again, and drop what was changed here."""
+        record = await self._in_time(self._store.get(state.id))
+        if record is None or state.is_too_old:
             raise SessionError("failed to load session")
-        session.read(stored)
+        state.read(record)
 
-    async def mutate(self, session: Session, change: Callable[[dict[str, Any]], Result]) -> Result:
-        """`session.mutate(change)`: compare and set, whatever `conflict` says."""
-        if session.base is not None:
-            return await self._in_time(self._mutate(session, session.base, change))
-        session.check_open()  # nobody else knows the id yet
-        before = session.data_text()
+    async def mutate(self, state: SessionState, change: Callable[[dict[str, Any]], Result]) -> Result:
+        """Read, change and write as one step: compare and set, whatever `conflict` says."""
+        if state.base is not None:
+            return await self._in_time(self._mutate(state, state.base, change))
+        state.check_can_send()  # nobody else knows the id yet
+        before = state.data.current()
         try:
-            result = change(session.draft())
-            await self._in_time(self._create(session, session.to_store()))
+            result = change(state.values)
+            await self._in_time(self._create(state, state.to_store()))
         except BaseException:
-            session.undo(before)
+            state.data.restore(before)
             raise
         return result
 
     async def _mutate(
-        self, session: Session, expected: StoredSession, change: Callable[[dict[str, Any]], Result]
+        self, state: SessionState, base: StoredSession, change: Callable[[dict[str, Any]], Result]
     ) -> Result:
-        sid = session.id
-        queue = await self._queues.enter(sid)
-        try:
-            newer = queue.newest
-            while True:
-                if newer is not None and newer.data != expected.data:
-                    session.merged_with(newer)
-                    expected = newer
-                before = session.data_text()
-                try:
-                    result = change(session.draft())
-                    stored = session.to_store()
-                    outcome, newer = await self.store.update(sid, stored, expected.data)
-                except BaseException:
-                    session.undo(before)
-                    raise
-                if outcome is Outcome.SAVED:
-                    queue.newest = stored
-                    session.saved(stored)
-                    return result
-                session.undo(before)
-                if newer is None:
-                    session.end(End.GONE)
-                    raise NoSession(f"no session: {End.GONE.value}")
-        finally:
-            self._queues.leave(sid, queue)
+        results: list[Result] = []
+
+        async def step(expected: StoredSession) -> Update:
+            state.on(expected)
+            before = state.data.current()
+            try:
+                results[:] = [change(state.values)]
+                sent = state.to_store()
+                update = await self._store.update(state.id, sent, expected)
+            except BaseException:
+                state.data.restore(before)
+                raise
+            if update.record is not None and update.outcome is Outcome.SAVED:
+                state.saved(sent, update.record)
+            else:
+                state.data.restore(before)
+            return update
+
+        if (await self._queues.commit(state.id, base, step)).outcome is Outcome.GONE:
+            state.over("gone")
+            raise NoSession(f"no session: {END_MESSAGES['gone']}")
+        return results[0]
+
+    # ---------------------------------------------------------------- work in the background
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)  # the loop itself keeps no strong reference to a task
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Stop the work in the background: before the store closes, after the last request."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-class _Queues:
-    """The commits of each session in this process, one at a time.
-
-    Each leaves the row it wrote to the next, which merges on it at once instead of meeting a conflict in the store.
-    """
-
-    def __init__(self) -> None:
-        self._queues: dict[str, _Queue] = {}
-
-    async def enter(self, sid: str) -> "_Queue":
-        """Wait until it is this commit's turn."""
-        queue = self._queues.get(sid)
-        if queue is None:
-            queue = self._queues[sid] = _Queue()
-            return queue
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        queue.waiting.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.leave(sid, queue)  # the turn came together with the cancellation
-            raise
-        return queue
-
-    def leave(self, sid: str, queue: "_Queue") -> None:
-        """Give the turn to the next."""
-        while queue.waiting:
-            turn = queue.waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        del self._queues[sid]
-
-
-class _Queue:
-    __slots__ = ("newest", "waiting")
-
-    def __init__(self) -> None:
-        self.newest: StoredSession | None = None
-        self.waiting: deque[asyncio.Future[None]] = deque()
-
-
-def _known(session: Session) -> StoredSession:
-    if session.base is None:
+def _base(state: SessionState) -> StoredSession:
+    if state.base is None:
         raise SessionError("a session that is not stored has nothing to update")
-    return session.base
+    return state.base
+
+
+def _performed(update: Update) -> Performed:
+    return "gone" if update.outcome is Outcome.GONE else "saved"

@@ -9,7 +9,7 @@ import re
 
 from .formats.signing import fingerprint
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 CREATED = "session_created"
 RENEWED = "session_renewed"

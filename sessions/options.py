@@ -1,197 +1,44 @@
-"""Owns the options: their names, defaults and every check on them.
+"""Owns what a deployment may say of its sessions: the options with their names and defaults.
 
-`SessionOptions` and `CookieOptions` are frozen and checked when they are made, so nothing behind them checks again. A
-mapping in express-session's spelling (`saveUninitialized`, `maxAge`, ...) is read by `SessionOptions.from_mapping`.
-Messages use that spelling, because it is what stands in the file, and never show a secret. This file must not know
-stores, sessions or HTTP: a request is handed through to the deployment's own functions unseen.
+`SessionOptions` and `CookieOptions` are frozen and checked when they are made (validation.py), so nothing behind them
+checks again. A mapping in express-session's spelling (`saveUninitialized`, `maxAge`, ...) is read by
+`SessionOptions.from_mapping`. This file must not know stores, sessions or HTTP: it hands a request through to the
+deployment's own functions and looks at none.
 """
 
 import logging
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
-from difflib import get_close_matches
-from enum import Enum
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
 from .errors import OptionsError
+from .validation import (
+    ABSENT,
+    AROUND_ID,
+    BROWSER_MAX_AGE,
+    COOKIE_BYTES,
+    DAY,
+    Absent,
+    check_attribute,
+    check_options,
+    express_names,
+    is_number,
+    read_table,
+    secrets_of,
+    snake,
+    wrong,
+)
 
-log = logging.getLogger("sessions")
-
-DAY = 86_400_000
-"""Milliseconds in a day."""
-
-COOKIE_BYTES = 4_096
-"""Name and value of a cookie: browsers drop one that is longer (RFC 6265bis, section 5.7)."""
-
-_AROUND_ID = 4 + 1 + 43 * 3
-"""Bytes of a cookie's value beside the id: "s%3A", the dot, and a signature with every character escaped."""
-
-_NAME_BYTES = COOKIE_BYTES - _AROUND_ID - 32
-_ATTRIBUTE_BYTES = 1_024
-"""An attribute's value: browsers pass a longer one over (RFC 6265bis, section 5.6)."""
-
-BROWSER_MAX_AGE = 400 * DAY
-"""Browsers cap a cookie's lifetime here (RFC 6265bis, section 5.5)."""
-
-MAX_LIFETIME = 250_000_000_000_000
-"""Milliseconds, near 8,000 years: a date so far from now still has four digits in its year."""
-
-
-class Absent(Enum):
-    """The type of `ABSENT`: a cookie attribute that was never given, as JavaScript's undefined (null is None)."""
-
-    ABSENT = "absent"
-
-    def __bool__(self) -> Literal[False]:
-        return False
-
-    def __repr__(self) -> str:
-        return "ABSENT"
-
-
-ABSENT = Absent.ABSENT
+log: logging.Logger = logging.getLogger("sessions")
 
 MaxAge: TypeAlias = float | Literal[False] | None
 SameSite: TypeAlias = bool | Literal["strict", "lax", "none", "auto"] | None
 Priority: TypeAlias = Literal["low", "medium", "high"] | None
 
-# The patterns of the npm package cookie 0.7 (index.js), which are those of RFC 6265 and RFC 1034.
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_DOMAIN = re.compile(rf"\.?{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
-_DOMAIN_BYTES = 254  # RFC 1035's 253 and a leading dot
-_PATH = re.compile(r"[\x20-\x3a\x3d-\x7e]*")
-
-
-_NUMBERS = (int, float)
-_INFINITY = float("inf")
 _LIFETIME = ("expires", "maxAge", "originalMaxAge")
-
-
-def wrong(name: str, expected: str, value: object) -> OptionsError:
-    """The error for a value that is not what the option takes."""
-    return OptionsError(f"{name}: expected {expected}, got {value!r}")
-
-
-def check_attribute(name: str, value: Any) -> None:
-    """Raise OptionsError unless `value` will do for the cookie attribute `name` (express-session's spelling).
-
-    For the options at start, and for what a handler assigns to `session.cookie` later. None and ABSENT always will.
-    """
-    expected, will_do = _ATTRIBUTES[name]
-    if value is not ABSENT and value is not None and not will_do(value):
-        raise wrong(f"cookie.{name}", expected, value)
-
-
-def is_number(value: object) -> bool:
-    """Whether a value is a finite number; True and False are none."""
-    return isinstance(value, _NUMBERS) and value is not True and value is not False and abs(value) < _INFINITY
-
-
-def is_lifetime(value: object) -> bool:
-    """Whether a value is a number of milliseconds that a date can be away from now."""
-    return is_number(value) and abs(value) <= MAX_LIFETIME  # type: ignore[arg-type] # a number, just asked
-
-
-def unknown_key(
-    key: object, known: Mapping[str, Any] | tuple[str, ...], place: str = "", *, what: str = "option"
-) -> OptionsError:
-    """The error for a name that no option has, or no store, with the nearest that there is."""
-    near = get_close_matches(str(key), list(known), n=1, cutoff=0.6)
-    if near:
-        hint = f"; did you mean {place}{near[0]}?"
-    elif not place and key in express_names(CookieOptions):
-        hint = f"; did you mean cookie.{key}?"
-    else:
-        hint = f"; known are {', '.join(known)}"
-    return OptionsError(f"{place}{key}: no such {what}{hint}")
-
-
-def _is_word(value: object, words: tuple[str, ...]) -> bool:
-    """Whether it is one of the words, in any letter case; "" leaves the attribute out, as in npm's cookie."""
-    return isinstance(value, str) and (value == "" or value.lower() in words)
-
-
-def _is_bool(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_positive(value: object) -> bool:
-    return is_lifetime(value) and value > 0  # type: ignore[operator] # a number, just asked
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and value >= 0 and not _is_bool(value)
-
-
-def _is_lifetime_or_false(value: object) -> bool:
-    return value is False or is_lifetime(value)
-
-
-# For each cookie attribute what is expected, in words and as a test.
-_ATTRIBUTES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "path": (
-        f"a path of printable ASCII without ';', {_ATTRIBUTE_BYTES} bytes at most",
-        lambda each: isinstance(each, str) and _matches(_PATH, each) and len(each) <= _ATTRIBUTE_BYTES,
-    ),
-    "domain": (
-        "a domain name",
-        lambda each: each == "" or (isinstance(each, str) and _matches(_DOMAIN, each) and len(each) <= _DOMAIN_BYTES),
-    ),
-    "expires": (
-        "a date with a time zone",
-        lambda each: each is False or (isinstance(each, datetime) and each.tzinfo is not None),
-    ),
-    "maxAge": ("a number of milliseconds", _is_lifetime_or_false),
-    "originalMaxAge": ("a number of milliseconds", _is_lifetime_or_false),
-    "httpOnly": ("true or false", _is_bool),
-    "secure": ('true, false or "auto"', lambda each: _is_bool(each) or each == "auto"),
-    "sameSite": (
-        'true, false, "lax", "strict", "none" or "auto"',
-        lambda each: _is_bool(each) or each == "auto" or _is_word(each, ("strict", "lax", "none")),
-    ),
-    "partitioned": ("true or false", _is_bool),
-    "priority": ('"low", "medium" or "high"', lambda each: _is_word(each, ("low", "medium", "high"))),
-}
-
-# The same for each option of a session, but for secret and cookie, which have checks of their own.
-_OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "name": (
-        f"a cookie name (a token of RFC 9110: no blanks, no separators) of at most {_NAME_BYTES} bytes",
-        lambda each: isinstance(each, str) and _matches(_TOKEN, each) and len(each) <= _NAME_BYTES,
-    ),
-    "genid": ("a function of the request that returns a string", lambda each: each is None or callable(each)),
-    "resave": ("true or false", _is_bool),
-    "rolling": ("true or false", _is_bool),
-    "saveUninitialized": ("true or false", _is_bool),
-    "unset": ('"keep" or "destroy"', lambda each: each in ("keep", "destroy")),
-    "proxy": ("true or false, or nothing", lambda each: each is None or _is_bool(each)),
-    "proxySecure": ("true or false", _is_bool),
-    "store": ("a URL such as sqlite:sessions.db or memory:", lambda each: isinstance(each, str)),
-    "touchAfter": (
-        "a number of milliseconds, 0 or more",
-        lambda each: each is None or (is_lifetime(each) and each >= 0),
-    ),
-    "ttl": ("a number of milliseconds above 0", _is_positive),
-    "absoluteTimeout": (
-        "a number of milliseconds above 0, or nothing",
-        lambda each: each is None or _is_positive(each),
-    ),
-    "maxBytes": ("a whole number of bytes, 0 for no limit", _is_count),
-    "conflict": ('"merge" or "overwrite"', lambda each: each in ("merge", "overwrite")),
-    "clearCookie": ("true or false", _is_bool),
-    "cacheHeaders": ("true or false", _is_bool),
-    "storeDown": ('"error" or "none"', lambda each: each in ("error", "none")),
-    "storeTimeout": ("a number of milliseconds above 0", _is_positive),
-}
-
-
-def _matches(pattern: re.Pattern[str], text: str) -> bool:
-    return pattern.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,11 +147,8 @@ class SessionOptions:
     """Milliseconds that a load or a commit may take before the request fails with 503."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "secret", _secrets(self.secret))
-        for name, (expected, will_do) in _OPTIONS.items():
-            value = getattr(self, snake(name))
-            if not will_do(value):
-                raise wrong(name, expected, value)
+        object.__setattr__(self, "secret", secrets_of(self.secret))
+        check_options(self)
         if self.proxy_secure and self.proxy is not True:
             raise OptionsError("proxySecure: needs proxy = true, or any client could claim to be the proxy")
         if isinstance(self.cookie, CookieOptions):
@@ -331,7 +175,7 @@ class SessionOptions:
         sid = self.genid(request) if self.genid is not None else None
         if not isinstance(sid, str) or not sid:
             raise OptionsError(f"genid: expected a string that is not empty, got {type(sid).__name__}")
-        longest = COOKIE_BYTES - len(self.name) - _AROUND_ID
+        longest = COOKIE_BYTES - len(self.name) - AROUND_ID
         if len(quote(sid, safe="", errors="surrogatepass")) > longest:
             raise OptionsError(
                 f"genid: the id takes more than {longest} bytes: browsers drop a cookie over {COOKIE_BYTES}"
@@ -355,39 +199,3 @@ class SessionOptions:
         if "secret" not in values:
             raise OptionsError("secret: is missing")
         return cls(**values)
-
-
-def snake(name: str) -> str:
-    """`saveUninitialized` → `save_uninitialized`."""
-    return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
-
-
-def express_names(cls: type[Any]) -> dict[str, str]:
-    """The fields of an options class: express-session's spelling → Python's."""
-    return {re.sub("_(.)", lambda m: m[1].upper(), each.name): each.name for each in fields(cls)}
-
-
-def read_table(cls: type[Any], mapping: Mapping[str, Any], place: str = "") -> dict[str, Any]:
-    """The values of a mapping in express-session's spelling under the field names of a dataclass.
-
-    Raises OptionsError for a key that is none of them.
-    """
-    known = express_names(cls)
-    for key in mapping:
-        if key not in known:
-            raise unknown_key(key, known, place)
-    return {known[key]: value for key, value in mapping.items()}
-
-
-def _secrets(given: object) -> tuple[bytes, ...]:
-    listed = given if isinstance(given, list | tuple) else [given]
-    if not listed:
-        raise OptionsError("secret: expected at least one, got an empty list")
-    secrets = []
-    for each in listed:
-        if not isinstance(each, str | bytes):
-            raise OptionsError(f"secret: expected a string or a list of strings, got {type(each).__name__}")
-        if not each:
-            raise OptionsError("secret: is empty")
-        secrets.append(each.encode() if isinstance(each, str) else each)
-    return tuple(secrets)

@@ -1,24 +1,62 @@
-"""Owns the contract between the sessions and whatever keeps them: the record, the verbs, their outcomes.
+"""Owns the contract between the sessions and whatever keeps them: the record, six verbs, their outcomes, the powers.
 
-A store keeps text under an id until a moment. It never meets a cookie, a signature or Tornado. Every verb is one
-atomic step, and raises StoreError, or StoreUnavailable where trying again later may help, from the driver's error.
+A store keeps a text under an id until a moment. Six verbs are all that a store needs (`Store`); what a store can do
+beyond them it says by attributes (`sweepable`, `prepared`, `admin`, `overwriting`): each is None, or absent, or the
+object that has the verbs of that power. A store must not know cookies, signatures or Tornado.
+
+What holds for every verb (`sessions.testing.StoreContract` tests it, and demands nothing else):
+
+- An id is a text of 1 to 4,096 bytes in UTF-8 without NUL. A store keeps ids of 1 to 500 bytes. It keeps a longer one
+  or refuses it with StoreError; it never shortens it. Ids that differ are different sessions.
+- The session's text is JSON in UTF-8. It comes back to the character.
+- Anything else (an id that is none, a text that is no JSON or more than the database takes) is kept whole or refused
+  with StoreError, and disturbs no other call.
+- A session whose `expires_at` is now or earlier is expired, and an expired session counts as none, swept or not.
+- One verb is one step: no other call, of this process or of another, sees it half done. A read that begins after a
+  write was answered sees it. (A database that has no step over two ids performs `rename` by
+  `sessions.stores.base.rename_in_steps`, which says what can be seen of it.)
+- A verb does not block the event loop. Calls run side by side in any number.
+- A caller that is cancelled only stops waiting: the step is done whole, or not at all.
+- StoreError says that the store refused or failed. StoreUnavailable says that trying later may help, and that it is
+  unknown whether the step was done. The driver's error is the cause of either.
+- Several store objects, in one process or in many, may share the data.
+- `async with` opens and closes a store that has it. `ready` says whether the store is up, as far as the store knows
+  without asking; a store without `ready` is always up.
 """
 
 from collections.abc import AsyncIterator
 from enum import Enum
-from typing import NamedTuple, Protocol, Self, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Self, cast
 
 
 class StoredSession(NamedTuple):
     """What a store keeps under an id."""
 
     data: str
-    """The session as JSON text: opaque to the store, which may refuse what is none (StoreError)."""
+    """The session as JSON text."""
     expires_at: int
-    """Milliseconds since the epoch; from that moment on the session is gone, swept or not."""
+    """Milliseconds since the epoch, up to JavaScript's last date; from then on the session is gone, swept or not.
+
+    An int. It comes back as it was written, or less than a second off if the database counts the time that is left.
+    """
+    version: Any = None
+    """Whatever the store compares to know that the record is unchanged, with `==`. None: the text itself.
+
+    It comes from what Node writes too (a digest, PostgreSQL's xmin), never from a counter that only we count. It is
+    opaque to everybody but its store, and means nothing in a record that is to be written.
+    """
+
+    def same_as(self, other: "StoredSession") -> bool:
+        """True if both are the same record: equal versions, or equal texts where neither has a version."""
+        mine, theirs = self.version, other.version
+        if mine is None and theirs is None:
+            return self.data == other.data
+        if isinstance(mine, StoredSession) and isinstance(theirs, StoredSession):
+            return mine.same_as(theirs)  # a wrapper keeps the record of the store inside as the version of its own
+        return bool(mine == theirs)
 
     def __repr__(self) -> str:
-        return f"<StoredSession until {self.expires_at}>"  # not the data: it comes into logs and error pages
+        return f"<StoredSession until {self.expires_at}>"  # without the data: a repr comes into logs and error pages
 
 
 class Outcome(Enum):
@@ -26,78 +64,171 @@ class Outcome(Enum):
 
     SAVED = "saved"
     CONFLICT = "conflict"
-    """Another request has changed the session meanwhile."""
+    """Another request has changed the session since it was loaded."""
     GONE = "gone"
-    """The session was destroyed or has expired meanwhile."""
+    """The session was destroyed or has expired."""
+    TAKEN = "taken"
+    """Of `rename` only: another row has the new id."""
 
 
 class Update(NamedTuple):
-    """What became of an update, and on a conflict the record that stands there instead."""
+    """What became of a write, and the record that the store has now."""
 
     outcome: Outcome
-    newer: StoredSession | None = None
+    record: StoredSession | None = None
+    """SAVED: the record as it now stands. CONFLICT: the newer one. GONE and TAKEN: None."""
 
 
-SAVED = Update(Outcome.SAVED)
 GONE = Update(Outcome.GONE)
+TAKEN = Update(Outcome.TAKEN)
 
 
 class Store(Protocol):
-    """Where sessions are kept. `async with store:` opens and closes it."""
+    """Where sessions are kept: six verbs.
 
-    @property
-    def ready(self) -> bool:
-        """Whether the store is up, as far as it knows without asking."""
+    `expected` is always a record that `get` or a write returned, by this store object or another one on the same data.
+    """
+
+    async def get(self, sid: str) -> StoredSession | None:
+        """Read the session of an id.
+
+        Returns the record, or None if there is none or it has expired. A missing id is not an error, nor is an id that
+        the store could not keep.
+        """
+
+    async def create(self, sid: str, record: StoredSession) -> StoredSession | None:
+        """Insert a new session, and never overwrite one.
+
+        Returns the record as it now stands, or None if a living session has the id. An expired session in the way is
+        not an error: it is replaced. A record that has expired already is not an error either: nobody can read it.
+        """
+
+    async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
+        """Replace a session that is still the expected one, and never insert one.
+
+        Returns SAVED with the record as it now stands, CONFLICT with the newer record, or GONE. Not an error: a session
+        of which only the expiry was moved (SAVED or CONFLICT); a record that has expired already, by which a caller
+        removes a session only if it is unchanged (SAVED).
+        """
+
+    async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
+        """Move the expiry of a session that is still the expected one, without carrying its text.
+
+        Returns as `update` does, SAVED with the text of `expected`. A session of which only the text or only the expiry
+        was changed is not an error: it may be SAVED, as only the end moves; the record that comes back is then no more
+        the expected one of an `update` than the record before it.
+        """
+
+    async def rename(
+        self,
+        old: str,
+        new: str,
+        record: StoredSession,
+        expected: StoredSession,
+        tombstone: StoredSession | None = None,
+    ) -> Update:
+        """Move a session that is still the expected one to a new id, with a new record, in one step.
+
+        Returns SAVED with the record as it now stands under `new`; else, and then it changes nothing, the first that
+        applies of GONE, CONFLICT with the newer record under `old`, and TAKEN if a row has `new` (which may be an
+        expired one that is not swept yet). The id `old` is free afterwards, or holds `tombstone`, an ordinary record to
+        the store; a store that has no room for a tombstone is not in error without it.
+        """
+
+    async def destroy(self, sid: str) -> None:
+        """Delete a session. An id that has none is not an error, nor is an id that the store could not keep."""
+
+
+class OpenableStore(Store, Protocol):
+    """A store that `async with` opens and closes."""
 
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(self, *exc_info: object) -> None: ...
 
-    async def get(self, sid: str) -> StoredSession | None:
-        """The session of an id. None, which is no error, where there is none or it has expired."""
 
-    async def create(self, sid: str, stored: StoredSession) -> bool:
-        """Insert a new session. Never overwrites: False where a live one has the id."""
+# ---------------------------------------------------------------- the powers beyond the core
 
-    async def update(self, sid: str, stored: StoredSession, expected: str) -> Update:
-        """Replace a session whose text is still `expected`. Never inserts: GONE where there is none or it expired."""
 
-    async def set(self, sid: str, stored: StoredSession) -> None:
-        """Insert or replace, whatever is there."""
+class Sweepable(Protocol):
+    """The power of a store that does not drop expired sessions by itself: the `Sweeper` asks it to."""
 
-    async def touch(self, sid: str, expires_at: int, expected: str) -> Outcome:
-        """Move the expiry of a session whose text is still `expected`. Never inserts, never writes the text."""
+    def lead(self) -> bool:
+        """Return True if this process sweeps, of those that share the data. It does so until it ends."""
 
-    async def destroy(self, sid: str) -> None:
-        """Delete a session. Silent where there is none."""
+    async def sweep(self, limit: int) -> int:
+        """Delete at most `limit` expired sessions, the oldest first. Returns how many it deleted."""
+
+    async def backlog(self, limit: int) -> int:
+        """Return how many expired sessions wait to be swept, counted up to `limit`."""
+
+
+class Prepared(Protocol):
+    """The power of a store that makes or asks something before the first of several processes opens it."""
+
+    def prepare(self) -> None:
+        """Do it, once, before any fork, and leave nothing open. Raises StoreError."""
+
+
+class Admin(Protocol):
+    """The power to count, list and delete all sessions. Tombstones count as sessions here."""
 
     async def length(self) -> int:
-        """How many sessions live."""
+        """Return how many sessions live."""
 
     def all(self) -> AsyncIterator[tuple[str, StoredSession]]:
-        """Every living session with its id, read in pages: a change meanwhile may or may not be seen."""
+        """Yield every living session with its key, read in pages: a change meanwhile may or may not be seen.
+
+        A record is good as `expected` for the store whose verbs take keys (`by_key`).
+        """
 
     async def clear(self) -> None:
         """Delete every session."""
 
 
-@runtime_checkable
-class PreparedStore(Protocol):
-    """A store that has something to make, or to ask, before the first of several processes opens it."""
+class Overwriting(Protocol):
+    """The power to write blindly, as Express does: for `conflict = "overwrite"`."""
 
-    def prepare(self) -> None:
-        """Do it, once, before any fork. Raises StoreError."""
+    async def set(self, sid: str, record: StoredSession) -> StoredSession:
+        """Insert or replace a session, whatever is there. Returns the record as it now stands."""
 
 
-@runtime_checkable
-class SweepableStore(Protocol):
-    """A store that does not drop expired sessions by itself and leaves that to the `Sweeper`."""
+def sweepable(store: Store) -> Sweepable | None:
+    """Return what sweeps the store, or None if it drops expired sessions by itself."""
+    return cast("Sweepable | None", getattr(store, "sweepable", None))
 
-    def lead(self) -> bool:
-        """Whether this process is the one that sweeps, among those that share the data; it stays so until it ends."""
 
-    async def sweep(self, limit: int) -> int:
-        """Delete at most `limit` expired sessions, the oldest first. Returns how many there were."""
+def prepared(store: Store) -> Prepared | None:
+    """Return what prepares the store before a fork, or None."""
+    return cast("Prepared | None", getattr(store, "prepared", None))
 
-    async def backlog(self, limit: int) -> int:
-        """How many expired sessions wait to be swept, counted up to `limit`."""
+
+def admin(store: Store) -> Admin | None:
+    """Return what counts, lists and clears the store, or None."""
+    return cast("Admin | None", getattr(store, "admin", None))
+
+
+def overwriting(store: Store) -> Overwriting | None:
+    """Return what writes blindly, or None."""
+    return cast("Overwriting | None", getattr(store, "overwriting", None))
+
+
+def is_ready(store: Store) -> bool:
+    """Return True if the store is up, as far as it knows without asking."""
+    return bool(getattr(store, "ready", True))
+
+
+def key_of(store: Store, sid: str) -> str:
+    """Return the key of an id: what the innermost store has as its id. A store that hashes ids says another one."""
+    of = getattr(store, "key_of", None)
+    return sid if of is None else str(of(sid))
+
+
+def by_key(store: Store) -> Store:
+    """Return the store whose verbs take keys: the store itself, unless it hashes ids."""
+    return cast("Store", getattr(store, "by_key", store))
+
+
+def name_of(store: object) -> str:
+    """Return the store's name for a message: what it calls itself, or its class."""
+    return str(getattr(store, "name", None) or type(store).__name__)

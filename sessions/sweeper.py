@@ -8,18 +8,33 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Self
 
 from .errors import OptionsError
-from .options import is_lifetime, is_number, wrong
-from .store import Store, SweepableStore
+from .store import Store, Sweepable, sweepable
+from .validation import is_lifetime, is_number, wrong
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 Sleep = Callable[[float], Awaitable[None]]
 
 BACKLOG_LIMIT = 10_000
 """How far the backlog is counted: a count of millions would cost more than the sweep it measures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweeperOptions:
+    """The table [sweeper]: when to sweep, and how much at a time. `Sweeper` checks the values."""
+
+    interval: float = 60_000
+    """Milliseconds between two sweeps."""
+    batch: int = 200
+    """Sessions that one step deletes, at most."""
+    pause: float = 10
+    """Milliseconds between two steps, at the least."""
+    jitter: float = 0.1
+    """The share by which an interval is longer or shorter, from 0 to below 1."""
 
 
 class Sweeper:
@@ -34,10 +49,10 @@ class Sweeper:
         self,
         store: Store,
         *,
-        interval: float = 60_000,
-        batch: int = 200,
-        pause: float = 10,
-        jitter: float = 0.1,
+        interval: float = SweeperOptions.interval,
+        batch: int = SweeperOptions.batch,
+        pause: float = SweeperOptions.pause,
+        jitter: float = SweeperOptions.jitter,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         for name, value, least in (("interval", interval, 1), ("pause", pause, 0), ("batch", batch, 1)):
@@ -47,21 +62,21 @@ class Sweeper:
             raise wrong("jitter", "a share of the interval between 0 and 1", jitter)
         if not isinstance(batch, int):
             raise OptionsError(f"batch: expected a whole number, got {batch!r}")
-        self._store = store
+        self._swept = sweepable(store)
         self._interval = interval / 1000
         self._batch = batch
         self._pause = pause / 1000
         self._jitter = jitter
         self._sleep = sleep
         self._task: asyncio.Task[None] | None = None
-        self.errors = 0
+        self.errors: int = 0
         """Sweeps that failed since the start."""
-        self.deleted = 0
+        self.deleted: int = 0
         """Sessions deleted since the start."""
 
     async def __aenter__(self) -> Self:
-        if isinstance(self._store, SweepableStore):
-            self._task = asyncio.create_task(self._run(self._store), name="session sweeper")
+        if self._swept is not None:
+            self._task = asyncio.create_task(self._run(self._swept), name="session sweeper")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -72,8 +87,8 @@ class Sweeper:
 
     async def sweep(self) -> int:
         """Delete what has expired by now. Returns how many sessions that were; 0 where another process sweeps."""
-        store = self._store
-        if not isinstance(store, SweepableStore) or not store.lead():
+        store = self._swept
+        if store is None or not store.lead():
             return 0
         swept = 0
         while True:
@@ -87,9 +102,9 @@ class Sweeper:
 
     async def backlog(self) -> int:
         """How many expired sessions wait to be swept, counted up to 10,000; 0 for a store that needs no sweeping."""
-        return await self._store.backlog(BACKLOG_LIMIT) if isinstance(self._store, SweepableStore) else 0
+        return 0 if self._swept is None else await self._swept.backlog(BACKLOG_LIMIT)
 
-    async def _run(self, store: SweepableStore) -> None:
+    async def _run(self, store: Sweepable) -> None:
         while True:
             await self._sleep(self._interval * random.uniform(1 - self._jitter, 1 + self._jitter))  # noqa: S311 # spread
             try:

@@ -15,8 +15,9 @@ class Deadline:
     `asyncio.timeout` would set and cancel a timer for each of them, which costs more than many a call.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, name: str = "the store") -> None:
         self._seconds = seconds
+        self._name = name  # of what is called, for the message
         self._ends: dict[asyncio.Task[object] | None, float] = {}  # by the task that waits, in the order of their ends
         self._late: set[asyncio.Task[object]] = set()  # those that were cut off
         self._loop: asyncio.AbstractEventLoop | None = None  # whose timer it is
@@ -32,11 +33,12 @@ class Deadline:
             self._loop, self._timer = loop, loop.call_at(end, self._ring, loop)
         try:
             return await awaitable
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             if task is None or task not in self._late or task.cancelling() - 1 > cancellations:  # by others as well
                 raise
             raise StoreUnavailable(
-                f"the store did not answer within {self._seconds:g} s; whether a change was saved is unknown"
+                f"{str(cancelled) or self._name} did not answer within {self._seconds:g} s;"
+                " whether a change was saved is unknown"
             ) from None
         finally:
             del self._ends[task]

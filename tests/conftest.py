@@ -1,21 +1,37 @@
-"""Owns what every test may ask for: the movable clock, and how many examples Hypothesis makes.
+"""Owns what every test may ask for: the movable clock, a place without a secret, how many examples Hypothesis makes.
+
+No loop is made unasked here, and every decision of the policy is held against what is possible.
 
 It puts this folder on the import path, too (`from clock import ...`).
 """
 
+import asyncio
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from clock import MovableClock
 from hypothesis import settings
 from stores.redis_server import end_all
 
+from sessions import SessionOptions, manager, policy, state
+
 settings.register_profile("short", deadline=None, database=None, max_examples=50, derandomize=True)
 settings.register_profile("long", deadline=None, database=None, max_examples=2_000)
-settings.load_profile(
-    "short"
-)  # the same in every run: a red test is then the fault of the change; `make properties` takes "long"
+settings.load_profile("short")  # the same in every run; `make properties` takes "long"
+
+asyncio.set_event_loop(None)  # else the first io_loop has asyncio make another, which nobody closes: up to Python 3.13
+
+
+def _decide_what_is_possible(facts: policy.Facts, options: SessionOptions, *, ends: bool = True) -> policy.Plan:
+    """Hold every decision of the suite against what the laws of tests/test_policy.py are proved for."""
+    assert policy.possible(facts), facts
+    return _decide(facts, options, ends=ends)
+
+
+_decide = policy.decide
+policy.decide = manager.decide = state.decide = _decide_what_is_possible
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -28,6 +44,14 @@ def pytest_xdist_auto_num_workers() -> int:
 def clock() -> MovableClock:
     """A clock that the test moves."""
     return MovableClock()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, empty, and no secret in the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SESSION_SECRET", raising=False)
+    return tmp_path
 
 
 @pytest.fixture(scope="session", autouse=True)

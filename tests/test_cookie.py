@@ -8,7 +8,7 @@ import pytest
 from clock import MovableClock
 
 from sessions import ABSENT, Cookie, CookieOptions, CorruptSession, OptionsError
-from sessions.cookie import iso, set_cookie
+from sessions.stored_cookie import StoredCookie, is_moment, iso, set_cookie
 
 NOON = 1_925_467_200_123  # 2031-01-06T12:00:00.123Z
 MINUTE = 60_000
@@ -22,14 +22,30 @@ def clock() -> MovableClock:
     return MovableClock(NOON)
 
 
-def new(clock: MovableClock, **options: Any) -> Cookie:
+class CoreCookie(Cookie):
+    """A handler's cookie with everything of the stored one in reach."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stored, name)
+
+    @property
+    def expires_ms(self) -> int | None:
+        """`expires` in milliseconds since the epoch; None for one that lives until the browser is closed."""
+        expires = self._stored.member("expires")
+        return expires if is_moment(expires) else None
+
+
+def new(clock: MovableClock, **options: Any) -> CoreCookie:
     """The cookie of a new session on an insecure request, by default without SameSite."""
-    return Cookie.new(CookieOptions(**{"same_site": ABSENT, **options}), clock, is_secure=lambda: False)
+    made = CookieOptions(**{"same_site": ABSENT, **options})
+    return CoreCookie(StoredCookie.new(made, clock, is_secure=lambda: False))
 
 
-def load(clock: MovableClock, expires_at: int = NOON + MINUTE, **stored: Any) -> Cookie:
+def load(clock: MovableClock, expires_at: int = NOON + MINUTE, **stored: Any) -> CoreCookie:
     """The cookie of a stored session."""
-    return Cookie.load(json.dumps(stored), expires_at, clock)
+    return CoreCookie(StoredCookie.load(json.dumps(stored), expires_at, clock))
 
 
 def never() -> bool:
@@ -70,13 +86,13 @@ class TestNew:
         """Once, when the session is made: what is stored is the answer."""
         options = CookieOptions(secure="auto", same_site="auto")
 
-        cookie = Cookie.new(options, clock, is_secure=lambda: is_secure)
+        cookie = Cookie(StoredCookie.new(options, clock, is_secure=lambda: is_secure))
 
         assert (cookie.secure, cookie.same_site) == (is_secure, same_site)
 
     def test_without_auto_the_request_is_not_asked(self, clock: MovableClock) -> None:
         """Whether it is secure is worked out only where it matters."""
-        cookie = Cookie.new(CookieOptions(secure=True, same_site="strict"), clock, is_secure=never)
+        cookie = Cookie(StoredCookie.new(CookieOptions(secure=True, same_site="strict"), clock, is_secure=never))
 
         assert cookie.secure is True
 
@@ -328,7 +344,9 @@ class TestLoad:
     def test_nor_is_one_that_no_row_of_node_s_has(self, clock: MovableClock, lifetime: str) -> None:
         """Also where the cookie is spelled as Node spells it, which is read without a look at every member."""
         with pytest.raises(CorruptSession):
-            Cookie.load(f'{{"originalMaxAge":{lifetime},"expires":"2031-01-06T12:01:00.123Z","path":"/"}}', NOON, clock)
+            StoredCookie.load(
+                f'{{"originalMaxAge":{lifetime},"expires":"2031-01-06T12:01:00.123Z","path":"/"}}', NOON, clock
+            )
 
 
 class TestSetCookie:

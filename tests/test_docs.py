@@ -21,7 +21,7 @@ from client import Browser
 from interop.processes import Process, wait_until
 
 from sessions import ABSENT, Cookie, CookieOptions, Session, SessionMixin, SessionOptions, now_ms
-from sessions.options import express_names
+from sessions.validation import express_names
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

@@ -47,8 +47,8 @@ from sessions import (
     now_ms,
     open_store,
 )
-from sessions.options import express_names
 from sessions.store import PreparedStore
+from sessions.validation import express_names
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "express.md"

@@ -15,13 +15,13 @@ MAX_LINES = 400
 
 LAYERS = (
     {"errors", "clock", "states"},
-    {"options", "store", "timeout"},
-    {"formats"},
+    {"validation", "store", "timeout"},
+    {"options", "formats"},
     {"observe", "cookie", "absolute_timeout", "merge"},
     {"keeper", "parts"},
     {"session", "stores"},
     {"manager", "sweeper"},
-    {"web"},
+    {"web", "config"},
     {"sessions"},
     {"handlers"},
     {"server"},
@@ -143,7 +143,7 @@ class TestDirection:
         """It keeps text under an id until a moment."""
         known = {room_of(name) for name in imports_of(module) if name in MODULES}
 
-        assert known <= {"errors", "clock", "options", "store", "stores"}
+        assert known <= {"errors", "clock", "options", "validation", "store", "stores"}
 
     @pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) not in {"stores", "server"}])
     def test_only_a_store_knows_its_driver(self, module: str) -> None:

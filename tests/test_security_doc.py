@@ -111,22 +111,45 @@ def test_the_events_are_those_of_the_code() -> None:
 def test_the_dependencies_are_those_of_the_project() -> None:
     """Each with its reason."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    names = {re.match(r"[\w-]+", each)[0] for each in project["dependencies"]}  # type: ignore[index] # it begins with its name
 
-    assert {row[0].strip("`"): bool(row[1]) for row in rows("Dependencies")} == dict.fromkeys(names, True)
+    named = {row[0].strip("`"): bool(row[1]) for row in rows("Dependencies")}
+
+    assert named == dict.fromkeys(distributions(project["dependencies"]), True)
 
 
-def test_the_lock_pins_all_of_it_and_names_no_place() -> None:
-    """Every dependency of pyproject.toml, exactly, with hashes; no index, no host, no folder."""
-    lock = (ROOT / "requirements.lock").read_text("utf-8")
+SERVES = ("redis", "postgres")
+"""The extras that `make run` installs."""
+
+
+@pytest.mark.parametrize(
+    ("name", "extras"), [("requirements.lock", SERVES), ("requirements-dev.lock", ("dev", "speed", *SERVES))]
+)
+def test_a_lock_pins_what_it_is_for_and_names_no_place(name: str, extras: tuple[str, ...]) -> None:
+    """Every dependency of its extras in pyproject.toml, exactly, with hashes, and of no other; no index, no host, no folder."""
+    lock = (ROOT / name).read_text("utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    asked = [*project["dependencies"], *(each for extra in extras.values() for each in extra)]
-    names = {re.match(r"[\w-]+", each)[0].lower() for each in asked} - {project["name"]}  # type: ignore[index] # likewise
+    asked = {extra: distributions(each) - {project["name"]} for extra, each in project["optional-dependencies"].items()}
+    asked[""] = distributions(project["dependencies"])
+    names = set().union(*(asked[extra] for extra in ("", *extras)))
 
     pinned = re.findall(r"^([\w.-]+)==\S+( ; [^\\\n]+)? \\\n    --hash=sha256:[0-9a-f]{64}", lock, re.MULTILINE)
     requirements = [line for line in lock.splitlines() if line and line[0] not in " #"]
 
-    assert names - {name for name, _ in pinned} == set()
+    assert set().union(*asked.values()) & {each for each, _ in pinned} == names
     assert len(pinned) == len(requirements)
     assert re.findall(r"://|--index|--find-links|file:", lock) == []
+
+
+def test_the_locks_agree() -> None:
+    """What both pin they pin alike, and the tools' lock pins all that serves."""
+    small, large = (
+        {line for line in (ROOT / name).read_text("utf-8").splitlines() if "==" in line}
+        for name in ("requirements.lock", "requirements-dev.lock")
+    )
+
+    assert small - large == set()
+
+
+def distributions(requirements: list[str]) -> set[str]:
+    """The names that requirements begin with."""
+    return {re.match(r"[\w-]+", each)[0].lower() for each in requirements}  # type: ignore[index] # each begins with one

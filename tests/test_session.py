@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 from clock import DAY, MINUTE, MovableClock
-from properties.made import Keeper, loaded, new, options_of, owed
+from properties.made import CoreSession, loaded, loaded_from, new, owed
 
 from sessions import CorruptSession, DataError, StoredSession
 from sessions.formats.json_text import RESERVED
-from sessions.session import Session
 
 HIDDEN = "4111-1111-1111-1111"
 
@@ -56,7 +55,9 @@ class TestMapping:
         assert (dict(session), session.id, session.cookie.max_age) == ({}, "apple", MINUTE)
 
     @pytest.mark.parametrize("read", [lambda session: session["zzz"], lambda session: session.pop("zzz")])
-    def test_a_key_that_is_not_there_is_a_key_error(self, clock: MovableClock, read: Callable[[Session], Any]) -> None:
+    def test_a_key_that_is_not_there_is_a_key_error(
+        self, clock: MovableClock, read: Callable[[CoreSession], Any]
+    ) -> None:
         """As in every mapping."""
         with pytest.raises(KeyError):
             read(loaded(clock))
@@ -68,7 +69,7 @@ class TestMapping:
         lambda session, key: session.update({key: HIDDEN}),
     ], ids=["set", "setdefault", "update"])  # fmt: skip
     def test_a_key_that_node_would_lose_is_refused(
-        self, clock: MovableClock, key: Any, assign: Callable[[Session, Any], None]
+        self, clock: MovableClock, key: Any, assign: Callable[[CoreSession, Any], None]
     ) -> None:
         """At the line that assigns it, by name, and without the value."""
         session = new(clock)
@@ -84,7 +85,7 @@ class TestMapping:
         """`mutate` hands out the data itself; a second `cookie` in the row would break it for Node."""
         session = loaded(clock)
 
-        session.draft()["cookie"] = HIDDEN
+        session.state.values["cookie"] = HIDDEN
 
         with pytest.raises(DataError, match=r"session\['cookie'\]"):
             session.to_store()
@@ -108,13 +109,11 @@ class TestMapping:
     @pytest.mark.parametrize("verb", ["save", "destroy", "regenerate", "reload", "rotate"])
     async def test_what_acts_on_the_store_goes_through_the_manager(self, clock: MovableClock, verb: str) -> None:
         """Each is one call with this session."""
-        keeper = Keeper()
-        options, birth = options_of(clock, {})
-        session = Session.new(keeper, options, clock, birth)
+        session = new(clock)
 
         await getattr(session, verb)()
 
-        assert keeper.verbs == [f"{verb} fresh"]
+        assert session.verbs.noted == [f"{verb} fresh"]
 
     async def test_mutate_returns_what_the_function_returns(self, clock: MovableClock) -> None:
         """`n = await session.mutate(count)`."""
@@ -140,7 +139,7 @@ class TestLazy:
         lambda session: session["a"], lambda session: session.get("a"), len, list, bool, lambda session: "a" in session,
         lambda session: session.__setitem__("a", 1), lambda session: session.clear(),
     ])  # fmt: skip
-    def test_looking_at_corrupt_data_says_so(self, clock: MovableClock, look: Callable[[Session], Any]) -> None:
+    def test_looking_at_corrupt_data_says_so(self, clock: MovableClock, look: Callable[[CoreSession], Any]) -> None:
         """By the hash of the id; of the row nothing is shown."""
         session = loaded(clock, f'"a": no json, "{HIDDEN}"')
 
@@ -152,28 +151,25 @@ class TestLazy:
     @pytest.mark.parametrize("cookie", [{"path": "/x},"}, {"x": {"a": 1}, "path": "/"}, {"path": '/"},"a":5}'}])
     def test_a_cookie_is_read_to_its_end(self, clock: MovableClock, cookie: dict[str, Any]) -> None:
         """Whatever braces it holds."""
-        options, birth = options_of(clock, {})
         stored = StoredSession(json.dumps({"cookie": cookie, "a": 1}, separators=(",", ":")), clock() + DAY)
 
-        session = Session.loaded(Keeper(), options, clock, birth, "apple", stored)
+        session = loaded_from(clock, stored)
 
         assert (session.cookie.path, dict(session)) == (cookie["path"], {"a": 1})
 
     @pytest.mark.parametrize("text", ["", "{}", '{"a":1}', '{"cookie":null}', '{"cookie":{'])
     def test_a_row_that_is_no_session_is_corrupt_at_once(self, clock: MovableClock, text: str) -> None:
         """Without a cookie there is no session to serve."""
-        options, birth = options_of(clock, {})
-
         with pytest.raises(CorruptSession, match=r"^session 3a7bd3e2: the stored session "):
-            Session.loaded(Keeper(), options, clock, birth, "apple", StoredSession(text, clock() + DAY))
+            loaded_from(clock, StoredSession(text, clock() + DAY))
 
 
-def swap(session: Session) -> None:
+def swap(session: CoreSession) -> None:
     """Delete a key and put it back, behind the others."""
     session["a"] = session.pop("a")
 
 
-def undo(session: Session) -> None:
+def undo(session: CoreSession) -> None:
     """Change much, and take it back."""
     session["list"].append(2)
     session["b"] = True
@@ -194,13 +190,13 @@ class TestModified:
         lambda session: session["map"].update(p=session["map"].pop("p")),
         swap,
     ])  # fmt: skip
-    def test_a_change_is_seen(self, clock: MovableClock, change: Callable[[Session], Any]) -> None:
+    def test_a_change_is_seen(self, clock: MovableClock, change: Callable[[CoreSession], Any]) -> None:
         """At any depth; the type counts, and so does the order of keys."""
         session = loaded(clock)
 
         change(session)
 
-        assert session.is_dirty()
+        assert session.state.is_dirty()
         assert owed(session) == "update"
 
     @pytest.mark.parametrize("change", [
@@ -208,14 +204,14 @@ class TestModified:
         lambda session: session.update(map=dict(session["map"])), lambda session: session.pop("zzz", None), undo,
     ])  # fmt: skip
     def test_what_is_the_same_in_the_end_is_no_change(
-        self, clock: MovableClock, change: Callable[[Session], Any]
+        self, clock: MovableClock, change: Callable[[CoreSession], Any]
     ) -> None:
         """Looked at, assigned anew, or taken back."""
         session = loaded(clock)
 
         change(session)
 
-        assert not session.is_dirty()
+        assert not session.state.is_dirty()
         assert owed(session) == "touch"
 
     @pytest.mark.parametrize("data", [
@@ -249,6 +245,6 @@ class TestModified:
         session["list"].append({"deep": value})
 
         with pytest.raises(DataError, match=r"^session\['list'\]\[2\]\['deep'\]: "):
-            session.change()
+            session.commit()
 
         assert session.reply == "keep"

@@ -49,6 +49,10 @@ class Swept:
         self.limits: list[int] = []
         self.on_sweep: Callable[[], Any] = lambda: None
 
+    @property
+    def sweepable(self) -> "Swept":
+        return self
+
     def lead(self) -> bool:
         return self.leads
 

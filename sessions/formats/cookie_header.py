@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from ..errors import OptionsError
-from ..options import check_attribute
+from ..validation import check_attribute
 
 # ---------------------------------------------------------------- Set-Cookie (`serialize`)
 

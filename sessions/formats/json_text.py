@@ -18,10 +18,19 @@ EMPTY = "{}"
 _HEAD = '{"cookie":'
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_EXACT = 2**53
+LEVELS = 500
+"""How deep lists and dicts of a value may be nested, on every Python; PHP's JSON has 512, Jackson's 1,000."""
 
 META = '"__meta"'
 """The member that our own features keep with a session, as it is spelled in a stored text: Node keeps it at a save."""
-_META_AS_WRITTEN = re.compile(r'\{"__meta":(\{"createdAt":\d+\}),?')
+_META_AS_WRITTEN = re.compile(r'\{"__meta":(\{[^{}"\\]*(?:"[^{}"\\]*"[^{}"\\]*)*\}),?')
+"""A flat object in front of the data, as we write it; anything else is decoded."""
+
+META_MEMBERS = frozenset((
+    "createdAt", "signedInAt", "endsAt", "renewedAt", "tag", "tagBefore", "tagUsed", "moved", "stamp", "user", "xsrf",
+    "agent", "ip", "closed", "next",
+))  # fmt: skip
+"""What our features keep there (meta.py). An object without any of these belongs to another application."""
 
 # Members of Object.prototype and of express-session's Session: Node drops a top-level key of such a name at load.
 _OBJECT = (
@@ -29,7 +38,8 @@ _OBJECT = (
     "__proto__", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__",
 )  # fmt: skip
 _SESSION = ("req", "id", "touch", "resetMaxAge", "save", "reload", "destroy", "regenerate")
-RESERVED = frozenset((*_OBJECT, *_SESSION, "cookie", "__meta"))
+_LOST = frozenset((*_OBJECT, *_SESSION, "cookie"))
+RESERVED = _LOST | {"__meta"}
 """Top-level keys that are not a handler's to use."""
 RESERVED_BECAUSE = "the name is taken, by this library or by express-session, which would drop the key"
 
@@ -127,6 +137,11 @@ def split_meta(data: str) -> tuple[str, str]:
     return dumps(meta), dumps(whole)
 
 
+def is_meta(value: object) -> bool:
+    """Return True if a member `__meta` is ours; any other is data."""
+    return isinstance(value, dict) and not META_MEMBERS.isdisjoint(value)
+
+
 def join(cookie: str, data: str, meta: str = "") -> str:
     """The text to store, of the texts of its parts."""
     head = f"{_HEAD}{cookie},{META}:{meta}" if meta else _HEAD + cookie
@@ -145,8 +160,8 @@ def read(data: str) -> dict[str, Any]:
     if data == EMPTY:
         return {}
     values = loads(data)
-    if not RESERVED.isdisjoint(values):
-        for key in values.keys() & RESERVED:
+    if not _LOST.isdisjoint(values):
+        for key in values.keys() & _LOST:
             del values[key]
     return values  # type: ignore[no-any-return] # the text of an object, by split()
 
@@ -159,19 +174,20 @@ def texts(values: dict[str, Any]) -> dict[str, str]:
 def check(values: Any) -> None:
     """Raise DataError, naming the place, for data that JSON cannot hold or Node could not read back."""
     if not isinstance(values, dict):
-        _check(values, "session")
+        _check(values, "session", LEVELS)
         return
     for key, value in values.items():
         place = _place("session", key)
-        if key in RESERVED:
+        if key in RESERVED and (key != "__meta" or is_meta(value)):  # another application's is data
             raise DataError(f"{place}: {RESERVED_BECAUSE}")
         try:
-            _check(value, place)
+            _check(value, place, LEVELS)
         except RecursionError:
-            raise DataError(f"{place}: is nested too deeply, or holds itself") from None
+            raise DataError(f"{place}: is nested more than {LEVELS} levels deep, or holds itself") from None
 
 
-def _check(value: Any, place: str) -> None:
+def _check(value: Any, place: str, levels: int) -> None:  # noqa: C901 # a branch for each type
+    """Check a value of at most so many levels of lists and dicts. Raises DataError, and RecursionError for more."""
     if value is None or isinstance(value, str | bool):
         return
     if isinstance(value, int):
@@ -180,14 +196,16 @@ def _check(value: Any, place: str) -> None:
     elif isinstance(value, float):
         if not isfinite(value):
             raise DataError(f"{place}: {value} has no JSON form")
+    elif not isinstance(value, dict | list | tuple):
+        raise DataError(f"{place}: a {type(value).__name__} has no JSON form")
+    elif not levels:
+        raise RecursionError
     elif isinstance(value, dict):
         for key, each in value.items():
-            _check(each, _place(place, key))
-    elif isinstance(value, list | tuple):
-        for index, each in enumerate(value):
-            _check(each, f"{place}[{index}]")
+            _check(each, _place(place, key), levels - 1)
     else:
-        raise DataError(f"{place}: a {type(value).__name__} has no JSON form")
+        for index, each in enumerate(value):
+            _check(each, f"{place}[{index}]", levels - 1)
 
 
 def _place(place: str, key: object) -> str:

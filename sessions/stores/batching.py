@@ -1,7 +1,7 @@
-"""Owns group commit: what is asked for while one batch is under way becomes the next batch.
+"""Owns group commit: the jobs that arrive while one batch is under way become the next batch.
 
-An idle store answers at once, because a batch of one starts right away; a busy one shares each step among all that
-wait. There is no timer. This file must not know what a job does.
+An idle store answers at once, because a batch of one starts right away. A busy store shares each step among all jobs
+that wait. There is no timer. A batch is bounded by jobs and by characters.
 """
 
 import asyncio
@@ -9,54 +9,84 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..errors import StoreUnavailable
+from ..store import StoredSession
 
 MAX_BATCH = 256
 """Jobs in one batch: keeps a write transaction well under 100 ms, beyond which a Node peer would wait noticeably."""
 
+MAX_CHARACTERS = 1_000_000
+"""Characters of text in one batch of several jobs: 1 to 4 MB, which take some tens of milliseconds to commit."""
+
 
 class Job:
-    """One thing to do, with the future that waits for its outcome."""
+    """One verb to perform, and the future that its caller awaits."""
 
-    __slots__ = ("future", "key", "row", "verb")
+    __slots__ = ("expected", "expires_at", "future", "new", "record", "sid", "tombstone", "verb")
 
-    def __init__(self, verb: Any, key: str, row: Any) -> None:
-        self.verb, self.key, self.row = verb, key, row
+    def __init__(
+        self,
+        verb: str,
+        sid: str,
+        record: StoredSession | None = None,
+        expected: StoredSession | None = None,
+        expires_at: int = 0,
+        new: str | None = None,
+        tombstone: StoredSession | None = None,
+    ) -> None:
+        self.verb: str = verb
+        self.sid: str = sid
+        self.record: StoredSession | None = record
+        self.expected: StoredSession | None = expected
+        self.expires_at: int = expires_at  # of a touch, in milliseconds since the epoch
+        self.new: str | None = new  # of a rename: the id that the session goes on under
+        self.tombstone: StoredSession | None = tombstone
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
+    @property
+    def size(self) -> int:
+        """The characters of its texts. A touch sends none, but the database moves the row that has the expected one."""
+        size = 0
+        if self.record is not None:
+            size += len(self.record.data)
+        if self.expected is not None:
+            size += len(self.expected.data)
+        if self.tombstone is not None:
+            size += len(self.tombstone.data)
+        return size
+
     def resolve(self, outcome: Any) -> None:
-        """Hand over the outcome, unless nobody waits any more."""
+        """Hand over the outcome, unless nobody waits for it."""
         if not self.future.done():
             self.future.set_result(outcome)
 
     def fail(self, error: Exception) -> None:
-        """Hand over an error, unless nobody waits any more."""
+        """Hand over an error, unless nobody waits for it."""
         if not self.future.done():
             self.future.set_exception(error)
 
 
 class Batcher:
-    """Does jobs in batches by `do`, which resolves each of them; what it leaves or raises fails what is left.
+    """Performs jobs in batches by `perform`, which resolves each job; an error that it raises fails the rest.
 
-    Two jobs of one key are never in one batch: they are done in the order in which they came. With `once` false, keys
-    may repeat.
+    With `once` True a batch holds every id once, a rename's old id and new id both: of two jobs of one id the later
+    waits for the next batch. A job whose caller does not wait any more when its batch begins is left out.
     """
 
-    def __init__(self, do: Callable[[list[Job]], Awaitable[None]], *, once: bool) -> None:
-        self._do = do
+    def __init__(self, perform: Callable[[list[Job]], Awaitable[None]], *, once: bool) -> None:
+        self._perform = perform
         self._once = once
         self._waiting: list[Job] = []
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, verb: Any, key: str, row: Any) -> "asyncio.Future[Any]":
-        """Ask for a job. A caller that is cancelled only stops waiting; a job not begun by then is left out."""
-        job = Job(verb, key, row)
+    def add(self, job: Job) -> "asyncio.Future[Any]":
+        """Ask for a job; the future resolves to its outcome."""
         self._waiting.append(job)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
         return job.future
 
     async def close(self) -> None:
-        """Finish what is under way and what waits."""
+        """Finish the batch that is under way and the jobs that wait."""
         if self._task is not None:
             await self._task
 
@@ -67,27 +97,38 @@ class Batcher:
                 if not batch:
                     continue
                 try:
-                    await self._do(batch)
-                except Exception as error:  # noqa: BLE001 # it is the waiting callers' to handle
+                    await self._perform(batch)
+                except Exception as error:  # noqa: BLE001 # the callers that wait handle it
                     for job in batch:
                         job.fail(error)
                 for job in batch:
-                    job.fail(StoreUnavailable("the store gave no outcome"))
+                    if not job.future.done():
+                        job.fail(StoreUnavailable("the store gave no outcome"))
         finally:
             self._task = None
 
     def _take(self) -> list[Job]:
-        """The next batch: what still is waited for, each key once."""
+        """Take the next batch out of the jobs that wait."""
+        if len(self._waiting) == 1:  # the usual case of a quiet server
+            (job,) = self._waiting
+            self._waiting = []
+            return [] if job.future.done() else [job]
         batch: list[Job] = []
         later: list[Job] = []
-        keys: set[str] = set()
+        ids: set[str] = set()
+        room = MAX_CHARACTERS
+        is_full = False
         for job in self._waiting:
             if job.future.done():
                 continue
-            if len(batch) == MAX_BATCH or (self._once and job.key in keys):
+            if is_full or (self._once and (job.sid in ids or job.new in ids)):
                 later.append(job)
             else:
-                batch.append(job)
-            keys.add(job.key)
+                room -= job.size
+                is_full = room < 0 or len(batch) == MAX_BATCH
+                (later if is_full and batch else batch).append(job)
+            ids.add(job.sid)
+            if job.new is not None:
+                ids.add(job.new)
         self._waiting = later
         return batch

@@ -5,11 +5,10 @@ from typing import Self
 
 from ..clock import Clock, now_ms
 from ..errors import StoreUnavailable
-from ..options import wrong
-from ..store import GONE, SAVED, Outcome, StoredSession, Update
+from ..store import GONE, TAKEN, Outcome, StoredSession, Update
+from ..validation import wrong
+from .tables import MemoryOptions
 
-MAX_SESSIONS = 100_000
-"""Some 60 MB, at 300 characters each."""
 _LOOK_EVERY = 1_000
 """Milliseconds between two looks for expired sessions in a full store: a look takes its time, a flood takes no end."""
 
@@ -17,12 +16,14 @@ _LOOK_EVERY = 1_000
 class MemoryStore:
     """Keeps sessions in a dict until the process ends. `clock` returns milliseconds since the epoch.
 
-    Where `max_sessions` are there already, expired ones make room; if there are none a new id is refused with
-    StoreUnavailable, that of a `rotate()` too. No living session is dropped for it: a flood of strangers may lock new
-    visitors out for as long as its sessions live, but it signs nobody out.
+    A store that holds `max_sessions` drops expired ones to make room. If there are none it refuses a new id with
+    StoreUnavailable, and it drops no living session: a flood of strangers may lock new visitors out for as long as its
+    sessions live, but it signs nobody out. A `rename` needs no room; in a full store it leaves no tombstone.
     """
 
-    def __init__(self, *, max_sessions: int = MAX_SESSIONS, clock: Clock = now_ms) -> None:
+    name = "memory:"
+
+    def __init__(self, *, max_sessions: int = MemoryOptions.max_sessions, clock: Clock = now_ms) -> None:
         if not isinstance(max_sessions, int) or isinstance(max_sessions, bool) or max_sessions < 1:
             raise wrong("maxSessions", "a whole number above 0", max_sessions)
         self._max = max_sessions
@@ -31,62 +32,100 @@ class MemoryStore:
         self._rows: dict[str, StoredSession] = {}
 
     @property
-    def ready(self) -> bool:
-        """Always."""
-        return True
-
-    async def __aenter__(self) -> Self:
+    def sweepable(self) -> Self:
+        """This store sweeps itself when it is asked to."""
         return self
 
+    @property
+    def admin(self) -> Self:
+        """This store counts, lists and clears."""
+        return self
+
+    @property
+    def overwriting(self) -> Self:
+        """This store writes blindly when it is asked to."""
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self  # nothing to open: it can be used without, and in place of a store that is opened
+
     async def __aexit__(self, *_: object) -> None:
-        return None
+        pass
+
+    # ---------------------------------------------------------------- the six verbs
 
     async def get(self, sid: str) -> StoredSession | None:
-        """The session of an id; None where there is none or it has expired."""
-        return self._live(sid)
+        """Read the session of an id. Returns None if there is none or it has expired."""
+        return self._living(sid)
 
-    async def create(self, sid: str, stored: StoredSession) -> bool:
-        """Insert a new session; False where a live one has the id. Raises StoreUnavailable where the store is full."""
-        if self._live(sid) is not None:
-            return False
-        self._put(sid, stored)
-        return True
+    async def create(self, sid: str, record: StoredSession) -> StoredSession | None:
+        """Insert a new session. Returns None if a living one has the id. Raises StoreUnavailable in a full store."""
+        if self._living(sid) is not None:
+            return None
+        return await self.set(sid, record)
 
-    async def update(self, sid: str, stored: StoredSession, expected: str) -> Update:
-        """Replace a session whose text is still `expected`."""
-        row = self._live(sid)
+    async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
+        """Replace a session whose text is still the expected one."""
+        row = self._living(sid)
         if row is None:
             return GONE
-        if row.data != expected:
+        if row.data != expected.data:
             return Update(Outcome.CONFLICT, row)
-        self._rows[sid] = stored
-        return SAVED
+        self._rows[sid] = record = StoredSession(record.data, record.expires_at)
+        return Update(Outcome.SAVED, record)
 
-    async def set(self, sid: str, stored: StoredSession) -> None:
-        """Insert or replace. Raises StoreUnavailable where the store is full."""
-        self._put(sid, stored)
-
-    async def touch(self, sid: str, expires_at: int, expected: str) -> Outcome:
-        """Move the expiry of a session whose text is still `expected`."""
-        row = self._live(sid)
+    async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
+        """Move the expiry of a session whose expiry is still the expected one."""
+        row = self._living(sid)
         if row is None:
-            return Outcome.GONE
-        if row.data != expected:
-            return Outcome.CONFLICT
+            return GONE
+        if row.expires_at != expected.expires_at:
+            return Update(Outcome.CONFLICT, row)
         self._rows[sid] = row._replace(expires_at=expires_at)
-        return Outcome.SAVED
+        return Update(Outcome.SAVED, StoredSession(expected.data, expires_at))
+
+    async def rename(
+        self,
+        old: str,
+        new: str,
+        record: StoredSession,
+        expected: StoredSession,
+        tombstone: StoredSession | None = None,
+    ) -> Update:
+        """Move a session whose text is still the expected one to a new id, in one step."""
+        row = self._living(old)
+        if row is None:
+            return GONE
+        if row.data != expected.data:
+            return Update(Outcome.CONFLICT, row)
+        if new in self._rows:
+            return TAKEN
+        del self._rows[old]
+        self._rows[new] = record = StoredSession(record.data, record.expires_at)
+        if tombstone is not None and self._has_room():
+            self._rows[old] = StoredSession(tombstone.data, tombstone.expires_at)
+        return Update(Outcome.SAVED, record)
 
     async def destroy(self, sid: str) -> None:
-        """Delete a session; silent where there is none."""
+        """Delete a session; an id that has none is not an error."""
         self._rows.pop(sid, None)
 
+    # ---------------------------------------------------------------- the powers
+
+    async def set(self, sid: str, record: StoredSession) -> StoredSession:
+        """Insert or replace a session. Raises StoreUnavailable in a full store."""
+        if sid not in self._rows and not self._has_room():
+            raise StoreUnavailable(f"the store in memory is full: maxSessions is {self._max}")
+        self._rows[sid] = record = StoredSession(record.data, record.expires_at)
+        return record
+
     async def length(self) -> int:
-        """How many sessions live."""
+        """Return how many sessions live."""
         now = self._clock()
         return sum(row.expires_at > now for row in self._rows.values())
 
     async def all(self) -> AsyncIterator[tuple[str, StoredSession]]:
-        """Every living session with its id, as they were when this began."""
+        """Yield every living session with its id, as they were when this began."""
         now = self._clock()
         for sid, row in list(self._rows.items()):
             if row.expires_at > now:
@@ -97,37 +136,35 @@ class MemoryStore:
         self._rows.clear()
 
     def lead(self) -> bool:
-        """True: the memory is this process's own."""
+        """Return True: the memory belongs to this process."""
         return True
 
     async def sweep(self, limit: int) -> int:
-        """Delete at most `limit` expired sessions, the oldest first."""
+        """Delete at most `limit` expired sessions, the oldest first. Returns how many it deleted."""
         expired = sorted(self._expired(), key=lambda sid: self._rows[sid].expires_at)[:limit]
         for sid in expired:
             del self._rows[sid]
         return len(expired)
 
     async def backlog(self, limit: int) -> int:
-        """How many expired sessions wait to be swept, counted up to `limit`."""
+        """Return how many expired sessions wait to be swept, counted up to `limit`."""
         return min(limit, len(self._expired()))
 
-    def _put(self, sid: str, stored: StoredSession) -> None:
-        if len(self._rows) >= self._max and sid not in self._rows:
-            self._make_room()
-        self._rows[sid] = stored
+    # ---------------------------------------------------------------- the dict
 
-    def _make_room(self) -> None:
-        now = self._clock()
-        if self._looked is None or abs(now - self._looked) >= _LOOK_EVERY:
-            self._looked = now
-            for sid in self._expired():
-                del self._rows[sid]
-        if len(self._rows) >= self._max:
-            raise StoreUnavailable(f"the store in memory is full: maxSessions is {self._max}")
-
-    def _live(self, sid: str) -> StoredSession | None:
+    def _living(self, sid: str) -> StoredSession | None:
         row = self._rows.get(sid)
         return row if row is not None and row.expires_at > self._clock() else None
+
+    def _has_room(self) -> bool:
+        """Return True if one more row fits; a full store drops what has expired first."""
+        if len(self._rows) >= self._max:
+            now = self._clock()
+            if self._looked is None or abs(now - self._looked) >= _LOOK_EVERY:
+                self._looked = now
+                for sid in self._expired():
+                    del self._rows[sid]
+        return len(self._rows) < self._max
 
     def _expired(self) -> list[str]:
         now = self._clock()

@@ -1,11 +1,15 @@
-"""Owns the tables of a configuration file that are a store's own: their options, with the defaults of the stores.
+"""Owns the tables of a configuration file that are a store's own: their options, and the defaults of our stores.
 
 This file loads no driver. What a value may be is the store's to say, when it is made.
 """
 
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
-from .memory import MAX_SESSIONS
+from ..errors import OptionsError
+from ..validation import camel, snake, unknown_key
 
 REDIS = [
     f"{name}{s}{kind}" for name in ("redis", "valkey") for kind in ("", "+sentinel", "+cluster") for s in ("", "s")
@@ -25,7 +29,7 @@ STORE_TABLES = {
 class SQLiteOptions:
     """The table [sqlite]: read where `store` is a sqlite: URL."""
 
-    durability: str = "full"
+    durability: Literal["full", "normal"] = "full"
     busy_timeout: float = 2_000
 
 
@@ -52,4 +56,40 @@ class PostgresOptions:
 class MemoryOptions:
     """The table [memory]: read where `store` is memory:."""
 
-    max_sessions: int = MAX_SESSIONS
+    max_sessions: int = 100_000
+    """Some 60 MB, at 300 characters each."""
+
+
+STORE_OPTIONS: Mapping[str, type[Any]] = {
+    "sqlite": SQLiteOptions,
+    "postgres": PostgresOptions,
+    "memory": MemoryOptions,
+    "redis": RedisOptions,
+}
+"""The options of our stores, by table."""
+
+
+def options_for(factory: Callable[..., object], table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a table for a store from elsewhere, in snake_case: for `factory(url, **options)`.
+
+    Raises OptionsError for an option that the factory does not take, and for one that it demands and the table lacks. A
+    factory that takes any, or does not say what it takes, gets what the table has.
+    """
+    options: dict[str, Any] = {}
+    for key, value in table.items():
+        if snake(key) in options:
+            raise OptionsError(f"{key}: is given twice")
+        options[snake(key)] = value
+    try:
+        _url, *parameters = inspect.signature(factory).parameters.values()
+    except ValueError:  # it has no signature that Python can read, or takes no URL: the call shows that
+        return options
+    named = {each.name: each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters)
+    for key in table:
+        if snake(key) not in named and not takes_any:
+            raise unknown_key(key, [camel(name) for name in named])
+    for name, parameter in named.items():
+        if parameter.default is parameter.empty and name not in options:
+            raise OptionsError(f"{camel(name)}: is missing")
+    return options

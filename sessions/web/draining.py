@@ -1,41 +1,60 @@
-"""Owns the end of serving: an HTTP server that stops without cutting off a request. It must not know what is served."""
+"""Owns `DrainingServer`: an HTTP server for any Tornado application that can stop without cutting off a request.
+
+    server = DrainingServer(application)            # where `tornado.httpserver.HTTPServer` would be
+    server.add_sockets(sockets)
+    ...
+    await server.drain(10)                          # then leave `async with store`
+
+It closes nothing but connections: the store is open until the last answer has left. It must not know what is served.
+"""
 
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable
 from typing import Any
 
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPConnection, HTTPHeaders, HTTPMessageDelegate, RequestStartLine, ResponseStartLine
 
-log = logging.getLogger("server")
+log: logging.Logger = logging.getLogger("sessions")
 
-LINGER = 0.2
-"""Seconds without a request after which the connections that are kept alive are idle, and are closed at the end."""
+IDLE_SECONDS = 0.2
+"""How long no request must come until the connections that are kept alive count as idle, and are closed."""
+
+POLL_SECONDS = 0.01
+"""How often the drain looks whether requests are in flight."""
 
 
 class DrainingServer(HTTPServer):
-    """An HTTP server that can be stopped without cutting off a request. It counts the connections that have one."""
+    """An HTTP server that can be stopped without cutting off a request. It takes the arguments of Tornado's HTTPServer.
+
+    A connection is busy from the head of a request until its answer has left.
+    """
+
+    _busy: set[object]
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
-        """What Tornado calls instead of __init__."""
+        """Set the server up. Tornado calls this instead of `__init__`, with the same arguments."""
         super().initialize(*args, **kwargs)
-        self._busy: set[object] = set()
+        self._busy = set()
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
-        """Called when a connection begins to wait for a request: the one before is answered."""
+        """Begin to wait for a request on a connection: the one before is answered. Tornado calls this."""
         self._busy.discard(server_conn)
-        return _Noticing(super().start_request(server_conn, request_conn), self._busy, server_conn)
+        return _BusyMark(super().start_request(server_conn, request_conn), self._busy, server_conn)
 
     def on_close(self, server_conn: object) -> None:
-        """Called when a connection has been closed."""
+        """Note that a connection is closed. Tornado calls this."""
         self._busy.discard(server_conn)
         super().on_close(server_conn)
 
     async def drain(self, seconds: float) -> None:
-        """Take no new connection, answer what was asked and what is asked until nobody asks any more; then close.
+        """Stop: take no new connection, answer every request, and close the connections.
 
-        A connection whose request comes during the drain is told, and closed with the answer.
+        Requests that come on an open connection meanwhile are answered too, and their answers say `Connection: close`.
+        Returns when no request has come for 0.2 s, or after `seconds`, when the requests in flight are cut off and
+        their number is logged.
         """
         self._accept_waiting()
         self.stop()
@@ -43,8 +62,8 @@ class DrainingServer(HTTPServer):
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         idle_since = loop.time()
-        while loop.time() < min(end, idle_since + LINGER):
-            await asyncio.sleep(0.01)
+        while loop.time() < min(end, idle_since + IDLE_SECONDS):
+            await asyncio.sleep(POLL_SECONDS)
             if self._busy:
                 idle_since = loop.time()
         if self._busy:
@@ -52,24 +71,26 @@ class DrainingServer(HTTPServer):
         await self.close_all_connections()
 
     def _accept_waiting(self) -> None:
-        """Take the connections that the kernel has taken already: to close the socket would cut them."""
+        """Take the connections that the kernel has accepted: if their socket were closed now, they would be reset."""
         for listening in self._sockets.values():
             with contextlib.suppress(OSError):  # none waits any more
                 while True:
                     self._handle_connection(*listening.accept())
 
 
-class _Noticing(HTTPMessageDelegate):
-    """Passes a request on, and notes on which connection it came."""
+class _BusyMark(HTTPMessageDelegate):
+    """Passes a request on, and marks its connection as busy when the head has come."""
 
     def __init__(self, delegate: HTTPMessageDelegate, busy: set[object], server_conn: object) -> None:
         self._delegate, self._busy, self._server_conn = delegate, busy, server_conn
 
-    def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> Any:
+    def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> Awaitable[None] | None:
         self._busy.add(self._server_conn)
         return self._delegate.headers_received(start_line, headers)
 
-    def data_received(self, chunk: bytes) -> Any:
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         return self._delegate.data_received(chunk)
 
     def finish(self) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from tornado.httputil import HTTPHeaders
 
 from ..manager import SessionManager
-from ..session import Session
+from ..state import SessionState
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 
 class _Sealed(HTTPHeaders):
@@ -39,18 +39,20 @@ def vary_by_cookie(headers: HTTPHeaders) -> None:
         headers["Vary"] = f"{vary}, Cookie"
 
 
-def add_cookie(headers: HTTPHeaders, session: Session, manager: SessionManager, is_secure: Callable[[], bool]) -> None:
+def add_cookie(
+    headers: HTTPHeaders, state: SessionState, manager: SessionManager, is_secure: Callable[[], bool]
+) -> None:
     """Send, or clear, the session's cookie where the session says so. It is appended to those already there."""
-    if session.reply == "keep":
+    if state.cookie_act == "keep":
         return
-    if session.cookie.secure and not is_secure():
+    if state.cookie.member("secure") and not is_secure():
         _warn_of_withheld(manager)
         return
     options = manager.options
-    if session.reply == "clear":
-        cookie = session.cookie.clearing(options.name)
+    if state.cookie_act == "clear":
+        cookie = state.cookie.clearing(options.name)
     else:
-        cookie = session.cookie.set_cookie(options.name, manager.signer.sign(session.id))
+        cookie = state.cookie.set_cookie(options.name, manager.signer.sign(state.id))
     headers.add("Set-Cookie", cookie)
     if options.cache_headers and not headers.get_list("Cache-Control"):
         headers["Cache-Control"] = "no-store"

@@ -330,7 +330,7 @@ async def set_cookie_attr(handler: Generic, args: Json) -> Json:
 @session_op
 async def cookie(handler: Generic, args: Json) -> Json:
     cookie = handler.session.cookie
-    return {"v": {**cookie.to_json(), "maxAge": cookie.max_age}}
+    return {"v": {**cookie._stored.to_json(), "maxAge": cookie.max_age}}
 
 
 @op

@@ -1,7 +1,7 @@
 """Every vector recorded from express-session 1.19 and its packages, held against our codecs.
 
-cookie-signature 1.0 and uid-safe against `sessions/formats/signing.py`, cookie 0.7 against `sessions/cookie.py`,
-what Node's stores hold against `sessions/session.py`. A vector that only JavaScript can meet names what this
+cookie-signature 1.0 and uid-safe against `sessions/formats/signing.py`, cookie 0.7 against `sessions/stored_cookie.py`,
+what Node's stores hold against `sessions/state.py`. A vector that only JavaScript can meet names what this
 library does instead.
 """
 
@@ -13,23 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from properties.made import CoreSession
 
 from sessions import (
     ABSENT,
-    Cookie,
     CookieOptions,
     CorruptSession,
     DataError,
+    MemoryStore,
     OptionsError,
     SessionManager,
     SessionOptions,
     StoredSession,
-    open_store,
 )
-from sessions.cookie import set_cookie
 from sessions.formats.cookie_header import values
 from sessions.formats.signing import PREFIX, Signer, new_id
-from sessions.session import Session
+from sessions.state import SessionState
+from sessions.stored_cookie import StoredCookie, set_cookie
 
 Json = dict[str, Any]
 
@@ -72,33 +72,33 @@ class World:
     def __init__(self, now: int) -> None:
         self.now = now
         self.options = SessionOptions(secret="keyboard cat")
-        self.store = open_store("memory:", clock=self.clock)
+        self.store = MemoryStore(clock=self.clock)
         self.manager = SessionManager(self.store, self.options, clock=self.clock)
 
     def clock(self) -> int:
         """Milliseconds since the epoch."""
         return self.now
 
-    def new(self, options: CookieOptions) -> Session:
+    def new(self, options: CookieOptions) -> CoreSession:
         """A new session."""
 
-        def birth() -> tuple[str, Cookie]:
-            return "apple", Cookie.new(options, self.clock, is_secure=lambda: False)
+        def generate() -> tuple[str, StoredCookie]:
+            return "apple", StoredCookie.new(options, self.clock, is_secure=lambda: False)
 
-        return Session.new(self.manager, self.options, self.clock, birth)
+        return CoreSession(SessionState.new(self.options, self.clock, generate), self.options)
 
-    def loaded(self, stored: StoredSession) -> Session:
+    def loaded(self, stored: StoredSession) -> CoreSession:
         """A stored session, expired or not."""
-        return Session.loaded(self.manager, self.options, self.clock, self.other, "apple", stored)
+        return CoreSession(SessionState.loaded(self.options, self.clock, self.other, "apple", stored), self.options)
 
-    async def load(self, stored: StoredSession) -> Session:
+    async def load(self, stored: StoredSession) -> CoreSession:
         """The session that is stored under "apple"; a new one called "other" where there is none."""
         await self.store.set("apple", stored)
-        return await self.manager.load("apple", self.other)
+        return CoreSession(await self.manager.load("apple", self.other), self.options)
 
-    def other(self) -> tuple[str, Cookie]:
+    def other(self) -> tuple[str, StoredCookie]:
         """Another session's id and cookie."""
-        return "other", Cookie.new(CookieOptions(), self.clock, is_secure=lambda: False)
+        return "other", StoredCookie.new(CookieOptions(), self.clock, is_secure=lambda: False)
 
 
 # ---------------------------------------------------------------- signatures
@@ -169,7 +169,7 @@ def test_set_cookie_is_written_as_npm_cookie_writes_it(vector: Json) -> None:
 @each("session_set_cookie", lambda vector: vector["cookie"])
 def test_a_session_sends_the_cookie_that_express_session_sends(vector: Json) -> None:
     world = World(vector["now_ms"])
-    cookie = world.new(cookie_options(vector["cookie"])).cookie
+    cookie = world.new(cookie_options(vector["cookie"])).state.cookie
 
     header = cookie.set_cookie(NAME, Signer([key(vector["secret"])]).sign(vector["sid"]))
 
@@ -247,7 +247,7 @@ async def test_a_session_is_stored_as_node_stores_it(vector: Json) -> None:
 
     texts = [session.to_store().data]
     world.now = vector["later_ms"]
-    loaded = world.loaded(StoredSession(vector["json"], session.expires_at()))
+    loaded = world.loaded(StoredSession(vector["json"], session.state.expires_at()))
     left = {"originalMaxAge": loaded.cookie.original_max_age, "maxAge": loaded.cookie.max_age}
     texts.append(loaded.to_store().data)
     loaded.touch()
@@ -296,9 +296,9 @@ async def test_a_session_that_others_have_stored_is_read_as_node_reads_it(vector
     if not vector["found"]:
         return
 
-    loaded = json.dumps(session.cookie.to_json())
+    loaded = json.dumps(session.state.cookie.to_json())
     session.touch()
-    touched = json.dumps(session.cookie.to_json())
+    touched = json.dumps(session.state.cookie.to_json())
 
     node, ours = OTHERWISE.get(vector["note"], ("", ""))
     assert (loaded, dict(session)) == halves(vector["loaded_json"].replace(node, ours))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from sessions import Outcome, Store, StoredSession, StoreError, Update, open_store
+from sessions import MemoryStore, Outcome, StoredSession, StoreError, Update
 
 Json = dict[str, Any]
 
@@ -112,7 +112,7 @@ class World:
         self.touched: dict[str, str] = {}
         """By session id the stored text that a touch has left as it was."""
         self._gates: dict[str, Gate] = {}
-        self.data: Store = open_store("memory:", clock=self.now)
+        self.data = MemoryStore(clock=self.now)
 
     def now(self) -> int:
         """The world's time in milliseconds since the epoch."""
@@ -202,11 +202,15 @@ class RecordingStore:
         """Whether the store announces that it is up."""
         return not self._world.down
 
-    async def __aenter__(self) -> Self:
+    @property
+    def overwriting(self) -> Self:
+        """Express's `set`."""
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
-        return None
+    @property
+    def admin(self) -> Self:
+        """What the scenarios look at."""
+        return self
 
     async def get(self, sid: str) -> StoredSession | None:
         """Recorded as "get"."""
@@ -220,40 +224,53 @@ class RecordingStore:
                     call.record.saved.setdefault(sid, data_of(stored.data))
             return stored
 
-    async def create(self, sid: str, stored: StoredSession) -> bool:
+    async def create(self, sid: str, record: StoredSession) -> StoredSession | None:
         """Recorded as "set"."""
         async with self._call("set", sid) as call:
-            created = await self._world.data.create(sid, stored)
-            if created:
-                call.keep(stored)
+            created = await self._world.data.create(sid, record)
+            if created is not None:
+                call.keep(created)
             return created
 
-    async def set(self, sid: str, stored: StoredSession) -> None:
+    async def set(self, sid: str, record: StoredSession) -> StoredSession:
         """Recorded as "set", or as "touch" where Express would touch."""
-        async with self._write(sid, stored) as call:
-            if not call.left_out:
-                await self._world.data.set(sid, stored)
-                call.keep(stored)
-
-    async def update(self, sid: str, stored: StoredSession, expected: str) -> Update:
-        """Recorded as "set", or as "touch" where Express would touch."""
-        async with self._write(sid, stored, expected) as call:
+        async with self._write(sid, record) as call:
             if call.left_out:
-                return Update(Outcome.SAVED, None)
-            update = await self._world.data.update(sid, stored, expected)
+                return record
+            made = await self._world.data.set(sid, record)
+            call.keep(made)
+            return made
+
+    async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
+        """Recorded as "set", or as "touch" where Express would touch."""
+        async with self._write(sid, record, expected.data) as call:
+            if call.left_out:
+                return Update(Outcome.SAVED, record)
+            update = await self._world.data.update(sid, record, expected)
             if update.outcome is Outcome.SAVED:
-                call.keep(stored)
+                call.keep(record)
             return update
 
-    async def touch(self, sid: str, expires_at: int, expected: str) -> Outcome:
+    async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
         """Recorded as "touch"."""
         async with self._call("touch", sid) as call:
             if call.left_out:
-                return Outcome.SAVED
-            outcome = await self._world.data.touch(sid, expires_at, expected)
-            if outcome is Outcome.SAVED:
-                self._world.touched[sid] = expected
-            return outcome
+                return Update(Outcome.SAVED, expected._replace(expires_at=expires_at))
+            update = await self._world.data.touch(sid, expires_at, expected)
+            if update.outcome is Outcome.SAVED:
+                self._world.touched[sid] = expected.data
+            return update
+
+    async def rename(
+        self,
+        old: str,
+        new: str,
+        record: StoredSession,
+        expected: StoredSession,
+        tombstone: StoredSession | None = None,
+    ) -> Update:
+        """Not recorded: no scenario of Express's rotates."""
+        return await self._world.data.rename(old, new, record, expected, tombstone)
 
     async def destroy(self, sid: str) -> None:
         """Recorded as "destroy"."""

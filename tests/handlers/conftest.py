@@ -9,8 +9,9 @@ from stage import SECRET, Site
 from tornado.ioloop import IOLoop
 from tornado.netutil import bind_sockets
 
-from server import BODY_LIMIT, DrainingServer, make_app, read_config
+from server import BODY_LIMIT, make_app, read_config
 from sessions import SessionManager, open_store
+from sessions.web.draining import DrainingServer
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 from client import Browser, Response
 from clock import MovableClock
 
-from server import DrainingServer
 from sessions import Store
+from sessions.web.draining import DrainingServer
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 SECRET = "the-secret-of-the-stage-which-is-long-enough"

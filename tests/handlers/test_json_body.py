@@ -1,6 +1,7 @@
 """The JSON body of a request: read as `express.json()` reads it, refused with a message that helps."""
 
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -122,6 +123,48 @@ async def test_what_json_does_not_allow(serve: Serve, body: bytes) -> None:
 
     assert response.status == 400
     assert "the body " in told(response)
+
+
+@pytest.mark.parametrize(
+    ("opens", "closes"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")], ids=["arrays", "objects", "both"]
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32-le"])
+async def test_500_levels_are_read(serve: Serve, opens: str, closes: str, encoding: str) -> None:
+    """And one more is a 400 on every Python, whatever depth its own json can do."""
+    levels = 500 // len(closes)
+    deepest = f"{opens * levels}0{closes * levels}"
+
+    taken = await send(serve, deepest.encode(encoding))
+    refused = await send(serve, f"[{deepest}]".encode(encoding))
+
+    assert (taken.status, refused.status) == (200, 400)
+    assert "the body is nested too deeply" in told(refused)
+
+
+@pytest.mark.parametrize("depth", [501, 5_000, 50_000])
+async def test_the_limit_is_not_the_interpreters(serve: Serve, depth: int) -> None:
+    """Nothing descends into what is refused."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(200_000)
+    try:
+        response = await send(serve, b"[" * depth + b"]" * depth)
+    finally:
+        sys.setrecursionlimit(before)
+
+    assert response.status == 400
+    assert "the body is nested too deeply" in told(response)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[{}] * 1_000, {"a": "[" * 1_000}, {'"[\\"' * 300: ["{" * 600, [1]]}, [["\\"], ["[" * 501, '\\"']]],
+    ids=["side by side", "in a string", "with quotes", "with backslashes"],
+)  # fmt: skip
+async def test_many_brackets_are_not_deep(serve: Serve, value: Any) -> None:
+    """Those beside each other, and those in a text."""
+    response = await send(serve, json.dumps(value).encode())
+
+    assert response.json() == {"json": value}
 
 
 async def test_a_number_too_long_to_read(serve: Serve) -> None:

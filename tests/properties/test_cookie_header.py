@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions.cookie import set_cookie
 from sessions.formats.cookie_header import values
+from sessions.stored_cookie import set_cookie
 
 NAMES = st.text("!#$%&'*+-.^_`|~0129abyzABYZ", min_size=1, max_size=12)
 JUNK = st.one_of(st.text(max_size=200), st.text('sid=;"% \t\x00é%3A', max_size=200))

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions import Cookie, StoredSession
-from sessions.cookie import iso
 from sessions.formats.json_text import dumps, join, loads, read, split
-from sessions.session import Session
+from sessions.stored_cookie import iso
 
-from .made import loaded, owed
+from .made import CoreSession, loaded, owed
 
 ATTRIBUTES = {"originalMaxAge": MINUTE, "expires": iso(START + MINUTE), "httpOnly": True, "path": "/"}
 VALUES = st.sampled_from([0, 1, True, None, "x", [], [1], {}, {"a": 1}])
@@ -31,7 +30,7 @@ def row(data: dict[str, Any], **cookie: Any) -> StoredSession:
     return StoredSession(join(dumps({**ATTRIBUTES, **cookie}), dumps(data)), START + MINUTE)
 
 
-def put(session: Session, data: dict[str, Any]) -> None:
+def put(session: CoreSession, data: dict[str, Any]) -> None:
     """Make the data of a session what is given."""
     for key in session.keys() - data.keys():
         del session[key]
@@ -64,7 +63,7 @@ class TestData:
         session = loaded(MovableClock(), members(start), max_age=MINUTE)
         put(session, mine)
 
-        stored = session.merged_with(row(theirs))
+        stored = session.state.on(row(theirs))
 
         expected = three_way(spelled(mine), spelled(start), spelled(theirs))
         assert spelled(read(split(stored.data)[1])) == expected
@@ -77,10 +76,10 @@ class TestData:
         """The merged data is measured by the row that it was merged with."""
         session = loaded(MovableClock(), members(start), max_age=MINUTE)
         put(session, mine)
-        session.merged_with(row(theirs))
+        session.state.on(row(theirs))
         merged = spelled(dict(session))
 
-        session.merged_with(row(others))
+        session.state.on(row(others))
 
         assert spelled(dict(session)) == three_way(merged, spelled(theirs), spelled(others))
 
@@ -91,11 +90,11 @@ class TestData:
         """The merged data is the new baseline."""
         session = loaded(MovableClock(), members(start), max_age=MINUTE)
         put(session, mine)
-        session.change()
+        session.commit()
 
-        session.saved(session.merged_with(row(theirs)))
+        session.saved(session.state.on(row(theirs)))
 
-        assert not session.is_dirty()
+        assert not session.state.is_dirty()
         assert owed(session) == "nothing"
 
     @given(start=DATA, theirs=DATA)
@@ -106,14 +105,14 @@ class TestData:
         session = loaded(MovableClock(), members(start), max_age=MINUTE)
         newer = row(theirs)
 
-        assert session.merged_with(newer) == newer
+        assert session.state.on(newer) == newer
 
     def test_my_keys_come_behind_theirs(self) -> None:
         """Theirs are in the row already, in their order; mine are new to it."""
         session = loaded(MovableClock(), '"a":1', max_age=MINUTE)
         session["mine"] = 1
 
-        session.merged_with(row({"z": 1, "a": 1, "b": 1}))
+        session.state.on(row({"z": 1, "a": 1, "b": 1}))
 
         assert list(session) == ["z", "a", "b", "mine"]
 
@@ -123,19 +122,19 @@ class TestData:
         session = loaded(MovableClock(), '"changed":[1],"kept":[1]', max_age=MINUTE)
         held = session[key]
         session["changed"].append(2)
-        session.saved(session.merged_with(row({"changed": [1], "kept": [1], "new": 1})))
+        session.saved(session.state.on(row({"changed": [1], "kept": [1], "new": 1})))
 
         held.append(3)
 
         assert session[key][-1] == 3
-        assert session.is_dirty()
+        assert session.state.is_dirty()
 
     def test_a_row_that_is_spelled_in_another_way_conflicts_with_nothing(self) -> None:
         """Values are compared, not their spelling: Node's own save of the same data changes no key."""
         session = loaded(MovableClock(), '"a" : "\\u00e9", "b": 1', max_age=MINUTE)
         session["b"] = 2
 
-        session.merged_with(row({"a": "theirs", "b": 1}))
+        session.state.on(row({"a": "theirs", "b": 1}))
 
         assert dict(session) == {"a": "theirs", "b": 2}
 
@@ -148,7 +147,7 @@ class TestCookie:
         session = loaded(clock, max_age=MINUTE)
         session.cookie.same_site = "strict"
 
-        session.merged_with(row({}, secure=True, domain="a.com"))
+        session.state.on(row({}, secure=True, domain="a.com"))
 
         cookie = session.cookie
         assert (cookie.same_site, cookie.secure, cookie.domain) == ("strict", True, "a.com")
@@ -157,10 +156,10 @@ class TestCookie:
         """The expiry is computed anew from the merged lifetime, not taken from the one who merges."""
         session = loaded(clock, '"n":1', max_age=MINUTE)
         session["n"] = 2
-        session.change()
+        session.commit()
         clock.forward(1000)
 
-        stored = session.merged_with(row({"n": 1}, originalMaxAge=30 * DAY))
+        stored = session.state.on(row({"n": 1}, originalMaxAge=30 * DAY))
 
         assert session.cookie.original_max_age == 30 * DAY
         assert stored.expires_at == START + 1000 + 30 * DAY
@@ -176,7 +175,7 @@ class TestCookie:
         session = loaded(clock, max_age=MINUTE)
         assign(session.cookie)
 
-        stored = session.merged_with(row({}, originalMaxAge=5000))
+        stored = session.state.on(row({}, originalMaxAge=5000))
 
         assert (session.cookie.original_max_age, stored.expires_at) == (DAY, START + DAY)
 
@@ -185,7 +184,7 @@ class TestCookie:
         session = loaded(clock, max_age=MINUTE)
         session.cookie.priority = "high"
 
-        session.merged_with(row({}, domain="a.com"))
-        session.merged_with(row({}, domain="b.com"))
+        session.state.on(row({}, domain="a.com"))
+        session.state.on(row({}, domain="b.com"))
 
         assert (session.cookie.priority, session.cookie.domain) == ("high", "b.com")

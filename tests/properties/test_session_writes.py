@@ -10,9 +10,8 @@ import pytest
 from clock import DAY, MINUTE, MovableClock
 
 from sessions import HeadersSent, StoredSession
-from sessions.session import Session
 
-from .made import loaded, new, outcome, owed
+from .made import CoreSession, loaded, new, outcome, owed
 
 
 class TestStream:
@@ -61,16 +60,16 @@ class TestStream:
         session = loaded(clock) if is_known else new(clock)
         session["n"] = 1
         if is_known:
-            session.restart(keep=True)
-        session.seal()
+            session.state.restart(keep=True)
+        session.state.seal()
 
         with pytest.raises(HeadersSent):
-            session.change()
+            session.commit()
 
     def test_after_the_first_bytes_a_known_session_may_change(self, clock: MovableClock) -> None:
         """The browser has its id."""
         session = loaded(clock)
-        session.seal()
+        session.state.seal()
         session["n"] = 1
 
         assert owed(session) == "update"
@@ -143,12 +142,12 @@ class TestSaved:
         lambda session: setattr(session.cookie, "path", "/late"),
     ])  # fmt: skip
     def test_a_change_made_while_the_store_writes_is_not_taken_for_saved(
-        self, clock: MovableClock, change: Callable[[Session], Any]
+        self, clock: MovableClock, change: Callable[[CoreSession], Any]
     ) -> None:
         """What was written counts, not what the session has become meanwhile."""
         session = loaded(clock)
         session["n"] = 1
-        session.change()
+        session.commit()
         written = session.to_store()
 
         change(session)
@@ -159,12 +158,12 @@ class TestSaved:
     def test_a_touch_moves_what_the_next_one_is_measured_by(self, clock: MovableClock) -> None:
         """The row's expiry is the measure, and its text stays the one that a write expects."""
         session = loaded(clock, age=5000, touch_after=5000, max_age=MINUTE)
-        text = session.base.data if session.base else ""
+        text = session.state.base.data if session.state.base else ""
 
-        session.touched(clock() + MINUTE)
+        session.state.touched(StoredSession(text, clock() + MINUTE))
 
         assert owed(session) == "nothing"
-        assert session.base == StoredSession(text, clock() + MINUTE)
+        assert session.state.base == StoredSession(text, clock() + MINUTE)
 
 
 class TestReread:
@@ -177,26 +176,26 @@ class TestReread:
         session["a"], cookie.path = 2, "/mine"
         row = StoredSession('{"cookie":{"path":"/theirs"},"b":1}', clock() + DAY)
 
-        session.read(row)
+        session.state.read(row)
 
-        assert (dict(session), cookie.path, session.base) == ({"b": 1}, "/theirs", row)
+        assert (dict(session), cookie.path, session.state.base) == ({"b": 1}, "/theirs", row)
 
     def test_what_another_request_changed_counts_as_a_change(self, clock: MovableClock) -> None:
         """After `reload()` the data is not what it was when the request began (92)."""
         session = loaded(clock, max_age=MINUTE)
         other = loaded(clock, '"b":1', max_age=MINUTE)
 
-        session.read(other.to_store())
+        session.state.read(other.to_store())
 
         assert outcome(session) == ("update", "send")
 
     def test_a_draft_can_be_taken_back(self, clock: MovableClock) -> None:
         """To the text that was there before, also one in another spelling."""
         session = loaded(clock, '"a" : [1]')
-        before = session.data_text()
-        session.draft()["a"].append(2)
+        before = session.state.data.current()
+        session.state.values["a"].append(2)
 
-        session.undo(before)
+        session.state.data.restore(before)
 
         assert dict(session) == {"a": [1]}
-        assert not session.is_dirty()
+        assert not session.state.is_dirty()

@@ -1,8 +1,9 @@
-"""Owns the fixtures of the server's tests: servers that are ended with the test, and a place without a secret."""
+"""Owns the fixture of the server's tests: servers that are ended with the test."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from processes import Server
@@ -14,17 +15,9 @@ def start(io_loop: IOLoop, tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """`start(config, *arguments, ...)` → a server at work in the test's folder."""
     with ExitStack() as stack:
 
-        def start(config: str = "", *arguments: object, **further: object) -> Server:
+        def start(config: str = "", *arguments: object, **further: Any) -> Server:
             server = stack.enter_context(Server(tmp_path, config, *arguments, **further))
             stack.callback(io_loop.run_sync, server.hang_up)
             return server
 
         yield start
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, empty, and no secret in the environment."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SESSION_SECRET", raising=False)
-    return tmp_path

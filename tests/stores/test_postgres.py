@@ -1,45 +1,23 @@
-"""What is PostgreSQL's own: the table that Node makes and writes, rows that others have locked, one sweeper at a time."""
+"""What is PostgreSQL's own: the table that Node makes and writes, what a row cannot hold, how much is asked."""
 
 import asyncio
 import traceback
 from collections.abc import Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
-from clock import MINUTE, SECOND, MovableClock
+from clock import MINUTE, MovableClock
 from tornado.ioloop import IOLoop
 
 from sessions.errors import StoreError, StoreUnavailable
 from sessions.store import Outcome, StoredSession, Update
 from sessions.stores.postgres import PostgresStore
 
+from .postgres_client import NODE_GET, NODE_SET, NODE_TOUCH, TABLE_SQL, connected, database, shape, table
 from .postgres_server import shared
 from .support import LATER, NEW, OLD, OTHER, listed, opened, outcome, postgres
-
-TABLE_SQL = """
-CREATE TABLE "session" (
-  "sid" varchar NOT NULL COLLATE "default",
-  "sess" json NOT NULL,
-  "expire" timestamp(6) NOT NULL
-)
-WITH (OIDS=FALSE);
-
-ALTER TABLE "session" ADD CONSTRAINT "session_pkey" PRIMARY KEY ("sid") NOT DEFERRABLE INITIALLY IMMEDIATE;
-
-CREATE INDEX "IDX_session_expire" ON "session" ("expire");
-"""
-"""connect-pg-simple 10.0.0, table.sql."""
-
-NODE_SET = """
-    INSERT INTO {} (sess, expire, sid) SELECT $1, to_timestamp($2), $3
-    ON CONFLICT (sid) DO UPDATE SET sess=$1, expire=to_timestamp($2) RETURNING sid
-"""
-NODE_GET = "SELECT sess FROM {} WHERE sid = $1 AND expire >= to_timestamp($2)"
-NODE_TOUCH = "UPDATE {} SET expire = to_timestamp($1) WHERE sid = $2 RETURNING sid"
-"""connect-pg-simple 10.0.0, index.js. Its times are whole seconds, rounded up."""
 
 
 @pytest.fixture
@@ -47,53 +25,6 @@ def store(io_loop: IOLoop, tmp_path: Path, clock: MovableClock) -> Iterator[Post
     """The store, open and empty."""
     with opened(io_loop, postgres(tmp_path, clock=clock)) as store:
         yield store
-
-
-def table(store: PostgresStore) -> str:
-    """Its table, for SQL."""
-    return store._sql.name
-
-
-@asynccontextmanager
-async def connected(url: str | None = None) -> Any:
-    """Another client's connection."""
-    connection = await asyncpg.connect(url or shared().url)
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-@asynccontextmanager
-async def locked(store: PostgresStore, *sids: str, text: str | None = None) -> Any:
-    """Another client's transaction, under way while the block runs, that holds rows; with `text` it changes them."""
-    async with connected() as other, other.transaction():
-        sql = f"UPDATE {table(store)} SET sess = coalesce($2::json, sess) WHERE sid = ANY($1::text[])"
-        await other.execute(sql, list(sids), text)
-        yield other
-
-
-def database(name: str) -> str:
-    """The URL of a new database on the shared server."""
-    shared().sql(f'DROP DATABASE IF EXISTS "{name}"')
-    shared().sql(f'CREATE DATABASE "{name}"')
-    return shared().url.replace("/postgres?", f"/{name}?")
-
-
-async def shape(connection: asyncpg.Connection, name: str) -> list[Any]:
-    """Columns, constraints and indexes of a table, as PostgreSQL writes them."""
-    columns = await connection.fetch(
-        "SELECT attname, format_type(atttypid, atttypmod), attnotnull, attcollation, attnum FROM pg_attribute"
-        " WHERE attrelid = to_regclass($1) AND attnum > 0 ORDER BY attnum", name,
-    )  # fmt: skip
-    constraints = await connection.fetch(
-        "SELECT conname, pg_get_constraintdef(oid), condeferrable FROM pg_constraint"
-        " WHERE conrelid = to_regclass($1) ORDER BY 1", name,
-    )  # fmt: skip
-    indexes = await connection.fetch(
-        "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = to_regclass($1) ORDER BY 1", name
-    )
-    return [[tuple(row) for row in rows] for rows in (columns, constraints, indexes)]
 
 
 class TestTable:
@@ -141,7 +72,7 @@ class TestTable:
             await owner.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON session TO guest")
 
         async with PostgresStore(url.replace("postgres@", "guest@"), clock=clock) as store:
-            assert await store.create("a", OLD) is True
+            assert await store.create("a", OLD) == OLD
             assert await store.sweep(5) == 0
             await store.clear()
         async with connected(url) as owner:
@@ -164,9 +95,9 @@ class TestTable:
         url = database("named")
         async with connected(url) as owner:
             await owner.execute("""CREATE SCHEMA "o'th$make$er"; """)
-        names = {"table": "we\"ird 'é", "schema": "o'th$make$er"}
+        names: dict[str, Any] = {"table": "we\"ird 'é", "schema": "o'th$make$er"}
         async with PostgresStore(url), PostgresStore(url, **names, clock=clock) as store:
-            assert await store.create("a", OLD) is True
+            assert await store.create("a", OLD) == OLD
             clock.now = LATER
             assert await store.sweep(5) == 1
 
@@ -179,7 +110,7 @@ class TestTable:
             assert await outcome(store.create("a", OLD)) is StoreError
             await other.execute(f'ALTER TABLE "away {store._clock()}" RENAME TO {table(store)}')
 
-        assert await store.create("a", OLD) is True
+        assert await store.create("a", OLD) == OLD
 
 
 class TestNode:
@@ -192,7 +123,7 @@ class TestNode:
             await node.execute(NODE_SET.format(table(store)), text, LATER // 1000, "a")
 
         assert await store.get("a") == StoredSession(text, LATER)
-        assert await store.update("a", NEW, text) == Update(Outcome.SAVED)
+        assert await store.update("a", NEW, StoredSession(text, LATER)) == Update(Outcome.SAVED, NEW)
 
     async def test_what_is_written_node_reads(self, store: PostgresStore) -> None:
         """Until the second that holds its end."""
@@ -211,6 +142,36 @@ class TestNode:
 
         assert await store.get("a") == OLD._replace(expires_at=LATER + MINUTE)
 
+    @pytest.mark.parametrize("end", ["2030-03-17 18:00:00.0004999", "2030-03-17 18:00:00.9996", "infinity"])
+    async def test_a_touch_compares_the_end_as_it_was_read(self, store: PostgresStore, end: str) -> None:
+        """Whoever wrote it, and however finely."""
+        async with connected() as other:
+            await other.execute(f"INSERT INTO {table(store)} VALUES ('a', '1', '{end}')")
+        read = await store.get("a")
+        assert read is not None
+
+        assert await store.touch("a", LATER, read) == Update(Outcome.SAVED, StoredSession("1", LATER))
+
+    async def test_a_touch_that_node_made_before_is_a_conflict(self, store: PostgresStore) -> None:
+        await store.create("a", OLD)
+        async with connected() as node:
+            await node.execute(NODE_TOUCH.format(table(store)), (LATER + MINUTE) // 1000, "a")
+
+        assert await store.touch("a", LATER + 1, OLD) == Update(
+            Outcome.CONFLICT, OLD._replace(expires_at=LATER + MINUTE)
+        )
+
+    async def test_a_touch_leaves_the_text_that_node_wrote(self, store: PostgresStore) -> None:
+        """A change that kept the expiry goes unseen, and is not written over: the next update finds it."""
+        await store.create("a", OLD)
+        async with connected() as node:
+            await node.execute(NODE_SET.format(table(store)), OTHER.data, LATER // 1000, "a")
+        touched = await store.touch("a", LATER + 1, OLD)
+        assert touched.record is not None
+
+        newer = OTHER._replace(expires_at=LATER + 1)
+        assert await store.update("a", NEW, touched.record) == Update(Outcome.CONFLICT, newer)
+
     async def test_an_end_that_is_infinite_is_javascripts_last(self, store: PostgresStore) -> None:
         """By hand only; it neither breaks the reading of others nor is it swept."""
         await store.create("a", OLD)
@@ -221,102 +182,6 @@ class TestNode:
         assert await store.sweep(5) == 1
 
 
-class TestLocked:
-    """Rows that another transaction holds."""
-
-    async def test_it_is_waited_for_and_compared_once_more(self, store: PostgresStore) -> None:
-        """Whoever waits for a change saves nothing over it."""
-        await store.create("a", OLD)
-        await store.create("b", OLD)
-        async with locked(store, "a", text=OTHER.data), locked(store, "b", text=OLD.data):
-            update, same = (asyncio.ensure_future(store.update(sid, NEW, OLD.data)) for sid in "ab")
-            await asyncio.sleep(0.05)
-            assert not update.done()
-
-        assert await update == Update(Outcome.CONFLICT, StoredSession(OTHER.data, OLD.expires_at))
-        assert await same == Update(Outcome.SAVED)
-
-    async def test_neighbours_are_not_held_up(self, store: PostgresStore) -> None:
-        """Of one batch, and of those that follow: they are done while the row is still locked, and so are reads."""
-        await asyncio.gather(*(store.create(f"id-{n}", OLD) for n in range(20)))
-        async with locked(store, "id-7"):
-            first = [asyncio.ensure_future(store.update(f"id-{n}", NEW, OLD.data)) for n in range(10)]
-            assert await asyncio.gather(*(first[n] for n in range(10) if n != 7)) == [Update(Outcome.SAVED)] * 9
-            later = [store.update(f"id-{n}", NEW, OLD.data) for n in range(10, 20)]
-            assert await asyncio.gather(*later) == [Update(Outcome.SAVED)] * 10
-            assert await store.get("id-7") == OLD
-            assert not first[7].done()
-
-        assert await first[7] == Update(Outcome.SAVED)
-
-    async def test_too_long_is_unavailable_and_not_written_later(self, tmp_path: Path, clock: MovableClock) -> None:
-        """Every verb; the store stays ready, for a lock is no reason to turn away who only reads."""
-        async with postgres(tmp_path, timeout=2_000, clock=clock) as store:
-            await store.create("a", OLD)
-            async with locked(store, "a"):
-                calls = [
-                    store.update("a", NEW, OLD.data), store.touch("a", LATER + 1, OLD.data), store.set("a", NEW),
-                    store.create("a", NEW), store.destroy("a"),
-                ]  # fmt: skip
-                errors = await asyncio.gather(*calls, return_exceptions=True)
-                assert store.ready
-
-            assert {type(each) for each in errors} == {StoreUnavailable}
-            assert "lock timeout" in str(errors[0])
-            assert await listed(store) == {"a": OLD}
-            assert await store.update("a", NEW, OLD.data) == Update(Outcome.SAVED)
-
-    async def test_many_that_are_locked_leave_the_store_ready(self, tmp_path: Path, clock: MovableClock) -> None:
-        """More than there are connections to wait on: all end as unavailable, and the others do not notice."""
-        async with postgres(tmp_path, timeout=2_000, pool=3, clock=clock) as store:
-            ids = [f"id-{n}" for n in range(8)]
-            await asyncio.gather(*(store.create(sid, OLD) for sid in [*ids, "free"]))
-            async with locked(store, *ids):
-                updates = [asyncio.ensure_future(outcome(store.update(sid, NEW, OLD.data))) for sid in ids]
-                while not all(each.done() for each in updates):
-                    assert store.ready
-                    assert await store.get("id-0") == OLD
-                    assert await store.touch("free", LATER, OLD.data) is Outcome.SAVED
-                    await asyncio.sleep(0.05)
-
-            assert {await each for each in updates} == {StoreError}
-            assert set((await listed(store)).values()) == {OLD}
-
-    async def test_two_that_lock_each_others_rows_end(
-        self, store: PostgresStore, tmp_path: Path, clock: MovableClock
-    ) -> None:
-        """A circle of waiting is broken, and what was rolled back is done again, once."""
-        await store.create("a", OLD)
-        await store.create("b", OLD)
-        async with locked(store, "b") as other:
-            updates = [asyncio.ensure_future(store.update(sid, NEW, OLD.data)) for sid in "ab"]
-            await asyncio.sleep(0.05)
-            await other.execute(f"UPDATE {table(store)} SET expire = expire WHERE sid = 'a'")
-
-        assert await asyncio.gather(*updates) == [Update(Outcome.SAVED)] * 2
-        assert await listed(store) == {"a": NEW, "b": NEW}
-
-    async def test_two_stores_that_write_the_same_rows_lose_nothing(self, tmp_path: Path, clock: MovableClock) -> None:
-        """Batches of the same ids in opposite orders, again and again: every increment that was saved is there."""
-        ids = [f"id-{n}" for n in range(12)]
-        counted = dict.fromkeys(ids, 0)
-
-        async def count(store: PostgresStore, sid: str) -> None:
-            stored = await store.get(sid)
-            while stored is not None:
-                more = StoredSession(str(int(stored.data) + 1), LATER)
-                stored = (await store.update(sid, more, stored.data)).newer
-            counted[sid] += 1
-
-        async with postgres(tmp_path, clock=clock) as one, postgres(tmp_path, clock=clock) as two:
-            await asyncio.gather(*(one.create(sid, StoredSession("0", LATER)) for sid in ids))
-            for _ in range(8):
-                await asyncio.gather(*(count(one, sid) for sid in ids), *(count(two, sid) for sid in reversed(ids)))
-
-            assert {sid: int(stored.data) for sid, stored in (await listed(two)).items()} == counted
-            assert set(counted.values()) == {16}
-
-
 class TestRefused:
     """What a row cannot hold."""
 
@@ -324,7 +189,7 @@ class TestRefused:
         """Of calls that arrive together the others are done."""
         calls = [store.create(f"id-{n}", OLD if n != 3 else StoredSession('{"hush', LATER)) for n in range(8)]
 
-        assert await asyncio.gather(*map(outcome, calls)) == [True] * 3 + [StoreError] + [True] * 4
+        assert await asyncio.gather(*map(outcome, calls)) == [OLD] * 3 + [StoreError] + [OLD] * 4
 
     async def test_an_error_does_not_show_what_was_refused(self, store: PostgresStore) -> None:
         """PostgreSQL quotes it in the lines that follow its message: neither our error nor its traceback has them."""
@@ -352,56 +217,6 @@ class TestRefused:
         assert await store.get(sid) is None
 
 
-class TestSweep:
-    """One leader, by a lock in each sweep's transaction."""
-
-    async def test_while_another_sweeps_nothing_is_done(self, store: PostgresStore, clock: MovableClock) -> None:
-        """Whoever is not the leader goes away at once; when the leader's transaction has ended there is a new one."""
-        await store.create("a", OLD)
-        clock.now = LATER
-        async with connected() as other:
-            async with other.transaction():
-                lock = "SELECT pg_try_advisory_xact_lock(1936028531, to_regclass($1)::oid::int)"
-                assert await other.fetchval(lock, table(store))
-                assert await store.sweep(10) == 0
-                assert await store.backlog(10) == 1
-            assert await store.sweep(10) == 1
-
-    async def test_another_tables_sweeper_is_another(
-        self, store: PostgresStore, tmp_path: Path, clock: MovableClock
-    ) -> None:
-        """The lock is the table's."""
-        await store.create("a", OLD)
-        clock.now = LATER
-        async with postgres(tmp_path / "other", clock=clock) as neighbour, connected() as other, other.transaction():
-            lock = "SELECT pg_try_advisory_xact_lock(1936028531, to_regclass($1)::oid::int)"
-            assert await other.fetchval(lock, table(neighbour))
-
-            assert await store.sweep(10) == 1
-
-    async def test_what_somebody_holds_is_left_for_later(self, store: PostgresStore, clock: MovableClock) -> None:
-        """Nobody waits for anybody, and what is prolonged meanwhile stays."""
-        await asyncio.gather(*(store.create(sid, OLD) for sid in "abc"))
-        clock.now = LATER
-        async with locked(store, "b") as other:
-            assert await store.sweep(10) == 2
-            await other.execute(f"UPDATE {table(store)} SET expire = to_timestamp($1)", LATER / 1000 + 5)
-
-        assert await store.sweep(10) == 0
-        assert await store.get("b") == OLD._replace(expires_at=LATER + 5 * SECOND)
-
-    async def test_sweeps_at_once_delete_each_row_once(
-        self, store: PostgresStore, tmp_path: Path, clock: MovableClock
-    ) -> None:
-        """Two processes whose intervals end together: what they say they have deleted is what is gone."""
-        await asyncio.gather(*(store.create(f"id-{n}", OLD) for n in range(200)))
-        clock.now = LATER
-        async with postgres(tmp_path, clock=clock) as other:
-            swept = sum(await asyncio.gather(*(each.sweep(20) for each in (store, other) * 5)))
-
-            assert 20 <= swept == 200 - await other.backlog(1_000)
-
-
 class TestStatements:
     """How much is asked of the server."""
 
@@ -419,11 +234,38 @@ class TestStatements:
 
         monkeypatch.setattr(asyncpg.Connection, "fetch", noting)
         await asyncio.gather(
-            *(store.get(f"id-{n}") for n in range(100)), *(store.update(f"id-{n}", NEW, OLD.data) for n in range(50)),
-            *(store.touch(f"id-{n}", LATER, OLD.data) for n in range(50, 100)),
+            *(store.get(f"id-{n}") for n in range(100)), *(store.update(f"id-{n}", NEW, OLD) for n in range(50)),
+            *(store.touch(f"id-{n}", LATER, OLD) for n in range(50, 100)),
         )  # fmt: skip
 
         assert len(asked) <= 2 + 4
+
+    async def test_a_call_that_finds_what_it_expects_is_one_statement(
+        self, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And a touch does not send the text."""
+        asked: list[tuple[Any, ...]] = []
+        fetch = asyncpg.Connection.fetch
+
+        async def noting(connection: Any, sql: str, *arguments: Any, **options: Any) -> Any:
+            asked.append(arguments)
+            return await fetch(connection, sql, *arguments, **options)
+
+        monkeypatch.setattr(asyncpg.Connection, "fetch", noting)
+        await store.create("a", OLD)
+        await store.touch("a", LATER + 1, OLD)
+        await store.update("a", NEW, OLD)
+        await store.get("a")
+        await store.destroy("a")
+
+        sids, now = ("a",), store._clock()
+        assert [[tuple(each) if isinstance(each, list) else each for each in arguments] for arguments in asked] == [
+            [sids, (f"{LATER}",), (OLD.data,), now],
+            [sids, (f"{LATER + 1}",), (f"{LATER}",), now],
+            [sids, (f"{NEW.expires_at}",), (NEW.data,), (OLD.data,), now],
+            [sids, now],
+            [sids],
+        ]
 
     async def test_no_more_connections_than_the_pool_has(self, clock: MovableClock) -> None:
         """Whatever is asked for at once."""
@@ -450,7 +292,7 @@ class TestStatements:
                     )
                     == 0
                 )
-            assert await store.create("a", OLD) is True
+            assert await store.create("a", OLD) == OLD
 
     async def test_a_caller_that_leaves_takes_its_connection_along(self, store: PostgresStore) -> None:
         """A count that nobody waits for any more: its answer never is another's."""
@@ -488,5 +330,5 @@ async def test_closing_finishes_what_is_under_way(tmp_path: Path, clock: Movable
     await asyncio.sleep(0)
     await store.__aexit__()
 
-    assert await asyncio.gather(*writes) == [True] * 300
+    assert await asyncio.gather(*writes) == [OLD] * 300
     assert not store.ready

@@ -12,11 +12,11 @@ from interop.processes import missing
 from tornado.ioloop import IOLoop
 
 from sessions.errors import StoreUnavailable
-from sessions.store import Outcome, StoredSession, Update
+from sessions.store import TAKEN, Outcome, StoredSession, Update
 from sessions.stores.postgres import PostgresStore
 
 from .postgres_server import Bouncer, shared
-from .support import LATER, NEW, OLD, listed, opened, outcome
+from .support import LATER, NEW, OLD, OTHER, listed, opened, outcome
 
 pytestmark = pytest.mark.skipif(shutil.which("pgbouncer") is None, reason=str(missing("pgbouncer")))
 
@@ -38,13 +38,16 @@ def store(io_loop: IOLoop, bouncer: Bouncer, clock: MovableClock) -> Iterator[Po
 
 async def test_every_verb_works(store: PostgresStore, clock: MovableClock) -> None:
     """And says what it says elsewhere."""
-    assert await store.create("a", OLD) is True
-    assert await store.create("a", NEW) is False
-    assert await store.update("a", NEW, OLD.data) == Update(Outcome.SAVED)
-    assert await store.update("a", OLD, OLD.data) == Update(Outcome.CONFLICT, NEW)
-    assert await store.touch("a", LATER, NEW.data) is Outcome.SAVED
+    assert await store.create("a", OLD) == OLD
+    assert await store.create("a", NEW) is None
+    assert await store.update("a", NEW, OLD) == Update(Outcome.SAVED, NEW)
+    assert await store.update("a", OLD, OLD) == Update(Outcome.CONFLICT, NEW)
+    assert await store.touch("a", LATER, NEW) == Update(Outcome.SAVED, NEW._replace(expires_at=LATER))
     await store.set("b", OLD)
+    assert await store.rename("b", "a", NEW, OLD) == TAKEN
+    assert await store.rename("b", "c", NEW, OLD, OTHER) == Update(Outcome.SAVED, NEW)
     await store.destroy("b")
+    await store.destroy("c")
     assert await listed(store) == {"a": StoredSession(NEW.data, LATER)}
     clock.now = LATER
     assert (await store.backlog(5), await store.sweep(5), await store.length()) == (1, 1, 0)
@@ -58,10 +61,10 @@ async def test_more_stores_than_connections_share_them(bouncer: Bouncer, clock: 
     await stores[0].create("n", StoredSession("0", LATER))
 
     async def add(store: PostgresStore) -> None:
-        stored = await store.get("n")
-        while stored is not None:
-            more = StoredSession(str(int(stored.data) + 1), LATER)
-            stored = (await store.update("n", more, stored.data)).newer
+        update = Update(Outcome.CONFLICT, await store.get("n"))
+        while update.outcome is Outcome.CONFLICT and update.record is not None:
+            more = StoredSession(str(int(update.record.data) + 1), LATER)
+            update = await store.update("n", more, update.record)
 
     others = (store.create(f"{n}", OLD) for n, store in enumerate(stores * 20))
     await asyncio.gather(*(add(store) for store in stores for _ in range(5)), *others)
@@ -85,7 +88,7 @@ async def test_a_locked_row_is_given_up_in_time(bouncer: Bouncer, clock: Movable
         async with other.transaction():
             await other.execute("UPDATE bounced SET expire = expire")
             with pytest.raises(StoreUnavailable, match="lock timeout"):
-                await store.update("a", NEW, OLD.data)
+                await store.update("a", NEW, OLD)
         await other.close()
 
         assert await store.get("a") == OLD
@@ -96,7 +99,7 @@ async def test_a_bad_row_leaves_the_connection_as_it_was(store: PostgresStore) -
     calls: list[Any] = [store.create(f"id-{n}", OLD if n != 3 else StoredSession("no json", LATER)) for n in range(8)]
     outcomes = await asyncio.gather(*map(outcome, calls))
 
-    assert outcomes.count(True) == 7
+    assert outcomes.count(OLD) == 7
     assert await store.length() == 7
 
 

@@ -8,12 +8,12 @@ import pytest
 from clock import HOUR, MINUTE, START, MovableClock
 from tornado.ioloop import IOLoop
 
-from sessions.store import Outcome, StoredSession
+from sessions.store import Outcome, StoredSession, Update
 from sessions.stores.postgres import PostgresStore
 
+from .postgres_client import NODE_GET, NODE_SET, connected, database
 from .postgres_server import shared
 from .support import LATER, OLD, opened
-from .test_postgres import NODE_GET, NODE_SET, connected, database
 
 ZONE = "America/New_York"
 
@@ -41,8 +41,9 @@ def store(io_loop: IOLoop, url: str, clock: MovableClock) -> Iterator[PostgresSt
 
 async def test_a_time_is_what_it_was_to_the_millisecond(store: PostgresStore, clock: MovableClock) -> None:
     """Written, moved, read, compared and swept far from Greenwich."""
-    await store.create("a", OLD._replace(expires_at=LATER + 7))
-    assert await store.touch("a", LATER + 123, OLD.data) is Outcome.SAVED
+    created = await store.create("a", OLD._replace(expires_at=LATER + 7))
+    assert created == OLD._replace(expires_at=LATER + 7)
+    assert await store.touch("a", LATER + 123, created) == Update(Outcome.SAVED, OLD._replace(expires_at=LATER + 123))
     assert await store.get("a") == OLD._replace(expires_at=LATER + 123)
     clock.now = LATER + 122
     assert (await store.length(), await store.sweep(5)) == (1, 0)
@@ -75,6 +76,15 @@ async def test_where_clocks_are_put_back_an_end_may_be_read_an_hour_late(store: 
     read = {sid: stored.expires_at async for sid, stored in store.all()}
 
     assert read == {**ends, "first": ends["first"] + HOUR}
+
+
+async def test_a_touch_in_the_hour_that_comes_twice_is_saved(store: PostgresStore) -> None:
+    """What a write returns is what a read returns, an hour late or not, and a touch compares with just that."""
+    created = await store.create("a", StoredSession("1", ms(2030, 11, 3, 5, 30)))
+    read = await store.get("a")
+
+    assert created == read == StoredSession("1", ms(2030, 11, 3, 6, 30))
+    assert (await store.touch("a", LATER, created)).outcome is Outcome.SAVED
 
 
 async def test_in_utc_no_hour_comes_twice(url: str, clock: MovableClock) -> None:

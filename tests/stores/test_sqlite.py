@@ -16,10 +16,10 @@ import pytest
 from clock import MovableClock
 
 from sessions.errors import OptionsError, StoreError
-from sessions.store import Outcome, PreparedStore, StoredSession, Update
+from sessions.store import Outcome, StoredSession, Update
 from sessions.stores.sqlite import SQLiteStore
 
-from .support import LATER, NEW, OLD, locked, node_writes, query
+from .support import LATER, NEW, OLD, OTHER, locked, node_writes, query
 
 
 @contextmanager
@@ -135,8 +135,7 @@ class TestFile:
     def test_it_can_be_prepared_before_any_loop(self, database: Path) -> None:
         """The server makes the file once, before it forks."""
         store = SQLiteStore(database)
-        assert isinstance(store, PreparedStore)
-        store.prepare()
+        store.prepared.prepare()
         store.prepare()
 
         assert query(database, "PRAGMA journal_mode") == [("wal",)]
@@ -211,10 +210,10 @@ class TestNode:
         stored = await sqlite.get("a")
         assert stored == OLD
         assert type(stored.expires_at) is int
-        assert await sqlite.update("a", NEW, OLD.data) == Update(Outcome.SAVED)
-        node_writes(database, ("a", float(LATER), OLD.data))
-        assert await sqlite.touch("a", LATER + 1, OLD.data) is Outcome.SAVED
-        assert await sqlite.update("a", NEW, "other") == Update(Outcome.CONFLICT, StoredSession(OLD.data, LATER + 1))
+        assert await sqlite.update("a", NEW, OLD) == Update(Outcome.SAVED, NEW)
+        node_writes(database, ("a", LATER + 0.5, OLD.data))
+        assert await sqlite.touch("a", LATER + 1, stored) == Update(Outcome.SAVED, OLD._replace(expires_at=LATER + 1))
+        assert await sqlite.update("a", NEW, OTHER) == Update(Outcome.CONFLICT, StoredSession(OLD.data, LATER + 1))
 
     async def test_nodes_expired_rows_are_swept(self, sqlite: SQLiteStore, database: Path, clock: MovableClock) -> None:
         """The sweeper serves both."""
@@ -227,12 +226,15 @@ class TestNode:
     async def test_what_we_write_is_text_and_an_integer(self, sqlite: SQLiteStore, database: Path) -> None:
         """Node reads TEXT with JSON.parse, and compares numbers."""
         await sqlite.create("a", OLD)
-        await sqlite.update("a", NEW, OLD.data)
+        await sqlite.update("a", NEW, OLD)
         await sqlite.set("b", OLD)
-        await sqlite.touch("b", LATER + 5, OLD.data)
+        await sqlite.touch("b", LATER + 5, OLD)
+        await sqlite.set("c", OLD)
+        await sqlite.rename("c", "d", NEW, OLD, OTHER)
 
         assert query(database, "SELECT sid, typeof(sid), expired, typeof(expired), typeof(sess) FROM sessions") == [
             ("a", "text", NEW.expires_at, "integer", "text"), ("b", "text", LATER + 5, "integer", "text"),
+            ("d", "text", NEW.expires_at, "integer", "text"), ("c", "text", OTHER.expires_at, "integer", "text"),
         ]  # fmt: skip
 
 
@@ -261,10 +263,12 @@ class TestCost:
         async with SQLiteStore(database) as store:
             for connection in connections:
                 await connection.set_trace_callback(done.append)
-            await store.set("a", StoredSession("x", 10**15))
+            made = await store.create("a", StoredSession("x", 10**15))
+            assert made
             await store.get("a")
-            await store.update("a", StoredSession("y", 10**15), "x")
-            await store.touch("a", 10**15, "y")
+            await store.update("a", StoredSession("y", 10**15), made)
+            await store.touch("a", 10**15, made)
+            await store.create("a", made)
             await store.destroy("a")
 
-        assert len(done) == 5
+        assert len(done) == 6

@@ -10,7 +10,7 @@ import pytest
 from clock import MovableClock
 
 from sessions.errors import StoreError
-from sessions.store import Outcome, Update
+from sessions.store import GONE, TAKEN, Outcome, StoredSession, Update
 from sessions.stores.sqlite import SQLiteStore
 
 from .support import LATER, NEW, OLD, OTHER, listed, outcome, query
@@ -57,11 +57,15 @@ async def test_a_fault_in_any_step_is_ours_and_passes(
     sqlite: SQLiteStore, database: Path, clock: MovableClock, fault: Fault, kind: str
 ) -> None:
     """Of a batch of every verb, with any of its statements failing: no foreign error, nothing acknowledged is missing."""
+    moved: list[tuple[StoredSession, StoredSession | None]] = [(OLD, None), (OTHER, NEW)]
     nth, struck = 0, True
     while struck:
         nth += 1
         await sqlite.clear()
-        await asyncio.gather(*(sqlite.set(sid, OLD) for sid in ("known", "changed", "touched", "doomed")))
+        await asyncio.gather(
+            *(sqlite.set(sid, OLD) for sid in ("known", "changed", "touched", "doomed", "moved", "stayed"))
+        )
+        await sqlite.set("full", OTHER)
         await sqlite.set("expired", OLD._replace(expires_at=clock()))
 
         fault.arm(kind, nth)
@@ -70,28 +74,33 @@ async def test_a_fault_in_any_step_is_ours_and_passes(
         outcomes = await asyncio.gather(
             *map(
                 outcome,
-                (sqlite.create("new", NEW), sqlite.update("known", NEW, OLD.data), sqlite.update("changed", NEW, "x"),
-                 sqlite.update("nobody", NEW, "x"), sqlite.touch("touched", LATER + 1, OLD.data),
-                 sqlite.touch("changed2", LATER, "x"), sqlite.destroy("doomed"), sqlite.set("put", OTHER),
-                 sqlite.sweep(5), sqlite.get("known"), sqlite.get("nobody"), sqlite.length(), sqlite.backlog(5)),
+                (sqlite.create("new", NEW), sqlite.update("known", NEW, OLD), sqlite.update("changed", NEW, OTHER),
+                 sqlite.update("nobody", NEW, OLD), sqlite.touch("touched", LATER + 1, OLD),
+                 sqlite.touch("changed2", LATER, OLD), sqlite.destroy("doomed"), sqlite.set("put", OTHER),
+                 sqlite.sweep(5), sqlite.get("known"), sqlite.get("nobody"), sqlite.length(), sqlite.backlog(5),
+                 sqlite.rename("moved", "home", NEW, OLD, OTHER), sqlite.rename("stayed", "full", NEW, OLD, OTHER)),
             )
         )  # fmt: skip
         struck = fault.disarm()
         rows = await listed(sqlite)
 
-        expected = [
-            {True}, {Update(Outcome.SAVED)}, {Update(Outcome.CONFLICT, OLD)}, {Update(Outcome.GONE)}, {Outcome.SAVED},
-            {Outcome.GONE}, {None}, {None}, {0, 1}, {OLD, NEW}, {None}, set(range(4, 8)), {0, 1},
+        touched = OLD._replace(expires_at=LATER + 1)
+        expected: list[set[Any]] = [
+            {NEW}, {Update(Outcome.SAVED, NEW)}, {Update(Outcome.CONFLICT, OLD)}, {GONE}, {Update(Outcome.SAVED, touched)},
+            {GONE}, {None}, {OTHER}, {0, 1}, {OLD, NEW}, {None}, set(range(7, 12)), {0, 1},
+            {Update(Outcome.SAVED, NEW)}, {TAKEN},
         ]  # fmt: skip
-        assert [each in allowed | {StoreError} for each, allowed in zip(outcomes, expected, strict=True)] == [True] * 13
-        assert await first in (None, StoreError)
+        assert [each in allowed | {StoreError} for each, allowed in zip(outcomes, expected, strict=True)] == [True] * 15
+        assert await first in (OLD, StoreError)
         assert outcomes[0] is StoreError or rows["new"] == NEW
         assert outcomes[1] is StoreError or rows["known"] == NEW
-        assert outcomes[4] is StoreError or rows["touched"] == OLD._replace(expires_at=LATER + 1)
+        assert outcomes[4] is StoreError or rows["touched"] == touched
         assert outcomes[6] is StoreError or "doomed" not in rows
         assert outcomes[7] is StoreError or rows["put"] == OTHER
+        assert (rows["moved"], rows.get("home")) in ([(OTHER, NEW)] if outcomes[13] is not StoreError else moved)
+        assert (rows["stayed"], rows["full"]) == (OLD, OTHER)
 
-    assert nth > 8
+    assert nth > 10
     assert query(database, "PRAGMA integrity_check") == [("ok",)]
 
 
@@ -112,5 +121,5 @@ async def test_a_fault_at_any_step_of_opening_is_ours_and_leaves_no_connection(
     for connection in connections[:-2]:
         with pytest.raises(ValueError, match=r"no active connection|Connection closed"):
             await connection.execute("SELECT 1")
-    assert await store.create("a", OLD) is True
+    assert await store.create("a", OLD) == OLD
     await store.__aexit__()

@@ -16,14 +16,15 @@ from clock import MovableClock
 from sessions.errors import StoreError, StoreUnavailable
 from sessions.stores.sqlite import SQLiteStore
 
-from .support import LATER, NEW, OLD, listed, locked, outcome, query, until
+from .support import LATER, NEW, OLD, OTHER, listed, locked, outcome, query, until
 
 VERBS: dict[str, Callable[[SQLiteStore], Any]] = {
     "get": lambda store: store.get("a"),
     "create": lambda store: store.create("b", OLD),
-    "update": lambda store: store.update("a", NEW, OLD.data),
+    "update": lambda store: store.update("a", NEW, OLD),
     "set": lambda store: store.set("a", NEW),
-    "touch": lambda store: store.touch("a", LATER, OLD.data),
+    "touch": lambda store: store.touch("a", LATER, OLD),
+    "rename": lambda store: store.rename("a", "b", NEW, OLD, OTHER),
     "destroy": lambda store: store.destroy("a"),
     "clear": lambda store: store.clear(),
     "length": lambda store: store.length(),
@@ -79,7 +80,7 @@ async def test_every_verb_notices(sqlite: SQLiteStore, database: Path, verb: str
 
     with pytest.raises(StoreUnavailable, match=r"sessions\.db: was deleted or replaced"):
         await VERBS[verb](sqlite)
-    assert await until_works(lambda: sqlite.create("c", OLD)) is True
+    assert await until_works(lambda: sqlite.create("c", OLD)) == OLD
     assert query(database, "SELECT sid FROM sessions") == [("c",)]
 
 
@@ -127,7 +128,7 @@ async def test_nor_when_the_path_was_opened_again_meanwhile(database: Path, cloc
             await asyncio.sleep(0.05)
             await until_works(store.length)
 
-        assert await write is not True
+        assert await write is StoreError
         await read
         assert await until_works(lambda: store.get("lost")) is None
 
@@ -182,7 +183,7 @@ async def test_the_store_gets_ready_again_by_itself(
     assert await outcome(sqlite.get("a")) is not None
 
     await until(lambda: sqlite.ready)
-    assert await until_works(lambda: sqlite.create("b", OLD)) is True
+    assert await until_works(lambda: sqlite.create("b", OLD)) == OLD
 
 
 async def test_without_its_folder_it_waits_for_the_folder(sqlite: SQLiteStore, database: Path) -> None:
@@ -195,7 +196,7 @@ async def test_without_its_folder_it_waits_for_the_folder(sqlite: SQLiteStore, d
     database.parent.mkdir()
 
     await until(lambda: sqlite.ready)
-    assert await sqlite.create("a", OLD) is True
+    assert await sqlite.create("a", OLD) == OLD
 
 
 @pytest.mark.parametrize("suffix", ["-wal", "-shm"])
@@ -204,7 +205,7 @@ async def test_a_deleted_log_loses_no_acknowledged_write(sqlite: SQLiteStore, da
     await sqlite.create("a", OLD)
     Path(f"{database}{suffix}").unlink()
 
-    if await outcome(sqlite.create("b", OLD)) is True:
+    if await outcome(sqlite.create("b", OLD)) == OLD:
         assert ("b",) in query(database, "SELECT sid FROM sessions")
     await until_works(lambda: sqlite.create("c", OLD))
     assert ("c",) in query(database, "SELECT sid FROM sessions")
@@ -234,7 +235,7 @@ async def test_deleted_at_any_step_of_opening_it_is_an_error(
     left = 0
 
     assert steps > 4
-    assert await store.create("a", OLD) is True
+    assert await store.create("a", OLD) == OLD
     assert query(database, "SELECT sid FROM sessions") == [("a",)]
     await store.__aexit__()
 
@@ -257,4 +258,4 @@ async def test_deleted_while_it_is_opened_it_is_not_made_by_sqlite(
 
     monkeypatch.undo()
     async with store:
-        assert await store.create("a", OLD) is True
+        assert await store.create("a", OLD) == OLD

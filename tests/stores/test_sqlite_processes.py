@@ -4,14 +4,11 @@
 
 import asyncio
 import gc
-import os
-import signal
 import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,39 +17,8 @@ from clock import MovableClock
 from sessions.errors import StoreUnavailable
 from sessions.stores.sqlite import SQLiteStore
 
+from .processes import ROOT, child, kill, line
 from .support import NEW, OLD, listed, outcome, query, until
-
-CHILD = Path(__file__).with_name("child.py")
-ROOT = CHILD.parents[2]
-
-
-@contextmanager
-def child(task: str, database: Path) -> Iterator["subprocess.Popen[str]"]:
-    """A process that works on the file, killed at the latest by the end of the block."""
-    process = subprocess.Popen(
-        [sys.executable, CHILD, task, database],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def line(process: "subprocess.Popen[str]") -> str:
-    """The next line that it prints."""
-    assert process.stdout
-    return process.stdout.readline().strip()
-
-
-def kill(process: "subprocess.Popen[str]") -> list[str]:
-    """`kill -9`, and what it had printed until then."""
-    assert process.stdout
-    process.send_signal(signal.SIGKILL)
-    lines = process.stdout.read().split()
-    assert process.wait() == -signal.SIGKILL
-    return lines
 
 
 def test_what_was_acknowledged_survives_kill_9(database: Path) -> None:
@@ -76,8 +42,10 @@ async def test_the_survivor_of_a_kill_works_on(sqlite: SQLiteStore, database: Pa
         await asyncio.gather(*(outcome(sqlite.create(f"ours-{n}", OLD)) for n in range(20)))
         kill(writer)
 
-    assert await sqlite.create("after", OLD) is True
-    assert (await sqlite.get(first)).data == "updated"
+    assert await sqlite.create("after", OLD) == OLD
+    found = await sqlite.get(first)
+    assert found
+    assert found.data == "updated"
 
 
 class TestLeadership:
@@ -175,7 +143,7 @@ class TestNothingIsLeft:
             writes = [asyncio.ensure_future(store.create(f"id-{n}", OLD)) for n in range(300)]
             await asyncio.sleep(0)
 
-        assert await asyncio.gather(*writes) == [True] * 300
+        assert await asyncio.gather(*writes) == [OLD] * 300
         assert query(database, "SELECT count(*) FROM sessions") == [(300,)]
 
     async def test_it_can_be_opened_again(self, database: Path, clock: MovableClock) -> None:
@@ -208,7 +176,7 @@ class TestNothingIsLeft:
             await asyncio.wait([call])
             with suppress(StoreUnavailable):
                 await store.length()
-            assert await store.create("a", OLD) is True
+            assert await store.create("a", OLD) == OLD
 
         await until(lambda: drivers() <= threads)
 

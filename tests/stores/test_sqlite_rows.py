@@ -10,11 +10,12 @@ import pytest
 from clock import MovableClock
 
 from sessions.errors import StoreError
-from sessions.store import Outcome, StoredSession, Update
+from sessions.store import GONE, Outcome, StoredSession, Update
 from sessions.stores.sqlite import SQLiteStore
 
 from .support import LATER, NEW, OLD, locked, node_writes, query
 
+X = StoredSession("x", LATER)
 BAD_TEXT = "INSERT INTO sessions VALUES ('bad', ?, CAST('secret' || x'ff' AS TEXT))"
 ODD = [
     ("no text", LATER, None), ("bytes", LATER, b"{}"), ("a number", LATER, 5), ("no expiry", None, "x"),
@@ -42,9 +43,12 @@ async def test_each_can_be_read_written_and_deleted_without_an_unknown_error(
     with suppress(StoreError):
         await sqlite.get(sid)
     with suppress(StoreError):
-        await sqlite.touch(sid, LATER, "x")
+        await sqlite.touch(sid, LATER, X)
     with suppress(StoreError):
-        await sqlite.update(sid, NEW, "x")
+        await sqlite.update(sid, NEW, X)
+    with suppress(StoreError):
+        await sqlite.rename(sid, "elsewhere", NEW, X, OLD)
+    await sqlite.destroy("elsewhere")
     assert await sqlite.length() in (0, 1)
     await sqlite.set(sid, OLD)
     assert await sqlite.get(sid) == OLD
@@ -57,10 +61,11 @@ async def test_without_an_expiry_there_is_no_session(sqlite: SQLiteStore, databa
     node_writes(database, ("a", None, OLD.data))
 
     assert await sqlite.get("a") is None
-    assert await sqlite.update("a", NEW, OLD.data) == Update(Outcome.GONE)
-    assert await sqlite.touch("a", LATER, OLD.data) is Outcome.GONE
+    assert await sqlite.update("a", NEW, OLD) == GONE
+    assert await sqlite.touch("a", LATER, OLD) == GONE
+    assert await sqlite.rename("a", "b", NEW, OLD) == GONE
     assert await sqlite.length() == 0
-    assert await sqlite.create("a", NEW) is True
+    assert await sqlite.create("a", NEW) == NEW
 
 
 async def test_without_a_text_there_is_one_that_cannot_be_read(sqlite: SQLiteStore, database: Path) -> None:
@@ -68,9 +73,10 @@ async def test_without_a_text_there_is_one_that_cannot_be_read(sqlite: SQLiteSto
     node_writes(database, ("a", LATER, None))
 
     assert await sqlite.get("a") == StoredSession("", LATER)
-    assert await sqlite.create("a", NEW) is False
-    assert await sqlite.update("a", NEW, "x") == Update(Outcome.CONFLICT, StoredSession("", LATER))
-    assert await sqlite.touch("a", LATER + 1, "x") is Outcome.CONFLICT
+    assert await sqlite.create("a", NEW) is None
+    assert await sqlite.update("a", NEW, X) == Update(Outcome.CONFLICT, StoredSession("", LATER))
+    assert await sqlite.rename("a", "b", NEW, X) == Update(Outcome.CONFLICT, StoredSession("", LATER))
+    assert await sqlite.touch("a", LATER + 1, NEW) == Update(Outcome.CONFLICT, StoredSession("", LATER))
 
 
 async def test_text_that_is_not_utf_8_fails_alone(sqlite: SQLiteStore, database: Path) -> None:
@@ -82,17 +88,17 @@ async def test_text_that_is_not_utf_8_fails_alone(sqlite: SQLiteStore, database:
     assert type(bad) is StoreError or bad == StoredSession("", LATER)
 
     first, bad, *rest = await asyncio.gather(
-        sqlite.create("b", OLD), sqlite.update("bad", NEW, "x"), sqlite.update("a", NEW, OLD.data),
+        sqlite.create("b", OLD), sqlite.update("bad", NEW, X), sqlite.update("a", NEW, OLD),
         sqlite.create("c", OLD), sqlite.set("d", OLD), return_exceptions=True,
     )  # fmt: skip
-    assert [first, *rest] == [True, Update(Outcome.SAVED), True, None]
+    assert [first, *rest] == [OLD, Update(Outcome.SAVED, NEW), OLD, OLD]
     assert type(bad) is StoreError or bad == Update(Outcome.CONFLICT, StoredSession("", LATER))
 
 
 async def test_after_text_that_is_not_utf_8_the_store_is_as_before(sqlite: SQLiteStore, database: Path) -> None:
     """No statement stays half done behind an error that somebody keeps: writes are committed, reads are fresh."""
     query(database, BAD_TEXT, LATER)
-    kept = await asyncio.gather(sqlite.get("bad"), sqlite.update("bad", NEW, "x"), return_exceptions=True)
+    kept = await asyncio.gather(sqlite.get("bad"), sqlite.update("bad", NEW, X), return_exceptions=True)
     await sqlite.create("a", OLD)
 
     assert query(database, "SELECT sid FROM sessions ORDER BY sid") == [("a",), ("bad",)]
@@ -104,7 +110,7 @@ async def test_after_text_that_is_not_utf_8_the_store_is_as_before(sqlite: SQLit
 async def test_no_text_is_shown_in_an_error(sqlite: SQLiteStore, database: Path) -> None:
     """What a session holds is nobody's to read in a log, also where it could not be read."""
     query(database, BAD_TEXT, LATER)
-    outcomes = await asyncio.gather(sqlite.get("bad"), sqlite.update("bad", NEW, "x"), return_exceptions=True)
+    outcomes = await asyncio.gather(sqlite.get("bad"), sqlite.update("bad", NEW, X), return_exceptions=True)
     errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
 
     assert "secret" not in "".join(text for error in errors for text in traceback.format_exception(error))

@@ -4,14 +4,14 @@ A real store keeps the data; `StagedStore` stands in front of it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Self
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from client import SECONDS
 
-from sessions import Outcome, Store, StoredSession, Update
+from sessions import Store, StoredSession, StoreWrapper, Update
 
-WRITES = ("create", "update", "set", "touch", "destroy")
+WRITES = ("create", "update", "set", "touch", "rename", "destroy")
 
 
 class Gate:
@@ -37,11 +37,11 @@ class Gate:
         self._opened.set()
 
 
-class StagedStore:
+class StagedStore(StoreWrapper):
     """A store that does what a test has arranged before, or instead of, what it is asked for."""
 
     def __init__(self, inner: Store) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.calls: list[str] = []
         """The verbs that were asked for, in their order."""
         self.sids: set[str] = set()
@@ -51,6 +51,8 @@ class StagedStore:
         self._idle = asyncio.Event()
         self._once: dict[str, list[Callable[[], Awaitable[object]]]] = {}
         self._always: dict[str, Callable[[], Awaitable[object]]] = {}
+        self._after: dict[str, Exception] = {}
+        self._delayed: dict[str, Gate] = {}
 
     # ---------------------------------------------------------------- what a test arranges
 
@@ -73,6 +75,16 @@ class StagedStore:
         """Never answer the verbs (any write, if none is named) from now on."""
         self._always.update(dict.fromkeys(verbs or WRITES, _never))
 
+    def lose(self, error: Exception, *verbs: str) -> None:
+        """Do what the verbs ask for, and answer with an error, from now on: the reply is lost."""
+        self._after.update(dict.fromkeys(verbs or WRITES, error))
+
+    def delay(self, *verbs: str) -> Gate:
+        """Do what the verbs ask for once the gate opens, whether or not their caller still waits."""
+        gate = Gate()
+        self._delayed.update(dict.fromkeys(verbs, gate))
+        return gate
+
     def before(self, act: Callable[[], Awaitable[object]], *verbs: str) -> None:
         """Let something happen right before the verbs are done, from now on."""
         self._always.update(dict.fromkeys(verbs, act))
@@ -80,6 +92,8 @@ class StagedStore:
     def recover(self) -> None:
         """Be a good store again."""
         self._always.clear()
+        self._after.clear()
+        self._delayed.clear()
         self._once.clear()
 
     async def idle(self) -> None:
@@ -110,51 +124,60 @@ class StagedStore:
                 await self._once[verb].pop(0)()
             if verb in self._always:
                 await self._always[verb]()
-            return await getattr(self.inner, verb)(sid, *args)
+            call = getattr(self.inner, verb)(sid, *args)
+            if verb in self._delayed:
+                call = asyncio.shield(asyncio.ensure_future(_behind(self._delayed[verb], call)))
+            result = await call
+            if verb in self._after:
+                raise self._after[verb]
+            return result
         finally:
             self._under_way -= 1
             self._idle.set()
 
     @property
     def ready(self) -> bool:
-        return self.inner.ready and not self.is_down
-
-    async def __aenter__(self) -> Self:
-        await self.inner.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.inner.__aexit__(*exc_info)
+        return super().ready and not self.is_down
 
     async def get(self, sid: str) -> StoredSession | None:
         found: StoredSession | None = await self._do("get", sid)
         return found
 
-    async def create(self, sid: str, stored: StoredSession) -> bool:
-        return bool(await self._do("create", sid, stored))
+    async def create(self, sid: str, record: StoredSession) -> StoredSession | None:
+        made: StoredSession | None = await self._do("create", sid, record)
+        return made
 
-    async def update(self, sid: str, stored: StoredSession, expected: str) -> Update:
-        update: Update = await self._do("update", sid, stored, expected)
+    async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
+        update: Update = await self._do("update", sid, record, expected)
         return update
 
-    async def set(self, sid: str, stored: StoredSession) -> None:
-        await self._do("set", sid, stored)
+    async def set(self, sid: str, record: StoredSession) -> StoredSession:
+        made: StoredSession = await self._do("set", sid, record)
+        return made
 
-    async def touch(self, sid: str, expires_at: int, expected: str) -> Outcome:
-        outcome: Outcome = await self._do("touch", sid, expires_at, expected)
-        return outcome
+    async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
+        update: Update = await self._do("touch", sid, expires_at, expected)
+        return update
+
+    async def rename(
+        self,
+        old: str,
+        new: str,
+        record: StoredSession,
+        expected: StoredSession,
+        tombstone: StoredSession | None = None,
+    ) -> Update:
+        self.sids.add(new)
+        update: Update = await self._do("rename", old, new, record, expected, tombstone)
+        return update
 
     async def destroy(self, sid: str) -> None:
         await self._do("destroy", sid)
 
-    async def length(self) -> int:
-        return await self.inner.length()
 
-    def all(self) -> AsyncIterator[tuple[str, StoredSession]]:
-        return self.inner.all()
-
-    async def clear(self) -> None:
-        await self.inner.clear()
+async def _behind(gate: Gate, call: Awaitable[Any]) -> Any:
+    await gate.wait()
+    return await call
 
 
 async def _never() -> None:

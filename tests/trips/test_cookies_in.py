@@ -111,7 +111,7 @@ async def test_of_two_valid_ones_the_first_counts(serve: Any) -> None:
         await browser.fetch("/visit")
         stored = await site.stored(browser.sid)
         text = stored.data.replace(MARK, word)
-        await site.store.inner.update(browser.sid or "", stored._replace(data=text), stored.data)
+        await site.store.inner.update(browser.sid or "", stored._replace(data=text), stored)
         values.append((word, browser.kept().value))
 
     for first, second in permutations(values):

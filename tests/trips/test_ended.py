@@ -102,9 +102,9 @@ async def test_promise_3_what_expired_meanwhile_stays_expired(serve: Any, who: s
     assert await site.rows() == {}
 
 
-@pytest.mark.parametrize("save", ["save", "mutate", "reload", "rotate"])
+@pytest.mark.parametrize("save", ["save", "mutate", "reload"])
 async def test_promise_3_verbs_do_not_revive_either(serve: Any, save: str) -> None:
-    """save() and rotate() are dropped like the end of the request; mutate() and reload() cannot do their work and say so."""
+    """save() is dropped like the end of the request; mutate() and reload() cannot do their work and say so."""
     gate = Gate()
 
     async def act(handler: Any) -> str:

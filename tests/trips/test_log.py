@@ -121,7 +121,7 @@ async def test_a_session_s_life_is_told_by_fingerprint(serve: Any, logbook: Logb
     assert sorted(events(logbook)) == sorted(
         [
             f"session_created: {first}",
-            f"session_created: {second}",
+            *([f"session_created: {second}"] if renew is regenerate else []),
             f"session_renewed: {first}",
             f"session_destroyed: {second}",
         ]

@@ -109,7 +109,7 @@ async def test_two_regenerations_leave_one_session(serve: Any) -> None:
     assert await site.rows() == {browser.sid: {}}
 
 
-@pytest.mark.parametrize(("act", "verb"), [(regenerate, "destroy"), (rotate, "create")])
+@pytest.mark.parametrize(("act", "verb"), [(regenerate, "destroy"), (rotate, "rename")])
 async def test_a_new_id_that_fails_leaves_the_old_session(serve: Any, act: Act, verb: str) -> None:
     """5xx without a cookie; the visitor goes on with the session that was."""
     site: Site = await serve({"/visit": visit, "/login": act, "/show": show})
@@ -138,7 +138,7 @@ async def test_a_rotation_that_failed_once_leaves_one_session(serve: Any) -> Non
     site: Site = await serve({"/visit": visit, "/login": login})
     browser = site.browser()
     await browser.fetch("/visit")
-    site.store.fail(StoreUnavailable("the disk is away"), "create")
+    site.store.fail(StoreUnavailable("the disk is away"), "rename")
 
     response = await browser.fetch("/login")
 

@@ -180,6 +180,25 @@ async def test_a_row_of_nodes_spelling_is_no_change(serve: Any) -> None:
     assert (await site.stored(sid)).data == text
 
 
+async def test_a_row_that_is_nested_deeper_than_ours_is_read(serve: Any) -> None:
+    """Node has no limit; a session that is not changed is none of the check's business."""
+    depths: list[int] = []
+
+    def measure(handler: Any) -> None:
+        value, depth = handler.session["a"], 0
+        while value:
+            (value,), depth = value, depth + 1
+        depths.append(depth)
+
+    site: Site = await serve(measure)
+    browser = site.browser()
+    await site.plant(browser, f'{{"cookie":{COOKIE},"a":{"[" * 700 + "]" * 700}}}')
+
+    response = await browser.fetch()
+
+    assert (response.status, depths) == (200, [699])
+
+
 async def test_a_row_without_lifetime_becomes_a_browser_session(serve: Any) -> None:
     """As in Express: a stored cookie without originalMaxAge loses its expiry at the first touch, and `ttl` counts."""
     site: Site = await serve({"/count": count, "/show": show}, ttl=2 * HOUR)

@@ -173,6 +173,7 @@ class World:
         for site in self.sites:
             site.server.stop()
             await site.server.close_all_connections()
+            await site.manager.close()
         left = await _unfinished()
         for task in left:
             task.cancel()

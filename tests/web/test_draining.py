@@ -1,10 +1,9 @@
-"""The end of serving, seen from a client whose request comes at the very last moment."""
-
-# nothing may happen on the loop meanwhile
+"""The end of serving: who is answered, and what is said of those who are not."""
 
 import asyncio
 import socket
 
+import pytest
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
@@ -31,3 +30,33 @@ async def test_a_connection_that_only_the_kernel_has_taken_is_answered() -> None
         answer = await asyncio.to_thread(client.makefile("rb").read)
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.endswith(b"hello")
+
+
+class Endless(RequestHandler):
+    """No answer."""
+
+    def initialize(self, asked: asyncio.Event) -> None:
+        self.asked = asked
+
+    async def get(self) -> None:
+        self.asked.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_request_without_an_answer_is_cut_off_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """After the seconds of the drain; the library's log tells how many there were."""
+    asked = asyncio.Event()
+    server = DrainingServer(Application([("/", Endless, {"asked": asked})]))
+    listening = bind_sockets(0, "127.0.0.1")
+    server.add_sockets(listening)
+    reader, writer = await asyncio.open_connection(*listening[0].getsockname())
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asked.wait()
+
+    await server.drain(0.05)
+
+    assert await reader.read() == b""
+    assert [(each.name, each.getMessage()) for each in caplog.records] == [
+        ("sessions", "1 requests were not answered within the 0.05 s of drain")
+    ]
+    writer.close()

@@ -6,7 +6,6 @@ line is shown, since the lines after it may hold a row. No message shows a passw
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 import asyncpg
 
 from ...errors import OptionsError, StoreError, StoreUnavailable
+from ..base import RETRY_SECONDS, CircuitBreaker
 
 DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What asyncpg raises; a TimeoutError is an OSError."""
@@ -28,7 +28,11 @@ _BRIEF = 200
 _GRACE = 0.5
 """Seconds that the client is more patient than the server, whose refusal says more and leaves the connection whole."""
 
-_RETRY_SECONDS = 1.0
+_AT_ONCE = 250
+"""Milliseconds that a statement may wait for a connection and still have the connection's own limits, within _GRACE."""
+
+_TRIES = 5
+"""How often a statement is tried that PostgreSQL rolls back to end a deadlock: renames that cross may meet again."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +81,13 @@ class Connections:
     def __init__(self, settings: PoolSettings) -> None:
         self._settings = settings
         self._shared = settings.statement_cache == 0
-        self._limit = settings.timeout / 1000 + _GRACE
-        self._retry_at = 0.0  # on time.monotonic(), after the server could not be reached
+        self._breaker = CircuitBreaker()
         self._leaving: set[asyncio.Task[None]] = set()
 
     @property
-    def are_promising(self) -> bool:
-        """Whether the server was reached when that was last tried, or it is a second since."""
-        return time.monotonic() >= self._retry_at
+    def ready(self) -> bool:
+        """True if the server was reached when that was last tried, or a second has passed since."""
+        return self._breaker.allows
 
     async def open(self) -> None:
         """Make the pools. Nothing is connected yet."""
@@ -97,30 +100,27 @@ class Connections:
         await asyncio.gather(*self._leaving)
         for pool in (self.reading, self.writing, self.waiting):
             try:
-                async with asyncio.timeout(_RETRY_SECONDS):
+                async with asyncio.timeout(RETRY_SECONDS):
                     await pool.close()
             except DRIVER:
                 pool.terminate()
 
     async def fetch(self, pool: asyncpg.Pool, sql: str, *arguments: Any, patience: int | None = None) -> list[Any]:
-        """The rows of a statement, which is a transaction by itself.
+        """Return the rows of a statement, which is a transaction by itself.
 
-        With `patience` it may take as many milliseconds. Raises what DRIVER names.
+        `patience` is the time in milliseconds that it may take, waiting for a connection and other tries included.
+        PostgreSQL ends it by then; the client is patient for _GRACE seconds more. Raises what DRIVER names.
         """
-        limit = self._limit if patience is None else patience / 1000 + _GRACE
+        limit = self._settings.timeout if patience is None else patience
+        ends = asyncio.get_running_loop().time() + limit / 1000
         connection = None
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout_at(ends + _GRACE):
                 connection = await pool.acquire()
-                if patience is None and not self._shared:
-                    rows: list[Any] = await connection.fetch(sql, *arguments)
-                else:
-                    timeout = self._settings.timeout if patience is None else patience
-                    session = _session(timeout, _BRIEF if pool is self.writing else _half(timeout))
-                    rows = await self._in_transaction(connection, session, sql, arguments)
+                rows = await self._run(pool, connection, patience, ends, sql, arguments)
         except BaseException as error:
             if isinstance(error, TimeoutError) and connection is not None:  # or all wait for locked rows
-                self._wait_a_while()
+                self._breaker.trip()
             if connection is not None:
                 self._leave(pool, connection, error)
             raise
@@ -139,10 +139,34 @@ class Connections:
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
+    async def _run(
+        self, pool: asyncpg.Pool, connection: Any, patience: int | None, ends: float, sql: str, arguments: Any
+    ) -> list[Any]:
+        """Return the rows of a statement that PostgreSQL ends by itself when the loop's time is `ends`.
+
+        The connection's limits are right for a statement that begins at once. A later one has what time is left, so
+        that nothing is written after its caller was told of a failure. A statement that PostgreSQL rolls back to end a
+        deadlock is tried again; a batch is not, as its caller tries each row alone.
+        """
+        tries = 1 if pool is self.writing else _TRIES
+        while True:
+            tries -= 1
+            left = int((ends - asyncio.get_running_loop().time()) * 1000)
+            try:
+                if patience is None and not self._shared and left > self._settings.timeout - _AT_ONCE:
+                    rows: list[Any] = await connection.fetch(sql, *arguments)
+                    return rows
+                limit = max(1, left)
+                settings = _session(limit, _BRIEF if pool is self.writing else _half(limit))
+                return await self._in_transaction(connection, settings, sql, arguments)
+            except asyncpg.PostgresError as error:
+                if not tries or _code(error) not in _MET_ANOTHER:
+                    raise
+
     async def _in_transaction(
         self, connection: Any, settings: dict[str, str], sql: str, arguments: tuple[Any, ...]
     ) -> list[Any]:
-        """What is set here holds until the end of the transaction, so that the connection may be another's then."""
+        """Return the rows of a statement. The settings end with it, so that the connection may be another's then."""
         local = [f"SET LOCAL {name} = '{value}'" for name, value in settings.items()]
         await connection.execute(";".join(["BEGIN ISOLATION LEVEL READ COMMITTED", *local]))
         try:
@@ -167,7 +191,7 @@ class Connections:
             max_size=size,
             connect=self._connect,
             reset=_nothing,
-            timeout=self._limit,
+            timeout=self._settings.timeout / 1000 + _GRACE,
             statement_cache_size=self._settings.statement_cache,
             server_settings=settings,
         )
@@ -176,13 +200,10 @@ class Connections:
         try:
             connection = await asyncpg.connect(*arguments, **options)
         except (*DRIVER, asyncio.CancelledError):
-            self._wait_a_while()
+            self._breaker.trip()
             raise
-        self._retry_at = 0.0
+        self._breaker.reset()
         return connection
-
-    def _wait_a_while(self) -> None:
-        self._retry_at = time.monotonic() + _RETRY_SECONDS
 
 
 def _half(timeout: int) -> int:
@@ -213,17 +234,24 @@ async def _nothing(_connection: Any) -> None:
     """What a connection needs before its next use: nothing, as no statement of ours leaves anything behind."""
 
 
-_ROLLED_BACK = {"40001", "40P01", "55P03"}  # serialization, deadlock, a lock not to be had in time
+_MET_ANOTHER = {"40001", "40P01"}  # serialization, deadlock
+_LOCK_TIMEOUT = "55P03"
+_UNIQUE = "23505"
 _ROW = {"22", "23", "54"}  # data, constraint, limit
 
 
 def is_for_one(error: Exception) -> bool:
-    """Whether an error may be of one row among several: nothing was done, and each may be tried alone."""
-    return _code(error) in _ROLLED_BACK or _is_of_a_row(error)
+    """True if an error may be of one row among several: nothing was done, and each may be tried alone."""
+    return _code(error) in {*_MET_ANOTHER, _LOCK_TIMEOUT} or _is_of_a_row(error)
+
+
+def is_taken(error: Exception) -> bool:
+    """True if another row has the id: nothing was done."""
+    return _code(error) == _UNIQUE
 
 
 def translated(name: str, error: Exception) -> StoreError:
-    """A driver's error as ours. The lines that may show a row are taken off it, since a traceback would print them."""
+    """Return a driver's error as ours. It loses the lines that may show a row, since a traceback would print them."""
     kind = StoreError if _is_of_a_row(error) else StoreUnavailable
     if isinstance(error, asyncpg.PostgresError):
         error.detail = error.hint = error.context = None

@@ -1,4 +1,4 @@
-"""Owns the SQL of the PostgreSQL store: a statement for each verb, for any number of sessions, and what its rows mean.
+"""Owns the SQL of the PostgreSQL store: a statement for each verb, and what its rows mean.
 
 The table is the one that the npm package connect-pg-simple makes (its table.sql), its times are written with the same
 `to_timestamp(seconds)`. An expired row counts as none, swept or not. `json` has no `=`, so its text is compared; it is
@@ -9,25 +9,66 @@ server for its types. This file must not know how a statement reaches the server
 # ruff: noqa: S608 # the only text that is put into a statement is the table's name, as a quoted identifier
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from ...store import GONE, SAVED, Outcome, StoredSession, Update
+from ...store import GONE, TAKEN, Outcome, StoredSession, Update
+from ..batching import Job
 
 
-class Verb(NamedTuple):
-    """A write of some rows, and what it means for one that the statement returns its id, or does not."""
+class Write(NamedTuple):
+    """How jobs of one verb are performed: by one statement for all of them, whose parameters are columns of their rows.
+
+    The statement returns `(id, expires_at)` of each row that it wrote. The time is read back, since the table's clock
+    may show a moment twice.
+    """
 
     sql: str
-    timed: bool
-    """Whether its last parameter is the time in milliseconds."""
-    found: Any = None
-    """The outcome of a row whose id is returned."""
-    missed: Callable[[StoredSession | None], Any] | None = None
-    """The outcome of another one, by what lives under its id; None: `found` all the same."""
+    row: Callable[[Job], tuple[str | None, ...]]
+    """The parameters of a job."""
+    timed: bool = True
+    """True if the last parameter, behind the columns, is the time in milliseconds."""
+    compares: bool = False
+    """True if it writes only what is still as expected: then the caller asks for the living rows that it left."""
+
+    def outcome(self, job: Job, expires_at: int | None, row: StoredSession | None) -> Any:
+        """Return what the verb returns: by the expiry that was written, if it was, else by the row that is there."""
+        if expires_at is not None:
+            text = cast("StoredSession", job.record or job.expected).data  # a touch leaves the text as it was
+            record = StoredSession(text, expires_at)
+            return Update(Outcome.SAVED, record) if self.compares else record
+        if not self.compares:
+            return None
+        if row is None:
+            return GONE
+        if job.new is not None and row.data == cast("StoredSession", job.expected).data:
+            return TAKEN  # by itself: the new id is the old one
+        return Update(Outcome.CONFLICT, row)
+
+
+def _record(job: Job) -> tuple[str, str, str]:
+    record = cast("StoredSession", job.record)
+    return job.sid, str(record.expires_at), record.data
+
+
+def _change(job: Job) -> tuple[str, ...]:
+    return *_record(job), cast("StoredSession", job.expected).data
+
+
+def _touch(job: Job) -> tuple[str, ...]:
+    return job.sid, str(job.expires_at), str(cast("StoredSession", job.expected).expires_at)
+
+
+def _rename(job: Job) -> tuple[str | None, ...]:
+    closed = job.tombstone
+    return *_change(job), job.new, *((None, None) if closed is None else (str(closed.expires_at), closed.data))
+
+
+def _id(job: Job) -> tuple[str]:
+    return (job.sid,)
 
 
 def quoted(name: str) -> str:
-    """A name as an identifier."""
+    """Return a name as an identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -43,12 +84,17 @@ def _moment(milliseconds: str) -> str:
 _LOCKS = 0x73657373
 """The first half of our advisory locks ("sess"); the second is the table's oid."""
 
-_ROW = """
-    sid, sess::text,
+_END = """
     CASE WHEN isfinite(expire) THEN round(extract(epoch FROM expire::timestamptz) * 1000)::bigint
     ELSE 8640000000000000 END
 """
-"""A row as a record. Its time comes back through the time zone by which it went; infinity is JavaScript's last."""
+"""A row's expiry in milliseconds. It comes back through the time zone by which it went; infinity is JavaScript's last.
+
+A touch compares by this very expression, so that a row with microseconds, or without a last moment, is what was read.
+"""
+
+_ROW = f"sid, sess::text, {_END}"
+"""A row as a record."""
 
 
 class Statements:
@@ -56,8 +102,12 @@ class Statements:
 
     def __init__(self, table: str, schema: str | None = None) -> None:
         name = quoted(table) if schema is None else f"{quoted(schema)}.{quoted(table)}"
-        rows = f"INSERT INTO {name} AS s (sid, sess, expire) SELECT job.sid, job.sess::json, {_moment('job.expires')}"
-        self.name = name
+        insert = f"""
+            INSERT INTO {name} AS s (sid, sess, expire) SELECT job.sid, job.sess::json, {_moment("job.expires")}
+            FROM unnest($1::text[], $2::text[], $3::text[]) AS job (sid, expires, sess)
+            ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire
+        """
+        self.name: str = name
         # As table.sql. Of another table Node calls key and index the same once more, and fails where both are wanted.
         # Of several that make it at once one does, the others fail when it has.
         make = f"""
@@ -74,24 +124,24 @@ class Statements:
                 NULL;
             END
         """
-        self.make = f"DO {_literal(make)}"
-        self.columns = """
+        self.make: str = f"DO {_literal(make)}"
+        self.columns: str = """
             SELECT attname, atttypid::regtype::text FROM pg_attribute
             WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
         """
 
-        self.select = f"SELECT {_ROW} FROM {name} WHERE sid = ANY($1::text[]) AND expire > {_moment('$2')}"
-        self.first_page = f"SELECT {_ROW} FROM {name} WHERE expire > {_moment('$1')} ORDER BY sid LIMIT $2"
-        self.page = f"SELECT {_ROW} FROM {name} WHERE expire > {_moment('$1')} AND sid > $3 ORDER BY sid LIMIT $2"
-        self.length = f"SELECT count(*) FROM {name} WHERE expire > {_moment('$1')}"
-        self.backlog = f"""
+        self.select: str = f"SELECT {_ROW} FROM {name} WHERE sid = ANY($1::text[]) AND expire > {_moment('$2')}"
+        self.first_page: str = f"SELECT {_ROW} FROM {name} WHERE expire > {_moment('$1')} ORDER BY sid LIMIT $2"
+        self.page: str = f"SELECT {_ROW} FROM {name} WHERE expire > {_moment('$1')} AND sid > $3 ORDER BY sid LIMIT $2"
+        self.length: str = f"SELECT count(*) FROM {name} WHERE expire > {_moment('$1')}"
+        self.backlog: str = f"""
             SELECT count(*) FROM (SELECT 1 FROM {name} WHERE expire <= {_moment("$1")} LIMIT $2) AS expired
         """
-        self.clear = f"DELETE FROM {name}"
+        self.clear: str = f"DELETE FROM {name}"
 
         # The leader is who gets the lock, until the statement, which is a transaction by itself, has ended; for others
         # the condition is false and nothing is read. Rows that are locked are somebody's who prolongs or ends them.
-        self.sweep = f"""
+        self.sweep: str = f"""
             DELETE FROM {name} WHERE sid = ANY(ARRAY(
                 SELECT sid FROM {name}
                 WHERE expire <= {_moment("$1")}
@@ -100,51 +150,51 @@ class Statements:
             )) RETURNING 1
         """
 
-        # Rows are (sid, expires_at, text). An expired row is overwritten as if it were not there.
-        self.create = Verb(
-            f"""
-            {rows} FROM unnest($1::text[], $2::text[], $3::text[]) AS job (sid, expires, sess)
-            ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire
-            WHERE s.expire <= {_moment("$4")} RETURNING sid
-            """,
-            timed=True,
-            found=True,
-            missed=lambda _row: False,
-        )
-
-        # Rows are (sid, expires_at, text, expected text). What comes back was saved. One that another transaction has
-        # locked is waited for, and its text compared once more, as it is by then.
-        self.update = Verb(
-            f"""
-            UPDATE {name} AS s SET sess = job.sess::json, expire = {_moment("job.expires")}
-            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS job (sid, expires, sess, expected)
-            WHERE s.sid = job.sid AND s.sess::text = job.expected AND s.expire > {_moment("$5")} RETURNING s.sid
-            """,
-            timed=True,
-            found=SAVED,
-            missed=lambda row: GONE if row is None else Update(Outcome.CONFLICT, row),
-        )
-
-        # Rows are (sid, expires_at, expected text).
-        self.touch = Verb(
-            f"""
-            UPDATE {name} AS s SET expire = {_moment("job.expires")}
-            FROM unnest($1::text[], $2::text[], $3::text[]) AS job (sid, expires, expected)
-            WHERE s.sid = job.sid AND s.sess::text = job.expected AND s.expire > {_moment("$4")} RETURNING s.sid
-            """,
-            timed=True,
-            found=Outcome.SAVED,
-            missed=lambda row: Outcome.GONE if row is None else Outcome.CONFLICT,
-        )
-
-        # Rows are (sid, expires_at, text).
-        self.set = Verb(
-            f"""
-            {rows} FROM unnest($1::text[], $2::text[], $3::text[]) AS job (sid, expires, sess)
-            ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire
-            """,
-            timed=False,
-        )
-
-        # Rows are (sid,).
-        self.destroy = Verb(f"DELETE FROM {name} WHERE sid = ANY($1::text[])", timed=False)
+        self.writes: dict[str, Write] = {
+            # An expired row is overwritten as if it were not there.
+            "create": Write(f"{insert} WHERE s.expire <= {_moment('$4')} RETURNING s.sid, {_END}", _record),
+            "set": Write(f"{insert} RETURNING s.sid, {_END}", _record, timed=False),
+            "destroy": Write(f"DELETE FROM {name} WHERE sid = ANY($1::text[])", _id, timed=False),
+            # A row that another transaction has locked is waited for, and compared once more, as it is by then.
+            "update": Write(
+                f"""
+                UPDATE {name} AS s SET sess = job.sess::json, expire = {_moment("job.expires")}
+                FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS job (sid, expires, sess, expected)
+                WHERE s.sid = job.sid AND s.sess::text = job.expected AND s.expire > {_moment("$5")}
+                RETURNING s.sid, {_END}
+                """,
+                _change,
+                compares=True,
+            ),
+            "touch": Write(
+                f"""
+                UPDATE {name} AS s SET expire = {_moment("job.expires")}
+                FROM unnest($1::text[], $2::text[], $3::text[]) AS job (sid, expires, expected)
+                WHERE s.sid = job.sid AND {_END} = job.expected::bigint AND s.expire > {_moment("$4")}
+                RETURNING s.sid, {_END}
+                """,
+                _touch,
+                compares=True,
+            ),
+            # For one row at a time, in a transaction of its own, or two renames that cross would lock each other's
+            # rows. The row itself moves, so a DELETE that waits for it follows it to its new id. There is no ON
+            # CONFLICT: a new id that is taken is a unique_violation, which leaves the old row whole.
+            "rename": Write(
+                f"""
+                WITH taken AS (
+                    UPDATE {name} AS s SET sid = job.new, sess = job.sess::json, expire = {_moment("job.expires")}
+                    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+                        AS job (sid, expires, sess, expected, new, closes, closed)
+                    WHERE s.sid = job.sid AND job.new <> job.sid
+                    AND s.sess::text = job.expected AND s.expire > {_moment("$8")}
+                    RETURNING job.sid, {_END} AS expires_at, job.closes, job.closed
+                ), tombstone AS (
+                    INSERT INTO {name} (sid, sess, expire)
+                    SELECT sid, closed::json, {_moment("closes")} FROM taken WHERE closed IS NOT NULL
+                )
+                SELECT sid, expires_at FROM taken
+                """,
+                _rename,
+                compares=True,
+            ),
+        }

@@ -1,23 +1,29 @@
 """Owns the Lua scripts of the Redis store: one that reads any number of sessions, one that writes any number.
 
-A script is one atomic step and one reply, however many jobs it carries: that is what makes compare-and-set atomic, and
-what makes a batch cheap. Each job has a key of its own. A command that Redis refuses fails its own job only: `pcall`
-keeps the error, and it is returned as text, because an error inside a reply would break it off.
+A script is one atomic step and one reply, however many jobs it carries: so compare-and-set and `rename` are atomic,
+and a batch is cheap. A command that Redis refuses fails its own job only: `pcall` keeps the error, and the script
+returns it as text, because an error inside a reply would break the reply off.
 """
 
 import hashlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from ..batching import Job
 
 
 class Script(NamedTuple):
-    """A script, and the SHA-1 under which a server that has seen it knows it."""
+    """A script, and the SHA-1 under which a server that has run it knows it."""
 
     sha: str
     text: str
 
 
+def _sha1(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
 def _script(text: str) -> Script:
-    return Script(hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), text)
+    return Script(_sha1(text), text)
 
 
 READ = _script("""
@@ -34,47 +40,93 @@ for i, key in ipairs(KEYS) do
 end
 return out
 """)
-"""For each key: [text, milliseconds that are left], or 0 where there is none, or [error]. No expiry is -1."""
+"""For each key: [text, milliseconds that are left], or 0 if there is none, or [error]. No expiry is -1."""
+
+DONE, MISSING, IS_TAKEN = 1, 0, 2
+"""What WRITE replies where it replies a number. MISSING: there is nothing to write to, or, of a create, something is
+in the way."""
 
 WRITE = _script("""
-local out = {}
-for i, key in ipairs(KEYS) do
-  local verb, life, new, old = ARGV[4 * i - 3], ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i]
-  local lives = tonumber(life) > 0
-  local was, reply
-  if verb == 'update' or verb == 'touch' then
-    was = redis.pcall('GET', key)
-  end
-  if type(was) == 'table' then
-    reply = was
-  elseif was == false then
-    out[i] = 0
-  elseif was and was ~= old then
-    out[i] = {was, redis.call('PTTL', key)}
-  elseif verb == 'destroy' then
-    reply = redis.pcall('DEL', key)
-  elseif verb == 'create' and not lives then
-    if redis.call('EXISTS', key) == 1 then out[i] = 0 else out[i] = 1 end
-  elseif not lives then
-    reply = redis.pcall('DEL', key)
-  elseif verb == 'touch' then
-    reply = redis.pcall('PEXPIRE', key, life)
-  elseif verb == 'create' then
-    reply = redis.pcall('SET', key, new, 'NX', 'PX', life)
-    if not reply then out[i] = 0 end
-  else
-    reply = redis.pcall('SET', key, new, 'PX', life)
-  end
+local function done(reply)
   if type(reply) == 'table' and reply.err then
-    out[i] = {reply.err}
-  elseif not out[i] then
-    out[i] = 1
+    return {reply.err}
+  end
+  return 1
+end
+
+local function put(key, life, text)
+  if tonumber(life) > 0 then
+    return done(redis.pcall('SET', key, text, 'PX', life))
+  end
+  return done(redis.pcall('DEL', key))
+end
+
+local function perform(verb, key, life, text, expected, new, closed_life, closed)
+  if verb == 'destroy' then
+    return done(redis.pcall('DEL', key))
+  elseif verb == 'set' then
+    return put(key, life, text)
+  elseif verb == 'create' then
+    if redis.call('EXISTS', key) == 1 then
+      return 0
+    end
+    return put(key, life, text)
+  end
+  local found = redis.pcall('GET', key)
+  if not found then
+    return 0
+  elseif type(found) == 'table' then
+    return done(found)
+  end
+  local compared = verb == 'touch' and redis.sha1hex(found) or found
+  if compared ~= expected then
+    return {found, redis.call('PTTL', key)}
+  elseif verb == 'touch' then
+    return done(redis.pcall('PEXPIRE', key, life))
+  elseif verb == 'update' then
+    return put(key, life, text)
+  end
+  if redis.call('EXISTS', new) == 1 then
+    return 2
+  end
+  local reply = put(new, life, text)
+  if reply ~= 1 then
+    return reply
+  end
+  return put(key, closed_life, closed)
+end
+
+local out, k, a = {}, 1, 1
+while KEYS[k] do
+  local key, verb, life, text, expected = KEYS[k], ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
+  if verb == 'rename' then
+    out[#out + 1] = perform(verb, key, life, text, expected, KEYS[k + 1], ARGV[a + 4], ARGV[a + 5])
+    k, a = k + 2, a + 6
+  else
+    out[#out + 1] = perform(verb, key, life, text, expected)
+    k, a = k + 1, a + 4
   end
 end
 return out
 """)
-"""ARGV has four items for each key: a verb, the milliseconds to live, the new text, the text that is expected there.
+"""KEYS has the key of each job, and behind that of a rename the new key; ARGV has what `arguments` returns.
 
-For each: 1 where it was done, 0 where a create found a session or another verb none, [text, milliseconds that are left]
-where another text stood there, or [error]. What has no life left is not stored: a moment of life would be seen.
+For each job: a number (DONE, MISSING, IS_TAKEN), or [text, milliseconds that are left] if another text is there, or
+[error]. What has no life left is not stored: a moment of life would be seen. A rename sets the new key first: if the
+server has no room for it, the old key is untouched.
 """
+
+
+def arguments(job: Job, now: int) -> tuple[Any, ...]:
+    """Return what WRITE needs for a job: the verb, the milliseconds to live, the text, and what is compared.
+
+    Of a touch that is the SHA-1 of the text, so that no text goes out; of a rename the life and the text of the
+    tombstone follow, the life 0 if there is none. Texts are bytes already: redis-py takes longer to encode them.
+    """
+    record, expected, tombstone = job.record, job.expected, job.tombstone
+    if record is None:
+        return job.verb, job.expires_at - now, b"", b"" if expected is None else _sha1(expected.data)
+    row = (job.verb, record.expires_at - now, record.data.encode(), b"" if expected is None else expected.data.encode())
+    if job.new is None:
+        return row
+    return (*row, 0, b"") if tombstone is None else (*row, tombstone.expires_at - now, tombstone.data.encode())

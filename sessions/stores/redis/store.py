@@ -2,74 +2,88 @@
 
     key: the prefix and the id      value: JSON text      the key's own expiry is the session's
 
-What waits together is one call of one script (scripts.py): so compare-and-set is atomic, and a busy server
-shares its trips. In a cluster, whose scripts take keys of one slot only, the calls are made side by side instead. Plain
-commands and Lua are all that is asked of the server, which Redis from 6.0 on and Valkey have alike.
+What waits together is one call of one script (scripts.py): so compare-and-set is atomic, and a busy server shares its
+trips. In a cluster, whose scripts take keys of one slot only, the calls are made side by side instead, and a `rename`
+takes three steps (`rename_in_steps`). Plain commands and Lua are all that is asked of the server; Redis from 6.0 on and
+Valkey have these alike.
 
 Redis expires by its own clock, so a life is given and read as the milliseconds that are left, from and to this host's
 clock. Hosts whose clocks differ agree on the moment at which a session ends; each tells it by its own clock. This store
-therefore needs no sweeper. This file must not know what is in the text, and leaves redis-py to servers.py.
+therefore needs no sweeper. This file must not know what is in the text, and leaves redis-py to the files beside it.
 """
 
 import asyncio
 import re
+from collections import defaultdict
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Self
 
 from ...clock import Clock, now_ms
 from ...errors import StoreError, StoreUnavailable
-from ...options import is_number, wrong
-from ...store import GONE, SAVED, Outcome, StoredSession, Update
+from ...validation import is_number, wrong
+from ...store import GONE, TAKEN, Outcome, StoredSession, Update
+from ..base import StoreBase, rename_in_steps
 from ..batching import Batcher, Job
-from .scripts import READ, WRITE
-from .servers import Servers, connect
+from .cluster import Cluster
+from .errors import DRIVER, refused, translated
+from .one_server import OneServer
+from .scripts import DONE, IS_TAKEN, MISSING, READ, WRITE, arguments
+from .servers import Servers
 from .url import parse
 
 _NEVER = 365 * 86_400_000
-"""Milliseconds from now at which a session ends whose key has no expiry, as connect-redis writes with `disableTTL`."""
+"""Milliseconds from now at which a session ends that has a key without expiry, as connect-redis writes it with
+`disableTTL`."""
 
-_OUTCOMES: dict[str, tuple[Any, Any]] = {
-    "create": (False, True),
-    "update": (GONE, SAVED),
-    "set": (None, None),
-    "touch": (Outcome.GONE, Outcome.SAVED),
-    "destroy": (None, None),
-}
-"""What a write means to its caller that was not done, and one that was."""
+_SAVED = Outcome.SAVED  # Python 3.11 takes its time to look a member up
 
 
-class RedisStore:
+class RedisStore(StoreBase):
     """Keeps sessions in Redis or Valkey: one server, the master that Sentinel names, or a cluster.
 
-    `url` is described in url.py. `prefix` stands before the id in every key. `timeout` is how many milliseconds a
-    call may take, connecting included; it is to be below the session's `storeTimeout`. `clock` returns milliseconds
-    since the epoch.
+    `url` is described in url.py. `prefix` is before the id in every key. `timeout` is how many milliseconds a call may
+    take, connecting included; it must be below the session's `storeTimeout`. `clock` returns milliseconds since the
+    epoch. Raises OptionsError for any of them that is wrong.
     """
 
+    driver = DRIVER
+
     def __init__(self, url: str, *, prefix: str = "sess:", timeout: float = 3_000, clock: Clock = now_ms) -> None:
-        if not isinstance(prefix, str) or _encoded(prefix) is None:
+        if not isinstance(prefix, str) or not self.can_store(prefix):
             raise wrong("prefix", "a text", prefix)
         if not is_number(timeout) or timeout <= 0:
             raise wrong("timeout", "a number of milliseconds above 0", timeout)
         self._target = parse(url)
-        self.place = self._target.place
-        """Where the server is, as errors name it."""
+        super().__init__(self._target.place)
         self._prefix = prefix.encode()
         self._seconds = timeout / 1000
         self._clock = clock
         self._servers: Servers | None = None
-        self._reads: dict[str, Batcher] = {}
-        self._writes: dict[str, Batcher] = {}
+        self._readers: dict[str, Batcher] = defaultdict(partial(Batcher, self._read, once=False))
+        self._writers: dict[str, Batcher] = defaultdict(partial(Batcher, self._write, once=True))
+        """By the node that keeps a key, so that a node that hangs holds up no other."""
+        self._renames: set[asyncio.Task[Update]] = set()
 
-    # ---------------------------------------------------------------- the contract
+    # ---------------------------------------------------------------- the powers
 
     @property
-    def ready(self) -> bool:
-        """Whether the server is up, or worth another try."""
-        return self._servers is not None and self._servers.ready
+    def prepared(self) -> Self:
+        """This store asks whether the server answers."""
+        return self
+
+    @property
+    def admin(self) -> Self:
+        """This store counts, lists and clears."""
+        return self
+
+    @property
+    def overwriting(self) -> Self:
+        """This store writes blindly when it is asked to."""
+        return self
 
     def prepare(self) -> None:
-        """See that the server answers, and leave nothing open: for before a fork. Raises StoreError."""
+        """Ask whether the server answers, and leave nothing open. Raises StoreError."""
 
         async def prepare() -> None:
             async with self:
@@ -77,132 +91,124 @@ class RedisStore:
 
         asyncio.run(prepare())
 
-    async def __aenter__(self) -> Self:
-        servers = connect(self._target, self._seconds)
-        try:
-            await servers.open()
-        except BaseException:
-            await servers.close()
-            raise
-        self._servers = servers
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for batcher in (*self._writes.values(), *self._reads.values()):
-            await batcher.close()
-        servers, self._servers = self._servers, None
-        if servers is not None:
-            await servers.close()
-
-    async def get(self, sid: str) -> StoredSession | None:
-        """The session of an id; None where there is none or it has expired."""
-        name = _encoded(sid)
-        if name is None:
-            return None
-        key = self._prefix + name
-        found: StoredSession | None = await self._batcher(self._reads, key).add("get", sid, key)
-        return found
-
-    async def create(self, sid: str, stored: StoredSession) -> bool:
-        """Insert a new session; False where a live one has the id."""
-        made: bool = await self._add("create", sid, stored.expires_at, stored.data)
-        return made
-
-    async def update(self, sid: str, stored: StoredSession, expected: str) -> Update:
-        """Replace a session whose text is still `expected`."""
-        update: Update = await self._add("update", sid, stored.expires_at, stored.data, expected)
-        return update
-
-    async def set(self, sid: str, stored: StoredSession) -> None:
-        """Insert or replace."""
-        await self._add("set", sid, stored.expires_at, stored.data)
-
-    async def touch(self, sid: str, expires_at: int, expected: str) -> Outcome:
-        """Move the expiry of a session whose text is still `expected`."""
-        outcome: Outcome = await self._add("touch", sid, expires_at, "", expected)
-        return outcome
-
-    async def destroy(self, sid: str) -> None:
-        """Delete a session; silent where there is none."""
-        if _encoded(sid) is not None:
-            await self._add("destroy", sid, 0)
-
     async def length(self) -> int:
-        """How many sessions live. Reads every key's name."""
-        count = 0
-        async for page in self._pages():
-            count += len(page)
-        return count
+        """Return how many sessions live. Reads the name of every key."""
+        return sum([len(page) async for page in self._pages()])
 
     async def all(self) -> AsyncIterator[tuple[str, StoredSession]]:
-        """Every living session with its id, in no order."""
+        """Yield every living session with its id, in no order."""
         async for page in self._pages():
-            for sid, stored in zip(page, await asyncio.gather(*map(self.get, page)), strict=True):
-                if stored is not None:
-                    yield sid, stored
+            for sid, record in zip(page, await asyncio.gather(*map(self.get, page)), strict=True):
+                if record is not None:
+                    yield sid, record
 
     async def clear(self) -> None:
         """Delete every session under the prefix."""
         async for page in self._pages():
             await asyncio.gather(*map(self.destroy, page))
 
-    # ---------------------------------------------------------------- the two kinds of batches
+    # ---------------------------------------------------------------- open and closed
 
-    def _batcher(self, batchers: dict[str, Batcher], key: bytes) -> Batcher:
-        lane = self._opened().lane(key)
-        batcher = batchers.get(lane)
-        if batcher is None:
-            reads = batchers is self._reads
-            batcher = batchers[lane] = Batcher(self._read if reads else self._write, once=not reads)
-        return batcher
+    @property
+    def ready(self) -> bool:
+        """True if the store is open, and the server is up or worth another try."""
+        return self._servers is not None and self._servers.ready
 
-    def _add(self, verb: str, sid: str, expires_at: int, data: str = "", expected: str = "") -> "asyncio.Future[Any]":
-        name, new, old = _encoded(sid), _encoded(data), _encoded(expected)
-        if name is None or new is None or old is None:
-            raise StoreError(f"{self.place}: an id or a text beyond UTF-8 cannot be stored")
-        key = self._prefix + name
-        return self._batcher(self._writes, key).add(verb, sid, (key, expires_at, new, old))
+    async def __aenter__(self) -> Self:
+        servers = (Cluster if self._target.kind == "cluster" else OneServer)(self._target, self._seconds)
+        try:
+            with self.driver_errors():
+                await servers.open()
+        except BaseException:
+            await servers.close()
+            raise
+        self._servers = servers
+        self.is_open = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._renames:
+            await asyncio.wait(self._renames)
+        for batcher in (*self._writers.values(), *self._readers.values()):
+            await batcher.close()
+        self.is_open = False
+        servers, self._servers = self._servers, None
+        if servers is not None:
+            await servers.close()
+
+    # ---------------------------------------------------------------- the verbs as jobs
+
+    async def rename(
+        self,
+        old: str,
+        new: str,
+        record: StoredSession,
+        expected: StoredSession,
+        tombstone: StoredSession | None = None,
+    ) -> Update:
+        """Move a session that is still the expected one to a new id: in one step, or, in a cluster, in three."""
+        if self._target.kind != "cluster":
+            return await super().rename(old, new, record, expected, tombstone)
+        self._check(old, record, expected, tombstone)
+        self._check(new)
+        steps = asyncio.ensure_future(rename_in_steps(self, old, new, record, expected, tombstone))
+        self._renames.add(steps)
+        steps.add_done_callback(self._renamed)
+        await asyncio.wait({steps})  # a caller that is cancelled here stops no step
+        return steps.result()
+
+    def _renamed(self, steps: "asyncio.Task[Update]") -> None:
+        self._renames.discard(steps)
+        if not steps.cancelled():
+            steps.exception()  # it has been seen: a caller that was cancelled does not look
 
     async def _read(self, jobs: list[Job]) -> None:
-        """One call for all."""
-        now = self._clock()  # before the call: so that no life is told longer than it is
-        replies = await self._opened().run(READ, [job.row for job in jobs], ())
+        """Read all in one call."""
+        now = self._clock()  # before the call: so that no life is reported longer than it is
+        with self.driver_errors():
+            replies = await self._opened().run(READ, [self._key(job.sid) for job in jobs], ())
         for job, reply in zip(jobs, replies, strict=True):
             try:
-                job.resolve(self._record(reply, now) if reply else None)
+                job.resolve(self._found(reply, now) if reply else None)
             except StoreError as error:
                 job.fail(error)
 
     async def _write(self, jobs: list[Job]) -> None:
-        """One call for all."""
+        """Write all in one call."""
         now = self._clock()
         keys: list[bytes] = []
         args: list[Any] = []
         for job in jobs:
-            key, expires_at, new, old = job.row
-            keys.append(key)
-            args += (job.verb, expires_at - now, new, old)
-        replies = await self._opened().run(WRITE, keys, args)
+            keys.append(self._key(job.sid))
+            if job.new is not None:
+                keys.append(self._key(job.new))
+            args += arguments(job, now)
+        with self.driver_errors():
+            replies = await self._opened().run(WRITE, keys, args)
         for job, reply in zip(jobs, replies, strict=True):
             try:
-                job.resolve(self._outcome(job.verb, reply, now))
+                job.resolve(self._outcome(job, reply, now))
             except StoreError as error:
                 job.fail(error)
 
-    def _outcome(self, verb: str, reply: Any, now: int) -> Any:
-        if isinstance(reply, int):
-            return _OUTCOMES[verb][reply]
-        newer = self._record(reply, now)
-        if newer is None:
-            return _OUTCOMES[verb][0]
-        return Update(Outcome.CONFLICT, newer) if verb == "update" else Outcome.CONFLICT
+    def _outcome(self, job: Job, reply: Any, now: int) -> Any:
+        """Return what the verb of a job returns."""
+        if reply == DONE:
+            return _saved(job)
+        if reply == IS_TAKEN:
+            return TAKEN
+        newer = None if reply == MISSING else self._found(reply, now)
+        if newer is not None:
+            return Update(Outcome.CONFLICT, newer)
+        return None if job.verb == "create" else GONE
 
-    def _record(self, reply: Any, now: int) -> StoredSession | None:
-        """What a script has found. A text that is not UTF-8 is no session, which its reader will say."""
+    def _found(self, reply: Any, now: int) -> StoredSession | None:
+        """Return what a script has found. A text that is not UTF-8 comes back empty: its reader finds it corrupt."""
         if isinstance(reply, Exception):
-            raise reply if isinstance(reply, StoreError) else StoreError(f"{self.place}: {reply}") from reply
+            with self.driver_errors():
+                raise reply
         if len(reply) == 1:
-            raise self._opened().refusal(reply[0])
+            raise self._refused(reply[0])
         raw, left = reply
         if left == 0:
             return None
@@ -214,36 +220,56 @@ class RedisStore:
 
     # ---------------------------------------------------------------- the servers
 
+    def _key(self, sid: str) -> bytes:
+        return self._prefix + sid.encode()
+
+    def _reader(self, sid: str) -> Batcher:
+        return self._readers[self._opened().node_of(self._key(sid))]
+
+    def _writer(self, sid: str) -> Batcher:
+        return self._writers[self._opened().node_of(self._key(sid))]
+
     def _opened(self) -> Servers:
-        if self._servers is None:
-            raise StoreUnavailable(f"{self.place}: the store is closed")
-        return self._servers
+        self.check_open()
+        return self._servers  # type: ignore[return-value] # an open store has them
+
+    def translated(self, error: Exception) -> StoreError:
+        """Return our error for one of redis-py's."""
+        return translated(self.name, error)
+
+    def _refused(self, text: bytes) -> StoreError:
+        error = refused(self.name, text.decode(errors="replace"))
+        if isinstance(error, StoreUnavailable):
+            self._opened().reconnect()  # the server may have become a replica, and another one the master
+        return error
 
     async def _pages(self) -> AsyncIterator[list[str]]:
-        """The ids of all sessions, each once. Redis may tell a key twice, and so they are remembered."""
+        """Yield the ids of all sessions, each once: Redis may list a key twice, so they are remembered."""
         seen: set[bytes] = set()
-        async for keys in self._opened().scan(_escaped(self._prefix) + b"*"):
-            new = set(keys) - seen
-            seen |= new
-            yield [key.removeprefix(self._prefix).decode() for key in new if _is_text(key)]
+        with self.driver_errors():
+            async for keys in self._opened().scan(_escaped(self._prefix) + b"*"):
+                new = set(keys) - seen
+                seen |= new
+                yield [sid for key in new if (sid := self._id_of(key)) is not None]
+
+    def _id_of(self, key: bytes) -> str | None:
+        """Return the id of a key, or None if the key is not UTF-8."""
+        try:
+            return key.removeprefix(self._prefix).decode()
+        except UnicodeDecodeError:
+            return None
 
 
-def _encoded(text: str) -> bytes | None:
-    """A text in UTF-8; None where it cannot be, for a lone surrogate."""
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return None
-
-
-def _is_text(key: bytes) -> bool:
-    try:
-        key.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _saved(job: Job) -> Any:
+    """Return what the verb of a job returns if it was done."""
+    record, expected = job.record, job.expected
+    if record is None:
+        return None if expected is None else Update(_SAVED, StoredSession(expected.data, job.expires_at))
+    if record.version is not None:
+        record = record._replace(version=None)  # it was another store's
+    return record if expected is None else Update(_SAVED, record)
 
 
 def _escaped(prefix: bytes) -> bytes:
-    """The prefix as a pattern that matches nothing else."""
+    """Return the prefix as a pattern that matches nothing else."""
     return re.sub(rb"[\\*?\[\]]", rb"\\\g<0>", prefix)

@@ -8,13 +8,14 @@
 No message shows a user, a password or a host.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from ...errors import OptionsError
-from ...options import unknown_key
+from ...validation import unknown_key
 
 Kind = Literal["", "sentinel", "cluster"]
 Address = tuple[str, int]
@@ -26,6 +27,7 @@ _EXPECTED = {
     "sentinel": "redis+sentinel://[user:password@]host[:port][,host[:port]…]/service[/db]",
     "cluster": "redis+cluster://[user:password@]host[:port][,host[:port]…]",
 }
+_HOSTS = re.compile("[^/?#]*")
 _TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
 _SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
 _WORDS = {"ssl_cert_reqs": ("required", "optional", "none"), "ssl_check_hostname": ("true", "false")}
@@ -97,8 +99,11 @@ def _parse_socket(url: str) -> Target:
 
 
 def _split(url: str, expected: str) -> SplitResult:
+    """The parts of a URL; its hosts are not looked at, since Python 3.14 refuses [::1] in a list of them."""
+    scheme, _, rest = url.partition("://")
+    hosts = _HOSTS.match(rest)[0]  # type: ignore[index] # it matches everything
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(f"{scheme}://{rest[len(hosts) :]}")._replace(netloc=hosts)
     except ValueError:
         raise OptionsError(f"store: expected {expected}") from None
     if parts.fragment or not url.startswith(f"{parts.scheme}://"):

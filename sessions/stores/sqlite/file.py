@@ -16,6 +16,9 @@ import aiosqlite
 from ...errors import StoreError, StoreUnavailable
 from . import statements
 
+DRIVER = (sqlite3.Error, ValueError, OverflowError)
+"""What aiosqlite raises: ValueError for a text that is not UTF-8, or for a connection that was closed meanwhile."""
+
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 _CACHE_KIB = 32_768
 _WAL_LIMIT = 64 * 1024 * 1024
@@ -130,7 +133,7 @@ async def _connect(settings: Settings, opened: contextlib.AsyncExitStack) -> aio
         ):
             await connection.execute_fetchall(f"PRAGMA {pragma}")
         connection.text_factory = _text
-        connection.row_factory = sqlite3.Row  # whose repr() hides the row from asyncio's debug log
+        connection.row_factory = sqlite3.Row  # its repr() hides the row from asyncio's debug log
         await connection.execute_fetchall("SELECT 1 FROM sessions LIMIT 1")  # makes the log, which is to be known
     except sqlite3.Error as error:
         raise translated(settings.path, error) from error
@@ -173,16 +176,16 @@ def translated(path: Path, error: Exception) -> StoreError:
     return kind(f"{path}: {error}")
 
 
-def is_trouble(error: Exception) -> bool:
+def is_trouble(error: BaseException | None) -> bool:
     """Whether the file is at fault, for the moment, and not the row."""
     return _is_one_of(error, _TROUBLE)
 
 
-def is_lost(error: Exception) -> bool:
+def is_lost(error: BaseException | None) -> bool:
     """Whether only opening the file again can help."""
     return _is_one_of(error, _LOST)
 
 
-def _is_one_of(error: Exception, kinds: tuple[str, ...]) -> bool:
+def _is_one_of(error: BaseException | None, kinds: tuple[str, ...]) -> bool:
     name: str = getattr(error, "sqlite_errorname", "")
     return name.removeprefix("SQLITE_").startswith(kinds)

@@ -1,22 +1,24 @@
 """Owns the SQL of the SQLite store: a statement for each verb, for any number of jobs, and what its rows mean.
 
-In every statement `?1` is the time in milliseconds, and `{jobs}` stands for the rows of the jobs, each `(?2, ?3, ...)`.
-An expired row counts as none, swept or not. RETURNING (SQLite 3.35) cannot name the jobs.
+In every statement `?1` is the time in milliseconds, and `{jobs}` is where the rows of the jobs go: `(?2, ?3, …), …`.
+An expired row counts as none, swept or not. RETURNING (SQLite 3.35) cannot name the jobs. An expiry is compared by the
+very expression that reads it, CAST: Node binds its numbers as REAL, with fractions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import Any
 
-from ...store import GONE, SAVED, Outcome, StoredSession, Update
-from ..batching import MAX_BATCH
+from ...store import GONE, TAKEN, Outcome, StoredSession, Update
+from ..batching import MAX_BATCH, Job
 
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS sessions (sid PRIMARY KEY, expired, sess);
     CREATE INDEX IF NOT EXISTS sessions_expired ON sessions (expired);
 """
-PAGE = "SELECT sid, sess, expired FROM sessions WHERE expired > ? AND sid > ? ORDER BY sid LIMIT ?"
+PAGE = "SELECT sid, sess, CAST(expired AS INTEGER) FROM sessions WHERE expired > ? AND sid > ? ORDER BY sid LIMIT ?"
 LENGTH = "SELECT count(*) FROM sessions WHERE expired > ?"
 BACKLOG = "SELECT count(*) FROM (SELECT 1 FROM sessions WHERE expired <= ? LIMIT ?)"
 
@@ -27,44 +29,91 @@ _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, MAX_BATCH)
 
 @lru_cache
 def _statement(text: str, width: int, count: int) -> str:
-    """The statement of a verb for so many jobs."""
+    """Return the statement of a verb for so many jobs."""
     numbers = iter(range(2, 2 + width * count))
     rows = (", ".join(f"?{next(numbers)}" for _ in range(width)) for _ in range(count))
     return text.format(jobs=", ".join(f"({row})" for row in rows))
 
 
-def record(sess: Any, expired: Any) -> StoredSession:
-    """A row as a record. Node binds its numbers as REAL; what is no text is no session, which its reader will say."""
-    try:
-        expires_at = int(expired)
-    except (TypeError, ValueError, OverflowError):
-        return StoredSession("", 0)
+def record(sess: Any, expires_at: int) -> StoredSession:
+    """Return a row as a record. What is no text is no session, which its reader will say."""
     return StoredSession(sess if isinstance(sess, str) else "", expires_at)
 
 
-class Verb(NamedTuple):
-    """A write, and what it means for a job that the statement returns its id, or does not."""
+class Verb:
+    """A statement for jobs of one verb, and what it means for a job that the statement returns its id, or does not.
 
-    text: str
-    width: int = 1
-    """Values of a job."""
-    found: Any = None
-    """The outcome of a job whose id is returned."""
-    missed: Callable[[StoredSession | None], Any] | None = None
-    """The outcome of another one, by the row that lives under its id; None: `found` all the same."""
+    `values` are the attributes of a job that make its row. `done` gives the outcome of a job that was done, `missed`
+    that of another one by the row that lives under its id; without it that outcome is None. `returned` is the attribute
+    that RETURNING names.
+    """
 
-    def prepared(self, jobs: list[tuple[Any, ...]], now: int) -> tuple[str, list[Any]]:
-        """The statement for some jobs, and its parameters. Rows of NULL, which mean nothing, make it one of few."""
+    def __init__(
+        self,
+        text: str,
+        *values: str,
+        done: Callable[[Any], Any] = lambda _job: None,
+        missed: Callable[[Any, StoredSession | None], Any] | None = None,
+        returned: str = "sid",
+    ) -> None:
+        self._text = text
+        self._width = len(values)
+        self._values = attrgetter(*values)
+        self._done = done
+        self._returned = attrgetter(returned)
+        self._returns = "RETURNING" in text
+        self._missed = missed
+
+    def prepared(self, jobs: list[Job], now: int) -> tuple[str, list[Any]]:
+        """Return the statement for some jobs, and its parameters. Rows of NULL, which mean nothing, fill it up."""
         count = next(size for size in _SIZES if size >= len(jobs))
-        parameters = [now, *chain.from_iterable(jobs)]
-        parameters += [None] * ((count - len(jobs)) * self.width)
-        return _statement(self.text, self.width, count), parameters
+        rows = map(self._values, jobs)
+        parameters: list[Any] = [now, *(chain.from_iterable(rows) if self._width > 1 else rows)]
+        parameters += [None] * ((count - len(jobs)) * self._width)
+        return _statement(self._text, self._width, count), parameters
+
+    def split(self, jobs: list[Job], rows: Sequence[Any]) -> tuple[list[Job], list[Job]]:
+        """Return the jobs that the statement did, and those that it did not, by the rows that it returned."""
+        if not self._returns or len(rows) == len(jobs):  # a batch holds every id once
+            return jobs, []
+        ids = {row[0] for row in rows}
+        done: list[Job] = []
+        missed: list[Job] = []
+        for job in jobs:
+            (done if self._returned(job) in ids else missed).append(job)
+        return done, missed
+
+    def resolve(self, jobs: list[Job], rows: Sequence[Any]) -> list[Job]:
+        """Resolve the jobs by the rows that the statement returned. Returns those for `resolve_missed`."""
+        done, missed = self.split(jobs, rows)
+        for job in done:
+            job.resolve(self._done(job))
+        if self._missed is not None:
+            return missed
+        for job in missed:
+            job.resolve(None)
+        return []
+
+    def resolve_missed(self, job: Job, row: StoredSession | None) -> None:
+        """Resolve a job that was not done, by the row that lives under its id."""
+        job.resolve(None if self._missed is None else self._missed(job, row))
 
 
-# A job is an id.
-SELECT = Verb("SELECT sid, sess, expired FROM sessions WHERE sid IN (VALUES {jobs}) AND expired > ?1")
+def _written(job: Any) -> StoredSession:
+    """Return the record that a job has written."""
+    written: StoredSession = job.record
+    return written if written.version is None else written._replace(version=None)
 
-# A job is (sid, expires_at, text). An expired row is overwritten as if it were not there.
+
+def _conflict(_job: Job, row: StoredSession | None) -> Update:
+    return GONE if row is None else Update(Outcome.CONFLICT, row)
+
+
+SELECT = Verb(
+    "SELECT sid, sess, CAST(expired AS INTEGER) FROM sessions WHERE sid IN (VALUES {jobs}) AND expired > ?1", "sid"
+)
+
+# An expired row is overwritten as if it were not there.
 CREATE = Verb(
     """
     WITH job (sid, expired, sess) AS (VALUES {jobs})
@@ -73,13 +122,12 @@ CREATE = Verb(
     WHERE (sessions.expired > ?1) IS NOT TRUE
     RETURNING sid
     """,
-    width=3,
-    found=True,
-    missed=lambda _row: False,
-)
+    "sid", "record.expires_at", "record.data",
+    done=_written,
+)  # fmt: skip
 
-# A job is (sid, expires_at, text, expected text). What comes back was saved. Why another did not is asked afterwards:
-# to return the text instead would take another writer's equal text for one's own.
+# What comes back was saved. Why another was not is asked afterwards: to return the text instead would take another
+# writer's equal text for one's own.
 UPDATE = Verb(
     """
     WITH job (sid, expired, new, old) AS (VALUES {jobs})
@@ -87,46 +135,87 @@ UPDATE = Verb(
     WHERE sessions.sid = job.sid AND sessions.sess = job.old AND sessions.expired > ?1
     RETURNING sid
     """,
-    width=4,
-    found=SAVED,
-    missed=lambda row: GONE if row is None else Update(Outcome.CONFLICT, row),
-)
+    "sid", "record.expires_at", "record.data", "expected.data",
+    done=lambda job: Update(Outcome.SAVED, _written(job)),
+    missed=_conflict,
+)  # fmt: skip
 
-# A job is (sid, expires_at, expected text).
 TOUCH = Verb(
     """
-    WITH job (sid, expired, old) AS (VALUES {jobs})
-    UPDATE sessions SET expired = job.expired FROM job
-    WHERE sessions.sid = job.sid AND sessions.sess = job.old AND sessions.expired > ?1
+    WITH job (sid, new, old) AS (VALUES {jobs})
+    UPDATE sessions SET expired = job.new FROM job
+    WHERE sessions.sid = job.sid AND CAST(sessions.expired AS INTEGER) = job.old AND sessions.expired > ?1
     RETURNING sid
     """,
-    width=3,
-    found=Outcome.SAVED,
-    missed=lambda row: Outcome.GONE if row is None else Outcome.CONFLICT,
-)
+    "sid", "expires_at", "expected.expires_at",
+    done=lambda job: Update(Outcome.SAVED, StoredSession(job.expected.data, job.expires_at)),
+    missed=_conflict,
+)  # fmt: skip
 
-# A job is (sid, expires_at, text).
-SET = Verb(
+# The row itself moves. OR IGNORE: a new id that is taken, by an expired row as well, fails its own job and no other.
+RENAME = Verb(
     """
+    WITH job (old_sid, new_sid, expired, new, old) AS (VALUES {jobs})
+    UPDATE OR IGNORE sessions SET sid = job.new_sid, expired = job.expired, sess = job.new FROM job
+    WHERE sessions.sid = job.old_sid AND sessions.sess = job.old AND sessions.expired > ?1
+    AND job.new_sid <> job.old_sid
+    RETURNING sid
+    """,
+    "sid", "new", "record.expires_at", "record.data", "expected.data",
+    done=lambda job: Update(Outcome.SAVED, _written(job)),
+    missed=lambda job, row: TAKEN if row is not None and row.data == job.expected.data else _conflict(job, row),
+    returned="new",
+)  # fmt: skip
+
+_UPSERT = """
     WITH job (sid, expired, sess) AS (VALUES {jobs})
     INSERT INTO sessions (sid, expired, sess) SELECT sid, expired, sess FROM job WHERE sid IS NOT NULL
     ON CONFLICT (sid) DO UPDATE SET expired = excluded.expired, sess = excluded.sess
-    """,
-    width=3,
-)
+"""
+SET = Verb(_UPSERT, "sid", "record.expires_at", "record.data", done=_written)
+TOMBSTONE = Verb(_UPSERT, "sid", "tombstone.expires_at", "tombstone.data")
 
-# A job is an id.
-DESTROY = Verb("WITH job (sid) AS (VALUES {jobs}) DELETE FROM sessions WHERE sid IN job")
+DESTROY = Verb("WITH job (sid) AS (VALUES {jobs}) DELETE FROM sessions WHERE sid IN job", "sid")
 
-# A job is how many rows at most. Over the index and in its order, or each step would read the whole table.
-SWEEP = Verb(
+CLEAR = Verb("WITH job (sid) AS (VALUES {jobs}) DELETE FROM sessions", "sid")
+
+
+class Sweep(Job):
+    """The job to delete so many expired rows at most."""
+
+    __slots__ = ("limit",)
+
+    def __init__(self, limit: int) -> None:
+        super().__init__("sweep", "")
+        self.limit: int = limit
+
+
+class _Sweeping(Verb):
+    def resolve(self, jobs: list[Job], rows: Sequence[Any]) -> list[Job]:
+        """Resolve the one job to how many rows were deleted."""
+        for job in jobs:
+            job.resolve(len(rows))
+        return []
+
+
+# Over the index and in its order, or each step would read the whole table.
+SWEEP = _Sweeping(
     """
     WITH job (most) AS (VALUES {jobs})
     DELETE FROM sessions
     WHERE rowid IN (SELECT rowid FROM sessions WHERE expired <= ?1 ORDER BY expired LIMIT (SELECT most FROM job))
     RETURNING 1
     """,
+    "limit",
 )
 
-# A job is nothing.
-CLEAR = Verb("WITH job (none) AS (VALUES {jobs}) DELETE FROM sessions")
+VERBS = {
+    "create": CREATE,
+    "update": UPDATE,
+    "touch": TOUCH,
+    "rename": RENAME,
+    "set": SET,
+    "destroy": DESTROY,
+    "sweep": SWEEP,
+    "clear": CLEAR,
+}

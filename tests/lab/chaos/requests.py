@@ -16,11 +16,11 @@ from clock import START, MovableClock
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from sessions.states import End
 from stores.support import STORES
 from trips.staged import StagedStore
 
 from sessions import Cookie, CookieOptions, NoSession, SessionManager, SessionOptions, StoredSession
-from sessions.states import End
 from sessions.store import Outcome
 
 TURNS = 30

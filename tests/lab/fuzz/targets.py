@@ -21,7 +21,7 @@ from tornado.web import Application, HTTPError
 
 from handlers.base import BaseHandler
 from handlers.page import DeleteKey, SetKey
-from server import effective_options, read_config
+from server import read_config
 from sessions import (
     Cookie,
     CookieOptions,
@@ -34,10 +34,11 @@ from sessions import (
     SessionOptions,
     StoredSession,
 )
-from sessions.cookie import set_cookie
+from sessions.config import effective_options
 from sessions.formats.cookie_header import values
 from sessions.formats.signing import Signer
 from sessions.session import Session
+from sessions.stored_cookie import set_cookie
 
 NAME = "connect.sid"
 KEYS = [b"the first secret of the fuzzer, which signs", b"an old secret of the fuzzer, which still verifies"]
@@ -174,7 +175,7 @@ def config(data: bytes) -> None:
     except OptionsError as error:
         assert str(error).startswith(str(_FILE)), "the error does not name the file"
         return
-    shown = effective_options(found)
+    shown = effective_options(found.tables)
     assert found.session.keys
     for secret in found.session.keys:
         assert len(secret) < 16 or secret.decode("utf-8", "replace") not in shown or secret in _PUBLIC, (

@@ -8,19 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from installed import install
 from processes import ROOT, SECRET, Server, run
 
-from server import (
-    MemoryOptions,
-    PostgresOptions,
-    RedisOptions,
-    ServerOptions,
-    SQLiteOptions,
-    SweeperOptions,
-    read_config,
-)
+from server import ServerOptions, read_config
 from sessions import ABSENT, CookieOptions, OptionsError, SessionOptions
-from sessions.options import express_names
+from sessions.stores.tables import STORE_OPTIONS
+from sessions.sweeper import SweeperOptions
+from sessions.validation import express_names
 
 CONFIG = (ROOT / "config.toml").read_text("utf-8")
 
@@ -28,10 +23,7 @@ TABLES: dict[str, type[Any]] = {
     "server": ServerOptions,
     "session": SessionOptions,
     "session.cookie": CookieOptions,
-    "sqlite": SQLiteOptions,
-    "postgres": PostgresOptions,
-    "memory": MemoryOptions,
-    "redis": RedisOptions,
+    **STORE_OPTIONS,
     "sweeper": SweeperOptions,
 }
 
@@ -132,7 +124,7 @@ def test_what_a_line_shows_is_the_default(line: Line) -> None:
 
 @each_line
 def test_a_line_works_when_its_sign_is_removed(folder: Path, line: Line) -> None:
-    """As it stands, alone: the option then has the value that was shown."""
+    """As it is, alone: the option then has the value that was shown."""
     needs = {"proxySecure": "proxy = true\n"}.get(line.name, "") + (
         f'secret = "{SECRET}"\n' if line.table.startswith("session") and line.name != "secret" else ""
     )
@@ -141,7 +133,7 @@ def test_a_line_works_when_its_sign_is_removed(folder: Path, line: Line) -> None
     config = read_config(Path("config.toml"))
 
     table, _, inner = line.table.partition(".")
-    options: Any = getattr(config, table)
+    options: Any = config.tables[table]
     options = getattr(options, inner) if inner else options
     value = getattr(options, express_names(TABLES[line.table])[line.name])
     assert value == ((line.value.encode(),) if line.name == "secret" else line.value)
@@ -212,115 +204,41 @@ async def test_every_cookie_of_production_is_secure(start: Callable[..., Server]
 
 # ---------------------------------------------------------------- mistakes
 
-POSTGRES = '[session]\nstore = "postgresql://me@nowhere.invalid/mine"\n'
-
 MISTAKES = {
-    "[sesion]\n": ("[sesion]", "session"),
-    "port = 3000\n": ("port", "server"),
-    "server = 3000\n": ("server", "table"),
-    "[server]\nprot = 1\n": ("[server] prot: no such option; did you mean port?",),
-    "[server]\nPort = 1\n": ("[server] Port: no such option; did you mean port?",),
-    "[server]\nxyz = 1\n": ("[server] xyz: no such option; known are port, address",),
-    "[server]\ntrusted_downstream = []\n": ("[server] trusted_downstream", "did you mean trustedDownstream?"),
-    '[server]\nport = "3000"\n': ("[server] port: expected a whole number from 0 to 65535, got '3000'",),
-    "[server]\nport = true\n": ("[server] port: expected a whole number",),
-    "[server]\nport = 65536\n": ("[server] port: expected a whole number from 0 to 65535, got 65536",),
-    "[server]\nworkers = 0\n": ("[server] workers: expected a whole number from 1",),
-    "[server]\nworkers = 1.5\n": ("[server] workers: expected a whole number from 1",),
-    "[server]\naddress = 127\n": ("[server] address: expected an IP address",),
-    "[server]\ndrain = -1\n": ("[server] drain: expected a number of milliseconds",),
-    "[server]\ndrain = inf\n": ("[server] drain: expected a number of milliseconds",),
-    '[server]\nxheaders = "yes"\n': ("[server] xheaders: expected true or false, got 'yes'",),
-    '[server]\ntrustedDownstream = "10.0.0.1"\n': ("[server] trustedDownstream: expected a list",),
-    "[session]\nsaveUninitialised = true\n": ("[session] saveUninitialised", "did you mean saveUninitialized?"),
-    "[session]\nmaxAge = 1\n": ("[session] maxAge", "did you mean cookie.maxAge?"),
-    "[session]\ncookie.maxage = 1\n": ("[session] cookie.maxage", "did you mean cookie.maxAge?"),
-    "[session]\ncookie = 1\n": ("[session] cookie: expected a table of cookie options",),
-    "[session]\nproxySecure = true\n": ("[session] proxySecure: needs proxy = true",),
-    '[session]\nstore = "sqllite:sessions.db"\n': ("[session] store: ", "sqllite", "sqlite"),
-    '[session]\nstore = "sessions.db"\n': ("[session] store: expected a URL such as sqlite:sessions.db",),
-    '[session]\nstore = "memory:5"\n': ("[session] store: memory: takes no path",),
-    "[sqlite]\ndurable = 1\n": ("[sqlite] durable: no such option; did you mean durability?",),
-    '[sqlite]\ndurability = "ful"\n': ('[sqlite] durability: expected "full" or "normal", got \'ful\'',),
-    "[sqlite]\nbusyTimeout = -1\n": ("[sqlite] busyTimeout: expected a number of milliseconds",),
-    '[session]\nstore = "postgresql:mine"\n': ("[session] store: expected a URL such as postgresql://", "two slashes"),
-    '[session]\nstore = "postgresql://me:a@b@c/d"\n': ("[session] store: expected a URL", "%40"),
-    "[postgres]\ntables = 1\n": ("[postgres] tables: no such option; did you mean table?",),
-    f'{POSTGRES}[postgres]\ntable = ""\n': ("[postgres] table: expected a name of 1 to 52 bytes, got ''",),
-    f"{POSTGRES}[postgres]\nschema = 1\n": ("[postgres] schema: expected a name",),
-    f"{POSTGRES}[postgres]\npool = 2\n": ("[postgres] pool: expected a whole number, 3 or more, got 2",),
-    f"{POSTGRES}[postgres]\ntimeout = 0\n": ("[postgres] timeout: expected a number of milliseconds",),
-    f"{POSTGRES}[postgres]\nstatementCache = true\n": ("[postgres] statementCache: expected a whole number",),
-    "[memory]\nmaxSession = 1\n": ("[memory] maxSession: no such option; did you mean maxSessions?",),
-    '[session]\nstore = "memory:"\n[memory]\nmaxSessions = 0\n': (
-        "[memory] maxSessions: expected a whole number above 0, got 0",
-    ),
-    "[session]\nabsoluteTimeout = 0\n": ("[session] absoluteTimeout: expected a number of milliseconds above 0",),
-    '[session]\nmaxBytes = "1M"\n': ("[session] maxBytes: expected a whole number of bytes, 0 for no limit, got '1M'",),
-    "[redis]\nprefx = 1\n": ("[redis] prefx: no such option; did you mean prefix?",),
-    '[session]\nstore = "redis://h"\n[redis]\nprefix = 1\n': ("[redis] prefix: expected a text, got 1",),
-    '[session]\nstore = "redis://h"\n[redis]\ntimeout = 0\n': ("[redis] timeout: expected a number of milliseconds",),
-    '[session]\nstore = "redis+sentinel://h"\n': ("[session] store: expected redis+sentinel://", "service"),
-    "[sweeper]\nintervall = 1\n": ("[sweeper] intervall: no such option; did you mean interval?",),
-    "[sweeper]\ninterval = 0\n": ("[sweeper] interval: expected a number",),
-    "[sweeper]\nbatch = 1.5\n": ("[sweeper] batch: expected a whole number",),
-    "[sweeper]\njitter = 1\n": ("[sweeper] jitter: expected a share",),
-    '[server]\nworkers = 2\n[session]\nstore = "memory:"\n': ("[server] workers: memory:",),
+    "[sesion]\n": "[sesion]: no such table; known are server, session, sqlite, postgres, memory, redis, sweeper",
+    "port = 3000\n": "[port]: no such table; known are server",
+    "server = 3000\n": "server: expected a table [server]",
+    "[server]\nprot = 1\n": "[server] prot: no such option; did you mean port?",
+    "[server]\nPort = 1\n": "[server] Port: no such option; did you mean port?",
+    "[server]\nxyz = 1\n": "[server] xyz: no such option; known are port, address",
+    "[server]\npath = 1\n": "[server] path: no such option; known are port, address",
+    "[server]\ntrusted_downstream = []\n": "[server] trusted_downstream: no such option; did you mean trustedDownstream?",
+    '[server]\nport = "3000"\n': "[server] port: expected a whole number from 0 to 65535, got '3000'",
+    "[server]\nport = true\n": "[server] port: expected a whole number",
+    "[server]\nport = 65536\n": "[server] port: expected a whole number from 0 to 65535, got 65536",
+    "[server]\nworkers = 0\n": "[server] workers: expected a whole number from 1",
+    "[server]\nworkers = 1.5\n": "[server] workers: expected a whole number from 1",
+    "[server]\naddress = 127\n": "[server] address: expected an IP address",
+    "[server]\ndrain = -1\n": "[server] drain: expected a number of milliseconds",
+    "[server]\ndrain = inf\n": "[server] drain: expected a number of milliseconds",
+    f"[server]\ndrain = {'1' * 400}\n": "[server] drain: expected a number of milliseconds",
+    '[server]\nxheaders = "yes"\n': "[server] xheaders: expected true or false, got 'yes'",
+    '[server]\ntrustedDownstream = "10.0.0.1"\n': "[server] trustedDownstream: expected a list",
+    '[server]\nworkers = 2\n[session]\nstore = "memory:"\n': "[server] workers: memory:",
+    "[session]\nrolling = 1\n": "[session] rolling: expected true or false, got 1",
 }
 
 
 @pytest.mark.parametrize("text", MISTAKES)
-def test_a_mistake_is_named(folder: Path, text: str) -> None:
-    """By file, table and option, with what was expected or the nearest name."""
+def test_a_mistake_for_the_server_is_named(folder: Path, text: str) -> None:
+    """By file, table and option, with what was expected or the nearest name; no secret is made."""
     file = folder / "my.toml"
     file.write_text(text)
 
     with pytest.raises(OptionsError) as error:
         read_config(file)
 
-    assert str(error.value).startswith(f"{file}: ")
-    assert [words for words in MISTAKES[text] if words not in str(error.value)] == []
-
-
-FOUND = {
-    "a nest of brackets": ("a = " + "[" * 1_500, "recursion"),
-    "digits without end": ("[server]\nport = " + "1" * 5_000, "digits"),
-    "a drain without end": ("[server]\ndrain = " + "1" * 400, "[server] drain: expected a number of milliseconds"),
-    "a file's name without end": (f'[session]\nstore = "sqlite:{"a" * 300}"', "File name too long"),
-    "a folder's name without end": (f'[session]\nstore = "sqlite:{"a" * 300}/b"', "File name too long"),
-    "NUL in a file's name": ('[session]\nstore = "sqlite:a\\u0000b"', "[session] store: expected sqlite:PATH"),
-    "an interval without end": ("[sweeper]\ninterval = " + "1" * 400, "[sweeper] interval: expected a number"),
-    "a wait that SQLite takes for none": (
-        "[sqlite]\nbusyTimeout = 3000000000",
-        "[sqlite] busyTimeout: expected a number",
-    ),
-}
-"""What fuzzing has found: each was a traceback, or the last one no wait at all."""
-
-
-@pytest.mark.parametrize("kind", FOUND)
-def test_what_fuzzing_has_found_is_named_too(folder: Path, kind: str) -> None:
-    """As any other mistake is."""
-    text, words = FOUND[kind]
-    file = folder / "my.toml"
-    file.write_text(text)
-
-    with pytest.raises(OptionsError) as error:
-        read_config(file)
-
-    assert str(error.value).startswith(f"{file}: ")
-    assert words in str(error.value)
-
-
-@pytest.mark.parametrize("store", ["sqllite:mine.db", "sqlite:mine.db?mode=ro", "memory:5", "sqlite:mine.db"])
-def test_a_mistake_leaves_nothing_behind(folder: Path, store: str) -> None:
-    """No secret is made for a configuration that is refused, wherever its mistake is."""
-    file = folder / "my.toml"
-    file.write_text(f'[session]\nstore = "{store}"\n[sweeper]\nbatch = 0\n')
-
-    with pytest.raises(OptionsError):
-        read_config(file)
-
+    assert str(error.value).startswith(f"{file}: {MISTAKES[text]}")
     assert list(folder.iterdir()) == [file]
 
 
@@ -341,6 +259,23 @@ def test_check_prints_what_counts(tmp_path: Path) -> None:
         assert f"{line}\n" in result.stdout
     assert "the-file-has" not in result.stdout
     assert [each.name for each in tmp_path.iterdir()] == ["config.toml"]
+
+
+async def test_a_store_of_an_installed_package_serves(start: Callable[..., Server], tmp_path: Path) -> None:
+    """It is chosen by one line of the file, and its options have a table; `--check` shows them."""
+    install(tmp_path, "packaged")
+    config = '[session]\nstore = "packaged:x"\n[packaged]\nshelfSize = 5\napiKey = "hush"\n'
+    under = ["env", f"PYTHONPATH={tmp_path}"]
+
+    browser = start(config, under=under).browser()
+    await browser.fetch("/set-session")
+    response = await browser.fetch("/get-session")
+    check = start(config, "--config", "config.toml", "--check", under=under)
+    status = await check.ended()
+
+    assert response.text == "Session data: exampleuser"
+    assert status == 0
+    assert "[packaged]\nshelfSize = 5\napiKey = ********\n" in check.output
 
 
 def test_check_finds_a_mistake(tmp_path: Path) -> None:

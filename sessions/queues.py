@@ -1,0 +1,87 @@
+"""Owns the order of commits: in one process the commits of a session come one at a time, and conflicts have an end.
+
+Each commit leaves the record that it wrote to the next, which merges on it at once instead of meeting a conflict in the
+store. So conflicts come from other processes only.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from .errors import StoreError
+from .store import Outcome, Store, StoredSession, Update, name_of
+
+Step = Callable[[StoredSession], Awaitable[Update]]
+"""Tries a write on the record that is expected in the store."""
+
+TRIES = 100
+"""Writes of one commit that may meet a conflict, before the store is said never to agree."""
+
+PAUSE = 0.05
+"""Seconds of the longest pause between two of them. A pause lets other requests go on, and spreads the processes."""
+
+
+class Queue:
+    """The commits of one session that wait, and the record that the last one wrote."""
+
+    __slots__ = ("newest", "waiting")
+
+    def __init__(self) -> None:
+        self.newest: StoredSession | None = None
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+
+class CommitQueues:
+    """The queues of one process on one store, by session id."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._queues: dict[str, Queue] = {}
+
+    async def commit(self, sid: str, base: StoredSession, step: Step) -> Update:
+        """Try a write when it is its turn: first on the record that the commit before it has left, else on `base`."""
+        queue = await self._enter(sid)
+        try:
+            newest = queue.newest
+            update = await self.until_agreed(base if newest is None or newest.same_as(base) else newest, step)
+            if update.outcome is Outcome.SAVED:
+                queue.newest = update.record
+            return update
+        finally:
+            self._leave(sid, queue)
+
+    async def until_agreed(self, expected: StoredSession, step: Step) -> Update:
+        """Try a write until the store agrees on what it expects. Raises StoreError when it never does."""
+        for number in range(TRIES):
+            update = await step(expected)
+            if update.outcome is not Outcome.CONFLICT or update.record is None:
+                return update
+            expected = update.record
+            await asyncio.sleep(random.uniform(0, min(PAUSE, number / 1000)))  # noqa: S311 # it spreads the tries
+        raise StoreError(f"{name_of(self._store)}: met a conflict {TRIES} times; nothing was saved")
+
+    async def _enter(self, sid: str) -> Queue:
+        """Wait for the turn. Whoever enters has to leave."""
+        queue = self._queues.get(sid)
+        if queue is None:
+            queue = self._queues[sid] = Queue()
+            return queue
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._leave(sid, queue)  # the turn came together with the cancellation
+            raise
+        return queue
+
+    def _leave(self, sid: str, queue: Queue) -> None:
+        """Give the turn to the next commit."""
+        while queue.waiting:
+            turn = queue.waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        del self._queues[sid]

@@ -1,0 +1,401 @@
+"""Owns what one request knows of its session: the record that it was loaded from, what has changed since, its end.
+
+The manager asks it for its facts, performs the plan that they lead to, and hands the outcome back (`settle`). The rules
+are in policy.py; no store is reached from here.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from .absolute_timeout import AbsoluteTimeout
+from .clock import Clock
+from .data import Parts, SessionData
+from .errors import CorruptSession, HeadersSent
+from .formats import json_text
+from .formats.signing import fingerprint
+from .meta import Meta, merged, parsed
+from .options import SessionOptions
+from .policy import ENDED, CookieAct, EndReason, Facts, Performed, Plan, answer, decide
+from .store import StoredSession
+from .stored_cookie import StoredCookie
+from .validation import is_number
+
+Generate: TypeAlias = Callable[[], tuple[str, StoredCookie]]
+"""Makes the id and the cookie of a new session, as express-session's `generate` does."""
+
+END_MESSAGES: dict[EndReason, str] = {
+    "destroyed": "it was destroyed in this request",
+    "unset": "it was unset in this request",
+    "gone": "it was destroyed or has expired since it was loaded",
+    "closed": "it goes on under another id",
+    "failed": "its destruction failed",
+}
+"""Why a session is over, for a person."""
+
+
+class SessionState:
+    """One session in one request."""
+
+    __slots__ = (
+        "_already_deleted",
+        "_committed",
+        "_generate",
+        "_is_renewed",
+        "_is_sealed",
+        "_meta_assigned",
+        "_options",
+        "_origin_id",
+        "_origin_text",
+        "_saved_text",
+        "_stored_cookie",
+        "_timeout",
+        "_touch_asked",
+        "_written",
+        "base",
+        "clock",
+        "cookie",
+        "cookie_act",
+        "data",
+        "end",
+        "id",
+        "is_readable",
+        "meta",
+        "renamed",
+        "request_sid",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        options: SessionOptions,
+        clock: Clock,
+        generate: Generate,
+        request_sid: str | None,
+        sid: str,
+        cookie: StoredCookie,
+    ) -> None:
+        self._options = options
+        self.clock: Clock = clock
+        self._generate: Generate | None = generate  # leads to the handler, which holds the session: until it is sealed
+        self.request_sid: str | None = request_sid
+        """The verified id that the browser sent; the store may not know it."""
+        self.id: str = sid
+        self.cookie: StoredCookie = cookie
+        """One object from first to last: a handler may hold it."""
+        self.data: SessionData = SessionData()
+        self.meta: Meta = {}
+        """What our own features keep with the session, as the row has it."""
+        self._meta_assigned: Meta = {}  # the members of it that this request has set
+        self.base: StoredSession | None = None
+        """The row as this request knows it; None where there is none."""
+        self.end: EndReason | None = None
+        """Why the session is over; None while it lives."""
+        self.is_readable: bool = True
+        """Whether a handler may still read it."""
+        self.renamed: bool = False
+        """Whether the row has moved to a new id, which the browser has to learn whatever else fails."""
+        self.cookie_act: CookieAct = "keep"
+        """What the response does to the browser's cookie, known once the plan was performed."""
+        self._timeout = None if options.absolute_timeout is None else self._new_timeout()
+        self._origin_id = sid
+        self._stored_cookie = json_text.EMPTY  # the text of the cookie in the row
+        self._origin_text = json_text.EMPTY  # the data at the start of the request
+        self._saved_text: str | None = None  # the data that need not be saved again
+        self._written: tuple[StoredSession, Parts] | None = None  # the last record made for the store, and its parts
+        self._is_renewed = self._touch_asked = self._committed = self._already_deleted = self._is_sealed = False
+
+    @classmethod
+    def new(
+        cls, options: SessionOptions, clock: Clock, generate: Generate, request_sid: str | None = None
+    ) -> "SessionState":
+        """Return a session under a fresh id that no store knows yet."""
+        return cls(options, clock, generate, request_sid, *generate())
+
+    @classmethod
+    def loaded(
+        cls, options: SessionOptions, clock: Clock, generate: Generate, sid: str, record: StoredSession
+    ) -> "SessionState":
+        """Return the session of a stored record. Raises CorruptSession where its text is none."""
+        parts, cookie = _parts_of(sid, record, clock)
+        state = cls(options, clock, generate, sid, sid, cookie)
+        state.base, state._stored_cookie = record, parts.cookie
+        state.data.text = state._origin_text = parts.data
+        state._saved_text = None if options.resave else parts.data
+        if parts.meta or state._timeout is not None:
+            state._read_meta(parts)
+        return state
+
+    # ---------------------------------------------------------------- what a handler asks, through the face
+
+    @property
+    def is_known(self) -> bool:
+        """True if the browser has sent this session's id."""
+        return self.id == self.request_sid
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hexadecimal digits that stand for the id in a log."""
+        return fingerprint(self.id)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The data, decoded. Raises CorruptSession."""
+        try:
+            return self.data.values
+        except CorruptSession as error:
+            raise CorruptSession(f"session {self.fingerprint}: {error}") from None
+
+    def touch(self) -> None:
+        """Start the lifetime again; the store is told at the end of the request, whatever `touch_after` says."""
+        self._touch_asked = True
+        self.cookie.touch()
+
+    # ---------------------------------------------------------------- facts, plan, outcome
+
+    def facts(self) -> Facts:
+        """Return what the rules look at. Raises DataError for a value that JSON cannot hold."""
+        if self.end is not None:
+            return ENDED._replace(
+                end=self.end,
+                already_deleted=self._already_deleted,
+                browser_sent_id=self.request_sid is not None,
+                cookie_can_leave=not self._is_sealed,
+            )
+        data, base = self.data.current(), self.base
+        known = self.id == self.request_sid
+        is_unsaved = data != self._saved_text
+        return Facts(
+            end=None,
+            already_deleted=False,
+            browser_sent_id=self.request_sid is not None,
+            known=known,
+            stored=base is not None,
+            id_changed=self.id != self._origin_id,
+            data_changed=data != self._origin_text,
+            data_unsaved=is_unsaved,
+            saved_once=self._saved_text is not None,
+            cookie_changed=self.cookie.changed_from(self._stored_cookie),
+            cookie_expires=self.cookie.has_expiry,
+            meta_unrecorded=base is not None and self._is_meta_unrecorded(),
+            touch_asked=self._touch_asked,
+            touch_due=base is not None and not is_unsaved and self._touch_is_due(base),
+            renewal_due=False,
+            committed=self._committed,
+            cookie_can_leave=not self._is_sealed,
+        )
+
+    def renew(self) -> None:
+        """Start the lifetime again, once in a request."""
+        if not self._is_renewed:
+            self._is_renewed = True
+            self.cookie.touch()
+
+    def settle(self, plan: Plan, outcome: Performed) -> None:
+        """Take over what became of a plan."""
+        if plan.change == "destroy":
+            self._already_deleted = True
+        elif plan.change != "nothing":
+            self._committed = True
+        self.cookie_act = answer(plan, outcome)
+        if outcome in ("gone", "closed"):
+            self.over(outcome)
+
+    def over(self, reason: EndReason, *, is_readable: bool = False) -> None:
+        """Note that the session is over. A session that was ended elsewhere can still be read."""
+        self.end = reason
+        self.is_readable = is_readable or reason in ("gone", "closed")
+        self.cookie_act = "keep"
+
+    def failed(self) -> None:
+        """Note that a verb or the commit failed: nothing more is written, and no cookie is sent.
+
+        The exception is a row that has moved: the browser's id leads nowhere, so the new one is sent all the same.
+        """
+        self.over("failed", is_readable=self.end is None or self.is_readable)
+        self.cookie_act = "send" if self.renamed else "keep"
+
+    def is_dirty(self) -> bool:
+        """Return True if there is a change that the store does not have."""
+        plan = decide(self.facts()._replace(meta_unrecorded=False), self._options)
+        return plan.refuses or plan.change in ("create", "update")
+
+    # ---------------------------------------------------------------- the response's head
+
+    def seal(self, *, has_left: bool = True) -> None:
+        """Note that the response is finished, or has left: no new cookie can be sent with it any more."""
+        self._is_sealed = True
+        if has_left:  # until then a commit may find that an id is taken
+            self._generate = None  # or each request would leave a cycle to the garbage collector
+
+    def check_can_send(self) -> Generate:
+        """Return what makes a new id and its cookie. Raises HeadersSent where the cookie could not be sent any more."""
+        if self._generate is None or self._is_sealed:
+            raise HeadersSent("the headers have left: a new session, or a new id, could not be sent to the browser")
+        return self._generate
+
+    # ---------------------------------------------------------------- records
+
+    def expires_at(self) -> int:
+        """Return when the store may forget the session, in milliseconds since the epoch."""
+        expires = self.cookie.member("expires")
+        if expires is None or expires is False:
+            return self.cookie.capped(self.clock() + self._options.ttl)
+        return int(expires)
+
+    @property
+    def is_too_old(self) -> bool:
+        """True if the session has come to the end that `absoluteTimeout` sets."""
+        return self._timeout is not None and self._timeout.ends_at <= self.clock()
+
+    def to_store(self) -> StoredSession:
+        """Return the record to store. Raises DataError where changed data would take too many bytes."""
+        cookie, data, meta, limit = self.cookie.text(), self.data.current(), "", self._options.max_bytes
+        if self.meta or self._meta_assigned or self._timeout is not None:
+            meta = json_text.dumps(self._meta_to_store())
+        text = json_text.join(cookie, data, meta)
+        if limit and 4 * len(text) > limit and data != self.data.text:  # no character takes more than four bytes
+            json_text.check_size(text, limit)
+        record = StoredSession(text, self.expires_at())
+        self._written = record, Parts(cookie, data, meta)
+        return record
+
+    def on(self, newer: StoredSession) -> StoredSession:
+        """Return the record to store on top of this one: after a merge, unless it is the one that was loaded.
+
+        A merge applies what was set or deleted here, and the assigned cookie attributes, to the newer record; the
+        session holds the merged data from here on.
+        """
+        if self.base is None or not newer.same_as(self.base):
+            parts, cookie = self._parts(newer)
+            assigned = self.cookie.assigned
+            self.data.merge(parts.data)
+            self._take(newer, parts, cookie)
+            self.cookie.reassign(assigned)
+        return self.to_store()
+
+    def read(self, record: StoredSession) -> None:
+        """Take over a stored record: its data, its cookie, and itself as what the next write expects."""
+        parts, cookie = self._parts(record)
+        self.data.read(parts.data)
+        self._take(record, parts, cookie)
+
+    def saved(self, sent: StoredSession, record: StoredSession) -> None:
+        """Note that the store holds `record`, as which it has stored `sent`."""
+        self.base = record
+        written, parts = self._written or (None, None)
+        if parts is None or written is not sent:
+            parts, _ = self._parts(record)
+        self._stored_cookie = parts.cookie
+        self._saved_text = parts.data
+        self.data.wrote(parts.data)
+        self._meta_assigned = {}
+        if parts.meta or self.meta:
+            self._read_meta(parts)
+
+    def touched(self, record: StoredSession) -> None:
+        """Note that the store has moved the expiry."""
+        self.base = record
+
+    # ---------------------------------------------------------------- a new id
+
+    def restart(self, *, keep: bool) -> None:
+        """Go on under a new id, with the data and the cookie or without, as a session that is not stored."""
+        self.id, cookie = (self._generate or self.check_can_send())()
+        if not keep:
+            self._begin(cookie)
+            self.data.read(json_text.EMPTY)
+            self.data.assigned.clear()
+        self.base, self._stored_cookie = None, json_text.EMPTY
+
+    def restart_with_assigned(self, sid: str, cookie: StoredCookie) -> None:
+        """Go on as a new session that holds only what this request itself assigned: keys and cookie attributes."""
+        assigned = self.cookie.assigned
+        self.id = sid
+        self._begin(cookie)
+        self.cookie.reassign(assigned)
+        self.data.keep_assigned()
+        self.base, self._stored_cookie = None, json_text.EMPTY
+
+    def moved(self, sid: str, sent: StoredSession, record: StoredSession) -> None:
+        """Note that the row has moved to a new id, with the record that was sent."""
+        self.id = sid
+        self.renamed = True
+        self.saved(sent, record)
+
+    def _begin(self, cookie: StoredCookie) -> None:
+        self.end, self.is_readable = None, True  # a login is a session, also where the one before has just expired
+        self.cookie.become(cookie)
+        self._timeout = None if self._options.absolute_timeout is None else self._new_timeout()
+
+    # ---------------------------------------------------------------- parts
+
+    def _take(self, record: StoredSession, parts: Parts, cookie: StoredCookie) -> None:
+        self.base, self._stored_cookie = record, parts.cookie
+        self.cookie.become(cookie)
+        self._read_meta(parts)
+
+    def _parts(self, record: StoredSession) -> tuple[Parts, StoredCookie]:
+        return _parts_of(self.id, record, self.clock)
+
+    def _new_timeout(self) -> AbsoluteTimeout:
+        timeout = AbsoluteTimeout(self._options.absolute_timeout or 0, self.clock())
+        self.cookie.cap(timeout.ends_at)
+        return timeout
+
+    def set_meta(self, **members: Any) -> None:
+        """Set members of `__meta`, stored with the next write. Raises CorruptSession if it is another application's."""
+        if json_text.META in self.data.text:
+            self._check_meta(self.data.text)
+        self._meta_assigned.update(members)
+
+    def _meta_to_store(self) -> Meta:
+        meta = merged(self.meta, self._meta_assigned)
+        meta.pop("closed", None)  # of a tombstone that Node has filled: it is a session again
+        meta.pop("next", None)
+        if self._timeout is not None:
+            meta["createdAt"] = self._timeout.created
+        return meta
+
+    def _is_meta_unrecorded(self) -> bool:
+        return bool(self._meta_assigned) or (self._timeout is not None and not self._timeout.is_recorded)
+
+    def _read_meta(self, parts: Parts) -> None:
+        self.meta = parsed(parts.meta) or {}
+        if self._timeout is not None:
+            if not parts.meta and json_text.META in parts.data:
+                self._check_meta(parts.data)
+            self._timeout.read(self.meta, self.clock())
+            self.cookie.cap(self._timeout.ends_at)
+
+    def _check_meta(self, data: str) -> None:
+        """Raise CorruptSession if the member `__meta` is another application's: nothing can be recorded there."""
+        if json_text.split_meta(data)[0]:
+            raise CorruptSession(f"session {self.fingerprint}: its member __meta belongs to another application")
+
+    def _touch_is_due(self, base: StoredSession) -> bool:
+        lifetime, after = self.cookie.member("originalMaxAge"), self._options.touch_after
+        if lifetime is None or not is_number(lifetime):
+            lifetime = self._options.ttl
+        if after is None:
+            after = 0 if self._options.rolling else lifetime / 20
+        if self._timeout is not None:
+            return self._timeout.is_touch_due(self.clock() + lifetime, base.expires_at, after)
+        return bool(self.clock() + lifetime - base.expires_at >= after)
+
+
+def _parts_of(sid: str, record: StoredSession, clock: Clock) -> tuple[Parts, StoredCookie]:
+    """Return the texts of a record, and its cookie. Raises CorruptSession."""
+    try:
+        try:
+            text, data = json_text.split(record.data)
+            cookie = StoredCookie.load(text, record.expires_at, clock)
+        except CorruptSession:
+            text, data = json_text.split_slowly(record.data)
+            cookie = StoredCookie.load(text, record.expires_at, clock)
+        meta = ""
+        if json_text.META in data:
+            found, rest = json_text.split_meta(data)
+            if parsed(found) is not None:  # or it is another application's, and data
+                meta, data = found, rest
+    except CorruptSession as error:
+        raise CorruptSession(f"session {fingerprint(sid)}: {error}") from None
+    return Parts(text, data, meta), cookie

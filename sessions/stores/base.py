@@ -1,0 +1,267 @@
+"""Owns what every store of this library repeats: the verbs as jobs, and the questions before them.
+
+Is the store open? Can it keep this text? Has it just failed, and is to be left alone for a moment? And the one place
+where a driver's error becomes ours. A store that derives from `StoreBase` says how a batch of jobs is performed, and
+nothing else of the verbs.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, ClassVar, Protocol
+
+from ..errors import StoreError, StoreUnavailable
+from ..store import GONE, TAKEN, Admin, Outcome, Overwriting, Prepared, Store, StoredSession, Sweepable, Update
+from .batching import Batcher, Job
+
+RETRY_SECONDS = 1.0
+"""How long a store that could not be reached is left alone, so that requests fail at once and none waits."""
+
+
+class CircuitBreaker:
+    """Remembers that a store could not be reached, for as many seconds as it is to be left alone."""
+
+    __slots__ = ("_open_until", "_seconds")
+
+    def __init__(self, seconds: float = RETRY_SECONDS) -> None:
+        self._seconds = seconds
+        self._open_until = 0.0  # on time.monotonic()
+
+    @property
+    def allows(self) -> bool:
+        """True if the store may be asked."""
+        return time.monotonic() >= self._open_until
+
+    def trip(self) -> None:
+        """Leave the store alone from now on."""
+        self._open_until = time.monotonic() + self._seconds
+
+    def reset(self) -> None:
+        """Note that the store has answered."""
+        self._open_until = 0.0
+
+
+class Queue(Protocol):
+    """Takes jobs: a Batcher, or what a store has in front of one."""
+
+    def add(self, job: Job) -> Awaitable[Any]:
+        """Ask for a job. Returns what resolves to its outcome."""
+
+
+class StoreBase:
+    """A store that performs its verbs as jobs, in batches.
+
+    A subclass calls `super().__init__(name)` and overrides `_read` and `_write`, which perform a batch of jobs and
+    resolve each; `driver` and `translated`, for errors; `can_store`, where the database cannot keep every text; and
+    `ready`, `__aenter__` and `__aexit__`. A power is offered by overriding its attribute, mostly with `self`.
+    """
+
+    driver: ClassVar[tuple[type[Exception], ...]] = ()
+    """What the driver raises."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        """The store as messages name it: without passwords."""
+        self.is_open: bool = False
+        """True between `__aenter__` and `__aexit__`."""
+        self._reads = Batcher(self._read, once=False)
+        self._writes = Batcher(self._write, once=True)
+
+    # ---------------------------------------------------------------- the powers; None: the store lacks it
+
+    @property
+    def sweepable(self) -> Sweepable | None:
+        """What sweeps expired sessions."""
+        return None
+
+    @property
+    def prepared(self) -> Prepared | None:
+        """What is done once, before a fork."""
+        return None
+
+    @property
+    def admin(self) -> Admin | None:
+        """What counts, lists and clears."""
+        return None
+
+    @property
+    def overwriting(self) -> Overwriting | None:
+        """What writes blindly."""
+        return None
+
+    def key_of(self, sid: str) -> str:
+        """Return the key of an id: the id itself."""
+        return sid
+
+    @property
+    def by_key(self) -> Store:
+        """The store that takes keys: this one."""
+        return self
+
+    # ---------------------------------------------------------------- the verbs
+
+    async def get(self, sid: str) -> StoredSession | None:
+        """Read the session of an id. Returns None if there is none or it has expired."""
+        self.check_open()
+        if not self.can_store(sid):
+            return None
+        found: StoredSession | None = await self._reader(sid).add(Job("get", sid))
+        return found
+
+    async def create(self, sid: str, record: StoredSession) -> StoredSession | None:
+        """Insert a new session. Returns None if a living one has the id."""
+        self._check(sid, record)
+        made: StoredSession | None = await self._writer(sid).add(Job("create", sid, record))
+        return made
+
+    async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
+        """Replace a session that is still the expected one."""
+        self._check(sid, record, expected)
+        update: Update = await self._writer(sid).add(Job("update", sid, record, expected))
+        return update
+
+    async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
+        """Move the expiry of a session that is still the expected one."""
+        self._check(sid)  # the text stays where it is
+        update: Update = await self._writer(sid).add(Job("touch", sid, None, expected, expires_at))
+        return update
+
+    async def rename(
+        self,
+        old: str,
+        new: str,
+        record: StoredSession,
+        expected: StoredSession,
+        tombstone: StoredSession | None = None,
+    ) -> Update:
+        """Move a session that is still the expected one to a new id, in one step."""
+        self._check(old, record, expected, tombstone)
+        self._check(new)
+        job = Job("rename", old, record, expected, new=new, tombstone=tombstone)
+        update: Update = await self._writer(old).add(job)
+        return update
+
+    async def set(self, sid: str, record: StoredSession) -> StoredSession:
+        """Insert or replace a session, whatever is there."""
+        self._check(sid, record)
+        made: StoredSession = await self._writer(sid).add(Job("set", sid, record))
+        return made
+
+    async def destroy(self, sid: str) -> None:
+        """Delete a session; an id that has none is not an error."""
+        self.check_open()
+        if self.can_store(sid):
+            await self._writer(sid).add(Job("destroy", sid))
+
+    # ---------------------------------------------------------------- what a subclass says
+
+    async def _read(self, jobs: list[Job]) -> None:
+        """Perform a batch of "get" jobs: resolve each to its record or None."""
+        raise NotImplementedError
+
+    async def _write(self, jobs: list[Job]) -> None:
+        """Perform a batch of the other verbs: resolve each to what its verb returns."""
+        raise NotImplementedError
+
+    def translated(self, error: Exception) -> StoreError:
+        """Return our error for one of the driver's."""
+        raise NotImplementedError
+
+    def can_store(self, text: str) -> bool:
+        """Return True if the text survives a round trip through the database: here, if it is valid UTF-8."""
+        if text.isascii():
+            return True
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # half of a surrogate pair
+            return False
+        return True
+
+    def _reader(self, _sid: str) -> Queue:
+        """Return the batcher that reads this id."""
+        return self._reads
+
+    def _writer(self, _sid: str) -> Queue:
+        """Return the batcher that writes this id."""
+        return self._writes
+
+    # ---------------------------------------------------------------- what a subclass uses
+
+    def check_open(self) -> None:
+        """Raise StoreUnavailable if the store is not open."""
+        if not self.is_open:
+            raise StoreUnavailable(f"{self.name}: the store is closed")
+
+    @contextmanager
+    def driver_errors(self) -> Iterator[None]:
+        """Raise the driver's errors as ours: the one place where that happens."""
+        try:
+            yield
+        except self.driver as error:
+            raise self.translated(error) from error
+
+    async def each_alone(self, jobs: list[Job], perform: Callable[[list[Job]], Awaitable[None]]) -> None:
+        """Perform each job of a batch that failed alone, so that a bad one fails its own caller only.
+
+        A job that nobody waits for any more is not begun.
+        """
+        for job in jobs:
+            if job.future.done():
+                continue
+            try:
+                await perform([job])
+            except StoreError as own:
+                job.fail(own)
+
+    def _check(self, sid: str, *records: StoredSession | None) -> None:
+        self.check_open()
+        is_storable = self.can_store(sid)
+        for record in records:
+            is_storable = is_storable and (record is None or self.can_store(record.data))
+        if not is_storable:
+            raise StoreError(f"{self.name}: cannot keep this id or text: {self._storable()}")
+
+    def _storable(self) -> str:
+        """Say what `can_store` asks for."""
+        return "it is not valid UTF-8"
+
+
+class SQLStoreBase(StoreBase):
+    """A store in a SQL database, where a text ends at NUL."""
+
+    def can_store(self, text: str) -> bool:
+        """Return True if the text survives a round trip through the database: valid UTF-8 and no NUL."""
+        return "\0" not in text and (text.isascii() or super().can_store(text))
+
+    def _storable(self) -> str:
+        return "it is not valid UTF-8, or holds NUL"
+
+
+async def rename_in_steps(
+    store: Store,
+    old: str,
+    new: str,
+    record: StoredSession,
+    expected: StoredSession,
+    tombstone: StoredSession | None = None,
+) -> Update:
+    """Perform `rename` in a database that has no step over two ids (Redis Cluster).
+
+    The new row is created first, with its full life; then the old row is taken by compare-and-set; where another caller
+    was first the new row is deleted again. So `old` never holds what the new record holds. If a step raises, it is
+    unknown how far the rename came, and nothing is deleted: the caller asks. A process that dies between the steps
+    leaves one row that nobody knows, for its lifetime.
+    """
+    made = await store.create(new, record)
+    if made is None:
+        found = await store.get(old)
+        if found is None:
+            return GONE
+        return TAKEN if found.same_as(expected) else Update(Outcome.CONFLICT, found)
+    closed = tombstone or expected._replace(expires_at=0, version=None)  # an expired record: removes the row
+    taken = await store.update(old, closed, expected)
+    if taken.outcome is Outcome.SAVED:
+        return Update(Outcome.SAVED, made)
+    with suppress(StoreError):  # the outcome is known all the same
+        await store.destroy(new)
+    return taken

@@ -1,0 +1,245 @@
+"""Owns which session a request has: its cookie, its path, the load, the commit, and why there is none.
+
+A `RequestSession` holds no handler, or each request would leave a circle of references to the garbage collector:
+whoever calls it brings the handler.
+"""
+
+from collections.abc import Awaitable
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
+from tornado.web import HTTPError
+from tornado.websocket import WebSocketHandler
+
+from ..errors import NoSession, SessionError, StoreUnavailable
+from ..formats.cookie_header import values
+from ..formats.signing import new_id
+from ..manager import SessionManager
+from ..observe import TAMPERED, note
+from ..options import CookieOptions
+from ..session import Session
+from ..state import END_MESSAGES, Generate, SessionState
+from ..stored_cookie import StoredCookie
+from .headers import add_cookie, vary_by_cookie
+
+SETTING = "sessions"
+"""The application's setting that holds its SessionManager."""
+
+MAX_CANDIDATES = 4
+"""Cookies of our name that are tried in one request: a browser may hold one for each path and parent domain."""
+
+RETRY_AFTER = 1
+"""Seconds that a 503 asks the client to wait: a locked or restarting store is mostly back by then."""
+
+FAILED = "it could not be loaded or committed"
+
+
+class Handler(Protocol):
+    """What is asked of a handler: Tornado's RequestHandler with the mixin."""
+
+    request: HTTPServerRequest
+    _headers_written: bool
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The application's settings."""
+
+    def is_secure(self) -> bool:
+        """Return True if the client's request came over TLS."""
+
+
+class RequestSession:
+    """The session of one request."""
+
+    __slots__ = ("_face", "_is_down", "_is_looked_at", "_manager", "_sid", "_state", "missing")
+
+    def __init__(self) -> None:
+        self.missing: str | None = (
+            "prepare() has not run: the request was refused before, or"
+            " prepare() was overridden without `await super().prepare()`"
+        )
+        """Why there is no session; None where there is one."""
+        self._manager: SessionManager | None = None
+        self._state: SessionState | None = None
+        self._face: Session | None = None
+        self._sid: str | None = None  # the id that the browser sent, verified
+        self._is_looked_at = False
+        self._is_down = False
+
+    # ---------------------------------------------------------------- what the handler asks
+
+    def session(self, handler: Handler) -> Session:
+        """Return the visitor's session; a new one where there is none yet. Raises NoSession."""
+        if self.missing is not None:
+            raise NoSession(f"no session: {self.missing}")
+        self._is_looked_at = True
+        state = self._state or self._begin(handler)
+        if state.end is not None and not state.is_readable:
+            raise NoSession(f"no session: {END_MESSAGES[state.end]}")
+        if self._face is None:
+            self._face = self.manager(handler).face(state)
+        return self._face
+
+    def unset(self, handler: Handler) -> None:
+        """End the session as `unset` says, at the end of the request."""
+        if self.missing is None:
+            state = self._state or self._begin(handler)
+            if state.end is None:
+                state.over("unset")
+
+    def has_session(self) -> bool:
+        """Return True if `session` gives one; asking makes none."""
+        return self.missing is None and (self._state is None or self._state.end is None or self._state.is_readable)
+
+    def session_id(self) -> str | None:
+        """Return the id that the request is bound to, also after its session has ended; None before there is one."""
+        self._is_looked_at = True
+        return self._sid if self._state is None else self._state.id
+
+    def has_change(self) -> bool:
+        """Return True if a change of the session is not committed."""
+        return self._state is not None and self._state.is_dirty()
+
+    # ---------------------------------------------------------------- load
+
+    async def load(self, handler: Handler) -> None:
+        """Load the session that the request belongs to. Raises 503 where the store is down."""
+        manager = self.manager(handler)
+        options = manager.options
+        if options.store_down == "none" and not manager.is_ready:
+            self.missing = "the store is not ready"
+            return
+        cookie = _cookie_options(manager, handler.request)
+        if not _path(handler.request).startswith(cookie.path or "/"):
+            self.missing = f"the request's path is outside cookie.path {cookie.path!r}"
+            return
+        self.missing = None
+        headers = handler.request.headers.get_list("Cookie")
+        if headers:
+            self._sid = _verified(manager, headers)
+        if self._sid is not None:
+            try:
+                self._state = await manager.load(self._sid, self._generate(handler))
+            except StoreUnavailable as error:
+                raise self.unavailable(error) from error
+            except Exception:
+                self.abandon(FAILED)
+                raise
+
+    def manager(self, handler: Handler) -> SessionManager:
+        """Return the application's SessionManager. Raises SessionError."""
+        if self._manager is None:
+            manager = handler.settings.get(SETTING)
+            if not isinstance(manager, SessionManager):
+                raise SessionError(f"the application's setting {SETTING!r} is not a SessionManager")
+            self._manager = manager
+        return self._manager
+
+    def _begin(self, handler: Handler) -> SessionState:
+        self._state = self.manager(handler).new(self._generate(handler), self._sid)
+        if handler._headers_written:  # noqa: SLF001 # Tornado's word for "the head has left"
+            self._state.seal()
+        return self._state
+
+    def _generate(self, handler: Handler) -> Generate:
+        manager = self.manager(handler)
+
+        def generate() -> tuple[str, StoredCookie]:
+            options, request = manager.options, handler.request
+            sid = new_id() if options.genid is None else options.generated(request)
+            cookie = _cookie_options(manager, request)
+            return sid, StoredCookie.new(cookie, manager.clock, is_secure=handler.is_secure)
+
+        return generate
+
+    # ---------------------------------------------------------------- commit
+
+    def commit(self, handler: Handler, *, ends: bool = True, is_handshake: bool = False) -> Awaitable[None] | None:
+        """Return the commit of the session; None where there is nothing to do. Raises what cannot be stored.
+
+        A WebSocketHandler commits with its handshake only.
+        """
+        if self.missing is not None:
+            return None
+        state = self._state
+        if state is None:
+            if not self.manager(handler).options.save_uninitialized:
+                return None
+            state = self._begin(handler)
+        if isinstance(handler, WebSocketHandler) and not is_handshake:
+            return None
+        try:
+            return self.manager(handler).commit(state, ends=ends)
+        except Exception:
+            self.abandon(FAILED)
+            raise
+
+    async def or_abandon(self, commit: Awaitable[None]) -> None:
+        """Await a commit. Where it fails nothing of the session is stored or sent any more."""
+        try:
+            await commit
+        except StoreUnavailable as error:
+            raise self.unavailable(error) from error
+        except Exception:
+            self.abandon(FAILED)
+            raise
+
+    def seal(self, *, has_left: bool = True) -> None:
+        """Note that the response is finished, or has left."""
+        if self._state is not None:
+            self._state.seal(has_left=has_left)
+
+    def abandon(self, why: str) -> None:
+        """Store and send nothing more of the session; a row that has moved still tells the browser its new id."""
+        if self._state is not None:
+            self._state.failed()
+            if self._state.renamed:
+                self._face, self.missing = None, why
+                return
+        self._state, self.missing = None, why
+
+    def unavailable(self, error: Exception) -> HTTPError:
+        """Return the answer to a store that is away for the moment: 503 with Retry-After."""
+        self.abandon(FAILED)
+        self._is_down = True
+        return HTTPError(503, "session store: %s", error)
+
+    def add_headers(self, handler: Handler, headers: HTTPHeaders) -> None:
+        """Add the session's headers, right before they leave, because `send_error` clears what was set earlier."""
+        if self._is_down:
+            headers["Retry-After"] = str(RETRY_AFTER)
+        state = self._state
+        if self.missing is None and self._is_looked_at and self.manager(handler).options.cache_headers:
+            vary_by_cookie(headers)
+        if state is not None and (self.missing is None or state.renamed):
+            add_cookie(headers, state, self.manager(handler), handler.is_secure)
+
+
+def store_unavailable(error: object) -> StoreUnavailable | None:
+    """Return the StoreUnavailable that an exception is, or that an ExceptionGroup holds."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(store_unavailable, error.exceptions)), None)
+    return error if isinstance(error, StoreUnavailable) else None
+
+
+def _cookie_options(manager: SessionManager, request: HTTPServerRequest) -> CookieOptions:
+    cookie = manager.options.cookie
+    return cookie if isinstance(cookie, CookieOptions) else cookie(request)
+
+
+def _verified(manager: SessionManager, headers: list[str]) -> str | None:
+    """Return the first id in the Cookie headers that one of the secrets has signed."""
+    for tried, value in enumerate(values(headers, manager.options.name)):
+        if tried == MAX_CANDIDATES:
+            break
+        if sid := manager.signer.unsign(value):
+            return sid
+        note(TAMPERED, value)
+    return None
+
+
+def _path(request: HTTPServerRequest) -> str:
+    """Return the path as the client sent it, of an absolute-form target (RFC 9112, section 3.2.2) too."""
+    path = str(request.path)
+    return path if path.startswith("/") else urlsplit(path).path or "/"
