@@ -10,7 +10,8 @@ BENCH := bench/.cache
 TOOLS := .cache
 NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
-.PHONY: help venv run test test-pythons wheels lab properties check coverage mutants chaos soak soak-plot cluster interop browser screenshots \
+.PHONY: help venv run test test-pythons wheels lab properties check lint types coverage mutants chaos soak soak-plot cluster \
+	interop browser screenshots \
 	bench bench-peers bench-scale bench-plots fuzz lock audit clean
 
 help: ## Show this list
@@ -47,10 +48,16 @@ wheels: $(RUNS) ## See that what is pinned has wheels for a Python that Debian d
 lab: $(READY) ## Run the experiments of tests/lab in their short forms
 	$(BIN)/python -m pytest tests/lab
 
-check: $(READY) ## Lint and check types
+check: lint types ## Lint and check types
+
+lint: $(READY) ## Run ruff: its rules, and its format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(READY) ## Run mypy
 	$(BIN)/mypy
+	$(BIN)/mypy tests/server/conftest.py
+	$(BIN)/mypy tests/handlers/conftest.py
 
 properties: $(READY) ## Try the properties and the stores' model with 40 times the examples of `make test`, new ones each time
 	$(BIN)/python -m pytest --hypothesis-profile=long --async-test-timeout=3600 \

@@ -34,7 +34,8 @@ class BaseHandler(SessionMixin):
     """The decoded JSON body; None where the request has none."""
 
     def set_default_headers(self) -> None:
-        """Headers of every answer, the errors too."""
+        """Headers of every answer, the errors too. None of them names the server or its version."""
+        self.clear_header("Server")
         for name, value in SECURITY_HEADERS.items():
             self.set_header(name, value)
 

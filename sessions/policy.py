@@ -113,6 +113,7 @@ def decide(facts: Facts, options: SessionOptions, *, ends: bool = True) -> Plan:
         sends = options.save_uninitialized or modified or facts.stored
     else:
         sends = (options.rolling and change != "nothing") or (facts.cookie_expires and modified) or facts.renewal_due
+        sends = sends or (facts.cookie_changed and options.conflict != "overwrite")  # the browser is to know it too
     if not facts.cookie_can_leave:
         sends = False
         if change == "create":

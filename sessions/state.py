@@ -15,7 +15,8 @@ from .formats import json_text
 from .formats.signing import fingerprint
 from .meta import Meta, merged, parsed
 from .options import SessionOptions
-from .policy import ENDED, CookieAct, EndReason, Facts, Performed, Plan, answer, decide
+from .pending import Pending
+from .policy import ENDED, CookieAct, EndReason, Facts, Performed, Plan, answer
 from .store import StoredSession
 from .stored_cookie import StoredCookie
 from .validation import is_number
@@ -37,31 +38,10 @@ class SessionState:
     """One session in one request."""
 
     __slots__ = (
-        "_already_deleted",
-        "_committed",
-        "_generate",
-        "_is_renewed",
-        "_is_sealed",
-        "_meta_assigned",
-        "_options",
-        "_origin_id",
-        "_origin_text",
-        "_saved_text",
-        "_stored_cookie",
-        "_timeout",
-        "_touch_asked",
-        "_written",
-        "base",
-        "clock",
-        "cookie",
-        "cookie_act",
-        "data",
-        "end",
-        "id",
-        "is_readable",
-        "meta",
-        "renamed",
-        "request_sid",
+        "_already_deleted", "_committed", "_generate", "_has_left", "_is_answered", "_is_renewed", "_is_sealed",
+        "_meta_assigned", "_options", "_origin_id", "_origin_text", "_pending", "_saved_text", "_stored_cookie",
+        "_timeout", "_touch_asked", "_written", "base", "clock", "cookie", "cookie_act", "data", "end", "id",
+        "is_finished", "is_readable", "meta", "others", "renamed", "request_sid",
     )  # fmt: skip
 
     def __init__(
@@ -101,7 +81,13 @@ class SessionState:
         self._origin_text = json_text.EMPTY  # the data at the start of the request
         self._saved_text: str | None = None  # the data that need not be saved again
         self._written: tuple[StoredSession, Parts] | None = None  # the last record made for the store, and its parts
-        self._is_renewed = self._touch_asked = self._committed = self._already_deleted = self._is_sealed = False
+        self.others: tuple[str, ...] = ()
+        """Further verified ids of the request: `destroy()` ends them too."""
+        self._pending: Pending | None = None  # made for the first verb
+        self._is_renewed = self._touch_asked = self._committed = self._already_deleted = False
+        self._is_sealed = self._has_left = self._is_answered = False
+        self.is_finished: bool = False
+        """Whether the answer is finished: a change comes too late."""
 
     @classmethod
     def new(
@@ -122,6 +108,16 @@ class SessionState:
         state._saved_text = None if options.resave else parts.data
         if parts.meta or state._timeout is not None:
             state._read_meta(parts)
+        return state
+
+    @classmethod
+    def closed(
+        cls, options: SessionOptions, clock: Clock, generate: Generate, sid: str, record: StoredSession
+    ) -> "SessionState":
+        """Return the session of a tombstone: empty, and over."""
+        state = cls.loaded(options, clock, generate, sid, record)
+        state.data = SessionData()
+        state.over("closed")
         return state
 
     # ---------------------------------------------------------------- what a handler asks, through the face
@@ -158,7 +154,7 @@ class SessionState:
                 end=self.end,
                 already_deleted=self._already_deleted,
                 browser_sent_id=self.request_sid is not None,
-                cookie_can_leave=not self._is_sealed,
+                cookie_can_leave=not self._has_left,
             )
         data, base = self.data.current(), self.base
         known = self.id == self.request_sid
@@ -180,7 +176,7 @@ class SessionState:
             touch_due=base is not None and not is_unsaved and self._touch_is_due(base),
             renewal_due=False,
             committed=self._committed,
-            cookie_can_leave=not self._is_sealed,
+            cookie_can_leave=not self._has_left,
         )
 
     def renew(self) -> None:
@@ -214,17 +210,56 @@ class SessionState:
         self.cookie_act = "send" if self.renamed else "keep"
 
     def is_dirty(self) -> bool:
-        """Return True if there is a change that the store does not have."""
-        plan = decide(self.facts()._replace(meta_unrecorded=False), self._options)
-        return plan.refuses or plan.change in ("create", "update")
+        """Return True if a handler has changed something that the store does not have."""
+        if self.end is not None:
+            return False
+        data = self.data.current()
+        changed = data not in (self._origin_text, self._saved_text)
+        return changed or (self.base is not None and self.cookie.changed_from(self._stored_cookie))
+
+    def verbs(self) -> Pending:
+        """Return the verbs of this session that are under way."""
+        if self._pending is None:
+            self._pending = Pending()
+            self._pending.is_answered = self._is_answered
+        return self._pending
+
+    @property
+    def pending(self) -> Pending | None:
+        """The verbs that the answer has to wait for, or whose failure it has to tell; None: none."""
+        return None if self._pending is None or self._pending.is_clear else self._pending
 
     # ---------------------------------------------------------------- the response's head
 
     def seal(self, *, has_left: bool = True) -> None:
-        """Note that the response is finished, or has left: no new cookie can be sent with it any more."""
+        """Note that the response's head is made, or has left: a handler can ask for no new cookie any more."""
         self._is_sealed = True
         if has_left:  # until then a commit may find that an id is taken
+            self._has_left = True
             self._generate = None  # or each request would leave a cycle to the garbage collector
+
+    def finish(self) -> None:
+        """Note that a handler has finished its answer: a change after it could not be stored, and is refused."""
+        self.is_finished = self.cookie.is_sealed = True
+
+    def answered(self) -> None:
+        """Note that the commit is done: an unseen failure of a later verb can only be logged."""
+        self._is_answered = True
+        if self._pending is not None:
+            self._pending.is_answered = True
+
+    @property
+    def is_changed(self) -> bool:
+        """True if a handler has changed data of this session."""
+        return bool(self.data.assigned) or self.data.current() != self.data.text
+
+    def check_change(self, key: object) -> None:
+        """Raise HeadersSent for a change after the answer was finished."""
+        if self.is_finished:
+            raise HeadersSent(
+                f"session[{key!r}] was changed after the answer was finished: it could not be stored with it."
+                " For work after the answer there is manager.open()"
+            )
 
     def check_can_send(self) -> Generate:
         """Return what makes a new id and its cookie. Raises HeadersSent where the cookie could not be sent any more."""
@@ -240,6 +275,12 @@ class SessionState:
         if expires is None or expires is False:
             return self.cookie.capped(self.clock() + self._options.ttl)
         return int(expires)
+
+    @property
+    def closed_until(self) -> int:
+        """Until when a tombstone counts, in milliseconds since the epoch; 0 for a session that is none."""
+        closed = self.meta.get("closed")
+        return int(closed) if is_number(closed) else 0  # type: ignore[arg-type] # a number, just asked
 
     @property
     def is_too_old(self) -> bool:
@@ -297,33 +338,49 @@ class SessionState:
 
     # ---------------------------------------------------------------- a new id
 
+    def snapshot(self) -> Callable[[], None]:
+        """Return what puts the session back to this moment, for a verb that fails."""
+        before = self.id, self.base, self.data, self.meta, self._meta_assigned, self.end, self.is_readable
+        stored_cookie, timeout, restore_cookie = self._stored_cookie, self._timeout, self.cookie.snapshot()
+
+        def go_back() -> None:
+            self.id, self.base, self.data, self.meta, self._meta_assigned, self.end, self.is_readable = before
+            self._stored_cookie, self._timeout = stored_cookie, timeout
+            restore_cookie()
+
+        return go_back
+
     def restart(self, *, keep: bool) -> None:
         """Go on under a new id, with the data and the cookie or without, as a session that is not stored."""
-        self.id, cookie = (self._generate or self.check_can_send())()
+        cookie = self.take_new_id()
         if not keep:
             self._begin(cookie)
-            self.data.read(json_text.EMPTY)
-            self.data.assigned.clear()
+            self.data = SessionData()
         self.base, self._stored_cookie = None, json_text.EMPTY
 
-    def restart_with_assigned(self, sid: str, cookie: StoredCookie) -> None:
+    def restart_with_assigned(self) -> None:
         """Go on as a new session that holds only what this request itself assigned: keys and cookie attributes."""
         assigned = self.cookie.assigned
-        self.id = sid
-        self._begin(cookie)
+        self._begin(self.take_new_id())
         self.cookie.reassign(assigned)
         self.data.keep_assigned()
         self.base, self._stored_cookie = None, json_text.EMPTY
 
-    def moved(self, sid: str, sent: StoredSession, record: StoredSession) -> None:
-        """Note that the row has moved to a new id, with the record that was sent."""
-        self.id = sid
+    def take_new_id(self) -> StoredCookie:
+        """Take a new id, and ask again whether the request is secure. Returns the cookie of a new session."""
+        self.id, cookie = (self._generate or self.check_can_send())()
+        self.cookie.ask_again(cookie)
+        return cookie
+
+    def moved(self, sent: StoredSession, record: StoredSession) -> None:
+        """Note that the row has moved to the new id, with the record that was sent."""
         self.renamed = True
         self.saved(sent, record)
 
     def _begin(self, cookie: StoredCookie) -> None:
         self.end, self.is_readable = None, True  # a login is a session, also where the one before has just expired
         self.cookie.become(cookie)
+        self.meta, self._meta_assigned = {}, {}
         self._timeout = None if self._options.absolute_timeout is None else self._new_timeout()
 
     # ---------------------------------------------------------------- parts

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from properties.made import loaded, new, owed
 from tornado.ioloop import IOLoop
 
-from sessions import CookieOptions, MemoryStore, SessionError, SessionManager, SessionOptions, StoredSession
+from sessions import CookieOptions, MemoryStore, NoSession, SessionError, SessionManager, SessionOptions, StoredSession
 from sessions.absolute_timeout import AbsoluteTimeout
 from sessions.errors import CorruptSession
 from sessions.formats.json_text import join, split, split_meta
@@ -184,7 +184,7 @@ class Visitor:
 
     async def request(self, acts: list[str]) -> None:
         """Load, act, commit. What is loaded is younger than the limit."""
-        state = await self.manager.load(self.sid, self.generate)
+        state = await self.manager.load([self.sid], self.generate)
         session = self.manager.face(state)
         if state.base is not None:
             assert self.clock() - session["created"] < LIMIT, "served past its end"
@@ -229,7 +229,8 @@ class Visitor:
             session["created"] = self.clock()
 
     async def _save(self, session: Session, _: SessionState) -> None:
-        await session.save()
+        with suppress(NoSession):
+            await session.save()
 
     async def _regenerate(self, session: Session, _: SessionState) -> None:
         await session.regenerate()

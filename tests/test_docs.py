@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -200,7 +201,7 @@ def test_its_programs_are_there(page: Path) -> None:
         if is_module:
             parts = ROOT.joinpath(*program.split("."))
             is_there = (
-                parts.with_suffix(".py").exists() or parts.is_dir() or program.split(".")[0] in sys.stdlib_module_names
+                parts.with_suffix(".py").exists() or parts.is_dir() or find_spec(program.split(".")[0]) is not None
             )
         else:
             is_there = (page.parent / program).exists() or (ROOT / program).exists()
@@ -250,7 +251,28 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in found}
 
 
+def test_the_examples_of_the_style_are_lines_of_this_project() -> None:
+    """What CONTRIBUTING.md shows as better stands in a source."""
+    sources = "".join(path.read_text("utf-8") for room in ("sessions", "tests") for path in (ROOT / room).rglob("*.py"))
+    changes = fenced((ROOT / "CONTRIBUTING.md").read_text("utf-8"), "diff")
+
+    better = [line[1:].strip() for change in changes for line in change.splitlines() if line.startswith("+")]
+
+    assert len(changes) == 10
+    assert [line for line in better if line not in sources] == []
+
+
 # ---------------------------------------------------------------- the commands
+
+
+def test_the_hooks_are_the_parts_of_the_check() -> None:
+    """Before a commit runs what `make check` runs, and nothing from elsewhere."""
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    parts = re.search(r"^check: ([\w ]+)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+
+    assert parts is not None
+    assert re.findall(r"entry: make (\w+)", hooks) == parts[1].split()
+    assert re.findall(r"repo: (\S+)", hooks) == ["local"]
 
 
 def test_every_target_does_something_and_is_shown() -> None:

@@ -46,9 +46,9 @@ def named_tests() -> set[str]:
 
 
 def suite_tests() -> set[str]:
-    """The tests of the suite."""
+    """The tests of the suite, and those of the published contract of stores."""
     found = set()
-    for path in (ROOT / "tests").rglob("test_*.py"):
+    for path in [*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "sessions" / "testing").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
                 found.add(node.name)

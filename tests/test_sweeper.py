@@ -39,19 +39,16 @@ class Sleep:
         return await self.begun()
 
 
-class Swept:
-    """A store as the sweeper sees it: a number of expired sessions, and errors that the test puts in its way."""
+class Swept(MemoryStore):
+    """A store with a number of expired sessions, and errors that the test puts in the sweeper's way."""
 
     def __init__(self, expired: int = 0, *, leads: bool = True) -> None:
+        super().__init__()
         self.expired = expired
         self.leads = leads
         self.errors: list[Exception] = []
         self.limits: list[int] = []
         self.on_sweep: Callable[[], Any] = lambda: None
-
-    @property
-    def sweepable(self) -> "Swept":
-        return self
 
     def lead(self) -> bool:
         return self.leads

@@ -1,4 +1,4 @@
-"""Owns the clock of a test: a `sessions.clock.Clock` that stands still until the test moves it."""
+"""Owns the clock of a test: a `sessions.clock.Clock` that does not move until the test moves it."""
 
 from ..clock import now_ms
 

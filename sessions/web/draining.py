@@ -11,11 +11,14 @@ It closes nothing but connections: the store is open until the last answer has l
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable
+import socket
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPConnection, HTTPHeaders, HTTPMessageDelegate, RequestStartLine, ResponseStartLine
+
+from .accepting import PausingAcceptor
 
 log: logging.Logger = logging.getLogger("sessions")
 
@@ -48,6 +51,12 @@ class DrainingServer(HTTPServer):
         """Note that a connection is closed. Tornado calls this."""
         self._busy.discard(server_conn)
         super().on_close(server_conn)
+
+    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        """Begin to take connections on these sockets, with pauses while there are no descriptors left."""
+        for each in sockets:
+            self._sockets[each.fileno()] = each
+            self._handlers[each.fileno()] = PausingAcceptor(each, self._handle_connection).stop
 
     async def drain(self, seconds: float) -> None:
         """Stop: take no new connection, answer every request, and close the connections.

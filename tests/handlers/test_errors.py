@@ -8,7 +8,7 @@ from client import Response
 from clock import HOUR, START
 from stage import SECRET, Document, Site
 
-from sessions import StoredSession
+from sessions import MemoryStore, SessionManager, StoredSession
 
 Serve = Callable[..., Any]
 
@@ -99,10 +99,10 @@ async def test_a_store_that_is_away(serve: Serve) -> None:
     visitor = site.visitor()
     await visitor.fetch("/set-session")
 
-    class Away:
+    class Away(MemoryStore):
         ready = False
 
-    site.app.settings["sessions"].store = Away()
+    site.app.settings["sessions"] = SessionManager(Away(), site.app.settings["sessions"].options)
     response = await visitor.fetch("/get-session")
 
     assert (response.status, response.header("Retry-After")) == (503, "1")
@@ -125,3 +125,16 @@ async def test_every_answer_has_the_security_headers(serve: Serve, method: str, 
     assert "script" not in policy
     assert response.header("X-Content-Type-Options") == "nosniff"
     assert response.header("Referrer-Policy") in {"same-origin", "no-referrer"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/"), ("GET", "/set-session"), ("POST", "/set"), ("GET", "/nowhere"), ("BREW", "/")]
+)
+async def test_no_answer_names_the_server_or_its_version(serve: Serve, method: str, path: str) -> None:
+    """Neither the pages, nor the errors, nor Tornado's own refusals."""
+    site: Site = await serve()
+
+    response = await site.visitor().fetch(path, method=method)
+
+    assert response.header("Server") is None
+    assert "Tornado" not in response.text + repr(response.headers)

@@ -166,15 +166,15 @@ async def test_prepare_without_super_is_told_the_remedy(serve: Any) -> None:
     assert await site.row(browser.sid) == {"mark": MARK}
 
 
-async def test_unset_without_prepare_does_nothing(serve: Any) -> None:
-    """Where there is no session there is nothing to unset."""
+async def test_unset_without_prepare_says_so(serve: Any) -> None:
+    """As reading does: a sign-out that signs nobody out is a 500, and the session is as it was."""
     site: Site = await serve({"/visit": visit, "/": (Unprepared, unset)}, unset="destroy")
     browser = site.browser()
     await browser.fetch("/visit")
 
     response = await browser.fetch()
 
-    assert response.status == 200
+    assert response.status == 500
     assert await site.row(browser.sid) == {"mark": MARK}
 
 
@@ -300,3 +300,20 @@ def test_a_manager_is_made_without_a_loop() -> None:
     manager = SessionManager(MemoryStore(), SessionOptions(secret=SECRET))
 
     assert manager.options.name == "connect.sid"
+
+
+@memory_only
+@pytest.mark.parametrize("target", ["http://[/", "http://[::1/x", "http://]x/", "http://[x]/", "x://[::g]/?a"])
+async def test_a_target_that_is_no_url_is_a_400(serve: Any, logbook: Logbook, target: str) -> None:
+    """Of a visitor with a session and of one without; no traceback, and nothing is stored."""
+    site: Site = await serve({".*": visit})
+    browser = site.browser()
+    await browser.fetch()
+    head = f"GET {target} HTTP/1.1\r\nHost: h\r\n"
+
+    known = await site.raw(f"{head}Cookie: {replay(browser)['Cookie']}\r\n\r\n".encode())
+    unknown = await site.raw(f"{head}\r\n".encode())
+
+    assert (known.status, unknown.status) == (400, 400)
+    assert [line for line in logbook.lines() if "Traceback" in line] == []
+    assert list(await site.rows()) == [browser.sid]

@@ -19,6 +19,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from sessions import CookieOptions, SessionManager, SessionMixin, SessionOptions, Store, StoredSession
+from sessions.meta import is_closed
 
 from .staged import Gate, StagedStore
 
@@ -108,8 +109,8 @@ class Site:
         return sid
 
     async def rows(self) -> dict[str, dict[str, Any]]:
-        """What the store holds: the decoded sessions by id, without their cookies."""
-        return {sid: data(stored) async for sid, stored in self.store.all()}
+        """What the store holds: the decoded sessions by id, without their cookies; tombstones are left out."""
+        return {sid: data(stored) async for sid, stored in self.store.all() if not is_closed(stored, self.clock())}
 
     async def row(self, sid: str | None) -> dict[str, Any] | None:
         """The data of one session; None where there is none."""

@@ -9,7 +9,7 @@ server for its types. This file must not know how a statement reaches the server
 # ruff: noqa: S608 # the only text that is put into a statement is the table's name, as a quoted identifier
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from ...store import GONE, TAKEN, Outcome, StoredSession, Update
 from ..batching import Job
@@ -30,40 +30,41 @@ class Write(NamedTuple):
     compares: bool = False
     """True if it writes only what is still as expected: then the caller asks for the living rows that it left."""
 
-    def outcome(self, job: Job, expires_at: int | None, row: StoredSession | None) -> Any:
+    def outcome(self, job: Any, expires_at: int | None, row: StoredSession | None) -> Any:
         """Return what the verb returns: by the expiry that was written, if it was, else by the row that is there."""
         if expires_at is not None:
-            text = cast("StoredSession", job.record or job.expected).data  # a touch leaves the text as it was
-            record = StoredSession(text, expires_at)
+            record = StoredSession((job.record or job.expected).data, expires_at)  # a touch leaves the text as it was
             return Update(Outcome.SAVED, record) if self.compares else record
         if not self.compares:
             return None
         if row is None:
             return GONE
-        if job.new is not None and row.data == cast("StoredSession", job.expected).data:
+        if job.new is not None and row.data == job.expected.data:
             return TAKEN  # by itself: the new id is the old one
         return Update(Outcome.CONFLICT, row)
 
 
-def _record(job: Job) -> tuple[str, str, str]:
-    record = cast("StoredSession", job.record)
-    return job.sid, str(record.expires_at), record.data
+# A job is Any here: what it carries depends on its verb.
 
 
-def _change(job: Job) -> tuple[str, ...]:
-    return *_record(job), cast("StoredSession", job.expected).data
+def _record(job: Any) -> tuple[str, ...]:
+    return job.sid, str(job.record.expires_at), job.record.data
 
 
-def _touch(job: Job) -> tuple[str, ...]:
-    return job.sid, str(job.expires_at), str(cast("StoredSession", job.expected).expires_at)
+def _change(job: Any) -> tuple[str, ...]:
+    return job.sid, str(job.record.expires_at), job.record.data, job.expected.data
 
 
-def _rename(job: Job) -> tuple[str | None, ...]:
+def _touch(job: Any) -> tuple[str, ...]:
+    return job.sid, str(job.expires_at), str(job.expected.expires_at)
+
+
+def _rename(job: Any) -> tuple[str | None, ...]:
     closed = job.tombstone
     return *_change(job), job.new, *((None, None) if closed is None else (str(closed.expires_at), closed.data))
 
 
-def _id(job: Job) -> tuple[str]:
+def _id(job: Any) -> tuple[str, ...]:
     return (job.sid,)
 
 

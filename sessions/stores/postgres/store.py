@@ -111,7 +111,7 @@ class PostgresStore(SQLStoreBase):
 
     async def __aenter__(self) -> Self:
         await self._connections.open()
-        self.is_open = True
+        self.is_open: bool = True
         try:
             await self._make_table()
         except BaseException:

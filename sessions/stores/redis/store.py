@@ -17,12 +17,12 @@ import re
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ...clock import Clock, now_ms
 from ...errors import StoreError, StoreUnavailable
-from ...validation import is_number, wrong
 from ...store import GONE, TAKEN, Outcome, StoredSession, Update
+from ...validation import is_number, wrong
 from ..base import StoreBase, rename_in_steps
 from ..batching import Batcher, Job
 from .cluster import Cluster
@@ -47,7 +47,7 @@ class RedisStore(StoreBase):
     epoch. Raises OptionsError for any of them that is wrong.
     """
 
-    driver = DRIVER
+    driver: ClassVar[tuple[type[Exception], ...]] = DRIVER
 
     def __init__(self, url: str, *, prefix: str = "sess:", timeout: float = 3_000, clock: Clock = now_ms) -> None:
         if not isinstance(prefix, str) or not self.can_store(prefix):
@@ -123,7 +123,7 @@ class RedisStore(StoreBase):
             await servers.close()
             raise
         self._servers = servers
-        self.is_open = True
+        self.is_open: bool = True
         return self
 
     async def __aexit__(self, *_: object) -> None:

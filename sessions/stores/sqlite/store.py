@@ -74,7 +74,7 @@ class SQLiteStore(SQLStoreBase):
         return self.is_open and (self._file is not None or self._breaker.allows)
 
     async def __aenter__(self) -> Self:
-        self.is_open = True
+        self.is_open: bool = True
         try:
             await self._opened()
         except BaseException:

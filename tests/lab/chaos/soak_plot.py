@@ -2,10 +2,10 @@
 
 import csv
 
-import matplotlib as mpl
+import matplotlib as mpl  # type: ignore[import-not-found,unused-ignore] # in a venv of its own, bench/.cache/plots
 
 mpl.use("svg")
-import matplotlib.pyplot as plt  # after the choice of a backend
+import matplotlib.pyplot as plt  # type: ignore[import-not-found,unused-ignore] # likewise, after the choice of a backend
 
 from .. import ROOT
 

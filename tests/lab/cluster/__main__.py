@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from browser.servers import free_ports, nginx
 from client import Browser
@@ -137,7 +137,7 @@ def main() -> None:
     given = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cluster-")))
-        options = {"cluster_node_timeout": NODE_TIMEOUT, "cluster_require_full_coverage": "no"}
+        options: dict[str, Any] = {"cluster_node_timeout": NODE_TIMEOUT, "cluster_require_full_coverage": "no"}
         cluster = stack.enter_context(RedisCluster(replicas=1, **options))
         ports = []
         for name in ("one", "two"):

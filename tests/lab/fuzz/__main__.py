@@ -80,7 +80,7 @@ def _run(target: str, runs: int) -> tuple[int, str | None]:
 
 
 def _one(target: str, flags: list[str]) -> int:
-    import atheris
+    import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore] # in a venv of its own, .cache/fuzz
 
     os.environ.pop("SESSION_SECRET", None)  # it would stand for the secrets of the files
     logging.disable(logging.WARNING)  # a weak secret is warned of, a million times
