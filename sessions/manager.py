@@ -6,7 +6,7 @@ handler awaits in between (`save`, `rotate`, …) follows below. Ids come in ver
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from logging import DEBUG
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from .session import Session
 from .state import END_MESSAGES, Generate, SessionState
 from .store import Outcome, Store, StoredSession, Update, is_ready, name_of, overwriting
 from .timeout import Deadline
+from .validation import secrets_of
 
 Result = TypeVar("Result")
 
@@ -55,6 +56,10 @@ class SessionManager:
     def is_ready(self) -> bool:
         """True if the store is up, as far as it knows without asking."""
         return is_ready(self._store)
+
+    def use_secrets(self, secret: str | bytes | Sequence[str | bytes]) -> None:
+        """Sign and verify with other secrets from now on: the first signs, all verify. Raises OptionsError."""
+        self.signer = Signer(secrets_of(secret))
 
     # ---------------------------------------------------------------- the trip
 
