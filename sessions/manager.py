@@ -6,7 +6,7 @@ handler awaits in between (`save`, `rotate`, …) follows below. Ids come in ver
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from logging import DEBUG
 from typing import Any, TypeVar
 
@@ -57,7 +57,7 @@ class SessionManager:
         """True if the store is up, as far as it knows without asking."""
         return is_ready(self._store)
 
-    def use_secrets(self, secret: str | bytes | Sequence[str | bytes]) -> None:
+    def use_secrets(self, secret: str | bytes | list[str | bytes] | tuple[str | bytes, ...]) -> None:
         """Sign and verify with other secrets from now on: the first signs, all verify. Raises OptionsError."""
         self.signer = Signer(secrets_of(secret))
 

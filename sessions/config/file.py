@@ -56,19 +56,24 @@ class Config:
         """The options of each table, by its name."""
         return {"session": self.session, **self.stores, "sweeper": self.sweeper}
 
-    def with_secrets_read_again(self) -> Self:
-        """Return this configuration with the secrets that are there now, in this file or in a file of secrets.
+    def with_new_secrets(self) -> Self:
+        """Read the secrets again, from this file or from a file of secrets, and nothing else. Returns a configuration.
 
-        Nothing else is read again. Raises OptionsError for secrets that a start refuses, and if there are none.
+        If a start would refuse them, or if there are none, that is an error in the log, and this one is returned.
         """
-        session = read_toml(self.path).get("session", {})
-        with _naming(self.path, "session"):
-            found = chosen_secret(session if isinstance(session, dict) else {})
-            found = kept_secrets(self.session, make=False) if found is None else found
-            if found is None:
-                raise OptionsError("secret: none is given any more")
-            options = replace(self.session, secret=found)
-            check_secrets(options, exposed=self.exposed)
+        try:
+            session = read_toml(self.path).get("session", {})
+            with _naming(self.path, "session"):
+                found = chosen_secret(session if isinstance(session, dict) else {})
+                found = kept_secrets(self.session, make=False) if found is None else found
+                if found is None:
+                    raise OptionsError("secret: none is given any more")  # noqa: TRY301 # named like all others
+                options = replace(self.session, secret=found)
+                check_secrets(options, exposed=self.exposed)
+        except OptionsError as error:
+            log.error("the secrets stay as they are: %s", error)  # noqa: TRY400 # a traceback says no more
+            return self
+        log.info("the secrets were read again")
         return replace(self, session=options)
 
 
@@ -76,13 +81,13 @@ class ConfigFile:
     """A configuration file that has been read: `table` gives a table of the caller's, `config` what the library knows.
 
     `others` names the caller's tables. Raises OptionsError for a file that cannot be read or is no TOML, and for a
-    table that nobody knows. Every message begins with the file's path. Values that are mostly a mistake are logged as
-    warnings when their table is read.
+    table that nobody knows. Every message begins with the file's path.
     """
 
     def __init__(self, path: Path, *, others: Sequence[str] = ()) -> None:
         self.path = path
         self._others = others
+        self._callers: dict[str, Any] = {}
         self._kinds: dict[str, type[Any]] = {"session": SessionOptions, **STORE_OPTIONS, "sweeper": SweeperOptions}
         self._tables = read_toml(path)
         for name, content in self._tables.items():
@@ -104,15 +109,15 @@ class ConfigFile:
         Raises OptionsError, naming file, table and option, for an unknown option as well.
         """
         self._kinds[name] = kind
-        options = self._table(name, kind)
-        _warn({name: options})
+        options = self._callers[name] = self._table(name, kind)
         return options
 
     def config(self, *, exposed: bool, make_secret: bool = True) -> Config:
         """Return what the file says of sessions, with the secret of the environment, of the file, or a kept one.
 
         `exposed` says that other machines reach the server: then a weak secret is refused. If no secret is given, one
-        is made and kept, unless `make_secret` is False. Raises OptionsError, naming file, table and option.
+        is made and kept, unless `make_secret` is False. Values that are mostly a mistake are logged as warnings, those of
+        the caller's tables too. Raises OptionsError, naming file, table and option.
         """
         given = self._tables.get("session", {})
         with _naming(self.path, "session"):
@@ -133,7 +138,8 @@ class ConfigFile:
             if kept is not None:  # made last, so that a file with a mistake leaves nothing behind
                 config = replace(config, session=replace(session, secret=kept))
             check_secrets(config.session, exposed=exposed)
-        _warn(config.tables)
+        for warning in unusual({**self._callers, **config.tables}):
+            log.warning("%s", warning)
         return config
 
     def _table(self, name: str, kind: type[Table]) -> Table:
@@ -185,8 +191,3 @@ def _naming(path: Path, table: str) -> Iterator[None]:
     except OptionsError as error:
         where = "session" if str(error).startswith("store:") else table
         raise OptionsError(f"{path}: [{where}] {error}") from error
-
-
-def _warn(tables: Mapping[str, Any]) -> None:
-    for warning in unusual(tables):
-        log.warning("%s", warning)

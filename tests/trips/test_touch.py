@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from clock import DAY, HOUR, MINUTE, SECOND
+from clock import DAY, MINUTE, SECOND
 
 from sessions import CookieOptions
 
