@@ -142,6 +142,7 @@ WRONG: dict[str, dict[str, tuple[str, str]]] = {
         "proxySecure": ("1", "true or false"),
         "store": ("5", "a URL such as sqlite:sessions.db or memory:"),
         "secretFile": ('""', "the path of a file, or nothing"),
+        "grace": ("300001", "a number of milliseconds from 0 to 300000, or nothing"),
         "touchAfter": ("-1", "a number of milliseconds, 0 or more"),
         "ttl": ("0", "a number of milliseconds above 0"),
         "absoluteTimeout": ("0", "a number of milliseconds above 0, or nothing"),
