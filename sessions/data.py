@@ -6,8 +6,14 @@ person spelled it.
 
 from typing import Any, NamedTuple
 
+from .clock import Clock
+from .errors import CorruptSession
 from .formats import json_text
+from .formats.signing import fingerprint
 from .merge import Changes, changes, merged, restored
+from .meta import parsed
+from .store import StoredSession
+from .stored_cookie import StoredCookie
 
 LARGE = 262_144
 """Characters of a stored text from which on its session takes turns: many keys are milliseconds of work."""
@@ -28,6 +34,25 @@ class Parts(NamedTuple):
 
     def __repr__(self) -> str:
         return f"<Parts of {sum(map(len, self))} characters>"  # a repr comes into logs and error pages
+
+
+def parts_of(sid: str, record: StoredSession, clock: Clock) -> tuple[Parts, StoredCookie]:
+    """Return the texts of a record, and its cookie. Raises CorruptSession."""
+    try:
+        try:
+            text, data = json_text.split(record.data)
+            cookie = StoredCookie.load(text, record.expires_at, clock)
+        except CorruptSession:
+            text, data = json_text.split_slowly(record.data)
+            cookie = StoredCookie.load(text, record.expires_at, clock)
+        meta = ""
+        if json_text.META in data:
+            found, rest = json_text.split_meta(data)
+            if parsed(found) is not None:  # or it is another application's, and data
+                meta, data = found, rest
+    except CorruptSession as error:
+        raise CorruptSession(f"session {fingerprint(sid)}: {error}") from None
+    return Parts(text, data, meta), cookie
 
 
 class SessionData:

@@ -16,12 +16,13 @@ from .errors import NoSession, StoreUnavailable
 from .formats.signing import Signer
 from .observe import AMBIGUOUS, DESTROYED, DROPPED, UNKNOWN, note
 from .options import SessionOptions
-from .policy import Performed, Plan, decide
+from .policy import END_MESSAGES, Performed, Plan, decide
 from .rotation import Rotation
 from .session import Session
-from .state import END_MESSAGES, Generate, SessionState
+from .state import Generate, SessionState
 from .store import Store, StoredSession, is_ready, name_of
 from .timeout import Deadline
+from .validation import secrets_of
 from .verbs import SessionVerbs
 from .writes import Writes
 
@@ -50,6 +51,10 @@ class SessionManager:
     def is_ready(self) -> bool:
         """True if the store is up, as far as it knows without asking."""
         return is_ready(self._store)
+
+    def use_secrets(self, secret: str | bytes | list[str | bytes] | tuple[str | bytes, ...]) -> None:
+        """Sign and verify with other secrets from now on: the first signs, all verify. Raises OptionsError."""
+        self.signer = Signer(secrets_of(secret))
 
     # ---------------------------------------------------------------- the trip
 
@@ -137,7 +142,7 @@ class SessionManager:
         """Return the session of a record; one that is over for a tombstone, None where nothing is left of it."""
         if self._writes.is_over(record):
             closed = SessionState.closed(self.options, self.clock, generate, sid, record)
-            return closed if closed.closed_until > self.clock() else None
+            return closed if closed.meta.closed_until > self.clock() else None
         state = SessionState.loaded(self.options, self.clock, generate, sid, record)
         if not state.is_too_old:
             return state

@@ -10,8 +10,9 @@ from typing import Any, TypeAlias, TypeVar
 
 from .errors import NoSession, SessionError
 from .pending import Verb
+from .policy import END_MESSAGES
 from .rotation import Rotation
-from .state import END_MESSAGES, SessionState
+from .state import SessionState
 from .store import Outcome, Store, StoredSession, Update
 from .writes import Writes, known, performed
 
