@@ -81,7 +81,6 @@ class SessionManager:
         if found is None:
             note(UNKNOWN, sids[0])
             return self.new(generate, sids[0])
-        await self._writes.turns.decode(found)
         found.others = tuple(sid for sid in sids if sid != found.id)
         return found
 
@@ -133,13 +132,14 @@ class SessionManager:
             await commit
 
     async def _commit_in_turn(self, state: SessionState, *, ends: bool) -> None:
-        await self._writes.turns.take()
+        await self._writes.turns.take(state.data.text)
         commit = self._commit(state, ends=ends)
         if commit is not None:
             await commit
 
     async def _living(self, sid: str, record: StoredSession, generate: Generate) -> SessionState | None:
         """Return the session of a record; one that is over for a tombstone, None where nothing is left of it."""
+        await self._writes.turns.take(record.data)
         if self._writes.is_over(record):
             closed = SessionState.closed(self.options, self.clock, generate, sid, record)
             return closed if closed.meta.closed_until > self.clock() else None
@@ -171,13 +171,11 @@ class SessionManager:
         state = None if record is None else await self._living(sid, record, _no_new_id)
         if state is None or state.end is not None:
             raise NoSession(f"no session: {END_MESSAGES['gone']}")
-        await self._writes.turns.decode(state)
         state.seal()
         yield self.face(state)
         if state.pending is not None:
             await state.verbs().settled()
-        if state.is_large:
-            await self._writes.turns.take()
+        await self._writes.turns.take(state.data.text)
         if state.is_dirty():
             outcome = await self._in_time(self._writes.write(state, state.to_store()))
             if outcome in ("gone", "closed"):

@@ -97,6 +97,7 @@ class SessionState:
         state._saved_text = None if options.resave else parts.data
         if parts.meta or state._timeout is not None:
             state._read_meta(parts)
+        state._decode_if_large()
         return state
 
     @classmethod
@@ -121,6 +122,10 @@ class SessionState:
         """Eight hexadecimal digits that stand for the id in a log."""
         return fingerprint(self.id)
 
+    def _decode_if_large(self) -> None:
+        if self.is_large:  # in the turn that it has now: a handler that looks cannot wait for one
+            _ = self.values
+
     @property
     def values(self) -> dict[str, Any]:
         """The data, decoded. Raises CorruptSession."""
@@ -131,7 +136,7 @@ class SessionState:
 
     @property
     def is_large(self) -> bool:
-        """True if the session lives and takes turns to be decoded and encoded."""
+        """True if the session lives, and waits for a turn to be encoded."""
         return self.end is None and is_large(self.data.text)
 
     def touch(self) -> None:
@@ -313,6 +318,7 @@ class SessionState:
         parts, cookie = self._parts(record)
         self.data.read(parts.data)
         self._take(record, parts, cookie)
+        self._decode_if_large()
 
     def saved(self, sent: StoredSession, record: StoredSession) -> None:
         """Note that the store holds `record`, as which it has stored `sent`."""

@@ -20,20 +20,15 @@ class Turns:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._is_taken = False
 
-    async def decode(self, state: SessionState) -> None:
-        """Decode a large session before a handler looks, which cannot wait. Raises CorruptSession."""
-        if state.is_large:
-            await self.take()
-            _ = state.values
-
     async def on(self, state: SessionState, newer: StoredSession) -> StoredSession:
-        """Return the record to store on top of this one, as `SessionState.on` does, in a turn if that is large."""
-        if is_large(newer.data):
-            await self.take()
+        """Return the record to store on top of this one, as `SessionState.on` does, in a turn."""
+        await self.take(newer.data)
         return state.on(newer)
 
-    async def take(self) -> None:
-        """Wait for a turn. It ends with the step of the event loop that it begins in."""
+    async def take(self, text: str) -> None:
+        """Wait for a turn, if the text is large. It ends with the step of the event loop that it begins in."""
+        if not is_large(text):
+            return
         if not self._is_taken:
             self._begin()
             return

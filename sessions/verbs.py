@@ -89,10 +89,11 @@ class SessionVerbs:
 
         async def work() -> None:
             record = await self._in_time(self._store.get(state.id))
+            if record is not None:
+                await self._writes.turns.take(record.data)
             if record is None or state.is_too_old or state.end == "closed" or self._writes.is_over(record):
                 raise SessionError("failed to load session")
             state.read(record)
-            await self._writes.turns.decode(state)
 
         return _start(state, work())
 
