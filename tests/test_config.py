@@ -135,6 +135,7 @@ WRONG: dict[str, dict[str, tuple[str, str]]] = {
         "absoluteTimeout": ("0", "a number of milliseconds above 0, or nothing"),
         "maxBytes": ('"1M"', "a whole number of bytes, 0 for no limit"),
         "conflict": ('"win"', '"merge" or "overwrite"'),
+        "grace": ("300001", "a number of milliseconds from 0 to 300000, or nothing"),
         "clearCookie": ("0", "true or false"),
         "cacheHeaders": ("0", "true or false"),
         "storeDown": ('"503"', '"error" or "none"'),

@@ -21,10 +21,10 @@ FLOORS = """
     sessions
     web  config  testing
     manager  sweeper  stores
-    queues  timeout  checked_store  rotation
+    queues  timeout  checked_store  writes  rotation  verbs
     session
     state
-    merge  data  policy  stored_cookie  cookie  meta  absolute_timeout
+    merge  policy  pending  stored_cookie  cookie  meta  data  absolute_timeout
     options  formats  store  observe
     validation
     errors  clock
