@@ -22,6 +22,7 @@ from .session import Session
 from .state import Generate, SessionState
 from .store import Store, StoredSession, is_ready, name_of
 from .timeout import Deadline
+from .validation import secrets_of
 from .verbs import SessionVerbs
 from .writes import Writes
 
@@ -50,6 +51,10 @@ class SessionManager:
     def is_ready(self) -> bool:
         """True if the store is up, as far as it knows without asking."""
         return is_ready(self._store)
+
+    def use_secrets(self, secret: str | bytes | list[str | bytes] | tuple[str | bytes, ...]) -> None:
+        """Sign and verify with other secrets from now on: the first signs, all verify. Raises OptionsError."""
+        self.signer = Signer(secrets_of(secret))
 
     # ---------------------------------------------------------------- the trip
 

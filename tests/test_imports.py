@@ -22,9 +22,8 @@ FLOORS = """
     web  config  testing
     manager  sweeper  stores
     queues  timeout  checked_store  writes  rotation  verbs
-    session
-    state
-    merge  policy  pending  stored_cookie  cookie  meta  data  absolute_timeout
+    state  session
+    merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending
     options  formats  store  observe
     validation
     errors  clock

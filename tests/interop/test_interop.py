@@ -312,7 +312,7 @@ class TestAbsoluteTimeout:
 
     def test_node_keeps_the_moment_of_creation(self, make_pair: MakePair) -> None:
         """Through changes, renewals and a key that Node spells before the cookie; a look at it writes nothing."""
-        pair = make_pair(tornado={"absoluteTimeout": DAY, "touchAfter": DAY})
+        pair = make_pair(tornado={"absoluteTimeout": DAY, "touchAfter": DAY - 1})
         visitor = Visitor()
         made = visitor.post(pair.tornado, ("set", "user", "ada"), ("set", "old", 1))
         meta = pair.row(made.sid).data["__meta"]

@@ -368,7 +368,7 @@ async def test_a_first_look_at_what_is_gone_brings_nothing_back(serve: Any) -> N
 @pytest.mark.parametrize("option", [{"absolute_timeout": LIMIT}, {}], ids=["on", "off"])
 async def test_where_it_stands_is_no_change(serve: Any, place: str, option: dict[str, Any]) -> None:
     """Node keeps what it does not know, perhaps at another place: to look at it writes nothing, with the option off too."""
-    site: Site = await serve(PAGES, touch_after=HOUR, **option)
+    site: Site = await serve(PAGES, touch_after=HOUR - 1, **option)
     browser = site.browser()
     mark = {"createdAt": site.clock() - 1}
     row = json.loads(node_row(site, mark=MARK, n=1))
