@@ -36,14 +36,11 @@ async def test_a_session_that_does_not_fit_is_refused(clock: MovableClock) -> No
 async def test_a_session_that_grows_too_large_stays_as_it_was(clock: MovableClock, verb: str) -> None:
     """Its visitor is still signed in."""
     store = await filled(clock)
+    large, small = record(8_000), record(4_000)
+    arguments = {"update": ("a", large, small), "rename": ("a", "c", large, small), "set": ("a", large)}[verb]
 
     with pytest.raises(StoreUnavailable, match="maxBytes"):
-        if verb == "update":
-            await store.update("a", record(8_000), record(4_000))
-        elif verb == "rename":
-            await store.rename("a", "c", record(8_000), record(4_000))
-        else:
-            await store.set("a", record(8_000))
+        await getattr(store, verb)(*arguments)
 
     assert await store.get("a") == record(4_000)
 
