@@ -15,14 +15,6 @@ from .meta import parsed
 from .store import StoredSession
 from .stored_cookie import StoredCookie
 
-LARGE = 262_144
-"""Characters of a stored text from which on its session takes turns: many keys are milliseconds of work."""
-
-
-def is_large(text: str) -> bool:
-    """Return True for a stored text that takes turns (turns.py)."""
-    return len(text) >= LARGE
-
 
 class Parts(NamedTuple):
     """The texts that a stored session consists of."""

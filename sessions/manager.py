@@ -22,6 +22,7 @@ from .session import Session
 from .state import Generate, SessionState
 from .store import Store, StoredSession, is_ready, name_of
 from .timeout import Deadline
+from .turns import decode_if_large, is_large
 from .validation import secrets_of
 from .verbs import SessionVerbs
 from .writes import Writes
@@ -93,7 +94,7 @@ class SessionManager:
         """
         if state.pending is not None:
             return self._commit_behind(state, ends=ends)
-        return self._commit_in_turn(state, ends=ends) if state.is_large else self._commit(state, ends=ends)
+        return self._commit_in_turn(state, ends=ends) if is_large(state) else self._commit(state, ends=ends)
 
     def _commit(self, state: SessionState, *, ends: bool) -> Awaitable[None] | None:
         plan = decide(state.facts(), self.options, ends=ends)
@@ -145,6 +146,7 @@ class SessionManager:
             return closed if closed.meta.closed_until > self.clock() else None
         state = SessionState.loaded(self.options, self.clock, generate, sid, record)
         if not state.is_too_old:
+            decode_if_large(state)
             return state
         await self._in_time(self._store.destroy(sid))  # a Node server that has moved its expiry would still know it
         return None

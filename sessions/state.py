@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from .absolute_timeout import AbsoluteTimeout, is_touch_due
 from .clock import Clock
-from .data import Parts, SessionData, is_large, parts_of
+from .data import Parts, SessionData, parts_of
 from .errors import CorruptSession, HeadersSent
 from .formats import json_text
 from .formats.signing import fingerprint
@@ -97,7 +97,6 @@ class SessionState:
         state._saved_text = None if options.resave else parts.data
         if parts.meta or state._timeout is not None:
             state._read_meta(parts)
-        state._decode_if_large()
         return state
 
     @classmethod
@@ -122,10 +121,6 @@ class SessionState:
         """Eight hexadecimal digits that stand for the id in a log."""
         return fingerprint(self.id)
 
-    def _decode_if_large(self) -> None:
-        if self.is_large:  # in the turn that it has now: a handler that looks cannot wait for one
-            _ = self.values
-
     @property
     def values(self) -> dict[str, Any]:
         """The data, decoded. Raises CorruptSession."""
@@ -133,11 +128,6 @@ class SessionState:
             return self.data.values
         except CorruptSession as error:
             raise CorruptSession(f"session {self.fingerprint}: {error}") from None
-
-    @property
-    def is_large(self) -> bool:
-        """True if the session lives, and waits for a turn to be encoded."""
-        return self.end is None and is_large(self.data.text)
 
     def touch(self) -> None:
         """Start the lifetime again; the store is told at the end of the request, whatever `touch_after` says."""
@@ -285,10 +275,7 @@ class SessionState:
         return self._timeout is not None and self._timeout.ends_at <= self.clock()
 
     def to_store(self) -> StoredSession:
-        """Return the record to store.
-
-        Raises DataError if changed data takes too many bytes, or has a value that JSON, or Node, cannot hold.
-        """
+        """Return the record to store. Raises DataError for changed data that is too large, or that Node cannot hold."""
         cookie, data, limit = self.cookie.text(), self.data.current(), self._options.max_bytes
         meta = self.meta.text(None if self._timeout is None else self._timeout.created)
         text = json_text.join(cookie, data, meta)
@@ -318,7 +305,6 @@ class SessionState:
         parts, cookie = self._parts(record)
         self.data.read(parts.data)
         self._take(record, parts, cookie)
-        self._decode_if_large()
 
     def saved(self, sent: StoredSession, record: StoredSession) -> None:
         """Note that the store holds `record`, as which it has stored `sent`."""

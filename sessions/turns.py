@@ -8,9 +8,22 @@ as long as the turn took. However many large sessions there are, another visitor
 import asyncio
 from collections import deque
 
-from .data import is_large
 from .state import SessionState
 from .store import StoredSession
+
+LARGE = 262_144
+"""Characters of a stored text from which on its session takes turns: many keys are milliseconds of work."""
+
+
+def is_large(state: SessionState) -> bool:
+    """Return True for a session that lives and takes turns."""
+    return state.end is None and len(state.data.text) >= LARGE
+
+
+def decode_if_large(state: SessionState) -> None:
+    """Decode a large session now, in its turn: a handler that looks cannot wait for one. Raises CorruptSession."""
+    if is_large(state):
+        _ = state.values
 
 
 class Turns:
@@ -27,7 +40,7 @@ class Turns:
 
     async def take(self, text: str) -> None:
         """Wait for a turn, if the text is large. It ends with the step of the event loop that it begins in."""
-        if not is_large(text):
+        if len(text) < LARGE:
             return
         if not self._is_taken:
             self._begin()

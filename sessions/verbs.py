@@ -14,6 +14,7 @@ from .policy import END_MESSAGES
 from .rotation import Rotation
 from .state import SessionState
 from .store import Outcome, Store, StoredSession, Update
+from .turns import decode_if_large
 from .writes import Writes, known, performed
 
 Result = TypeVar("Result")
@@ -94,6 +95,7 @@ class SessionVerbs:
             if record is None or state.is_too_old or state.end == "closed" or self._writes.is_over(record):
                 raise SessionError("failed to load session")
             state.read(record)
+            decode_if_large(state)
 
         return _start(state, work())
 
