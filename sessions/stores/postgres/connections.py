@@ -14,7 +14,7 @@ import asyncpg
 
 from ..base import RETRY_SECONDS, CircuitBreaker
 from .errors import DRIVER, has_met_another, was_not_begun
-from .url import Target
+from .url import ServerURL
 
 UPKEEP = 60_000
 """Milliseconds that a count or a step of a deletion may take: no request waits for it."""
@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 class PoolSettings:
     """How the server is reached. `timeout` in milliseconds; `statement_cache` 0 is for PgBouncer."""
 
-    target: Target
+    target: ServerURL
     pool: int
     timeout: int
     statement_cache: int
@@ -229,7 +229,7 @@ def _session(timeout: int, lock_timeout: int) -> dict[str, str]:
 
 async def _quietly(leaving: Awaitable[None]) -> None:
     """Wait for a connection that is given up. The driver has ended it where this fails, and nobody is told."""
-    with suppress(DRIVER):
+    with suppress(*DRIVER):
         await leaving
 
 

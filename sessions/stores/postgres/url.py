@@ -91,7 +91,7 @@ _HOSTS = re.compile("[^/?#]*")
 
 
 @dataclass(frozen=True)
-class Target:
+class ServerURL:
     """What a URL says."""
 
     place: str
@@ -120,7 +120,7 @@ class Target:
         return context
 
 
-def parse(url: str) -> Target:
+def parse(url: str) -> ServerURL:
     """Read a URL, and say of each parameter that is dropped or unknown that it is. Raises OptionsError."""
     scheme, _, rest = url.partition(":")
     if not rest.startswith("//"):
@@ -147,7 +147,7 @@ def parse(url: str) -> Target:
     user, colon, password = userinfo.partition(":")
     login = f"{quote(unquote(user), safe='')}{colon}{quote(unquote(password), safe='')}@" if userinfo else ""
     cache, timeout = given.get("statement_cache_size"), int(given.get("connect_timeout", 0))
-    return Target(
+    return ServerURL(
         place=f"postgresql://{hosts}{parts.path}",
         dsn=f"{scheme}://{login}{parts.path}?{urlencode(driver)}",
         settings=_settings(given),
