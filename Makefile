@@ -10,7 +10,8 @@ BENCH := bench/.cache
 TOOLS := .cache
 NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
-.PHONY: help venv run test test-pythons wheels check coverage mutants chaos soak soak-plot cluster interop browser screenshots \
+.PHONY: help venv run test test-pythons wheels lab properties check lint types coverage mutants chaos soak soak-plot cluster \
+	interop browser screenshots \
 	bench bench-peers bench-scale bench-plots fuzz lock audit clean
 
 help: ## Show this list
@@ -35,8 +36,8 @@ venv: $(READY) ## Make .venv and install into it all that development needs
 run: $(RUNS) ## Start the server (CONFIG=file, PORT=number)
 	@exec $(BIN)/python server.py $(if $(CONFIG),--config $(CONFIG)) $(if $(PORT),--port $(PORT))
 
-test: $(READY) ## Run the whole suite (what needs Node, nginx or chromium says so and skips without)
-	$(BIN)/python -m pytest
+test: $(READY) ## Run the suite (what needs Node, nginx or chromium says so and skips without)
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-pythons: $(RUNS) ## Run the suite on the Pythons of Debian's newer suites, in chroots (root; ARGS="--one forky trixie")
 	tests/pythons.sh $(ARGS)
@@ -44,10 +45,23 @@ test-pythons: $(RUNS) ## Run the suite on the Pythons of Debian's newer suites, 
 wheels: $(RUNS) ## See that what is pinned has wheels for a Python that Debian does not give
 	tests/pythons.sh --wheels 3.12
 
-check: $(READY) ## Lint and check types
+lab: $(READY) ## Run the experiments of tests/lab in their short forms
+	$(BIN)/python -m pytest tests/lab
+
+check: lint types ## Lint and check types
+
+lint: $(READY) ## Run ruff: its rules, and its format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(READY) ## Run mypy
 	$(BIN)/mypy
+	$(BIN)/mypy tests/server/conftest.py
+	$(BIN)/mypy tests/handlers/conftest.py
+
+properties: $(READY) ## Try the properties and the stores' model with 40 times the examples of `make test`, new ones each time
+	$(BIN)/python -m pytest --hypothesis-profile=long --async-test-timeout=3600 \
+		tests/properties tests/stores/test_model.py tests/test_absolute_timeout.py
 
 coverage: $(READY) ## Run the suite and show what of sessions/ it does not reach
 	$(BIN)/coverage run -m pytest --quiet --ignore tests/browser --ignore tests/interop
@@ -55,18 +69,18 @@ coverage: $(READY) ## Run the suite and show what of sessions/ it does not reach
 	$(BIN)/coverage report
 
 mutants: $(READY) ## Break each promise on purpose and see that a test notices
-	$(BIN)/python -m tests.mutants
+	$(BIN)/python -m tests.lab.mutants
 
 chaos: $(READY) ## Run the long experiments of docs/reliability.md (ARGS="kill faults")
 	tests/interop/install.sh
-	$(BIN)/python -m tests.chaos $(ARGS)
+	$(BIN)/python -m tests.lab.chaos $(ARGS)
 
 soak: $(READY) ## Load the server for MINUTES=30 and sample what it holds, then draw it
-	$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),30) soak
+	$(BIN)/python -m tests.lab.chaos --minutes $(or $(MINUTES),30) soak
 	$(MAKE) soak-plot
 
 soak-plot: $(BENCH)/plots/.ready ## Draw docs/reliability/soak.svg from soak.csv
-	$(BENCH)/plots/bin/python -m tests.chaos.soak_plot
+	$(BENCH)/plots/bin/python -m tests.lab.chaos.soak_plot
 
 interop: $(READY) ## Run the tests with real Node servers (installs their npm packages)
 	tests/interop/install.sh
@@ -76,7 +90,7 @@ browser: $(READY) ## Run the page's tests in chromium, and the server behind ngi
 	$(BIN)/python -m pytest tests/browser
 
 cluster: $(READY) ## Kill a master of a Redis Cluster under load, and count what visitors notice (needs nginx)
-	cd tests && ../$(BIN)/python -m cluster.experiment $(ARGS)
+	$(BIN)/python -m tests.lab.cluster $(ARGS)
 
 screenshots: $(READY) ## Write docs/page.png and docs/page-360.png
 	cd tests && ../$(BIN)/python -m browser.screenshots
@@ -121,7 +135,7 @@ $(NODE_PEERS): bench/servers/node/package-lock.json
 	touch $@
 
 fuzz: $(TOOLS)/fuzz/.ready ## Try ten million hostile inputs (RUNS=number)
-	cd tests && ../$(TOOLS)/fuzz/bin/python -m fuzz $(if $(RUNS),--runs $(RUNS))
+	$(TOOLS)/fuzz/bin/python -m tests.lab.fuzz $(if $(RUNS),--runs $(RUNS))
 
 LOCK := UV_CUSTOM_COMPILE_COMMAND='make lock' $(TOOLS)/uv/bin/uv pip compile pyproject.toml --universal \
 	--python-version 3.11 --generate-hashes --no-emit-index-url --quiet
@@ -134,7 +148,7 @@ audit: $(TOOLS)/pip-audit/.ready ## Ask for known vulnerabilities of what the tw
 	$(TOOLS)/pip-audit/bin/pip-audit --strict --require-hashes --disable-pip \
 		--requirement requirements.lock --requirement requirements-dev.lock
 
-$(TOOLS)/fuzz/.ready: tests/fuzz/requirements.txt pyproject.toml
+$(TOOLS)/fuzz/.ready: tests/lab/fuzz/requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< --editable .
 	touch $@

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from math import inf
 from time import monotonic
-from typing import Any, Self
+from typing import Self, cast
 from urllib.parse import quote
 
 from bench.process import LOAD_CORE, BenchError, Running, pinned
@@ -170,7 +170,7 @@ class ClosedLoop:
                 if not ready:
                     raise BenchError(f"{self._running.name} stopped answering\n{self._running.log()}")
                 for key, _ in ready:
-                    client: Any = key.fileobj
+                    client = cast("socket.socket", key.fileobj)
                     chunk = client.recv(65536)
                     answers[client] += chunk
                     if not chunk or not answers[client].startswith(b"HTTP/1.1 200"[: len(answers[client])]):

@@ -27,7 +27,7 @@ DATA = {
 }
 
 
-async def weigh(server: "redis.Redis[bytes]", url: str, name: str) -> None:
+async def weigh(server: redis.Redis, url: str, name: str) -> None:
     """Fill an empty server, and print what has grown."""
     server.flushall()
     text = json.dumps({"cookie": COOKIE, **DATA[name]}, separators=(",", ":"))

@@ -15,16 +15,18 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from tornado.httputil import HTTPHeaders
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
 
 from bench.figures import RESULTS, save
 from bench.process import BenchError, fail, first_line, folder, machine
 from bench.report import print_parts
 from bench.servers.tornado_app import SECRET
-from sessions import Cookie, CookieOptions, SessionManager, SessionOptions, now_ms, open_store
+from sessions import CookieOptions, SessionManager, SessionOptions, now_ms, open_store
 from sessions.formats.cookie_header import encode, values
 from sessions.formats.signing import new_id
-from sessions.session import Session
+from sessions.policy import decide
+from sessions.state import SessionState
+from sessions.stored_cookie import StoredCookie
 from sessions.timeout import Deadline
 from sessions.web.headers import add_cookie, vary_by_cookie
 
@@ -84,45 +86,47 @@ def count_steps(counter: Counter, manager: SessionManager) -> None:
     signed = manager.signer.sign(sid)
     header = [f"connect.sid={encode(signed)}"]
     options = CookieOptions()
-    cookie = Cookie.new(options, now_ms, is_secure=lambda: False)
+    cookie = StoredCookie.new(options, now_ms, is_secure=lambda: False)
 
-    def new() -> Session:
-        return Session.new(manager, OPTIONS, now_ms, lambda: (sid, cookie))
+    def new() -> SessionState:
+        return manager.new(lambda: (sid, cookie))
 
-    session = new()
-    session["n"] = 1
-    stored = session.to_store()
+    state = new()
+    manager.face(state)["n"] = 1
+    stored = state.to_store()
 
-    def loaded() -> Session:
-        return Session.loaded(manager, OPTIONS, now_ms, lambda: (sid, cookie), sid, stored)
+    def loaded() -> SessionState:
+        return SessionState.loaded(OPTIONS, now_ms, lambda: (sid, cookie), sid, stored)
 
-    def read() -> Session:
-        session = loaded()
-        _ = session["n"]
-        return session
+    def read() -> SessionState:
+        state = loaded()
+        _ = manager.face(state)["n"]
+        return state
 
-    def written() -> Session:
-        session = read()
-        session["n"] = 2
-        session.change()
-        return session
+    def written() -> SessionState:
+        state = loaded()
+        session = manager.face(state)
+        session["n"] = session["n"] + 1
+        decide(state.facts(), OPTIONS)
+        return state
 
     counter.part("our cookie is found in the header", lambda: list(values(header, "connect.sid")))
     counter.part("its signature is verified", lambda: manager.signer.unsign(signed))
     load = counter.part("the row becomes a session", loaded)
     decoded = counter.part("its data is decoded", read, less=load)
-    counter.part("nothing has changed", lambda: read().change(), less=decoded)
+    counter.part("nothing has changed", lambda: decide(read().facts(), OPTIONS), less=decoded)
     change = counter.part("a key has changed", written, less=decoded)
     counter.part("the text for the store", lambda: written().to_store(), less=change)
     counter.part("a new id", new_id)
-    counter.part("a new cookie", lambda: Cookie.new(options, now_ms, is_secure=lambda: False))
+    counter.part("a new cookie", lambda: StoredCookie.new(options, now_ms, is_secure=lambda: False))
     counter.part("a new session", new)
     bare = counter.part("a set of headers", HTTPHeaders)
     counter.part("Vary", lambda: vary_by_cookie(HTTPHeaders()), less=bare)
-    session.change()
+    state.settle(decide(state.facts(), OPTIONS), "saved")
+    request = HTTPServerRequest("GET", "/")
     counter.part(
         "Set-Cookie, signed, and Cache-Control",
-        lambda: add_cookie(HTTPHeaders(), session, manager, lambda: False),
+        lambda: add_cookie(HTTPHeaders(), state, manager, request, lambda: False),
         less=bare,
     )
 
@@ -138,15 +142,13 @@ async def count_calls(counter: Counter, data: Path) -> None:
     await counter.calls("a deadline around a call", lambda _: deadline.keep(nothing(0)), less=task)
     async with open_store(f"sqlite:{data}/sessions.db", busy_timeout=600_000) as store:
         manager = SessionManager(store, OPTIONS)
-        session = Session.new(
-            manager, OPTIONS, now_ms, lambda: (new_id(), Cookie.new(CookieOptions(), now_ms, is_secure=lambda: False))
-        )
-        session["n"] = 1
-        row = session.to_store()
+        state = manager.new(lambda: (new_id(), StoredCookie.new(CookieOptions(), now_ms, is_secure=lambda: False)))
+        manager.face(state)["n"] = 1
+        row = state.to_store()
         other = row._replace(data=row.data.replace("1", "2", 1))
         await counter.calls("a row is created", lambda n: store.create(f"id{n}", row), less=task)
         await counter.calls("a row is read", lambda n: store.get(f"id{n}"), less=task)
-        await counter.calls("a row is updated", lambda n: store.update(f"id{n}", other, row.data), less=task)
+        await counter.calls("a row is updated", lambda n: store.update(f"id{n}", other, row), less=task)
 
 
 def inside(data: Path) -> None:

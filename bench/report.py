@@ -186,7 +186,7 @@ def print_processes(measured: list[dict[str, Any]]) -> None:
 
 def busy(runs: list[dict[str, Any]], cost: str) -> float:
     """How many cores: CPU seconds per second."""
-    return median(rate(run) * run[cost] / 1e6 for run in runs)
+    return float(median(rate(run) * run[cost] / 1e6 for run in runs))
 
 
 def print_result(result: dict[str, Any]) -> None:

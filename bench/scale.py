@@ -86,7 +86,7 @@ async def store_times(data: Path, ids: list[str], together: int, seconds: float)
             seen = await store.get(sid)
             if seen is not None:
                 changed = seen.data.replace(" }", "}") if seen.data.endswith(" }") else seen.data[:-1] + " }"
-                await store.update(sid, StoredSession(changed, seen.expires_at), seen.data)
+                await store.update(sid, StoredSession(changed, seen.expires_at), seen)
 
         async def each(call: Callable[[str], Any]) -> float:
             begin, done = time.perf_counter(), 0

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -55,8 +56,8 @@ def redis_program() -> Path:
 
 def told(*command: object) -> str:
     """What a program prints; used for questions to an engine and for initdb."""
-    options = {"user": NOBODY, "group": NOGROUP, "extra_groups": []} if NOBODY else {}
-    done = subprocess.run(
+    options: dict[str, Any] = {"user": NOBODY, "group": NOGROUP, "extra_groups": []} if NOBODY else {}
+    done: subprocess.CompletedProcess[str] = subprocess.run(
         [str(word) for word in command], capture_output=True, text=True, check=False, cwd="/", **options
     )
     if done.returncode:
@@ -146,13 +147,14 @@ def serving(
     with ExitStack() as stack:
         fresh = stack.enter_context(folder())
         engine = stack.enter_context(ENGINES[server.engine]()) if server.engine else None
-        filled = {"port": free_port(), "data": data or fresh, "url": engine.url if engine else ""}
+        port = free_port()
+        filled = {"port": port, "data": data or fresh, "url": engine.url if engine else ""}
         command = (*under, *(word.format(**filled) for word in (*server.command, *extra)))
         if not shutil.which(command[0]):
             raise BenchError(f"{Path(command[0]).name} is missing: see `make bench-setup`")
         environment = {key: value.format(**filled) for key, value in server.environment}
         environment["PYTHONPATH"] = str(HERE.parent)  # `sessions` of this checkout
-        running = spawn(server.name, pinned(cores, command), filled["port"], fresh, environment)
+        running = spawn(server.name, pinned(cores, command), port, fresh, environment)
         stack.callback(running.stop)
         wait_until(running, lambda: answers(running))
         if engine:

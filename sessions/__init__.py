@@ -1,6 +1,6 @@
 """Server-side sessions for Tornado, at home with express-session."""
 
-from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from .clock import now_ms
@@ -19,7 +19,7 @@ from .manager import SessionManager
 from .options import CookieOptions, SessionOptions
 from .session import Session
 from .store import Outcome, Store, StoredSession, Update
-from .stores import open_store, register_store
+from .stores import open_store, register_store, store_class
 from .stores.base import StoreBase
 from .stores.memory import MemoryStore
 from .stores.wrappers import StoreWrapper
@@ -28,6 +28,9 @@ from .validation import ABSENT
 from .web.mixin import SessionMixin
 
 if TYPE_CHECKING:
+    __version__: str
+    """The version that is installed, as its metadata has it."""
+
     from .stores.postgres import PostgresStore
     from .stores.redis import RedisStore
     from .stores.sqlite import SQLiteStore
@@ -66,10 +69,25 @@ __all__ = [
 
 
 _LAZY = {"PostgresStore": "postgres", "RedisStore": "redis", "SQLiteStore": "sqlite"}
+"""The stores that have a driver, each with a scheme of its URLs."""
 
 
 def __getattr__(name: str) -> Any:
-    """A store is imported when it is asked for, and its driver with it (PEP 562)."""
+    """A store is imported when it is asked for, and its driver with it (PEP 562). The metadata is read likewise."""
     if name in _LAZY:
-        return getattr(import_module(f".stores.{_LAZY[name]}", __name__), name)
+        try:
+            return store_class(_LAZY[name])
+        except OptionsError as error:
+            return _without_driver(name, error)
+    if name == "__version__":
+        return version("tornado-express-sessions")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _without_driver(name: str, error: OptionsError) -> type:
+    """Return what `from sessions import *` gets where a driver is missing: a class whose making raises the error."""
+
+    def init(*_: object, **__: object) -> None:
+        raise error
+
+    return type(name, (), {"__init__": init, "__doc__": str(error)})

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from .errors import SessionError, StoreError
 from .store import Outcome, Overwriting, Store, StoredSession, Update, is_ready, name_of, overwriting
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 Result = TypeVar("Result")
 
@@ -34,7 +34,7 @@ class CheckedStore:
 
     def __init__(self, inner: Store) -> None:
         self._inner = inner
-        self.name = name_of(inner)
+        self.name: str = name_of(inner)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)  # powers, keys, is_open

@@ -35,14 +35,14 @@ class Cookie:
 
     __slots__ = ("_stored",)
 
-    path = _Attribute[str | None]("path")
-    domain = _Attribute[str | None]("domain")
-    http_only = _Attribute[bool | None]("httpOnly")
-    secure = _Attribute[bool | None]("secure")
-    same_site = _Attribute[SameSite]("sameSite")
-    partitioned = _Attribute[bool | None]("partitioned")
-    priority = _Attribute[Priority]("priority")
-    original_max_age = _Attribute[MaxAge]("originalMaxAge")
+    path: _Attribute[str | None] = _Attribute("path")
+    domain: _Attribute[str | None] = _Attribute("domain")
+    http_only: _Attribute[bool | None] = _Attribute("httpOnly")
+    secure: _Attribute[bool | None] = _Attribute("secure")
+    same_site: _Attribute[SameSite] = _Attribute("sameSite")
+    partitioned: _Attribute[bool | None] = _Attribute("partitioned")
+    priority: _Attribute[Priority] = _Attribute("priority")
+    original_max_age: _Attribute[MaxAge] = _Attribute("originalMaxAge")
 
     def __init__(self, stored: StoredCookie) -> None:
         self._stored = stored

@@ -8,7 +8,7 @@ import logging
 
 from .formats.signing import fingerprint
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 CREATED = "session_created"
 RENEWED = "session_renewed"
@@ -16,6 +16,10 @@ RENEWED = "session_renewed"
 DESTROYED = "session_destroyed"
 UNKNOWN = "session_use_after_expire"
 """An id that we have signed, and that the store does not know any more."""
+DROPPED = "session_dropped"
+"""A change of a session that ended, or went on under another id, before it could be stored."""
+AMBIGUOUS = "session_ambiguous"
+"""A further living session in one request: the first counts."""
 TAMPERED = "session_tampered"
 """A cookie of our name that no secret has signed."""
 DROPPED = "session_dropped"

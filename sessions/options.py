@@ -21,6 +21,7 @@ from .validation import (
     BROWSER_MAX_AGE,
     COOKIE_BYTES,
     DAY,
+    GRACE,
     Absent,
     check_attribute,
     check_options,
@@ -32,7 +33,7 @@ from .validation import (
     wrong,
 )
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 MaxAge: TypeAlias = float | Literal[False] | None
 SameSite: TypeAlias = bool | Literal["strict", "lax", "none", "auto"] | None
@@ -143,6 +144,9 @@ class SessionOptions:
     """`destroy()` also removes the browser's cookie."""
     cache_headers: bool = True
     """`Cache-Control: no-store` on responses that set the cookie, `Vary: Cookie` on those that read a session."""
+    grace: float | None = None
+    """Milliseconds for which an id that a login replaced is a tombstone: a late request under it changes nothing.
+    None: 30,000, and 0 with `conflict = "overwrite"`."""
     store_down: Literal["error", "none"] = "error"
     """While the store is not ready: 503 for requests that carry a session cookie, or no session at all."""
     store_timeout: float = 5_000
@@ -153,6 +157,8 @@ class SessionOptions:
         check_options(self)
         if self.proxy_secure and self.proxy is not True:
             raise OptionsError("proxySecure: needs proxy = true, or any client could claim to be the proxy")
+        if self.grace and self.conflict == "overwrite":
+            raise OptionsError('grace: needs conflict = "merge", as Express knows no tombstones')
         if isinstance(self.cookie, CookieOptions):
             self._check_together(self.cookie)
             self._check_touch_after(self.cookie)
@@ -194,6 +200,13 @@ class SessionOptions:
                 f"genid: the id takes more than {longest} bytes: browsers drop a cookie over {COOKIE_BYTES}"
             )
         return sid
+
+    @property
+    def grace_ms(self) -> float:
+        """`grace` in milliseconds, also where it was not given."""
+        if self.grace is not None:
+            return self.grace
+        return 0 if self.conflict == "overwrite" else GRACE
 
     @property
     def keys(self) -> tuple[bytes, ...]:

@@ -22,6 +22,15 @@ EndReason: TypeAlias = Literal["gone", "closed", "destroyed", "unset", "failed"]
 """Why a session is over: gone (destroyed elsewhere, or expired), closed (it goes on under another id), destroyed or
 unset in this request, failed (a verb of this request failed, and nothing more is written)."""
 
+END_MESSAGES: dict[EndReason, str] = {
+    "destroyed": "it was destroyed in this request",
+    "unset": "it was unset in this request",
+    "gone": "it was destroyed or has expired since it was loaded",
+    "closed": "it goes on under another id",
+    "failed": "its destruction failed",
+}
+"""Why a session is over, for a person."""
+
 Change: TypeAlias = Literal["nothing", "create", "update", "touch", "destroy"]
 """What is done to the store."""
 
@@ -113,6 +122,7 @@ def decide(facts: Facts, options: SessionOptions, *, ends: bool = True) -> Plan:
         sends = options.save_uninitialized or modified or facts.stored
     else:
         sends = (options.rolling and change != "nothing") or (facts.cookie_expires and modified) or facts.renewal_due
+        sends = sends or (facts.cookie_changed and options.conflict != "overwrite")  # the browser is to know it too
     if not facts.cookie_can_leave:
         sends = False
         if change == "create":

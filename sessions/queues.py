@@ -33,17 +33,26 @@ class Queue:
 
 
 class CommitQueues:
-    """The queues of one process on one store, by session id."""
+    """The queues of one process on one store, by session id.
 
-    def __init__(self, store: Store) -> None:
+    `is_over` says of a record that its session goes on elsewhere (a tombstone): such a record is never merged on.
+    """
+
+    def __init__(self, store: Store, is_over: Callable[[StoredSession], bool]) -> None:
         self._store = store
+        self._is_over = is_over
         self._queues: dict[str, Queue] = {}
 
     async def commit(self, sid: str, base: StoredSession, step: Step) -> Update:
-        """Try a write when it is its turn: first on the record that the commit before it has left, else on `base`."""
+        """Try a write when it is its turn: first on the record that the commit before it has left, else on `base`.
+
+        Returns GONE with the record if that is a tombstone.
+        """
         queue = await self._enter(sid)
         try:
             newest = queue.newest
+            if newest is not None and self._is_over(newest):
+                return Update(Outcome.GONE, newest)
             update = await self.until_agreed(base if newest is None or newest.same_as(base) else newest, step)
             if update.outcome is Outcome.SAVED:
                 queue.newest = update.record
@@ -57,6 +66,8 @@ class CommitQueues:
             update = await step(expected)
             if update.outcome is not Outcome.CONFLICT or update.record is None:
                 return update
+            if self._is_over(update.record):
+                return Update(Outcome.GONE, update.record)
             expected = update.record
             await asyncio.sleep(random.uniform(0, min(PAUSE, number / 1000)))  # noqa: S311 # it spreads the tries
         raise StoreError(f"{name_of(self._store)}: met a conflict {TRIES} times; nothing was saved")

@@ -1,17 +1,20 @@
-"""Owns `rotate()`: the move of a row to a new id in one step, and the way back where the outcome is unknown."""
+"""Owns what takes two ids: `rotate()`, `regenerate()`, the tombstone under the old id, and an end that follows it.
+
+A row moves in one step (`rename`), so whoever else wants the old one finds it gone or closed. Where the outcome of that
+step is unknown, nothing is deleted: the way back is taken once the store says where the row is.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from .clock import Clock
 from .errors import SessionError, StoreError, StoreUnavailable
-from .observe import RENEWED, note
-from .queues import CommitQueues
-from .state import Generate, SessionState
+from .meta import tombstone
+from .observe import DESTROYED, RENEWED, note
+from .state import SessionState
 from .store import Outcome, Store, StoredSession, Update
-
-ID_TRIES = 3
-"""Ids that are made before a new id is given up because each was taken."""
+from .writes import ID_TRIES, Writes
 
 SETTLED = 5.0
 """Seconds after which a store that answers has performed, or dropped, what was asked before."""
@@ -21,79 +24,141 @@ PAUSE = 0.25
 
 
 class _Attempt:
-    """A rename that was begun: what was under the old id, and the new id."""
+    """A rename that was begun: the new id, and what was under the old id and is left there."""
 
-    __slots__ = ("expected", "new")
+    __slots__ = ("closed", "expected", "new")
 
-    def __init__(self, new: str, expected: StoredSession) -> None:
+    def __init__(self, new: str, expected: StoredSession, closed: StoredSession | None) -> None:
         self.new = new
         self.expected = expected
+        self.closed = closed
 
 
 class Rotation:
-    """Rotates the sessions of one manager. `in_time` keeps the deadline, `start` runs a task in the background."""
+    """The new ids of one manager's sessions.
+
+    `grace` is for how many milliseconds an old id is a tombstone. `in_time` keeps the deadline, `start` runs a task in
+    the background.
+    """
 
     def __init__(
         self,
         store: Store,
-        queues: CommitQueues,
-        in_time: Callable[[Awaitable[None]], Awaitable[None]],
+        writes: Writes,
+        clock: Clock,
+        grace: float,
+        in_time: Callable[[Awaitable[Any]], Awaitable[Any]],
         start: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         self._store = store
-        self._queues = queues
+        self._writes = writes
+        self._clock = clock
+        self._grace = grace
         self._in_time = in_time
         self._start = start
 
-    async def rotate(self, state: SessionState) -> None:
-        """Move the row to a new id, with what this request has changed.
+    async def end(self, sid: str, base: StoredSession | None) -> None:
+        """End the session of an id, and its successor."""
+        await self._writes.remove(sid, base)
+        note(DESTROYED, sid)
 
-        If the row is gone the session goes on as a new one with only what this request itself assigned. If the move
-        fails the session can still be read, and this request writes nothing more.
-        """
-        generate = state.check_can_send()
-        base, old = state.base, state.id
-        if base is None:
-            state.restart(keep=True)
+    # ---------------------------------------------------------------- regenerate
+
+    def regenerate(self, state: SessionState) -> Coroutine[Any, Any, None]:
+        """Go on as a new session at once; what is returned ends the row of the old one."""
+        old, base, was_known, was_closed = state.id, state.base, state.is_known, state.end == "closed"
+        go_back = state.snapshot()
+        state.restart(keep=False)
+
+        async def work() -> None:
+            try:
+                await self._in_time(self._leave(state, old, base, is_known=was_known, is_closed=was_closed))
+            except BaseException:
+                go_back()
+                if not self._writes.is_blind:
+                    state.failed()
+                raise
+            note(RENEWED, old)
+
+        return work()
+
+    async def _leave(
+        self, state: SessionState, old: str, base: StoredSession | None, *, is_known: bool, is_closed: bool
+    ) -> None:
+        if is_closed:  # the row under the old id is a tombstone already
             return
-        state.to_store()  # raises the handler's own errors before anything is done
+        if base is None or not is_known or not self._grace:
+            await self._store.destroy(old)  # an id that has not left yet leaves no tombstone
+            return
+        await self._writes.close(old, base, lambda: self._tombstone(state, state.id))
+
+    def _tombstone(self, state: SessionState, new: str) -> StoredSession:
+        return tombstone(state.cookie, self._grace, self._clock(), self._writes.key_of(new))
+
+    # ---------------------------------------------------------------- rotate
+
+    def rotate(self, state: SessionState) -> Coroutine[Any, Any, None]:
+        """Go on under a new id at once; what is returned moves the row there, with what this request has changed.
+
+        If the row is gone, or closed, the session goes on as a new one with only what this request itself assigned. If
+        the move fails the session can still be read, and this request writes nothing more.
+        """
+        if state.end in ("gone", "closed"):
+            state.restart_with_assigned()
+            return _nothing()
+        if state.base is None:
+            state.restart(keep=True)
+            return _nothing()
+        old, base, was_known = state.id, state.base, state.is_known
+        go_back = state.snapshot()
+        state.take_new_id()
         begun: list[_Attempt] = []
-        try:
-            await self._in_time(self._move(state, base, generate, begun))
-        except BaseException as error:
-            state.failed()
-            refused = isinstance(error, StoreError) and not isinstance(error, StoreUnavailable)
-            if begun and not refused:
-                self._start(self._way_back(old, begun[-1]))
-            raise
-        note(RENEWED, old)
 
-    async def _move(self, state: SessionState, base: StoredSession, generate: Generate, begun: list[_Attempt]) -> None:
-        old = state.id
+        async def work() -> None:
+            try:
+                await self._in_time(self._move(state, old, base, begun, is_known=was_known))
+            except BaseException as error:
+                go_back()
+                state.failed()
+                refused = isinstance(error, StoreError) and not isinstance(error, StoreUnavailable)
+                if begun and not refused:
+                    self._start(self._way_back(old, begun[-1]))
+                raise
+            note(RENEWED, old)
+
+        return work()
+
+    async def _move(
+        self, state: SessionState, old: str, base: StoredSession, begun: list[_Attempt], *, is_known: bool
+    ) -> None:
         for _ in range(ID_TRIES):
-            new, cookie = generate()
+            new = state.id
+            closed = self._tombstone(state, new) if self._grace and is_known else None
 
-            async def step(expected: StoredSession, new: str = new) -> Update:
-                sent = state.on(expected)
-                begun.append(_Attempt(new, expected))
-                update = await self._renamed(old, new, sent, expected)
+            async def step(expected: StoredSession, new: str = new, closed: StoredSession | None = closed) -> Update:
+                sent = await self._writes.turns.on(state, expected)
+                begun.append(_Attempt(new, expected, closed))
+                update = await self._renamed(old, new, sent, expected, closed)
                 begun.pop()
                 if update.record is not None and update.outcome is Outcome.SAVED:
-                    state.moved(new, sent, update.record)
-                    return update._replace(record=None)  # nobody may merge under the old id
+                    state.moved(sent, update.record)
+                    return update._replace(record=closed)  # what the next commit under the old id finds
                 return update
 
-            update = await self._queues.commit(old, base, step)
+            update = await self._writes.queues.commit(old, base, step)
             if update.outcome is Outcome.GONE:
-                state.restart_with_assigned(new, cookie)
+                state.restart_with_assigned()
             if update.outcome is not Outcome.TAKEN:
                 return
+            state.take_new_id()
         raise SessionError(f"genid returned an id that is taken, {ID_TRIES} times")
 
-    async def _renamed(self, old: str, new: str, record: StoredSession, expected: StoredSession) -> Update:
+    async def _renamed(
+        self, old: str, new: str, record: StoredSession, expected: StoredSession, closed: StoredSession | None
+    ) -> Update:
         """Rename, and ask what became of it where the reply is lost. Raises StoreUnavailable where it stays unknown."""
         try:
-            return await self._store.rename(old, new, record, expected)
+            return await self._store.rename(old, new, record, expected, closed)
         except StoreUnavailable:
             found = await self._store.get(new)
             if found is None or found.data != record.data:
@@ -110,9 +175,20 @@ class Rotation:
         while getattr(self._store, "is_open", True) and loop.time() - asked < SETTLED:
             try:
                 if await self._store.get(attempt.new) is not None:
-                    await self._store.create(old, attempt.expected)
+                    await self._restore(old, attempt)
                     await self._store.destroy(attempt.new)  # only after the old id is back
                     return
             except StoreError:
                 asked = loop.time()  # the store is away: what it was asked before may come when it is back
             await asyncio.sleep(PAUSE)
+
+    async def _restore(self, old: str, attempt: _Attempt) -> None:
+        found = await self._store.get(old)
+        if found is not None and attempt.closed is not None and found.data == attempt.closed.data:
+            await self._store.update(old, attempt.expected, found)
+        elif found is None:
+            await self._store.create(old, attempt.expected)
+
+
+async def _nothing() -> None:
+    """The rest of a verb that the store has no part in."""

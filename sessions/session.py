@@ -29,7 +29,9 @@ class Verbs(Protocol):
 class Session(MutableMapping[str, Any]):
     """The session in a handler. Values are JSON values; nested changes are seen at the end of the request.
 
-    Assigning a key that is not a string, or that express-session uses itself, raises DataError.
+    Assigning a key that is not a string, or that express-session uses itself, raises DataError; a change after the
+    answer was finished raises HeadersSent. Each verb acts on this object at once and on the store soon. What it returns
+    may be awaited; where it is not, the answer waits for it and has its failure.
     """
 
     __slots__ = ("_cookie", "_state", "_verbs")  # they also refuse `session.user = ...`, Express's way to set a key
@@ -65,40 +67,44 @@ class Session(MutableMapping[str, Any]):
         """Start the lifetime again from now. The store is told at the end of the request, `touchAfter` or not."""
         self._state.touch()
 
-    async def save(self) -> None:
+    def save(self) -> Awaitable[None]:
         """Write the session to the store now. Raises StoreError, and DataError for a value that JSON cannot hold."""
-        await self._verbs.save(self._state)
+        return self._verbs.save(self._state)
 
-    async def destroy(self) -> None:
-        """End the session and delete it from the store now; `self.session` raises NoSession from here on."""
-        await self._verbs.destroy(self._state)
+    def destroy(self) -> Awaitable[None]:
+        """End the session, and every other one that the request has a cookie of: for every logout.
 
-    async def regenerate(self) -> None:
-        """Delete the stored session now and go on with a new id, no data and a new cookie: for every login."""
-        await self._verbs.regenerate(self._state)
+        `self.session` raises NoSession from here on.
+        """
+        return self._verbs.destroy(self._state)
 
-    async def rotate(self) -> None:
-        """Move the session to a new id now, with the same data and cookie: for a login that keeps the basket.
+    def regenerate(self) -> Awaitable[None]:
+        """Go on as a new session, with a new id, no data and a new cookie, and end the stored one: for every login."""
+        return self._verbs.regenerate(self._state)
+
+    def rotate(self) -> Awaitable[None]:
+        """Go on under a new id with the same data and cookie, and move the row: for a login that keeps the basket.
 
         What this request has changed is stored with it, in the same step. If the session is gone by then, a new one
         goes on with only what this request itself assigned.
         """
-        await self._verbs.rotate(self._state)
+        return self._verbs.rotate(self._state)
 
-    async def reload(self) -> None:
+    def reload(self) -> Awaitable[None]:
         """Read the session again and drop what was changed here. Raises SessionError where it is not stored."""
-        await self._verbs.reload(self._state)
+        return self._verbs.reload(self._state)
 
-    async def mutate(self, change: Callable[[dict[str, Any]], Result]) -> Result:
+    def mutate(self, change: Callable[[dict[str, Any]], Result]) -> Awaitable[Result]:
         """Read, change and write the session as one step, now; return what `change` returns.
 
         `change` gets the newest data with this request's changes in it. It may run again when another request comes in
         between: it should do nothing but change the data.
         """
-        return await self._verbs.mutate(self._state, change)
+        return self._verbs.mutate(self._state, change)
 
     def clear(self) -> None:
         """Delete all data at once; the id and the cookie stay."""
+        self._state.check_change("…")
         _ = self._state.values
         self._state.data.clear()
 
@@ -110,10 +116,12 @@ class Session(MutableMapping[str, Any]):
             raise DataError(f"session: the key {key!r} is not a string")
         if key in json_text.RESERVED:
             raise DataError(f"session[{key!r}]: {json_text.RESERVED_BECAUSE}")
+        self._state.check_change(key)
         _ = self._state.values
         self._state.data.set(key, value)
 
     def __delitem__(self, key: str) -> None:
+        self._state.check_change(key)
         _ = self._state.values
         self._state.data.delete(key)
 

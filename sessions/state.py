@@ -7,38 +7,31 @@ are in policy.py; no store is reached from here.
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from .absolute_timeout import AbsoluteTimeout
+from .absolute_timeout import AbsoluteTimeout, is_touch_due
 from .clock import Clock
-from .data import Parts, SessionData
+from .data import Parts, SessionData, is_large, parts_of
 from .errors import CorruptSession, HeadersSent
 from .formats import json_text
 from .formats.signing import fingerprint
+from .meta import SessionMeta, check_own
 from .options import SessionOptions
-from .policy import ENDED, CookieAct, EndReason, Facts, Performed, Plan, answer, decide
+from .pending import Pending
+from .policy import ENDED, CookieAct, EndReason, Facts, Performed, Plan, answer
 from .store import StoredSession
 from .stored_cookie import StoredCookie
-from .validation import is_number
 
 Generate: TypeAlias = Callable[[], tuple[str, StoredCookie]]
 """Makes the id and the cookie of a new session, as express-session's `generate` does."""
-
-END_MESSAGES: dict[EndReason, str] = {
-    "destroyed": "it was destroyed in this request",
-    "unset": "it was unset in this request",
-    "gone": "it was destroyed or has expired since it was loaded",
-    "closed": "it goes on under another id",
-    "failed": "its destruction failed",
-}
-"""Why a session is over, for a person."""
 
 
 class SessionState:
     """One session in one request."""
 
     __slots__ = (
-        "_already_deleted", "_committed", "_generate", "_is_renewed", "_is_sealed", "_options", "_origin_id",
-        "_origin_text", "_saved_text", "_stored_cookie", "_timeout", "_touch_asked", "_written", "base", "clock",
-        "cookie", "cookie_act", "data", "end", "id", "is_readable", "renamed", "request_sid",
+        "_already_deleted", "_committed", "_generate", "_has_left", "_is_answered", "_is_renewed", "_is_sealed",
+        "_options", "_origin_id", "_origin_text", "_pending", "_saved_text", "_stored_cookie",
+        "_timeout", "_touch_asked", "_written", "base", "clock", "cookie", "cookie_act", "data", "end", "id",
+        "is_finished", "is_readable", "meta", "others", "renamed", "request_sid",
     )  # fmt: skip
 
     def __init__(
@@ -51,30 +44,39 @@ class SessionState:
         cookie: StoredCookie,
     ) -> None:
         self._options = options
-        self.clock = clock
+        self.clock: Clock = clock
         self._generate: Generate | None = generate  # leads to the handler, which holds the session: until it is sealed
-        self.request_sid = request_sid
+        self.request_sid: str | None = request_sid
         """The verified id that the browser sent; the store may not know it."""
-        self.id = self._origin_id = sid
-        self.cookie = cookie
+        self.id: str = sid
+        self.cookie: StoredCookie = cookie
         """One object from first to last: a handler may hold it."""
-        self.data = SessionData()
+        self.data: SessionData = SessionData()
+        self.meta: SessionMeta = SessionMeta()
+        """What our own features keep with the session."""
         self.base: StoredSession | None = None
         """The row as this request knows it; None where there is none."""
         self.end: EndReason | None = None
         """Why the session is over; None while it lives."""
-        self.is_readable = True
+        self.is_readable: bool = True
         """Whether a handler may still read it."""
-        self.renamed = False
+        self.renamed: bool = False
         """Whether the row has moved to a new id, which the browser has to learn whatever else fails."""
         self.cookie_act: CookieAct = "keep"
         """What the response does to the browser's cookie, known once the plan was performed."""
         self._timeout = None if options.absolute_timeout is None else self._new_timeout()
+        self._origin_id = sid
         self._stored_cookie = json_text.EMPTY  # the text of the cookie in the row
         self._origin_text = json_text.EMPTY  # the data at the start of the request
         self._saved_text: str | None = None  # the data that need not be saved again
         self._written: tuple[StoredSession, Parts] | None = None  # the last record made for the store, and its parts
-        self._is_renewed = self._touch_asked = self._committed = self._already_deleted = self._is_sealed = False
+        self.others: tuple[str, ...] = ()
+        """Further verified ids of the request: `destroy()` ends them too."""
+        self._pending: Pending | None = None  # made for the first verb
+        self._is_renewed = self._touch_asked = self._committed = self._already_deleted = False
+        self._is_sealed = self._has_left = self._is_answered = False
+        self.is_finished: bool = False
+        """Whether the answer is finished: a change comes too late."""
 
     @classmethod
     def new(
@@ -88,13 +90,23 @@ class SessionState:
         cls, options: SessionOptions, clock: Clock, generate: Generate, sid: str, record: StoredSession
     ) -> "SessionState":
         """Return the session of a stored record. Raises CorruptSession where its text is none."""
-        parts, cookie = _parts_of(sid, record, clock, has_meta=options.absolute_timeout is not None)
+        parts, cookie = parts_of(sid, record, clock)
         state = cls(options, clock, generate, sid, sid, cookie)
         state.base, state._stored_cookie = record, parts.cookie
         state.data.text = state._origin_text = parts.data
         state._saved_text = None if options.resave else parts.data
-        if state._timeout is not None:
-            state._read_meta(parts.meta)
+        if parts.meta or state._timeout is not None:
+            state._read_meta(parts)
+        return state
+
+    @classmethod
+    def closed(
+        cls, options: SessionOptions, clock: Clock, generate: Generate, sid: str, record: StoredSession
+    ) -> "SessionState":
+        """Return the session of a tombstone: empty, and over."""
+        state = cls.loaded(options, clock, generate, sid, record)
+        state.data = SessionData()
+        state.over("closed")
         return state
 
     # ---------------------------------------------------------------- what a handler asks, through the face
@@ -117,6 +129,11 @@ class SessionState:
         except CorruptSession as error:
             raise CorruptSession(f"session {self.fingerprint}: {error}") from None
 
+    @property
+    def is_large(self) -> bool:
+        """True if the session lives and takes turns to be decoded and encoded."""
+        return self.end is None and is_large(self.data.text)
+
     def touch(self) -> None:
         """Start the lifetime again; the store is told at the end of the request, whatever `touch_after` says."""
         self._touch_asked = True
@@ -125,13 +142,13 @@ class SessionState:
     # ---------------------------------------------------------------- facts, plan, outcome
 
     def facts(self) -> Facts:
-        """Return what the rules look at. Raises DataError for a value that JSON cannot hold."""
+        """Return what the rules look at. Raises DataError for what JSON cannot hold; `to_store` looks closer."""
         if self.end is not None:
             return ENDED._replace(
                 end=self.end,
                 already_deleted=self._already_deleted,
                 browser_sent_id=self.request_sid is not None,
-                cookie_can_leave=not self._is_sealed,
+                cookie_can_leave=not self._has_left,
             )
         data, base = self.data.current(), self.base
         known = self.id == self.request_sid
@@ -148,12 +165,16 @@ class SessionState:
             saved_once=self._saved_text is not None,
             cookie_changed=self.cookie.changed_from(self._stored_cookie),
             cookie_expires=self.cookie.has_expiry,
-            meta_unrecorded=base is not None and self._timeout is not None and not self._timeout.is_recorded,
+            meta_unrecorded=base is not None and self._is_meta_unrecorded(),
             touch_asked=self._touch_asked,
-            touch_due=base is not None and not is_unsaved and self._touch_is_due(base),
+            touch_due=base is not None
+            and not is_unsaved
+            and is_touch_due(
+                self._options, self.cookie.member("originalMaxAge"), base.expires_at, self.clock(), self._timeout
+            ),
             renewal_due=False,
             committed=self._committed,
-            cookie_can_leave=not self._is_sealed,
+            cookie_can_leave=not self._has_left,
         )
 
     def renew(self) -> None:
@@ -187,17 +208,56 @@ class SessionState:
         self.cookie_act = "send" if self.renamed else "keep"
 
     def is_dirty(self) -> bool:
-        """Return True if there is a change that the store does not have."""
-        plan = decide(self.facts()._replace(meta_unrecorded=False), self._options)
-        return plan.refuses or plan.change in ("create", "update")
+        """Return True if a handler has changed something that the store does not have."""
+        if self.end is not None:
+            return False
+        data = self.data.current()
+        changed = data not in (self._origin_text, self._saved_text)
+        return changed or (self.base is not None and self.cookie.changed_from(self._stored_cookie))
+
+    def verbs(self) -> Pending:
+        """Return the verbs of this session that are under way."""
+        if self._pending is None:
+            self._pending = Pending()
+            self._pending.is_answered = self._is_answered
+        return self._pending
+
+    @property
+    def pending(self) -> Pending | None:
+        """The verbs that the answer has to wait for, or whose failure it has to tell; None: none."""
+        return None if self._pending is None or self._pending.is_clear else self._pending
 
     # ---------------------------------------------------------------- the response's head
 
     def seal(self, *, has_left: bool = True) -> None:
-        """Note that the response is finished, or has left: no new cookie can be sent with it any more."""
+        """Note that the response's head is made, or has left: a handler can ask for no new cookie any more."""
         self._is_sealed = True
         if has_left:  # until then a commit may find that an id is taken
+            self._has_left = True
             self._generate = None  # or each request would leave a cycle to the garbage collector
+
+    def finish(self) -> None:
+        """Note that a handler has finished its answer: a change after it could not be stored, and is refused."""
+        self.is_finished = self.cookie.is_sealed = True
+
+    def answered(self) -> None:
+        """Note that the commit is done: an unseen failure of a later verb can only be logged."""
+        self._is_answered = True
+        if self._pending is not None:
+            self._pending.is_answered = True
+
+    @property
+    def is_changed(self) -> bool:
+        """True if a handler has changed data of this session."""
+        return bool(self.data.assigned) or self.data.current() != self.data.text
+
+    def check_change(self, key: object) -> None:
+        """Raise HeadersSent for a change after the answer was finished."""
+        if self.is_finished:
+            raise HeadersSent(
+                f"session[{key!r}] was changed after the answer was finished: it could not be stored with it."
+                " For work after the answer there is manager.open()"
+            )
 
     def check_can_send(self) -> Generate:
         """Return what makes a new id and its cookie. Raises HeadersSent where the cookie could not be sent any more."""
@@ -220,15 +280,16 @@ class SessionState:
         return self._timeout is not None and self._timeout.ends_at <= self.clock()
 
     def to_store(self) -> StoredSession:
-        """Return the record to store. Raises DataError where changed data would take too many bytes."""
-        cookie, data, meta, limit = self.cookie.text(), self.data.current(), "", self._options.max_bytes
-        if self._timeout is not None:
-            meta = self._timeout.meta
-        elif json_text.META in self.data.text and data != self.data.text:
-            meta, _ = json_text.split_meta(self.data.text)  # another application's, or an earlier one of ours: it stays
+        """Return the record to store.
+
+        Raises DataError if changed data takes too many bytes, or has a value that JSON, or Node, cannot hold.
+        """
+        cookie, data, limit = self.cookie.text(), self.data.current(), self._options.max_bytes
+        meta = self.meta.text(None if self._timeout is None else self._timeout.created)
         text = json_text.join(cookie, data, meta)
         if limit and 4 * len(text) > limit and data != self.data.text:  # no character takes more than four bytes
             json_text.check_size(text, limit)
+        self.data.check(data)
         record = StoredSession(text, self.expires_at())
         self._written = record, Parts(cookie, data, meta)
         return record
@@ -257,12 +318,14 @@ class SessionState:
         """Note that the store holds `record`, as which it has stored `sent`."""
         self.base = record
         written, parts = self._written or (None, None)
-        if parts is None or written is not sent or (parts.meta and self._timeout is None):
+        if parts is None or written is not sent:
             parts, _ = self._parts(record)
         self._stored_cookie = parts.cookie
         self._saved_text = parts.data
         self.data.wrote(parts.data)
-        self._read_meta(parts.meta)
+        self.meta.saved()
+        if parts.meta or self.meta.row:
+            self._read_meta(parts)
 
     def touched(self, record: StoredSession) -> None:
         """Note that the store has moved the expiry."""
@@ -270,33 +333,49 @@ class SessionState:
 
     # ---------------------------------------------------------------- a new id
 
+    def snapshot(self) -> Callable[[], None]:
+        """Return what puts the session back to this moment, for a verb that fails."""
+        before = self.id, self.base, self.data, self.meta, self.end, self.is_readable
+        stored_cookie, timeout, restore_cookie = self._stored_cookie, self._timeout, self.cookie.snapshot()
+
+        def go_back() -> None:
+            self.id, self.base, self.data, self.meta, self.end, self.is_readable = before
+            self._stored_cookie, self._timeout = stored_cookie, timeout
+            restore_cookie()
+
+        return go_back
+
     def restart(self, *, keep: bool) -> None:
         """Go on under a new id, with the data and the cookie or without, as a session that is not stored."""
-        self.id, cookie = (self._generate or self.check_can_send())()
+        cookie = self.take_new_id()
         if not keep:
             self._begin(cookie)
-            self.data.read(json_text.EMPTY)
-            self.data.assigned.clear()
+            self.data = SessionData()
         self.base, self._stored_cookie = None, json_text.EMPTY
 
-    def restart_with_assigned(self, sid: str, cookie: StoredCookie) -> None:
+    def restart_with_assigned(self) -> None:
         """Go on as a new session that holds only what this request itself assigned: keys and cookie attributes."""
         assigned = self.cookie.assigned
-        self.id = sid
-        self._begin(cookie)
+        self._begin(self.take_new_id())
         self.cookie.reassign(assigned)
         self.data.keep_assigned()
         self.base, self._stored_cookie = None, json_text.EMPTY
 
-    def moved(self, sid: str, sent: StoredSession, record: StoredSession) -> None:
-        """Note that the row has moved to a new id, with the record that was sent."""
-        self.id = sid
+    def take_new_id(self) -> StoredCookie:
+        """Take a new id, and ask again whether the request is secure. Returns the cookie of a new session."""
+        self.id, cookie = (self._generate or self.check_can_send())()
+        self.cookie.ask_again(cookie)
+        return cookie
+
+    def moved(self, sent: StoredSession, record: StoredSession) -> None:
+        """Note that the row has moved to the new id, with the record that was sent."""
         self.renamed = True
         self.saved(sent, record)
 
     def _begin(self, cookie: StoredCookie) -> None:
         self.end, self.is_readable = None, True  # a login is a session, also where the one before has just expired
         self.cookie.become(cookie)
+        self.meta = SessionMeta()
         self._timeout = None if self._options.absolute_timeout is None else self._new_timeout()
 
     # ---------------------------------------------------------------- parts
@@ -304,47 +383,34 @@ class SessionState:
     def _take(self, record: StoredSession, parts: Parts, cookie: StoredCookie) -> None:
         self.base, self._stored_cookie = record, parts.cookie
         self.cookie.become(cookie)
-        self._read_meta(parts.meta)
+        self._read_meta(parts)
 
     def _parts(self, record: StoredSession) -> tuple[Parts, StoredCookie]:
-        return _parts_of(self.id, record, self.clock, has_meta=self._timeout is not None)
+        return parts_of(self.id, record, self.clock)
 
     def _new_timeout(self) -> AbsoluteTimeout:
         timeout = AbsoluteTimeout(self._options.absolute_timeout or 0, self.clock())
         self.cookie.cap(timeout.ends_at)
         return timeout
 
-    def _read_meta(self, meta: str) -> None:
+    def set_meta(self, **members: Any) -> None:
+        """Set members of `__meta`, stored with the next write. Raises CorruptSession if it is another application's."""
+        self._check_own(self.data.text)
+        self.meta.set(**members)
+
+    def _is_meta_unrecorded(self) -> bool:
+        return self.meta.is_unrecorded or (self._timeout is not None and not self._timeout.is_recorded)
+
+    def _read_meta(self, parts: Parts) -> None:
+        self.meta.read(parts.meta)
         if self._timeout is not None:
-            self._timeout.read(meta, self.clock())
+            if not parts.meta:
+                self._check_own(parts.data)
+            self._timeout.read(self.meta.row, self.clock())
             self.cookie.cap(self._timeout.ends_at)
 
-    def _touch_is_due(self, base: StoredSession) -> bool:
-        lifetime, after = self.cookie.member("originalMaxAge"), self._options.touch_after
-        if lifetime is None or not is_number(lifetime):
-            lifetime = self._options.ttl
-        if after is None:
-            after = 0 if self._options.rolling else lifetime / 20
-        if self._timeout is not None:
-            return self._timeout.is_touch_due(self.clock() + lifetime, base.expires_at, after)
-        return bool(self.clock() + lifetime - base.expires_at >= after)
-
-
-def _parts_of(sid: str, record: StoredSession, clock: Clock, *, has_meta: bool) -> tuple[Parts, StoredCookie]:
-    """Return the texts of a record, and its cookie. Raises CorruptSession.
-
-    `has_meta` False: no feature is on that keeps something in `__meta`, which is not looked for and stays in the data.
-    """
-    try:
+    def _check_own(self, data: str) -> None:
         try:
-            text, data = json_text.split(record.data)
-            cookie = StoredCookie.load(text, record.expires_at, clock)
-        except CorruptSession:
-            text, data = json_text.split_slowly(record.data)
-            cookie = StoredCookie.load(text, record.expires_at, clock)
-        meta = ""
-        if has_meta:
-            meta, data = json_text.split_meta(data)
-    except CorruptSession as error:
-        raise CorruptSession(f"session {fingerprint(sid)}: {error}") from None
-    return Parts(text, data, meta), cookie
+            check_own(data)
+        except CorruptSession as error:
+            raise CorruptSession(f"session {self.fingerprint}: {error}") from None

@@ -11,7 +11,7 @@ What holds for every verb (`sessions.testing.StoreContract` tests it, and demand
 - The session's text is JSON in UTF-8. It comes back to the character.
 - Anything else (an id that is none, a text that is no JSON or more than the database takes) is kept whole or refused
   with StoreError, and disturbs no other call.
-- A session whose `expires_at` is now or earlier is expired, and an expired session counts as none, swept or not.
+- A session with an `expires_at` of now or earlier is expired, and an expired session counts as none, swept or not.
 - One verb is one step: no other call, of this process or of another, sees it half done. A read that begins after a
   write was answered sees it. (A database that has no step over two ids performs `rename` by
   `sessions.stores.base.rename_in_steps`, which says what can be seen of it.)
@@ -76,7 +76,7 @@ class Update(NamedTuple):
 
     outcome: Outcome
     record: StoredSession | None = None
-    """SAVED: the record as it now stands. CONFLICT: the newer one. GONE and TAKEN: None."""
+    """SAVED: the record as the store has it now. CONFLICT: the newer one. GONE and TAKEN: None."""
 
 
 GONE = Update(Outcome.GONE)
@@ -99,23 +99,24 @@ class Store(Protocol):
     async def create(self, sid: str, record: StoredSession) -> StoredSession | None:
         """Insert a new session, and never overwrite one.
 
-        Returns the record as it now stands, or None if a living session has the id. An expired session in the way is
-        not an error: it is replaced. A record that has expired already is not an error either: nobody can read it.
+        Returns the record as the store has it now, or None if a living session has the id. An expired session in the
+        way is not an error: it is replaced. A record that has expired already is not an error: it cannot be read.
         """
 
     async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
         """Replace a session that is still the expected one, and never insert one.
 
-        Returns SAVED with the record as it now stands, CONFLICT with the newer record, or GONE. Not an error: a session
-        of which only the expiry was moved (SAVED or CONFLICT); a record that has expired already, by which a caller
-        removes a session only if it is unchanged (SAVED).
+        Returns SAVED with the record as the store has it now, CONFLICT with the newer record, or GONE. Not an error: a
+        session of which only the expiry was moved (SAVED or CONFLICT); a record that has expired already, by which a
+        caller removes a session only if it is unchanged (SAVED).
         """
 
     async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
         """Move the expiry of a session that is still the expected one, without carrying its text.
 
-        Returns as `update` does, SAVED with the text unchanged. A session of which only the text or only the expiry was
-        changed is not an error: it may be SAVED, as only the end moves.
+        Returns as `update` does, SAVED with the text of `expected`. A session of which only the text or only the expiry
+        was changed is not an error: it may be SAVED, as only the end moves. By the record that comes back, too, an
+        `update` is a CONFLICT then if the text was changed.
         """
 
     async def rename(
@@ -128,9 +129,9 @@ class Store(Protocol):
     ) -> Update:
         """Move a session that is still the expected one to a new id, with a new record, in one step.
 
-        Returns SAVED with the record as it now stands under `new`; else, and then it changes nothing, the first that
-        applies of GONE, CONFLICT with the newer record under `old`, and TAKEN if a row has `new` (an expired one may be
-        such a row). The id `old` is free afterwards, or holds `tombstone`, an ordinary record to
+        Returns SAVED with the record as the store has it under `new`; else, and then it changes nothing, the first that
+        applies of GONE, CONFLICT with the newer record under `old`, and TAKEN if a row has `new` (which may be an
+        expired one that is not swept yet). The id `old` is free afterwards, or holds `tombstone`, an ordinary record to
         the store; a store that has no room for a tombstone is not in error without it.
         """
 
@@ -178,7 +179,7 @@ class Admin(Protocol):
     def all(self) -> AsyncIterator[tuple[str, StoredSession]]:
         """Yield every living session with its key, read in pages: a change meanwhile may or may not be seen.
 
-        A record is good as `expected` for the store whose verbs take keys (`by_key`).
+        A record is good as `expected` for the store with verbs that take keys (`by_key`).
         """
 
     async def clear(self) -> None:
@@ -189,7 +190,7 @@ class Overwriting(Protocol):
     """The power to write blindly, as Express does: for `conflict = "overwrite"`."""
 
     async def set(self, sid: str, record: StoredSession) -> StoredSession:
-        """Insert or replace a session, whatever is there. Returns the record as it now stands."""
+        """Insert or replace a session, whatever is there. Returns the record as the store has it now."""
 
 
 def sweepable(store: Store) -> Sweepable | None:
@@ -224,7 +225,7 @@ def key_of(store: Store, sid: str) -> str:
 
 
 def by_key(store: Store) -> Store:
-    """Return the store whose verbs take keys: the store itself, unless it hashes ids."""
+    """Return the store with verbs that take keys: the store itself, unless it hashes ids."""
     return cast("Store", getattr(store, "by_key", store))
 
 

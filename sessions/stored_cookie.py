@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 from typing import Any, TypeGuard
 
 from .clock import Clock
-from .errors import CorruptSession, OptionsError
+from .errors import CorruptSession, HeadersSent, OptionsError
 from .formats.cookie_header import around_expires, encode, http_date
 from .formats.json_text import EMPTY, dumps, loads
 from .options import CookieOptions
@@ -32,7 +32,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 class StoredCookie:
     """The cookie of one session. A member that was never given is absent, as JavaScript's undefined."""
 
-    __slots__ = ("_assigned", "_clock", "_fixed", "_last", "_members")
+    __slots__ = ("_asked", "_assigned", "_clock", "_fixed", "_last", "_members", "is_sealed")
 
     def __init__(self, members: dict[str, Any], clock: Clock, fixed: "_Fixed | None" = None) -> None:
         self._members = members  # `expires` as milliseconds, None or False; a member never given is not there
@@ -40,6 +40,9 @@ class StoredCookie:
         self._fixed = fixed  # what becomes of them all but the lifetime; None: not made yet
         self._last = _LAST_MOMENT  # no expiry is later
         self._assigned: dict[str, Any] = {}
+        self._asked: tuple[bool, bool] = (False, False)  # whether secure and sameSite were "auto" in the options
+        self.is_sealed: bool = False
+        """Whether the answer is finished: nothing can be assigned any more."""
 
     @classmethod
     def new(cls, options: CookieOptions, clock: Clock, *, is_secure: Callable[[], bool]) -> "StoredCookie":
@@ -54,6 +57,7 @@ class StoredCookie:
         if fixed is None:
             fixed = options.made[resolved] = _Fixed(members.copy())
         cookie = cls(members, clock, fixed)
+        cookie._asked = options.secure == "auto", options.same_site == "auto"
         if options.expires is not ABSENT:
             cookie._set_expires(options.expires)
         else:
@@ -113,6 +117,23 @@ class StoredCookie:
         """Take over another cookie: nothing of it has been assigned here."""
         self._members, self._fixed, self._assigned = other._members, other._fixed, {}  # noqa: SLF001 # of the same class
 
+    def snapshot(self) -> Callable[[], None]:
+        """Return what puts the cookie back to this moment."""
+        members, fixed, assigned, last = self._members.copy(), self._fixed, self._assigned.copy(), self._last
+
+        def go_back() -> None:
+            self._members, self._fixed, self._assigned, self._last = members, fixed, assigned, last
+
+        return go_back
+
+    def ask_again(self, new: "StoredCookie") -> None:
+        """Take over from a new session's cookie what "auto" comes to in this request; it never lowers what was set."""
+        asks_secure, asks_same_site = new._asked  # noqa: SLF001 # of the same class
+        if asks_secure and new.member("secure") is True and self.member("secure") is not True:
+            self._members["secure"], self._fixed = True, None
+        if asks_same_site and _strictness(new.member("sameSite")) > _strictness(self.member("sameSite")):
+            self._members["sameSite"], self._fixed = new.member("sameSite"), None
+
     def reassign(self, assigned: dict[str, Any]) -> None:
         """Apply what was assigned before to what the cookie has become, and compute its expiry anew."""
         self._members.update(assigned)
@@ -167,6 +188,8 @@ class StoredCookie:
 
     def assign(self, name: str, value: Any) -> None:
         """Set an attribute under its stored name. Raises OptionsError for a value that cannot be sent."""
+        if self.is_sealed:
+            raise HeadersSent(f"cookie.{name} was assigned after the answer was finished")
         _check_assigned(name, value)
         if name == "maxAge":
             self._set_max_age(value)
@@ -199,6 +222,15 @@ class StoredCookie:
             self._members["originalMaxAge"] = moment - self._clock()
         else:
             self._members["expires"] = self._members["originalMaxAge"] = value
+
+
+_SAME_SITE = ("none", "lax", "strict")
+
+
+def _strictness(same_site: Any) -> int:
+    """Return how much a SameSite attribute keeps back; one that is left out counts as the least."""
+    word = "strict" if same_site is True else str(same_site).lower()
+    return _SAME_SITE.index(word) if word in _SAME_SITE else 0
 
 
 def _check_assigned(name: str, value: Any) -> None:

@@ -41,6 +41,12 @@ NAME_BYTES = COOKIE_BYTES - AROUND_ID - 32
 BROWSER_MAX_AGE = 400 * DAY
 """Milliseconds: browsers cap a cookie's lifetime here (RFC 6265bis, section 5.5)."""
 
+GRACE = 30_000
+"""Milliseconds for which a replaced id is a tombstone, where nothing is said: longer than requests in flight take."""
+
+MAX_GRACE = 300_000
+"""And at most: five minutes, in which a planted or stolen id tells its bearer nothing but that it is over."""
+
 MAX_LIFETIME = 250_000_000_000_000
 """Milliseconds, near 8,000 years: a date so far from now has four digits in its year, as HTTP's have (RFC 9110, 5.6.7).
 
@@ -165,6 +171,10 @@ _OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda each: each is None or _is_positive(each),
     ),
     "maxBytes": ("a whole number of bytes, 0 for no limit", _is_count),
+    "grace": (
+        f"a number of milliseconds from 0 to {MAX_GRACE}, or nothing",
+        lambda each: each is None or (is_lifetime(each) and 0 <= each <= MAX_GRACE),
+    ),
     "conflict": ('"merge" or "overwrite"', lambda each: each in ("merge", "overwrite")),
     "clearCookie": ("true or false", _is_bool),
     "cacheHeaders": ("true or false", _is_bool),

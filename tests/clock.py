@@ -1,4 +1,6 @@
-"""Owns the movable clock: the one notion of now that a test hands to the store, the manager and the visitor's jar."""
+"""Owns the clock of this project's tests: it begins at a fixed moment, the same for the store, the manager and the jar."""
+
+from sessions.testing import Clock
 
 START = 1_900_000_000_000
 """Milliseconds since the epoch (March 2030): any moment will do, and this one is not the machine's."""
@@ -9,16 +11,12 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 
-class MovableClock:
-    """A `sessions.clock.Clock` that stands still until it is moved."""
+class MovableClock(Clock):
+    """A clock that begins at START."""
 
     def __init__(self, now: int = START) -> None:
-        self.now = now
-
-    def __call__(self) -> int:
-        """Milliseconds since the epoch."""
-        return self.now
+        super().__init__(now)
 
     def forward(self, milliseconds: int) -> None:
         """Let time pass."""
-        self.now += milliseconds
+        self.advance(milliseconds)

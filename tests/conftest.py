@@ -1,19 +1,34 @@
 """Owns what every test may ask for: the movable clock, a place without a secret, and that no loop is made unasked.
 
+It also says how many examples Hypothesis makes, and on how many processes `make test` runs.
+
 It puts this folder on the import path, too (`from clock import ...`).
 """
 
 import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from clock import MovableClock
+from hypothesis import settings
 from stores.redis_server import end_all
 
 from sessions import SessionOptions, manager, policy, state
 
 asyncio.set_event_loop(None)  # else the first io_loop has asyncio make another, which nobody closes: up to Python 3.13
+
+# The same examples in every run: a red test is then the fault of the change. `make properties` takes "long".
+settings.register_profile("short", deadline=None, database=None, max_examples=50, derandomize=True)
+settings.register_profile("long", deadline=None, database=None, max_examples=2_000)
+settings.load_profile("short")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Of `-n auto`: more than there are cores, as many tests wait for a server. Each has servers of its own."""
+    return min(2 * (os.cpu_count() or 1), 8)
 
 
 def _decide_what_is_possible(facts: policy.Facts, options: SessionOptions, *, ends: bool = True) -> policy.Plan:
@@ -23,7 +38,8 @@ def _decide_what_is_possible(facts: policy.Facts, options: SessionOptions, *, en
 
 
 _decide = policy.decide
-policy.decide = manager.decide = state.decide = _decide_what_is_possible
+for _module in (policy, manager, state):
+    vars(_module)["decide"] = _decide_what_is_possible
 
 
 @pytest.fixture

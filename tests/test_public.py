@@ -1,7 +1,10 @@
 """The public names: few, sorted, documented, and the same in the code and in the README."""
 
 import re
+import sys
 import time
+import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -68,6 +71,26 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     """The lazy names hide no mistyped one."""
     with pytest.raises(AttributeError, match="SqliteStore"):
         sessions.SqliteStore  # noqa: B018 # that is the point
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    """One number, in pyproject.toml; the installed metadata was made from it."""
+    project = tomllib.loads(README.with_name("pyproject.toml").read_text("utf-8"))["project"]
+
+    assert sessions.__version__ == version(project["name"]) == project["version"]
+
+
+def test_a_store_without_its_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it is made; until then its name does no harm, so that the star import works."""
+    for name in [name for name in sys.modules if name.startswith("sessions.stores.redis")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+
+    store = sessions.RedisStore
+
+    with pytest.raises(sessions.OptionsError, match=r"^store: redis: needs the package redis.*\[redis\]'$"):
+        store("redis://localhost")
 
 
 def test_everything_the_library_raises_is_a_session_error() -> None:

@@ -64,19 +64,25 @@ def open_store(url: str, **options: Any) -> OpenableStore:
         raise OptionsError(f"store: expected a URL such as sqlite:sessions.db or memory:, got {masked(url)!r}")
     if scheme not in STORE_TABLES:
         return _from_elsewhere(scheme, url, options)
-    module = STORE_TABLES[scheme]
-    try:
-        make = getattr(import_module(f".{module}", __name__), _CLASSES[module])
-    except ModuleNotFoundError as error:
-        extra = f"pip install 'tornado-express-sessions[{module}]'"
-        raise OptionsError(
-            f"store: {scheme}: needs the package {error.name}, which is not installed: {extra}"
-        ) from error
+    make = store_class(scheme)
     if scheme == "memory":
         if rest:
             raise OptionsError(f"store: memory: takes no path, got {masked(url)!r}")
-        return make(**options)  # type: ignore[no-any-return] # a store, by the table
-    return make(_path(url) if scheme == "sqlite" else url, **options)  # type: ignore[no-any-return] # a store, by the table
+        return make(**options)
+    return make(_path(url) if scheme == "sqlite" else url, **options)
+
+
+def store_class(scheme: str) -> Callable[..., OpenableStore]:
+    """Return our store that has the scheme, and import its driver. Raises OptionsError if that is not installed."""
+    module = STORE_TABLES[scheme]
+    try:
+        return cast("Callable[..., OpenableStore]", getattr(import_module(f".{module}", __name__), _CLASSES[module]))
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        hint = f"the package {package}, which is not installed: pip install 'tornado-express-sessions[{module}]'"
+        if package == "fcntl":
+            hint = "POSIX, and this system is none"
+        raise OptionsError(f"store: {scheme}: needs {hint}") from error
 
 
 def factory_of(scheme: str) -> Factory:

@@ -62,7 +62,8 @@ class StoreBase:
     def __init__(self, name: str) -> None:
         self.name = name
         """The store as messages name it: without passwords."""
-        self.is_open = False
+        self.is_open: bool = False
+        """True between `__aenter__` and `__aexit__`."""
         self._reads = Batcher(self._read, once=False)
         self._writes = Batcher(self._write, once=True)
 

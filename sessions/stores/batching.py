@@ -33,13 +33,13 @@ class Job:
         new: str | None = None,
         tombstone: StoredSession | None = None,
     ) -> None:
-        self.verb = verb
-        self.sid = sid
-        self.record = record
-        self.expected = expected
-        self.expires_at = expires_at  # of a touch, in milliseconds since the epoch
-        self.new = new  # of a rename: the id that the session goes on under
-        self.tombstone = tombstone
+        self.verb: str = verb
+        self.sid: str = sid
+        self.record: StoredSession | None = record
+        self.expected: StoredSession | None = expected
+        self.expires_at: int = expires_at  # of a touch, in milliseconds since the epoch
+        self.new: str | None = new  # of a rename: the id that the session goes on under
+        self.tombstone: StoredSession | None = tombstone
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     @property

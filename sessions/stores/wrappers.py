@@ -68,7 +68,7 @@ class StoreWrapper:
 
     @property
     def by_key(self) -> Store:
-        """The store whose verbs take keys: this one, or, if the store inside hashes ids, a copy around its `by_key`."""
+        """The store with verbs that take keys: this one, or, if the store inside hashes ids, a copy of this one."""
         inner = by_key(self.inner)
         if inner is self.inner:
             return self

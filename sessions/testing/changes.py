@@ -9,7 +9,7 @@ class UpdateContract(Suite):
 
     @on_store
     async def test_update_replaces_text_and_expiry(self, store: Store) -> None:
-        """A session that nobody changed is replaced."""
+        """A session that is unchanged is replaced."""
         made = await create(store, "a", self.record(1))
         newer = self.record(2, 2 * LONG)
 
@@ -191,7 +191,7 @@ class TouchContract(Suite):
 
     @on_store
     async def test_touch_of_a_changed_session_is_a_conflict(self, store: Store) -> None:
-        """A session whose text and expiry were changed stays, and its record is good as the expected one."""
+        """A session with a changed text and expiry stays, and its record is good as the expected one."""
         made = await create(store, "a", self.record(1))
         await store.update("a", self.record(2, 2 * LONG), made)
         newer = assert_conflict(await store.touch("a", self.until(3 * LONG), made), self.record(2, 2 * LONG))
@@ -201,13 +201,24 @@ class TouchContract(Suite):
 
     @on_store
     async def test_touch_never_writes_the_text_that_was_loaded(self, store: Store) -> None:
-        """A session whose text alone was changed keeps the newer text, whatever the outcome."""
+        """A session with a changed text alone keeps the newer text, whatever the outcome."""
         made = await create(store, "a", self.record(1))
         await store.update("a", self.record(2), made)
         outcome, _ = await store.touch("a", self.until(2 * LONG), made)
 
         wanted = {Outcome.SAVED: self.record(2, 2 * LONG), Outcome.CONFLICT: self.record(2)}[outcome]
         assert_record(await store.get("a"), wanted)
+
+    @on_store
+    async def test_touch_does_not_hide_a_change_of_the_text(self, store: Store) -> None:
+        """An update by the record that came back is a conflict if the text was changed before the touch."""
+        made = await create(store, "a", self.record(1))
+        await store.update("a", self.record(2), made)
+        outcome, record = await store.touch("a", self.until(2 * LONG), made)
+        known = {Outcome.SAVED: record, Outcome.CONFLICT: made}[outcome]
+        assert known is not None
+
+        assert (await store.update("a", self.record(3), known)).outcome is Outcome.CONFLICT
 
     @on_store
     async def test_touch_of_a_touched_session_moves_it_or_is_a_conflict(self, store: Store) -> None:

@@ -1,4 +1,4 @@
-"""Owns the clock of a test: a `sessions.clock.Clock` that stands still until the test moves it."""
+"""Owns the clock of a test: a `sessions.clock.Clock` that does not move until the test moves it."""
 
 from ..clock import now_ms
 
@@ -7,7 +7,7 @@ class Clock:
     """A clock in milliseconds since the epoch, for every `clock=` of this library. It begins at the present moment."""
 
     def __init__(self, now: int | None = None) -> None:
-        self.now = now_ms() if now is None else now
+        self.now: int = now_ms() if now is None else now
         """Milliseconds since the epoch; a test may set it."""
 
     def __call__(self) -> int:

@@ -71,7 +71,7 @@ class AdminContract(PowerContract):
 
     @on_store
     async def test_all_yields_records_for_the_next_write(self, store: Store) -> None:
-        """A record that was listed is good as the expected one of the store whose verbs take keys."""
+        """A record that was listed is good as the expected one of the store with verbs that take keys."""
         await create(store, "a", self.record(1))
         ((key, record),) = (await listed(store)).items()
 
@@ -81,33 +81,33 @@ class AdminContract(PowerContract):
     @on_store
     async def test_all_yields_each_of_many_once(self, store: Store) -> None:
         """Listing goes through as many pages as there are."""
-        await asyncio.gather(*(create(store, f"{n}", self.record(n)) for n in range(1_001)))
+        await asyncio.gather(*(create(store, f"{n}", self.record(n)) for n in range(501)))
         rows = [(key, record.data) async for key, record in _admin(store).all()]
 
-        assert len(rows) == 1_001
-        assert dict(rows) == {key_of(store, f"{n}"): self.record(n).data for n in range(1_001)}
+        assert len(rows) == 501
+        assert dict(rows) == {key_of(store, f"{n}"): self.record(n).data for n in range(501)}
 
     @on_store
     async def test_all_goes_on_while_listed_sessions_are_destroyed(self, store: Store) -> None:
         """Deleting while listing misses no session that stays."""
-        await asyncio.gather(*(create(store, f"{n}", self.record(n)) for n in range(1_001)))
+        await asyncio.gather(*(create(store, f"{n}", self.record(n)) for n in range(501)))
         seen = []
         async for key, _ in _admin(store).all():
             seen.append(key)
             if len(seen) % 100 == 0:
                 await by_key(store).destroy(key)
 
-        assert sorted(seen) == sorted(key_of(store, f"{n}") for n in range(1_001))
-        assert await _admin(store).length() == 991
+        assert sorted(seen) == sorted(key_of(store, f"{n}") for n in range(501))
+        assert await _admin(store).length() == 496
 
     @on_store
     async def test_all_may_be_left_early(self, store: Store) -> None:
         """The store goes on after a listing that was not read to its end."""
-        await asyncio.gather(*(create(store, f"{n}", self.record(n)) for n in range(1_001)))
+        await asyncio.gather(*(create(store, f"{n}", self.record(n)) for n in range(501)))
         async for _ in _admin(store).all():
             break
 
-        assert await _admin(store).length() == 1_001
+        assert await _admin(store).length() == 501
 
     @on_two_stores
     async def test_clear_deletes_every_session(self, stores: Stores) -> None:

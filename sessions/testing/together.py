@@ -125,10 +125,12 @@ class TogetherContract(Suite):
         """Whoever comes second changes nothing."""
         for n in range(10):
             made = await create(stores[0], f"old {n}", self.record(1))
-            rename, created = await asyncio.gather(
-                stores[0].rename(f"old {n}", f"new {n}", self.record(2), made),
-                stores[1].create(f"new {n}", self.record(3)),
-            )
+            renaming = stores[0].rename(f"old {n}", f"new {n}", self.record(2), made)
+            creating = stores[1].create(f"new {n}", self.record(3))
+            if n % 2 == 0:
+                rename, created = await asyncio.gather(renaming, creating)
+            else:
+                created, rename = await asyncio.gather(creating, renaming)
 
             left = await living(stores[0], f"old {n}", f"new {n}")
             if created is None:
@@ -165,7 +167,7 @@ class TogetherContract(Suite):
         """One update may come before it; nothing is there after it."""
         made = await create(stores[0], "a", self.record(0))
         updates = [stores[n % 2].update("a", self.record(n), made) for n in range(1, 11)]
-        *outcomes, _ = await asyncio.gather(*updates, stores[0].destroy("a"))
+        outcomes, _ = await asyncio.gather(asyncio.gather(*updates), stores[0].destroy("a"))
 
         assert await stores[1].get("a") is None
         assert sum(update.outcome is Outcome.SAVED for update in outcomes) <= 1
@@ -266,6 +268,7 @@ class TogetherContract(Suite):
         """Add one to the number in a session, tried again with each newer record. Returns 0 if the session is gone."""
         record = await store.get(sid)
         for _ in range(1_000):
+            await asyncio.sleep(0)  # a request does something between its read and its write
             if record is None:
                 return 0
             outcome, record = await store.update(sid, self.next_after(record), record)
@@ -281,7 +284,7 @@ class TogetherContract(Suite):
         return int(rename.outcome is Outcome.SAVED)
 
     def next_after(self, record: StoredSession) -> StoredSession:
-        """Return the record whose number is one more."""
+        """Return the record with the next number."""
         return self.record(json.loads(record.data)["n"] + 1)
 
 

@@ -20,7 +20,7 @@ from tornado.httputil import HTTPConnection, HTTPHeaders, HTTPMessageDelegate, R
 
 from .accepting import PausingAcceptor
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 IDLE_SECONDS = 0.2
 """How long no request must come until the connections that are kept alive count as idle, and are closed."""

@@ -1,133 +1,186 @@
-"""Owns what is held back while a session is being committed: a stream's first bytes, and an answer that is finished.
+"""Owns the phases of an answer: what is held back while a session is being committed, and what is over by then.
 
-Every way in which a response ends meets in `finish()`, and a stream's headers leave in its first `flush()`: so these
-two wait for the commit. What is committed is not decided here.
+    open → (first flush) → held → streaming → (finish) → waiting → done
+    open → (finish) → waiting → done
+
+Every way in which a response ends meets in `finish()`, and a stream's headers leave in its first `flush()`, so these
+two wait for the commit. An answer that is `waiting` is finished for everybody but the client: no verb runs after it, no
+piece of a body is delivered, nothing can be added. An exception while the head is held replaces it.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from http.cookies import SimpleCookie
-from typing import Any, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
-from tornado.httputil import HTTPConnection, HTTPHeaders, RequestStartLine, ResponseStartLine
+from tornado.httputil import HTTPConnection, HTTPHeaders
 from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError
+from tornado.web import Finish, HTTPError
 
-from ..errors import StoreUnavailable
+from ..errors import SessionError, StoreUnavailable
 from .headers import SEALED
+from .held_connection import HeldConnection, settle
 from .request import FAILED, RequestSession
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 Future: TypeAlias = "asyncio.Future[None]"
 Answer: TypeAlias = tuple[int, str, HTTPHeaders, list[bytes], SimpleCookie]
 """What a RequestHandler keeps of its answer until the headers leave: status, reason, headers, body, cookies."""
 
 
-class HeldResponse:
-    """The end of one response: its session, what it waits for, what failed. It holds no handler (see request.py)."""
+class CommitFailed(SessionError, Finish):
+    """The Future of `finish()` fails with it where the answer became an error page. The cause is what failed.
 
-    __slots__ = ("_connection", "_failure", "_task", "session")
+    It is a kind of `tornado.web.Finish`: where it leaves a handler, the request ends without a second traceback.
+    """
+
+
+class HeldResponse:
+    """One answer and its session. It holds no handler (see request.py): whoever calls it brings the handler."""
+
+    __slots__ = ("_done", "_first", "_held", "_task", "phase", "session")
 
     def __init__(self) -> None:
-        self.session = RequestSession()
-        self._connection: HeldConnection | None = None  # while a stream's first commit is on its way
-        self._failure: Exception | None = None  # of a stream's first commit, until it is answered
+        self.session: RequestSession = RequestSession()
+        self.phase: Literal["open", "held", "streaming", "waiting", "done"] = "open"
+        self._held: HeldConnection | None = None  # keeps the head, and what follows it
+        self._first: asyncio.Task[None] | None = None  # the commit before the first flush
+        self._done: Future | None = None  # what finish() has returned
         self._task: asyncio.Task[None] | None = None  # the loop itself keeps no strong reference to a task
 
-    def finish(self, handler: Any, finish: Callable[[], Future]) -> Future:
-        """Commit the session, then end the response by Tornado's `finish`. The Future resolves when that is done."""
-        if self._failure is not None:  # nobody awaited the first flush of this stream
-            return self._fail(handler, self._failure)
-        session = self.session
-        commit = session.commit(handler) if self._connection is None else self._commit_behind(handler, self._connection)
-        if commit is None:
-            return finish()
-        answer = _put_aside(handler)
-        session.seal(has_left=False)
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()  # to stop waiting stops no commit
-        self._task = loop.create_task(self._finish_after(handler, commit, answer, finish, done))
-        return done
+    # ---------------------------------------------------------------- finish
 
-    async def _finish_after(
-        self,
-        handler: Any,
-        commit: Awaitable[None],
-        answer: Answer,
-        finish: Callable[[], Future],
-        done: Future,
+    def finish(self, handler: Any, finish: Callable[[], Future]) -> Future:
+        """Commit the session, then end the answer by Tornado's `finish`. Returns the Future of that."""
+        commit = self._last_commit(handler)
+        self.session.finish(handler)
+        if commit is None:
+            self.phase = "done"
+            self._done = _write_out(handler, finish)
+            return self._done
+        self.phase = "waiting"
+        loop = asyncio.get_running_loop()
+        self._done = loop.create_future()  # to stop waiting stops no commit
+        answer = _put_aside(handler)
+        self._task = loop.create_task(self._finish_behind(handler, commit, answer, finish, self._done))
+        return self._done
+
+    async def _finish_behind(
+        self, handler: Any, commit: Awaitable[None], answer: Answer, finish: Callable[[], Future], done: Future
     ) -> None:
+        error: Exception | None = None
         try:
             await commit
             _take_back(handler, answer)
-            await finish()
-        except StreamClosedError:
-            pass  # the client has left; what it asked for is committed
-        except Exception as error:  # noqa: BLE001 # nobody has to await this, so it is answered here
+            self.phase = "done"
+            await _write_out(handler, finish)
+        except StreamClosedError as gone:  # the client has left; what it asked for is committed
+            error = gone
+        except Exception as failure:  # noqa: BLE001 # nobody has to await this, so it is answered here
             _take_back(handler, answer)
-            self._fail(handler, error)
+            error = CommitFailed(str(failure) or type(failure).__name__)
+            error.__cause__ = failure
+            self._fail(handler, failure)
         finally:
-            if not done.done():
-                done.set_result(None)
+            self.session.answered()
+            settle(done, error)
 
-    def flush(self, handler: Any, flush: Callable[[], Future], *, is_finishing: bool) -> Future:
-        """Commit the session before a stream's first bytes leave by Tornado's `flush`."""
-        session = self.session
-        if not is_finishing:  # finish() has committed already
-            if self._failure is not None:
-                raise self._failure
-            commit = session.commit(handler, ends=False)
-            if commit is not None:
-                return self._flush_behind(handler, commit, flush)
-        _add_headers(session, handler, handler._headers)  # noqa: SLF001 # Tornado's headers, about to leave
-        session.seal()
-        return flush()
+    def _last_commit(self, handler: Any) -> Awaitable[None] | None:
+        if self._first is None or (self._first.done() and not self._first.cancelled() and not self._first.exception()):
+            return self.session.commit(handler)
+        return self._behind_first(handler, self._first)
 
-    def _flush_behind(self, handler: Any, commit: Awaitable[None], flush: Callable[[], Future]) -> Future:
-        """Hold back the first flush of a stream until the commit: status, headers and chunk as they are now."""
-        connection = cast("HTTPConnection", handler.request.connection)  # None only in a request made by hand
-        held = self._connection = HeldConnection(connection)
-        handler.request.connection = held
-        self.session.seal()
-        flush()
-        self._task = asyncio.get_running_loop().create_task(self._release(handler, held, commit))
-        return held.sent
-
-    async def _release(self, handler: Any, held: "HeldConnection", commit: Awaitable[None]) -> None:
-        try:
-            await self.session.or_abandon(commit)
-            _add_headers(self.session, handler, held.headers)
-        except Exception as error:  # noqa: BLE001 # whatever it is, it is as if nothing had been flushed
-            self._failure = error
-            handler._headers_written = False  # noqa: SLF001 # Tornado's
-            handler.request.connection = held.connection
-            self._connection = None
-            held.refuse(error)
-        else:
-            handler.request.connection = held.connection
-            self._connection = None
-            await held.release()
-
-    async def _commit_behind(self, handler: Any, held: "HeldConnection") -> None:
-        """Commit the end of a stream whose first bytes have not left: what came after them is committed after them."""
-        await held.released
+    async def _behind_first(self, handler: Any, first: "asyncio.Task[None]") -> None:
+        """Commit the end of a stream whose first commit is under way, after it. Raises what failed there."""
+        await first
+        if self._held is not None:
+            await self._held.released
         commit = self.session.commit(handler)
         if commit is not None:
             await commit
 
-    def forgive(self) -> None:
-        """Note that the failure of the first commit is being answered."""
-        self._failure = None
+    # ---------------------------------------------------------------- flush
 
-    def _fail(self, handler: Any, error: Exception) -> Future:
-        """Answer a request whose commit failed where no handler can: 5xx, or a cut connection."""
-        session = self.session
-        if isinstance(error, StoreUnavailable):
-            answer: Exception = session.unavailable(error)
+    def flush(self, handler: Any, flush: Callable[[], Future], *, is_finishing: bool) -> Future:
+        """Commit the session before the first bytes of a stream leave by Tornado's `flush`."""
+        if is_finishing:
+            if self.phase == "open":
+                self.session.tell_if_uncommitted(handler)  # a finish() that was not ours
+            self._add_headers(handler)
+            return flush()
+        if self.phase in ("waiting", "done"):
+            return cast("Future", self._done)
+        if handler._headers_written:  # noqa: SLF001 # Tornado's
+            return flush()
+        if self._first is not None and self._first.done() and self._first.exception() is not None:
+            raise cast("Exception", self._first.exception())  # of a first flush that nobody has awaited
+        commit = self.session.commit(handler, ends=False)
+        if commit is None:
+            self.phase = "streaming"
+            self._add_headers(handler)
+            return flush()
+        return self._flush_behind(handler, commit, flush)
+
+    def _flush_behind(self, handler: Any, commit: Awaitable[None], flush: Callable[[], Future]) -> Future:
+        """Hold back the first flush until the commit: status, headers and chunk as they are now."""
+        connection = cast("HTTPConnection", handler.request.connection)  # None only in a request made by hand
+        held = self._held = handler.request.connection = HeldConnection(connection)
+        self.phase = "held"
+        self.session.seal(has_left=False)
+        flush()
+        loop = asyncio.get_running_loop()
+        self._first = loop.create_task(self.session.or_abandon(commit))
+        self._task = loop.create_task(self._release(handler, held, self._first))
+        return held.sent
+
+    async def _release(self, handler: Any, held: HeldConnection, first: "asyncio.Task[None]") -> None:
+        await asyncio.wait({first})
+        if self._held is not held:
+            return  # an exception has replaced the head
+        error = first.exception()
+        handler.request.connection = held.connection
+        self._held = None
+        if isinstance(error, Exception):  # it is as if nothing had been flushed
+            self.phase = "open" if self.phase == "held" else self.phase
+            handler._headers_written = False  # noqa: SLF001 # Tornado's
+            held.refuse(error)
         else:
-            session.abandon(FAILED)
+            self.phase = "streaming" if self.phase == "held" else self.phase
+            self.session.add_headers(handler, held.headers)
+            self.session.seal()
+            await held.release()
+
+    def _add_headers(self, handler: Any) -> None:
+        if not handler._headers_written:  # noqa: SLF001 # Tornado's
+            headers = handler._headers  # noqa: SLF001 # Tornado's, about to leave
+            if hasattr(handler, "_new_cookie"):  # the handler's cookies come first
+                for cookie in handler._new_cookie.values():  # noqa: SLF001 # Tornado's
+                    headers.add("Set-Cookie", cookie.OutputString(None))
+                del handler._new_cookie  # noqa: SLF001 # Tornado's
+            self.session.add_headers(handler, headers)
+        self.session.seal()
+
+    # ---------------------------------------------------------------- errors
+
+    def replace(self, handler: Any) -> bool:
+        """Make room for an error page. Returns False if bytes have left already, and the answer can only be cut."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            handler.request.connection = held.connection
+            handler._headers_written = False  # noqa: SLF001 # Tornado's
+            held.refuse(SessionError("an error page has replaced the stream"))
+            self.phase = "open"
+        return not handler._headers_written  # noqa: SLF001 # Tornado's
+
+    def _fail(self, handler: Any, error: Exception) -> None:
+        """Answer a request whose commit failed where no handler can: 5xx, or a cut connection."""
+        self.phase, self._first = "open", None
+        if isinstance(error, StoreUnavailable):
+            answer: Exception = self.session.unavailable(error)
+        else:
+            self.session.abandon(FAILED)
             answer = error
         try:
             handler.log_exception(type(answer), answer, error.__traceback__)
@@ -135,90 +188,53 @@ class HeldResponse:
             log.exception("error in log_exception")
         status = answer.status_code if isinstance(answer, HTTPError) else 500
         handler.send_error(status, exc_info=(type(answer), answer, error.__traceback__))
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
-
-
-def _add_headers(session: RequestSession, handler: Any, headers: HTTPHeaders) -> None:
-    """Add the session's headers to those that are about to leave. Ours come after the handler's."""
-    if not handler._headers_written and hasattr(handler, "_new_cookie"):  # noqa: SLF001 # Tornado's; a stream has them
-        for cookie in handler._new_cookie.values():  # noqa: SLF001 # Tornado's
-            headers.add("Set-Cookie", cookie.OutputString(None))
-        del handler._new_cookie  # noqa: SLF001 # Tornado's
-    session.add_headers(handler, headers)
 
 
 def _put_aside(handler: Any) -> Answer:
-    """Take the answer as it is now. Nothing may be added to it: a verb after a redirect in prepare() must not run."""
+    """Take the answer as it is now. Nothing can be added to it, and nothing more of the request is read."""
     cookies: Any = getattr(handler, "_new_cookie", None) or SimpleCookie()
     answer = handler._status_code, handler._reason, handler._headers, handler._write_buffer, cookies  # noqa: SLF001 # Tornado's
     handler._headers, handler._write_buffer = SEALED, []  # noqa: SLF001 # Tornado's
     handler._new_cookie, handler._finished = SimpleCookie(), True  # noqa: SLF001 # Tornado's
+    _stop_reading(handler, is_finished=True)
     return answer
 
 
 def _take_back(handler: Any, answer: Answer) -> None:
     handler._status_code, handler._reason, handler._headers, handler._write_buffer, handler._new_cookie = answer  # noqa: SLF001 # Tornado's
     handler._finished = False  # noqa: SLF001 # Tornado's
+    _stop_reading(handler, is_finished=False)
 
 
-class HeldConnection(HTTPConnection):
-    """Takes the place of the connection while a stream's first commit is on its way, and keeps what is written."""
+def _stop_reading(handler: Any, *, is_finished: bool) -> None:
+    """Tell Tornado's connection that the answer is finished: it asks before 100-continue and each piece of a body."""
+    connection = handler.request.connection
+    connection = connection.connection if isinstance(connection, HeldConnection) else connection
+    if hasattr(connection, "_write_finished"):
+        connection._write_finished = is_finished  # noqa: SLF001 # Tornado's; nothing public does it
 
-    headers: HTTPHeaders
-    _start_line: RequestStartLine | ResponseStartLine
 
-    def __init__(self, connection: HTTPConnection) -> None:
-        self.connection = connection
-        loop = asyncio.get_running_loop()
-        self.released: asyncio.Future[None] = loop.create_future()
-        """Resolves when the hold is over and more may be written to the connection itself."""
-        self.sent: asyncio.Future[None] = loop.create_future()
-        """Resolves when what was kept has been written, for flow control."""
-        self._chunks: list[bytes] = []
-
-    def write_headers(
-        self,
-        start_line: RequestStartLine | ResponseStartLine,
-        headers: HTTPHeaders,
-        chunk: bytes | None = None,
-    ) -> Future:
-        """Keep the head as it is now."""
-        self._start_line = start_line
-        self.headers = headers.copy()
-        return self.write(chunk or b"")
-
-    def write(self, chunk: bytes) -> Future:
-        """Keep a piece of the body."""
-        self._chunks.append(chunk)
-        return self.sent
-
-    async def release(self) -> None:
-        """Write it all, in one piece: a connection remembers the Future of its last write only."""
+def _write_out(handler: Any, finish: Callable[[], Future]) -> Future:
+    """Hand the answer to the connection. What `on_finish` or the log function raises after that leaves it whole."""
+    connection = handler.request.connection
+    try:
+        return finish()
+    except Exception as error:
+        if not is_written(connection):
+            raise
+        handler.log_exception(type(error), error, error.__traceback__)
+    if not handler._finished:  # noqa: SLF001 # Tornado's: the log function comes before on_finish
+        handler._finished = True  # noqa: SLF001 # Tornado's
         try:
-            sent = self.connection.write_headers(self._start_line, self.headers, b"".join(self._chunks))
-            self.released.set_result(None)
-            await sent
-        except Exception as error:  # noqa: BLE001 # it concerns those who await the flush, and the end
-            self.refuse(error)
-        else:
-            _settle(self.sent, None)
-
-    def refuse(self, error: Exception) -> None:
-        """Forget what was kept."""
-        _settle(self.released, error)
-        _settle(self.sent, error)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.connection, name)
+            handler.on_finish()
+        except Exception as error:  # noqa: BLE001 # the same
+            handler.log_exception(type(error), error, error.__traceback__)
+        handler._break_cycles()  # noqa: SLF001 # Tornado's
+    done: Future = asyncio.get_running_loop().create_future()
+    done.set_result(None)
+    return done
 
 
-def _settle(future: Future, error: Exception | None) -> None:
-    """Resolve a Future that may have been resolved, or cancelled by its only reader, and that need not be awaited."""
-    if not future.done():
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(error)
-            future.exception()
+def is_written(connection: Any) -> bool:
+    """Return True if the whole answer was handed to the connection."""
+    return bool(getattr(connection, "_write_finished", False))

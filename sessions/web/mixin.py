@@ -4,6 +4,7 @@ Which session a request has is in request.py, what waits for a commit in held_re
 websocket.py.
 """
 
+import functools
 import logging
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 from tornado.iostream import IOStream, SSLIOStream
 from tornado.web import RequestHandler
 
-from ..errors import SessionError
+from ..errors import NoSession, SessionError
 from ..session import Session
-from .held_response import HeldResponse
-from .request import store_unavailable
+from .held_response import HeldResponse, is_written
+from .request import SWITCHING, store_unavailable
 from .websocket import commit_first
 
 if TYPE_CHECKING:
     from asyncio import Future
     from types import TracebackType
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 
 class SessionMixin(RequestHandler):
@@ -89,33 +90,36 @@ class SessionMixin(RequestHandler):
         if parent is not None:
             await parent
 
-    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "Future[None]":
-        """Commit the session, then end the response. The Future resolves when that is done."""
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None, *args: Any, **kwargs: Any) -> "Future[None]":
+        """Commit the session, then end the response.
+
+        The Future resolves when the answer has been sent. It fails with StreamClosedError if the client has left, and
+        with CommitFailed if the session could not be committed and the answer became an error page.
+        """
         if self._finished:
             raise RuntimeError("finish() called twice")
-        if chunk is not None:
+        finish = super().finish
+        if chunk is not None and _is_tornados(finish):
             self.write(chunk)
-        return self._session_response.finish(self, super().finish)
+            chunk = None
+        return self._session_response.finish(self, lambda: finish(chunk, *args, **kwargs))
 
     def flush(self, include_footers: bool = False) -> "Future[None]":
         """Send what was written. The first flush sends the headers, and the session is committed before they leave."""
         flush = super().flush
-        if self._headers_written:
-            return flush(include_footers)
-        response = self._session_response
-        return response.flush(self, lambda: flush(include_footers), is_finishing=include_footers)
+        return self._session_response.flush(self, lambda: flush(include_footers), is_finishing=include_footers)
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
-        """Answer with an error. After the headers have left the connection is cut: no half answer looks whole."""
-        if self._finished:
+        """Answer with an error. After bytes have left the connection is cut, so that no half answer looks whole."""
+        response = self._session_response
+        if self._finished or is_written(self.request.connection):
             log.error("no error %d can be sent: the answer is finished", status_code)
             return
-        self._session_response.forgive()
         away = store_unavailable(kwargs.get("exc_info", (None, None))[1])
-        if away is not None:  # it left the handler, who had awaited a verb of the session
-            status_code = self._session_response.session.unavailable(away).status_code
-        if self._headers_written:
-            self._session_response.session.abandon("the response broke off")
+        if away is not None:  # it left the handler, which had awaited a verb of the session
+            status_code = response.session.unavailable(away).status_code
+        if not response.replace(self):
+            response.session.abandon("the response broke off")
             close = getattr(self.request.connection, "close", None)
             if close is not None:
                 close()
@@ -135,10 +139,65 @@ class SessionMixin(RequestHandler):
             log.warning("%s %s: session store: %s", self.request.method, self.request.path, away)
 
     def detach(self) -> IOStream:
-        """Take the socket over. Raises SessionError where a change of the session is not committed."""
-        if self._session_response.session.has_change():
+        """Take the socket over. Raises SessionError where a change of the session is not committed.
+
+        A WebSocket's handshake takes it over too: there a change waits for `self.session.save()`.
+        """
+        response = self._session_response
+        if response.phase == "waiting":
+            raise RuntimeError("detach() after finish()")
+        if response.phase == "held":
+            raise SessionError("detach() while the first bytes wait for their commit: await self.flush() first")
+        if self.get_status() != SWITCHING and response.session.has_change():
             raise SessionError("detach() with a changed session: await self.session.save() first")
         return super().detach()
+
+    def get_current_user(self) -> Any:
+        """Return the user as a class below says it; None where none does. May be overridden, as in Tornado."""
+        return super().get_current_user()
+
+    @property
+    def current_user(self) -> Any:
+        """Tornado's property. A `get_current_user` that finds no session says None, which is not remembered.
+
+        Tornado's error pages, and every template, ask for it.
+        """
+        try:
+            return super().current_user
+        except NoSession:
+            return None
+
+    @current_user.setter
+    def current_user(self, value: Any) -> None:
+        RequestHandler.current_user.fset(self, value)  # type: ignore[attr-defined] # a property's setter
+
+    @property
+    def xsrf_token(self) -> bytes:
+        """Tornado's token for a form, tied to the session."""
+        self._session_response.session.bind_xsrf(self)
+        return super().xsrf_token
+
+    def check_xsrf_cookie(self) -> None:
+        """Let Tornado check the form's token; `prepare` asks then whether it is the session's. May be overridden."""
+        super().check_xsrf_cookie()
+        self._session_response.session.checks_xsrf = True
+
+    def check_origin(self, origin: str) -> bool:
+        """Note what a WebSocketHandler says: a handshake that is refused commits nothing."""
+        allowed: bool = super().check_origin(origin)  # type: ignore[misc] # only called where WebSocketHandler has it
+        return self._session_response.session.noted_origin(allowed=allowed)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = vars(cls).get("check_origin")
+        if own is not None:
+
+            @functools.wraps(own)
+            def check_origin(self: SessionMixin, origin: str) -> bool:
+                return self._session_response.session.noted_origin(allowed=bool(own(self, origin)))
+
+            cls.check_origin = check_origin  # type: ignore[method-assign] # noted, whoever overrides it
+        _refuse_clashes(cls)
 
     def get_websocket_protocol(self) -> Any:
         """Return Tornado's step between the checks of a handshake and its answer, where the session is committed."""
@@ -146,3 +205,24 @@ class SessionMixin(RequestHandler):
         if protocol is not None:
             commit_first(self._session_response.session, self, protocol)
         return protocol
+
+
+OWN_NAMES = ("session", "has_session", "session_id", "is_tls", "is_secure")
+"""What the mixin brings that Tornado does not have."""
+
+
+def _refuse_clashes(cls: type) -> None:
+    """Raise TypeError if a class behind the mixin has a name of the mixin's: one of the two would be hidden."""
+    behind = cls.__mro__[cls.__mro__.index(SessionMixin) + 1 :]
+    for base in behind:
+        for name in OWN_NAMES:
+            if name in vars(base):
+                raise TypeError(
+                    f"{cls.__qualname__}: SessionMixin.{name} hides {base.__qualname__}.{name}: give one of the two"
+                    " another name, or define it in the class itself"
+                )
+
+
+def _is_tornados(finish: Any) -> bool:
+    """Return True if no class behind the mixin overrides `finish`: what was written may be checked at the call."""
+    return getattr(finish, "__func__", None) is RequestHandler.finish

@@ -4,13 +4,13 @@ A `RequestSession` holds no handler, or each request would leave a circle of ref
 whoever calls it brings the handler.
 """
 
+import logging
 from collections.abc import Awaitable
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import HTTPError
-from tornado.websocket import WebSocketHandler
 
 from ..errors import NoSession, SessionError, StoreUnavailable
 from ..formats.cookie_header import values
@@ -18,16 +18,27 @@ from ..formats.signing import new_id
 from ..manager import SessionManager
 from ..observe import TAMPERED, note
 from ..options import CookieOptions
+from ..policy import END_MESSAGES
 from ..session import Session
-from ..state import END_MESSAGES, Generate, SessionState
+from ..state import Generate, SessionState
 from ..stored_cookie import StoredCookie
+from ..validation import COOKIE_BYTES
+from . import xsrf
 from .headers import add_cookie, vary_by_cookie
+
+log: logging.Logger = logging.getLogger("sessions")
 
 SETTING = "sessions"
 """The application's setting that holds its SessionManager."""
 
-MAX_CANDIDATES = 4
-"""Cookies of our name that are tried in one request: a browser may hold one for each path and parent domain."""
+MAX_SESSIONS = 4
+"""Verified ids that are asked for in one request: a browser may hold a cookie for each path and parent domain."""
+
+MAX_CANDIDATES = 16
+"""Cookies of our name that are looked at in one request, junk included."""
+
+SWITCHING = 101
+"""The status of a WebSocket handshake: the session was committed before it."""
 
 RETRY_AFTER = 1
 """Seconds that a 503 asks the client to wait: a locked or restarting store is mostly back by then."""
@@ -45,6 +56,9 @@ class Handler(Protocol):
     def settings(self) -> dict[str, Any]:
         """The application's settings."""
 
+    def get_status(self) -> int:
+        """Return the status of the answer."""
+
     def is_secure(self) -> bool:
         """Return True if the client's request came over TLS."""
 
@@ -52,7 +66,18 @@ class Handler(Protocol):
 class RequestSession:
     """The session of one request."""
 
-    __slots__ = ("_face", "_is_down", "_is_looked_at", "_manager", "_sid", "_state", "missing")
+    __slots__ = (
+        "_face",
+        "_is_down",
+        "_is_finished",
+        "_is_looked_at",
+        "_manager",
+        "_sid",
+        "_state",
+        "checks_xsrf",
+        "is_refused_upgrade",
+        "missing",
+    )
 
     def __init__(self) -> None:
         self.missing: str | None = (
@@ -64,7 +89,11 @@ class RequestSession:
         self._state: SessionState | None = None
         self._face: Session | None = None
         self._sid: str | None = None  # the id that the browser sent, verified
-        self._is_looked_at = False
+        self.is_refused_upgrade: bool = False
+        """Whether `check_origin` has refused a WebSocket handshake."""
+        self.checks_xsrf: bool = False
+        """Whether Tornado has checked an XSRF token, which has to be the session's then."""
+        self._is_looked_at = self._is_finished = False
         self._is_down = False
 
     # ---------------------------------------------------------------- what the handler asks
@@ -82,11 +111,12 @@ class RequestSession:
         return self._face
 
     def unset(self, handler: Handler) -> None:
-        """End the session as `unset` says, at the end of the request."""
-        if self.missing is None:
-            state = self._state or self._begin(handler)
-            if state.end is None:
-                state.over("unset")
+        """End the session as `unset` says, at the end of the request. Raises NoSession where reading does."""
+        if self.missing is not None:
+            raise NoSession(f"no session: {self.missing}")
+        state = self._state or self._begin(handler)
+        if state.end is None:
+            state.over("unset")
 
     def has_session(self) -> bool:
         """Return True if `session` gives one; asking makes none."""
@@ -111,21 +141,28 @@ class RequestSession:
             self.missing = "the store is not ready"
             return
         cookie = _cookie_options(manager, handler.request)
-        if not _path(handler.request).startswith(cookie.path or "/"):
+        if not _path_matches(_path(handler.request), cookie.path or "/"):
             self.missing = f"the request's path is outside cookie.path {cookie.path!r}"
             return
         self.missing = None
         headers = handler.request.headers.get_list("Cookie")
-        if headers:
-            self._sid = _verified(manager, headers)
-        if self._sid is not None:
+        sids = _verified(manager, headers) if headers else ()
+        if sids:
+            self._sid = sids[0]
             try:
-                self._state = await manager.load(self._sid, self._generate(handler))
+                self._state = await manager.load(sids, self._generate(handler))
             except StoreUnavailable as error:
                 raise self.unavailable(error) from error
             except Exception:
                 self.abandon(FAILED)
                 raise
+        if self.checks_xsrf:
+            xsrf.check(handler, self._state)
+
+    def bind_xsrf(self, handler: Handler) -> None:
+        """Tie the XSRF token that is about to be rendered to the session, if the visitor has one."""
+        if self.missing is None and self._state is not None:
+            xsrf.bind(handler, self._state, self.manager(handler).signer)
 
     def manager(self, handler: Handler) -> SessionManager:
         """Return the application's SessionManager. Raises SessionError."""
@@ -140,6 +177,8 @@ class RequestSession:
         self._state = self.manager(handler).new(self._generate(handler), self._sid)
         if handler._headers_written:  # noqa: SLF001 # Tornado's word for "the head has left"
             self._state.seal()
+        if self._is_finished:
+            self.finish(handler)
         return self._state
 
     def _generate(self, handler: Handler) -> Generate:
@@ -155,20 +194,18 @@ class RequestSession:
 
     # ---------------------------------------------------------------- commit
 
-    def commit(self, handler: Handler, *, ends: bool = True, is_handshake: bool = False) -> Awaitable[None] | None:
+    def commit(self, handler: Handler, *, ends: bool = True) -> Awaitable[None] | None:
         """Return the commit of the session; None where there is nothing to do. Raises what cannot be stored.
 
-        A WebSocketHandler commits with its handshake only.
+        A WebSocket handshake that is accepted was committed before, one that is refused commits nothing.
         """
-        if self.missing is not None:
+        if self.missing is not None or self.is_refused_upgrade or handler.get_status() == SWITCHING:
             return None
         state = self._state
         if state is None:
             if not self.manager(handler).options.save_uninitialized:
                 return None
             state = self._begin(handler)
-        if isinstance(handler, WebSocketHandler) and not is_handshake:
-            return None
         try:
             return self.manager(handler).commit(state, ends=ends)
         except Exception:
@@ -186,9 +223,35 @@ class RequestSession:
             raise
 
     def seal(self, *, has_left: bool = True) -> None:
-        """Note that the response is finished, or has left."""
+        """Note that the response's head is made, or has left."""
         if self._state is not None:
             self._state.seal(has_left=has_left)
+
+    def finish(self, handler: Handler) -> None:
+        """Note that the handler has finished its answer: a change of the session comes too late, but on a socket."""
+        self._is_finished = handler.get_status() != SWITCHING
+        if self._state is not None:
+            self._state.seal(has_left=False)
+            if self._is_finished:
+                self._state.finish()
+
+    def noted_origin(self, *, allowed: bool) -> bool:
+        """Note whether a WebSocket handshake's Origin is allowed, and return it."""
+        self.is_refused_upgrade = not allowed
+        return allowed
+
+    def answered(self) -> None:
+        """Note that the commit is done."""
+        if self._state is not None:
+            self._state.answered()
+
+    def tell_if_uncommitted(self, handler: Handler) -> None:
+        """Log an error where an answer leaves by a `finish()` that is not ours while a change is not committed."""
+        if self.missing is None and handler.get_status() != SWITCHING and self.has_change():
+            log.error(
+                "%s: RequestHandler.finish() was called past the SessionMixin: a change of the session was not stored",
+                type(handler).__name__,
+            )
 
     def abandon(self, why: str) -> None:
         """Store and send nothing more of the session; a row that has moved still tells the browser its new id."""
@@ -213,7 +276,7 @@ class RequestSession:
         if self.missing is None and self._is_looked_at and self.manager(handler).options.cache_headers:
             vary_by_cookie(headers)
         if state is not None and (self.missing is None or state.renamed):
-            add_cookie(headers, state, self.manager(handler), handler.is_secure)
+            add_cookie(headers, state, self.manager(handler), handler.request, handler.is_secure)
 
 
 def store_unavailable(error: object) -> StoreUnavailable | None:
@@ -228,15 +291,26 @@ def _cookie_options(manager: SessionManager, request: HTTPServerRequest) -> Cook
     return cookie if isinstance(cookie, CookieOptions) else cookie(request)
 
 
-def _verified(manager: SessionManager, headers: list[str]) -> str | None:
-    """Return the first id in the Cookie headers that one of the secrets has signed."""
+def _verified(manager: SessionManager, headers: list[str]) -> tuple[str, ...]:
+    """Return the ids in the Cookie headers that one of the secrets has signed, each once, at most four."""
+    found: dict[str, None] = {}
     for tried, value in enumerate(values(headers, manager.options.name)):
-        if tried == MAX_CANDIDATES:
+        if tried == MAX_CANDIDATES or len(found) == MAX_SESSIONS:
             break
+        if len(value) > COOKIE_BYTES:
+            continue  # no browser has kept it, so it is not ours
         if sid := manager.signer.unsign(value):
-            return sid
-        note(TAMPERED, value)
-    return None
+            found[sid] = None
+        else:
+            note(TAMPERED, value)
+    return tuple(found)
+
+
+def _path_matches(path: str, cookie_path: str) -> bool:
+    """Return True if a browser would send a cookie of that path (RFC 6265, section 5.1.4)."""
+    if not path.startswith(cookie_path):
+        return False
+    return len(path) == len(cookie_path) or cookie_path.endswith("/") or path[len(cookie_path)] == "/"
 
 
 def _path(request: HTTPServerRequest) -> str:

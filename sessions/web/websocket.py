@@ -20,9 +20,11 @@ def commit_first(session: RequestSession, handler: Handler, protocol: Any) -> No
 
     async def accept_connection(accepted: RequestHandler) -> None:
         if all(accepted.request.headers.get(name) for name in HEADERS):  # or Tornado is about to refuse it
-            commit = session.commit(handler, is_handshake=True)
+            commit = session.commit(handler)
             if commit is not None:
                 await session.or_abandon(commit)
+            session.seal()
+            session.answered()
         await accept(accepted)
 
     protocol.accept_connection = accept_connection

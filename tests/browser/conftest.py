@@ -45,7 +45,7 @@ def driver(browser: "Chrome") -> "Chrome":
     set_scripts(browser, on=True)
     set_scheme(browser, "light")
     browser.get("about:blank")
-    browser.get_log("browser")  # what an earlier test has left there
+    browser.get_log("browser")  # type: ignore[no-untyped-call] # selenium's; what an earlier test has left there
     return browser
 
 

@@ -185,7 +185,7 @@ class TestShown:
         """The browser has nothing to complain of: no blocked style, no missing file, no script."""
         visitor.set("user", "ada")
 
-        assert visitor.driver.get_log("browser") == []
+        assert visitor.driver.get_log("browser") == []  # type: ignore[no-untyped-call] # selenium has no types for it
         asked = visitor.driver.execute_script(
             "return performance.getEntriesByType('resource').map((each) => each.name)"
         )

@@ -114,6 +114,12 @@ def declaration_for(scenario: Json, declared: Mapping[str, str]) -> str | None:
     return next((key for key in declared if key.endswith("*") and name.startswith(key[:-1])), None)
 
 
+def concerning(scenarios: Iterable[Json], declared: Mapping[str, str]) -> dict[str, str]:
+    """The declared deviations that scenarios may make use of: what is not played cannot be missed."""
+    keys = {declaration_for(one, declared) for one in scenarios}
+    return {key: why for key, why in declared.items() if key in keys}
+
+
 def named_options(reason: str) -> frozenset[str]:
     """The options of ours that a reason names, in brackets."""
     return frozenset(_NAMED.findall(reason)) & set(OURS)
@@ -234,9 +240,8 @@ async def _main() -> int:
     started = time.monotonic()
     async with serving() as target:
         outcomes = await replay(target, scenarios, strict=not args.lenient, jobs=args.jobs, ours=ours)
-    if args.id:  # what was not played cannot be missed
-        played = {declaration_for(one, declared) for one in scenarios}
-        declared = {key: why for key, why in declared.items() if key in played}
+    if args.id:
+        declared = concerning(scenarios, declared)
     verdict = judge(outcomes, declared)
     if args.json:
         found = {one.id: [vars_of(d) for d in one.differences] for one in outcomes if one.differences}

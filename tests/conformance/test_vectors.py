@@ -94,7 +94,7 @@ class World:
     async def load(self, stored: StoredSession) -> CoreSession:
         """The session that is stored under "apple"; a new one called "other" where there is none."""
         await self.store.set("apple", stored)
-        return CoreSession(await self.manager.load("apple", self.other), self.options)
+        return CoreSession(await self.manager.load(["apple"], self.other), self.options)
 
     def other(self) -> tuple[str, StoredCookie]:
         """Another session's id and cookie."""

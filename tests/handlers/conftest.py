@@ -1,6 +1,7 @@
 """Owns the fixture that serves the application of server.py, made from a config.toml."""
 
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from tornado.ioloop import IOLoop
 from tornado.netutil import bind_sockets
 
 from server import BODY_LIMIT, make_app, read_config
-from sessions import SessionManager, open_store
+from sessions import MemoryStore, SessionManager
 from sessions.web.draining import DrainingServer
 
 
@@ -25,7 +26,7 @@ def serve(
     async def serve(text: str = "") -> Site:
         (tmp_path / "config.toml").write_text(text)
         config = read_config(tmp_path / "config.toml")
-        store = await open_store("memory:", clock=clock).__aenter__()
+        store = await MemoryStore(clock=clock).__aenter__()
         app = make_app(SessionManager(store, config.session, clock=clock))
         server = DrainingServer(app, xheaders=config.server.xheaders, max_body_size=BODY_LIMIT)
         sockets = bind_sockets(0, "127.0.0.1")
@@ -40,4 +41,4 @@ def serve(
 
     yield serve
     for site in sites:
-        io_loop.run_sync(lambda site=site: close(site))
+        io_loop.run_sync(partial(close, site))

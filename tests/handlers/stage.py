@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from client import Browser, Response
 from clock import MovableClock
 
-from sessions import Store
+from sessions import MemoryStore
 from sessions.web.draining import DrainingServer
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -110,7 +110,7 @@ class Site:
     """The application at work."""
 
     port: int
-    store: Store
+    store: MemoryStore
     clock: MovableClock
     server: DrainingServer
     app: Any

@@ -8,7 +8,7 @@ from client import Response
 from clock import HOUR, START
 from stage import SECRET, Document, Site
 
-from sessions import StoredSession
+from sessions import MemoryStore, SessionManager, StoredSession
 
 Serve = Callable[..., Any]
 
@@ -99,10 +99,10 @@ async def test_a_store_that_is_away(serve: Serve) -> None:
     visitor = site.visitor()
     await visitor.fetch("/set-session")
 
-    class Away:
+    class Away(MemoryStore):
         ready = False
 
-    site.app.settings["sessions"].store = Away()
+    site.app.settings["sessions"] = SessionManager(Away(), site.app.settings["sessions"].options)
     response = await visitor.fetch("/get-session")
 
     assert (response.status, response.header("Retry-After")) == (503, "1")

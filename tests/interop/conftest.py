@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -175,16 +175,23 @@ def make_pair(tmp_path: Path, backend: str) -> Iterator[MakePair]:
         yield make
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, backend: str) -> Iterator[Pair]:
-    """A pair that a module's tests share: each is a visitor of its own."""
-    pair = new_pair(backend, tmp_path_factory.mktemp("pair"))
+@contextmanager
+def running(backend: str, folder: Path, express: dict[str, Any], **tornado: Any) -> Iterator[Pair]:
+    """A pair on a store of its own, at work while the block runs; `tornado` are further options for that one."""
+    pair = new_pair(backend, folder)
     try:
-        pair.start("express", OPTIONS)
-        pair.start("tornado", {**OPTIONS, "touchAfter": 0})
+        pair.start("express", express)
+        pair.start("tornado", {**express, **tornado})
         yield pair
     finally:
         pair.stop()
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory, backend: str) -> Iterator[Pair]:
+    """A pair that a module's tests share: each is a visitor of its own."""
+    with running(backend, tmp_path_factory.mktemp("pair"), OPTIONS, touchAfter=0) as pair:
+        yield pair
 
 
 @pytest.fixture

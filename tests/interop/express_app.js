@@ -48,7 +48,7 @@ const ops = {
   delete: (req, key) => { delete req.session[key]; },
   push: (req, key, value) => { req.session[key].push(value); },
   incr: (req, key) => (req.session[key] = (req.session[key] || 0) + 1),
-  cookie: (req) => req.session.cookie.toJSON(),
+  original_max_age: (req) => req.session.cookie.originalMaxAge,
   set_max_age: (req, ms) => { req.session.cookie.maxAge = ms; },
   touch: (req) => { req.session.touch(); },
   save: (req) => call(req, 'save'),

@@ -90,7 +90,7 @@ OPS: dict[str, Callable[..., Any]] = {
     "delete": lambda handler, key: handler.session.pop(key, None) and None,
     "push": lambda handler, key, value: handler.session[key].append(value),
     "incr": _incr,
-    "cookie": lambda handler: handler.session.cookie.to_json(),
+    "original_max_age": lambda handler: handler.session.cookie.original_max_age,
     "set_max_age": _set_max_age,
     "touch": lambda handler: handler.session.touch(),
     "save": lambda handler: handler.session.save(),

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from client import Browser, Wire
 from interop.processes import Process
@@ -122,7 +122,7 @@ class Server(Process):
         assert response.status == 200
         return self
 
-    def browser(self, **kind: object) -> Browser:
+    def browser(self, **kind: Any) -> Browser:
         """A new visitor."""
         return Browser(self.port, now_ms, **kind)
 

@@ -14,7 +14,7 @@ import pytest
 from client import NOTHING
 from processes import BODY, HOST, ROOT, SECONDS, Server, command, environment, free_port, run, until
 
-from sessions import open_store
+from sessions import SQLiteStore
 
 Start = Callable[..., Server]
 
@@ -24,7 +24,7 @@ KEPT = b"GET /get-session HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 async def stored(folder: Path) -> int:
     """How many sessions the server has left in its file."""
-    async with open_store(f"sqlite:{folder / 'sessions.db'}") as store:
+    async with SQLiteStore(folder / "sessions.db") as store:
         return await store.length()
 
 

@@ -51,8 +51,9 @@ async def connected(url: str | None = None) -> Any:
 async def locked(store: PostgresStore, *sids: str, text: str | None = None) -> Any:
     """Another client's transaction, under way while the block runs, that holds rows; with `text` it changes them."""
     async with connected() as other, other.transaction():
-        sql = f"UPDATE {table(store)} SET sess = coalesce($2::json, sess) WHERE sid = ANY($1::text[])"
-        await other.execute(sql, list(sids), text)
+        await other.execute(f"SELECT 1 FROM {table(store)} WHERE sid = ANY($1::text[]) FOR UPDATE", list(sids))
+        if text is not None:
+            await other.execute(f"UPDATE {table(store)} SET sess = $2 WHERE sid = ANY($1::text[])", list(sids), text)
         yield other
 
 

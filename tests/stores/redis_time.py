@@ -3,7 +3,7 @@
 A Redis server expires by its own clock, which no test can move or stop. Two steps make the suite exact all the same,
 with no branch in it and nothing rounded that the suite could see:
 
-- One millisecond of the suite is a minute of the server (`MINUTE`). A record's life is handed to RedisStore so much longer,
+- One millisecond of the suite is a minute of the server (`MINUTE`). RedisStore is given a life that is so much longer,
   and what comes back is counted in whole minutes, rounded up: the real time that passes between a write and a read, far
   less than a minute, is not seen, and a difference of one millisecond in the suite is.
 - When the suite's clock was moved, the life that is left to every key is moved by as much, before the next verb; a key
@@ -15,11 +15,11 @@ The last hour before JavaScript's last date keeps its full grain, beyond what a 
 
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from clock import HOUR, START, MovableClock
 
-from sessions.store import Outcome, Store, StoredSession, Update
+from sessions.store import StoredSession, Sweepable, Update
 from sessions.stores.redis import RedisStore
 
 from .redis_server import RedisServer, shared_cluster, shared_server
@@ -55,7 +55,7 @@ class Keys:
         self._now = START
 
     def belong_to(self, folder: Path, now: int) -> None:
-        """Begin anew where another test has had them."""
+        """Start over if another test has had them."""
         if folder != self._owner:
             self._owner, self._now = folder, now
             for server in self._servers:
@@ -78,25 +78,28 @@ class Keys:
 
 
 class SuiteStore:
-    """A RedisStore in the suite's time."""
+    """A RedisStore in the suite's time. It is a store itself, and no wrapper: its records have no version."""
 
     def __init__(self, store: RedisStore, keys: Keys, clock: MovableClock) -> None:
         self._store = store
         self._keys = keys
         self._clock = clock
 
-    def _now(self) -> int:
-        now = self._clock()
-        self._keys.follow(now)
-        return now
+    @property
+    def sweepable(self) -> Sweepable | None:
+        return self._store.sweepable
 
-    def _there(self, expires_at: int) -> int:
-        now = self._now()
-        return now + life(expires_at, now)
+    @property
+    def admin(self) -> Self:
+        return self
 
-    def _here(self, stored: StoredSession) -> StoredSession:
-        now = self._clock()
-        return stored._replace(expires_at=expiry(stored.expires_at - now, now))
+    @property
+    def overwriting(self) -> Self:
+        return self
+
+    @property
+    def name(self) -> str:
+        return self._store.name
 
     @property
     def ready(self) -> bool:
@@ -111,25 +114,35 @@ class SuiteStore:
 
     async def get(self, sid: str) -> StoredSession | None:
         self._now()
-        stored = await self._store.get(sid)
-        return None if stored is None else self._here(stored)
+        found = await self._store.get(sid)
+        return None if found is None else self._here(found)
 
-    async def create(self, sid: str, stored: StoredSession) -> bool:
-        return await self._store.create(sid, stored._replace(expires_at=self._there(stored.expires_at)))
+    async def create(self, sid: str, record: StoredSession) -> StoredSession | None:
+        made = await self._store.create(sid, self._there(record))
+        return None if made is None else self._here(made)
 
-    async def update(self, sid: str, stored: StoredSession, expected: str) -> Update:
-        there = stored._replace(expires_at=self._there(stored.expires_at))
-        outcome, newer = await self._store.update(sid, there, expected)
-        return Update(outcome, None if newer is None else self._here(newer))
+    async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
+        return self._update(await self._store.update(sid, self._there(record), expected))
 
-    async def set(self, sid: str, stored: StoredSession) -> None:
-        return await self._store.set(sid, stored._replace(expires_at=self._there(stored.expires_at)))
+    async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
+        return self._update(await self._store.touch(sid, self._moment_there(expires_at), expected))
 
-    async def touch(self, sid: str, expires_at: int, expected: str) -> Outcome:
-        return await self._store.touch(sid, self._there(expires_at), expected)
+    async def rename(
+        self,
+        old: str,
+        new: str,
+        record: StoredSession,
+        expected: StoredSession,
+        tombstone: StoredSession | None = None,
+    ) -> Update:
+        there, closed = self._there(record), None if tombstone is None else self._there(tombstone)
+        return self._update(await self._store.rename(old, new, there, expected, closed))
 
     async def destroy(self, sid: str) -> None:
-        return await self._store.destroy(sid)
+        await self._store.destroy(sid)
+
+    async def set(self, sid: str, record: StoredSession) -> StoredSession:
+        return self._here(await self._store.set(sid, self._there(record)))
 
     async def length(self) -> int:
         self._now()
@@ -137,29 +150,48 @@ class SuiteStore:
 
     async def all(self) -> AsyncIterator[tuple[str, StoredSession]]:
         self._now()
-        async for sid, stored in self._store.all():
-            yield sid, self._here(stored)
+        async for sid, record in self._store.all():
+            yield sid, self._here(record)
 
     async def clear(self) -> None:
-        return await self._store.clear()
+        await self._store.clear()
+
+    def _now(self) -> int:
+        now = self._clock()
+        self._keys.follow(now)
+        return now
+
+    def _moment_there(self, expires_at: int) -> int:
+        now = self._now()
+        return now + life(expires_at, now)
+
+    def _there(self, record: StoredSession) -> StoredSession:
+        return record._replace(expires_at=self._moment_there(record.expires_at))
+
+    def _here(self, record: StoredSession) -> StoredSession:
+        now = self._clock()
+        return record._replace(expires_at=expiry(record.expires_at - now, now))
+
+    def _update(self, update: Update) -> Update:
+        return update if update.record is None else update._replace(record=self._here(update.record))
 
 
 _KEYS: dict[str, Keys] = {}
 
 
-def redis_store(folder: Path, clock: MovableClock) -> Store:
+def redis_store(folder: Path, clock: MovableClock) -> SuiteStore:
     """A store on the shared server. What it keeps is the folder's: of one test, whose stores share it."""
     server = shared_server()
     return _store(server.url, [server], folder, clock)
 
 
-def redis_cluster_store(folder: Path, clock: MovableClock) -> Store:
+def redis_cluster_store(folder: Path, clock: MovableClock) -> SuiteStore:
     """A store on the shared cluster, likewise."""
     cluster = shared_cluster()
     return _store(cluster.url, cluster.masters, folder, clock)
 
 
-def _store(url: str, servers: list[RedisServer], folder: Path, clock: MovableClock) -> Any:
+def _store(url: str, servers: list[RedisServer], folder: Path, clock: MovableClock) -> SuiteStore:
     keys = _KEYS.setdefault(url, Keys(servers))
     keys.belong_to(folder, clock())
     return SuiteStore(RedisStore(url, clock=clock), keys, clock)

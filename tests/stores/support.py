@@ -1,22 +1,25 @@
 """Owns what the store tests share: the table of the stores, records, a seal, and another process's view of a file."""
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, NamedTuple
 from zlib import crc32
 
 from clock import MINUTE, SECOND, START, MovableClock
 from tornado.ioloop import IOLoop
 
-from sessions.errors import StoreError
+from sessions.errors import CorruptSession, StoreError
 from sessions.store import StoredSession
 from sessions.stores.memory import MemoryStore
 from sessions.stores.postgres import PostgresStore
 from sessions.stores.sqlite import SQLiteStore
+from sessions.stores.wrappers import StoreWrapper
 
 from . import postgres_server
 from .redis_time import redis_cluster_store, redis_store
@@ -27,9 +30,27 @@ NEW = StoredSession('{"n":2}', LATER + SECOND)
 OTHER = StoredSession('{"n":3}', LATER + 2 * SECOND)
 
 
-def postgres(folder: Path, **options: Any) -> PostgresStore:
-    """A store on the shared server, with a table for each folder."""
-    url = postgres_server.shared().url
+class Seal(StoreWrapper):
+    """A wrapper that never writes a text twice in the same way, and binds it to its key."""
+
+    def encode(self, key: str, record: StoredSession) -> StoredSession:
+        return record._replace(data=json.dumps({"nonce": token_hex(8), "key": key, "text": record.data[::-1]}))
+
+    def decode(self, key: str, record: StoredSession) -> StoredSession:
+        sealed = json.loads(record.data)
+        if sealed["key"] != key:
+            raise CorruptSession("a text of another key")
+        return record._replace(data=sealed["text"][::-1])
+
+
+def prefix(folder: Path) -> str:
+    """A prefix of Redis keys for each folder."""
+    return f"session of {crc32(bytes(folder))}:"
+
+
+def postgres(folder: Path, settings: str = "", **options: Any) -> PostgresStore:
+    """A store on the shared server, with a table for each folder; `settings` go into its URL."""
+    url = postgres_server.shared().url + settings
     return PostgresStore(url, table=f"session of {crc32(bytes(folder))}", **{"timeout": 30_000, **options})
 
 
@@ -48,17 +69,18 @@ STORES = {
     "redis": Entry(redis_store, shared=True, sweeps=False),
     "redis cluster": Entry(redis_cluster_store, shared=True, sweeps=False),
 }
-"""A new store adds its line here, and nothing to the contract suite."""
+"""The stores of the model (test_model.py), whose time is exact: a Redis server's follows the clock (redis_time.py)."""
 
 
 @contextmanager
 def opened(loop: IOLoop, store: Any) -> Iterator[Any]:
     """The store, open while the block runs on the loop."""
-    loop.run_sync(store.__aenter__)
+    wrapper = StoreWrapper(store)  # which opens a store that can be opened
+    loop.run_sync(wrapper.__aenter__)
     try:
         yield store
     finally:
-        loop.run_sync(partial(store.__aexit__, None, None, None))
+        loop.run_sync(partial(wrapper.__aexit__, None, None, None))
 
 
 @contextmanager

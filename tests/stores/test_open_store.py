@@ -159,7 +159,7 @@ def test_redis_urls(url: str, place: str) -> None:
     store = open_store(url)
 
     assert type(store) is RedisStore
-    assert store.place == place
+    assert store.name == place
 
 
 @pytest.mark.parametrize(

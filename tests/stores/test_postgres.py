@@ -17,7 +17,7 @@ from sessions.stores.postgres import PostgresStore
 
 from .postgres_client import NODE_GET, NODE_SET, NODE_TOUCH, TABLE_SQL, connected, database, shape, table
 from .postgres_server import shared
-from .support import LATER, NEW, OLD, listed, opened, outcome, postgres
+from .support import LATER, NEW, OLD, OTHER, listed, opened, outcome, postgres
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ class TestTable:
         url = database("named")
         async with connected(url) as owner:
             await owner.execute("""CREATE SCHEMA "o'th$make$er"; """)
-        names = {"table": "we\"ird 'é", "schema": "o'th$make$er"}
+        names: dict[str, Any] = {"table": "we\"ird 'é", "schema": "o'th$make$er"}
         async with PostgresStore(url), PostgresStore(url, **names, clock=clock) as store:
             assert await store.create("a", OLD) == OLD
             clock.now = LATER
@@ -141,6 +141,36 @@ class TestNode:
         clock.now = LATER
 
         assert await store.get("a") == OLD._replace(expires_at=LATER + MINUTE)
+
+    @pytest.mark.parametrize("end", ["2030-03-17 18:00:00.0004999", "2030-03-17 18:00:00.9996", "infinity"])
+    async def test_a_touch_compares_the_end_as_it_was_read(self, store: PostgresStore, end: str) -> None:
+        """Whoever wrote it, and however finely."""
+        async with connected() as other:
+            await other.execute(f"INSERT INTO {table(store)} VALUES ('a', '1', '{end}')")
+        read = await store.get("a")
+        assert read is not None
+
+        assert await store.touch("a", LATER, read) == Update(Outcome.SAVED, StoredSession("1", LATER))
+
+    async def test_a_touch_that_node_made_before_is_a_conflict(self, store: PostgresStore) -> None:
+        await store.create("a", OLD)
+        async with connected() as node:
+            await node.execute(NODE_TOUCH.format(table(store)), (LATER + MINUTE) // 1000, "a")
+
+        assert await store.touch("a", LATER + 1, OLD) == Update(
+            Outcome.CONFLICT, OLD._replace(expires_at=LATER + MINUTE)
+        )
+
+    async def test_a_touch_leaves_the_text_that_node_wrote(self, store: PostgresStore) -> None:
+        """A change that kept the expiry goes unseen, and is not written over: the next update finds it."""
+        await store.create("a", OLD)
+        async with connected() as node:
+            await node.execute(NODE_SET.format(table(store)), OTHER.data, LATER // 1000, "a")
+        touched = await store.touch("a", LATER + 1, OLD)
+        assert touched.record is not None
+
+        newer = OTHER._replace(expires_at=LATER + 1)
+        assert await store.update("a", NEW, touched.record) == Update(Outcome.CONFLICT, newer)
 
     async def test_an_end_that_is_infinite_is_javascripts_last(self, store: PostgresStore) -> None:
         """By hand only; it neither breaks the reading of others nor is it swept."""
@@ -209,6 +239,33 @@ class TestStatements:
         )  # fmt: skip
 
         assert len(asked) <= 2 + 4
+
+    async def test_a_call_that_finds_what_it_expects_is_one_statement(
+        self, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And a touch does not send the text."""
+        asked: list[tuple[Any, ...]] = []
+        fetch = asyncpg.Connection.fetch
+
+        async def noting(connection: Any, sql: str, *arguments: Any, **options: Any) -> Any:
+            asked.append(arguments)
+            return await fetch(connection, sql, *arguments, **options)
+
+        monkeypatch.setattr(asyncpg.Connection, "fetch", noting)
+        await store.create("a", OLD)
+        await store.touch("a", LATER + 1, OLD)
+        await store.update("a", NEW, OLD)
+        await store.get("a")
+        await store.destroy("a")
+
+        sids, now = ("a",), store._clock()
+        assert [[tuple(each) if isinstance(each, list) else each for each in arguments] for arguments in asked] == [
+            [sids, (f"{LATER}",), (OLD.data,), now],
+            [sids, (f"{LATER + 1}",), (f"{LATER}",), now],
+            [sids, (f"{NEW.expires_at}",), (NEW.data,), (OLD.data,), now],
+            [sids, now],
+            [sids],
+        ]
 
     async def test_no_more_connections_than_the_pool_has(self, clock: MovableClock) -> None:
         """Whatever is asked for at once."""

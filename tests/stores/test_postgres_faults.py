@@ -115,6 +115,33 @@ class TestKilled:
         assert found is not None
         assert 5 <= acknowledged <= int(found.data) <= acknowledged + 1
 
+    async def test_a_rename_under_way_is_done_whole_or_not_at_all(self, store: PostgresStore, server: Server) -> None:
+        """Renamed on and on until it is killed: one row is there, at most one step further, with all tombstones."""
+        await store.create("id-0", OLD)
+        acknowledged = 0
+
+        async def kill() -> None:
+            await until(lambda: acknowledged >= 5, SECONDS)
+            server.kill()
+
+        killed = asyncio.ensure_future(kill())
+        try:
+            for n in range(1_000_000):
+                update = await store.rename(f"id-{n}", f"id-{n + 1}", OLD, OLD, NEW)
+                assert update == Update(Outcome.SAVED, OLD)
+                acknowledged = n + 1
+        except StoreUnavailable:
+            pass
+        finally:
+            await killed
+            server.start()
+
+        await back(store)
+        sessions = await listed(store)
+        (last,) = {int(sid.removeprefix("id-")) for sid, record in sessions.items() if record == OLD and sid != "old"}
+        assert 5 <= acknowledged <= last <= acknowledged + 1
+        assert sessions == {"old": OLD, f"id-{last}": OLD, **{f"id-{n}": NEW for n in range(last)}}
+
     async def test_it_is_not_opened_where_there_is_none(self, server: Server) -> None:
         """A start without its database fails, and says where it was looked for."""
         server.kill()

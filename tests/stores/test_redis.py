@@ -1,6 +1,8 @@
 """What is Redis's own: the keys as connect-redis writes and reads them, real time, foreign values, the ways to a server."""
 
 import asyncio
+import hashlib
+import json
 import ssl
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,9 +14,9 @@ import tornado
 from redis.asyncio import Connection
 from tornado.ioloop import IOLoop
 
-from sessions import now_ms, open_store
+from sessions import now_ms
 from sessions.errors import OptionsError, StoreError, StoreUnavailable
-from sessions.store import Outcome, StoredSession, SweepableStore, Update
+from sessions.store import Outcome, StoredSession, Update, admin, overwriting, prepared, sweepable
 from sessions.stores.redis import RedisStore
 
 from .redis_server import RedisServer, shared_server
@@ -39,6 +41,20 @@ def redis(io_loop: IOLoop, server: RedisServer) -> Iterator[RedisStore]:
     """A store on it, in real time."""
     with opened(io_loop, RedisStore(server.url)) as store:
         yield store
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The commands that redis-py sends from now on."""
+    sent: list[Any] = []
+    send = Connection.send_command
+
+    async def noting(connection: Connection, *command: Any, **options: Any) -> None:
+        sent.append(command)
+        await send(connection, *command, **options)
+
+    monkeypatch.setattr(Connection, "send_command", noting)
+    return sent
 
 
 def ahead(milliseconds: int = HOUR, data: str = '{"n":1}') -> StoredSession:
@@ -78,9 +94,8 @@ async def test_a_key_without_expiry_is_a_session_that_stays(redis: RedisStore, s
 
     assert stored is not None
     assert stored.expires_at > now_ms() + 300 * 24 * HOUR
-    assert await redis.update("a", ahead(), "other") == Update(
-        Outcome.CONFLICT, stored._replace(expires_at=pytest.approx(stored.expires_at, abs=SLACK))
-    )
+    outcome, newer = await redis.update("a", ahead(), ahead(data="other"))
+    assert (outcome, newer and newer.data) == (Outcome.CONFLICT, '{"n":1}')
     assert server.command("PTTL", "sess:a") == -1
 
 
@@ -88,13 +103,37 @@ async def test_a_touch_moves_the_expiry_and_writes_no_text(redis: RedisStore, se
     """PEXPIRE alone."""
     await redis.create("a", ahead(HOUR))
     server.command("CONFIG", "RESETSTAT")
+    later = now_ms() + 2 * HOUR
 
-    assert await redis.touch("a", now_ms() + 2 * HOUR, '{"n":1}') is Outcome.SAVED
+    assert await redis.touch("a", later, ahead()) == Update(Outcome.SAVED, StoredSession('{"n":1}', later))
 
     calls = server.admin.info("commandstats")
     assert "cmdstat_set" not in calls
     assert calls["cmdstat_pexpire"]["calls"] == 1
     assert 2 * HOUR - SLACK < server.command("PTTL", "sess:a") <= 2 * HOUR
+
+
+async def test_a_touch_sends_a_digest_and_gets_no_text(redis: RedisStore, sent: list[Any]) -> None:
+    """40 characters go out, and neither the old text nor a new one, however long the session is."""
+    record = ahead(data=json.dumps({"text": "é" * 10_000}))
+    await redis.create("a", record)
+    sent.clear()
+
+    assert (await redis.touch("a", now_ms() + HOUR, record)).outcome is Outcome.SAVED
+
+    ((command, _, _, key, verb, _, text, digest),) = sent
+    assert (command, key, verb, text) == ("EVALSHA", b"sess:a", "touch", b"")
+    assert digest == hashlib.sha1(record.data.encode()).hexdigest()
+
+
+async def test_a_touch_of_another_text_is_a_conflict(redis: RedisStore, server: RedisServer) -> None:
+    """The digest tells: the newer record comes back, and the key keeps its life."""
+    await redis.create("a", ahead(data="newer"))
+
+    outcome, newer = await redis.touch("a", now_ms() + 2 * HOUR, ahead())
+
+    assert (outcome, newer and newer.data) == (Outcome.CONFLICT, "newer")
+    assert server.command("PTTL", "sess:a") <= HOUR
 
 
 @pytest.mark.parametrize("prefix", ["other:", "", "[a-z]*:", "sess?", "a\\b:", "{tag}é:"])
@@ -103,7 +142,7 @@ async def test_the_prefix_is_ones_own(server: RedisServer, prefix: str) -> None:
     foreign = {"xyz", "a", "sessX", "a\\\\b:c"} if prefix else set()
     for key in foreign:
         server.command("SET", key, "foreign")
-    async with open_store(server.url, prefix=prefix) as store:
+    async with RedisStore(server.url, prefix=prefix) as store:
         await store.create("a", ahead())
         assert server.command("EXISTS", f"{prefix}a") == 1
         assert (await store.length(), list(await listed(store))) == (1, ["a"])
@@ -121,7 +160,25 @@ async def test_a_session_ends_by_itself(redis: RedisStore, server: RedisServer) 
             await asyncio.sleep(0.02)
 
     await until(lambda: server.command("DBSIZE") == 0, 20)
-    assert not isinstance(redis, SweepableStore)
+    assert sweepable(redis) is None
+
+
+def test_a_store_has_three_powers() -> None:
+    """It counts, lists and clears; it writes blindly; it is prepared before a fork."""
+    store = RedisStore("redis://localhost")
+
+    assert [power(store) for power in (admin, overwriting, prepared)] == [store] * 3
+
+
+async def test_to_prepare_leaves_nothing_open(server: RedisServer) -> None:
+    """It asks the server, or says that nobody answers; the process has no loop yet."""
+    store = RedisStore(server.url)
+    await asyncio.to_thread(store.prepare)
+
+    assert store.ready is False
+    await until(lambda: len(server.admin.client_list()) == 1, 20)  # the test's own
+    with pytest.raises(StoreUnavailable, match="connecting"):
+        await asyncio.to_thread(RedisStore("redis://127.0.0.1:1").prepare)
 
 
 @pytest.mark.parametrize("life", [0, -1, -HOUR])
@@ -131,13 +188,14 @@ async def test_what_has_no_life_left_is_never_seen(redis: RedisStore, server: Re
     frozen = RedisStore(server.url, clock=lambda: now)
     async with frozen:
         gone = StoredSession("x", now + life)
-        assert await frozen.create("new", gone) is True
+        assert await frozen.create("new", gone) == gone
         for sid in ("set", "updated", "touched", "there"):
             await redis.create(sid, ahead())
-        await frozen.set("set", gone)
-        assert await frozen.update("updated", gone, '{"n":1}') == Update(Outcome.SAVED)
-        assert await frozen.touch("touched", now + life, '{"n":1}') is Outcome.SAVED
-        assert await frozen.create("there", gone) is False
+        assert await frozen.set("set", gone) == gone
+        assert await frozen.update("updated", gone, ahead()) == Update(Outcome.SAVED, gone)
+        touched = StoredSession('{"n":1}', now + life)
+        assert await frozen.touch("touched", now + life, ahead()) == Update(Outcome.SAVED, touched)
+        assert await frozen.create("there", gone) is None
 
     assert server.command("KEYS", "*") == [b"sess:there"]
 
@@ -167,7 +225,8 @@ async def test_a_text_that_is_not_utf8_is_no_session(redis: RedisStore, server: 
     assert stored.data == ""
     assert other is not None
     assert other.data == '{"n":1}'
-    assert (await redis.update("a", ahead(), "")).outcome is Outcome.CONFLICT
+    assert (await redis.update("a", ahead(), stored)).outcome is Outcome.CONFLICT
+    assert (await redis.touch("a", now_ms() + HOUR, stored)).outcome is Outcome.CONFLICT
     assert server.command("GET", "sess:a") == b"\xff\xfe"
 
 
@@ -177,16 +236,22 @@ async def test_a_key_of_another_type_fails_its_own_request_only(redis: RedisStor
     server.command("SET", b"sess:\xff", "no id of ours", "EX", 3_600)
     await redis.create("b", ahead())
 
-    calls = [redis.get("secret-id"), redis.get("b"), redis.update("secret-id", ahead(), ""), redis.create("c", ahead())]
-    wrong, right, refused, made = await asyncio.gather(*calls, return_exceptions=True)
+    made = ahead()
+    wrong, right, refused, created = await asyncio.gather(
+        redis.get("secret-id"),
+        redis.get("b"),
+        redis.update("secret-id", ahead(), ahead()),
+        redis.create("c", made),
+        return_exceptions=True,
+    )
 
     for error in (wrong, refused):
         assert type(error) is StoreError
         assert "WRONGTYPE" in str(error)
         assert "secret" not in str(error)
     assert right is not None
-    assert made is True
-    assert await redis.create("secret-id", ahead()) is False
+    assert created == made
+    assert await redis.create("secret-id", ahead()) is None
     assert set(await listed(redis)) == {"b", "c"}
     await redis.destroy("secret-id")
     assert await redis.get("secret-id") is None
@@ -224,7 +289,7 @@ async def test_a_server_that_has_forgotten_the_scripts_is_taught_again(redis: Re
     await redis.create("a", ahead())
     server.command("SCRIPT", "FLUSH")
 
-    assert await redis.update("a", ahead(data="new"), '{"n":1}') == Update(Outcome.SAVED)
+    assert (await redis.update("a", ahead(data="new"), ahead())).outcome is Outcome.SAVED
     server.command("SCRIPT", "FLUSH")
     stored = await redis.get("a")
     assert stored is not None
@@ -236,7 +301,7 @@ async def test_a_server_that_has_forgotten_the_scripts_is_taught_again(redis: Re
 
 async def test_through_a_socket_of_the_file_system(server: RedisServer) -> None:
     """unix://, with a database of its own."""
-    async with open_store(f"unix://{server.folder}/socket?db=3") as store:
+    async with RedisStore(f"unix://{server.folder}/socket?db=3") as store:
         await store.create("a", ahead())
         assert server.command("DBSIZE") == 0
         assert await store.length() == 1
@@ -245,7 +310,7 @@ async def test_through_a_socket_of_the_file_system(server: RedisServer) -> None:
 
 async def test_as_valkey_with_a_database(server: RedisServer) -> None:
     """The scheme is another name for the same."""
-    async with open_store(server.url.replace("redis", "valkey") + "/5") as store:
+    async with RedisStore(server.url.replace("redis", "valkey") + "/5") as store:
         await store.create("a", ahead())
         assert server.command("DBSIZE") == 0
         assert await store.length() == 1
@@ -284,27 +349,22 @@ def test_a_wrong_option_is_refused(options: dict[str, Any]) -> None:
 
 
 async def test_a_write_whose_reply_is_lost_is_sent_once(
-    redis: RedisStore, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    redis: RedisStore, server: RedisServer, sent: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """redis-py's own retries are off: what may have taken effect is not done twice."""
-    sent: list[Any] = []
-    send, read = Connection.send_command, Connection.read_response
-
-    async def counted(connection: Connection, *command: Any, **options: Any) -> None:
-        sent.append(command[0])
-        await send(connection, *command, **options)
+    read = Connection.read_response
 
     async def lost(connection: Connection, *arguments: Any, **options: Any) -> Any:
         await read(connection, *arguments, **options)
         raise ConnectionResetError
 
     await redis.set("a", ahead())
-    monkeypatch.setattr(Connection, "send_command", counted)
+    sent.clear()
     monkeypatch.setattr(Connection, "read_response", lost)
     with pytest.raises(StoreUnavailable):
         await redis.create("b", ahead())
 
-    assert sent == ["EVALSHA"]
+    assert [command for command, *_ in sent] == ["EVALSHA"]
     assert server.command("EXISTS", "sess:b") == 1
 
 
@@ -329,9 +389,9 @@ async def test_over_tls(server: RedisServer, scheme: str) -> None:
     proxy = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
     url = f"{scheme}://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
     async with proxy:
-        async with open_store(f"{url}?ssl_ca_certs={CERTIFICATE}&ssl_check_hostname=false") as store:
+        async with RedisStore(f"{url}?ssl_ca_certs={CERTIFICATE}&ssl_check_hostname=false") as store:
             await store.create("a", ahead())
             assert server.command("EXISTS", "sess:a") == 1
         with pytest.raises(StoreUnavailable, match="certificate"):
-            await open_store(url).__aenter__()
+            await RedisStore(url).__aenter__()
         await asyncio.gather(*pipes)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,12 +13,11 @@ from tornado.ioloop import IOLoop
 
 from sessions import now_ms
 from sessions.errors import StoreUnavailable
-from sessions.store import Outcome, StoredSession, Update
-from sessions.stores.redis import RedisStore
-from sessions.stores.redis import servers as redis_servers
+from sessions.store import GONE, Outcome, StoredSession
+from sessions.stores.redis import RedisStore, one_server
 from sessions.timeout import Deadline
 
-from .redis_server import RedisServer
+from .redis_server import RedisCluster, RedisServer
 from .support import opened, until
 
 TEXT = '{"n":1}'
@@ -33,7 +33,7 @@ def stored(data: str = TEXT) -> StoredSession:
 @pytest.fixture(autouse=True)
 def _a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that has found nobody is not ready for longer than a busy machine takes to look at it."""
-    monkeypatch.setattr(redis_servers, "_RETRY_SECONDS", 5.0)
+    monkeypatch.setattr(one_server, "RETRY_SECONDS", 5.0)
 
 
 @pytest.fixture
@@ -56,6 +56,11 @@ async def unavailable(call: Any) -> StoreUnavailable:
         await call
     assert failure.value.__cause__ is not None
     return failure.value
+
+
+def alone(server: RedisServer) -> bool:
+    """True if the test's own client is the only one."""
+    return len(server.admin.client_list()) == 1
 
 
 async def recovered(redis: RedisStore) -> None:
@@ -84,7 +89,7 @@ async def test_a_killed_server_is_unavailable_and_what_it_had_acknowledged_is_th
     server.start()
     await recovered(redis)
     assert redis.ready is True
-    assert await redis.update("a", stored("new"), TEXT) == Update(Outcome.SAVED)
+    assert (await redis.update("a", stored("new"), stored())).outcome is Outcome.SAVED
 
 
 async def test_a_server_that_comes_back_empty_has_no_sessions(redis: RedisStore, server: RedisServer) -> None:
@@ -97,8 +102,9 @@ async def test_a_server_that_comes_back_empty_has_no_sessions(redis: RedisStore,
     await recovered(redis)
 
     assert await redis.get("a") is None
-    assert await redis.update("a", stored("new"), TEXT) == Update(Outcome.GONE)
-    assert await redis.touch("a", now_ms() + 1_000, TEXT) is Outcome.GONE
+    assert await redis.update("a", stored("new"), stored()) == GONE
+    assert await redis.touch("a", now_ms() + 1_000, stored()) == GONE
+    assert await redis.rename("a", "b", stored("new"), stored()) == GONE
     assert server.command("DBSIZE") == 0
 
 
@@ -112,7 +118,7 @@ async def test_an_idle_connection_that_was_closed_meanwhile_costs_nobody_an_erro
     await asyncio.sleep(0.6)  # the connections' rest
 
     assert (await redis.get("a") or stored("?")).data == TEXT
-    assert await redis.update("a", stored("new"), TEXT) == Update(Outcome.SAVED)
+    assert (await redis.update("a", stored("new"), stored())).outcome is Outcome.SAVED
 
 
 async def test_connections_cut_under_way_fail_their_calls_and_no_others(redis: RedisStore, server: RedisServer) -> None:
@@ -126,7 +132,7 @@ async def test_connections_cut_under_way_fail_their_calls_and_no_others(redis: R
         match current:
             case [StoredSession() as row]:
                 try:
-                    update = await redis.update("a", stored(str(int(row.data) + 1)), row.data)
+                    update = await redis.update("a", stored(str(int(row.data) + 1)), row)
                     acknowledged += update.outcome is Outcome.SAVED
                 except StoreUnavailable:
                     failed += 1
@@ -149,7 +155,7 @@ async def test_a_paused_server_is_unavailable_in_time(redis: RedisStore, server:
         errors = await asyncio.gather(unavailable(redis.get("a")), unavailable(redis.set("b", stored())))
         took = time.monotonic() - begin
 
-        assert [str(error) for error in errors] == [f"{redis.place}: did not answer in time"] * 2
+        assert [str(error) for error in errors] == [f"{redis.name}: did not answer in time"] * 2
         assert 0.9 < took < GENEROUS
         assert redis.ready is False
         await until(lambda: redis.ready, GENEROUS)  # another try may be made
@@ -198,7 +204,7 @@ async def test_an_unknown_outcome_is_told_as_one(redis: RedisStore, server: Redi
     await redis.create("a", stored("0"))
     server.pause()
     try:
-        await unavailable(redis.update("a", stored("1"), "0"))
+        await unavailable(redis.update("a", stored("1"), stored("0")))
     finally:
         server.go_on()
     await recovered(redis)
@@ -206,12 +212,12 @@ async def test_an_unknown_outcome_is_told_as_one(redis: RedisStore, server: Redi
     async with asyncio.timeout(GENEROUS):
         while (row := await redis.get("a")) is not None and row.data == "0":
             await asyncio.sleep(0.01)  # the command lies in the server's buffer, or was dropped with the connection
-            if await redis.update("a", stored("1"), "0") == Update(Outcome.SAVED):
+            if (await redis.update("a", stored("1"), stored("0"))).outcome is Outcome.SAVED:
                 break
     row = await redis.get("a")
     assert row is not None
     assert row.data == "1"
-    assert (await redis.update("a", stored("2"), "0")).outcome is Outcome.CONFLICT
+    assert (await redis.update("a", stored("2"), stored("0"))).outcome is Outcome.CONFLICT
 
 
 async def test_a_wrong_password_is_named_and_never_shown() -> None:
@@ -242,14 +248,28 @@ async def test_a_read_only_replica_serves_reads_and_refuses_writes(server: Redis
         await until(lambda: replica.admin.info("replication")["master_link_status"] == "up", GENEROUS)
         async with RedisStore(replica.url) as reader:
             assert (await reader.get("a") or stored("?")).data == TEXT
-            for call in (reader.set("b", stored()), reader.update("a", stored("new"), TEXT), reader.destroy("a")):
+            for call in (reader.set("b", stored()), reader.update("a", stored("new"), stored()), reader.destroy("a")):
                 with pytest.raises(StoreUnavailable, match="READONLY"):
                     await call
             assert reader.ready is True
             assert (await reader.get("a") or stored("?")).data == TEXT
 
             replica.command("REPLICAOF", "NO", "ONE")
-            assert await reader.update("a", stored("new"), TEXT) == Update(Outcome.SAVED)
+            assert (await reader.update("a", stored("new"), stored())).outcome is Outcome.SAVED
+
+
+async def test_a_cluster_store_that_has_failed_leaves_no_connection_open() -> None:
+    """It is closed right after a node did not answer, when redis-py wants to learn the nodes again."""
+    with RedisCluster() as servers:
+        async with RedisStore(servers.url, timeout=2_500) as store:
+            await asyncio.gather(*(store.create(f"{n}", stored()) for n in range(20)))
+            servers.masters[0].pause()
+            outcomes = await asyncio.gather(*(store.get(f"{n}") for n in range(20)), return_exceptions=True)
+            servers.masters[0].go_on()
+
+        assert StoreUnavailable in map(type, outcomes)
+        for server in servers.masters:
+            await until(partial(alone, server), GENEROUS)
 
 
 async def test_a_full_server_refuses_what_needs_room(redis: RedisStore, server: RedisServer) -> None:
@@ -257,16 +277,16 @@ async def test_a_full_server_refuses_what_needs_room(redis: RedisStore, server: 
     await redis.create("a", stored())
     server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
     server.command("CONFIG", "SET", "maxmemory", "1kb")
-    for call in (redis.create("b", stored()), redis.update("a", stored("new"), TEXT), redis.set("c", stored())):
+    for call in (redis.create("b", stored()), redis.update("a", stored("new"), stored()), redis.set("c", stored())):
         with pytest.raises(StoreUnavailable, match="OOM"):
             await call
 
     assert redis.ready is True
     assert (await redis.get("a") or stored("?")).data == TEXT
-    assert await redis.destroy("a") is None
+    await redis.destroy("a")
     assert await redis.get("a") is None
     server.command("CONFIG", "SET", "maxmemory", "0")
-    assert await redis.create("b", stored()) is True
+    assert await redis.create("b", stored()) is not None
 
 
 async def test_a_server_that_runs_another_script_is_busy(redis: RedisStore, server: RedisServer) -> None:

@@ -51,11 +51,14 @@ def logbook() -> Iterator[Logbook]:
     root.setLevel(level)
 
 
-KINDS = ["memory", "sqlite", "redis"]
-"""The stores of every trip that does not choose its own."""
+KINDS = ["memory"]
+"""The stores of every trip that does not choose its own. That stores are alike is what the contract suite shows."""
 
-MORE_KINDS = {"test_parallel": ["postgres"], "test_ended": ["postgres"], "test_mutate": ["postgres"]}
-"""Further ones, for trips in which it matters what a store does when requests meet."""
+MORE_KINDS = {
+    **dict.fromkeys(("test_ended", "test_mutate", "test_parallel", "test_rotate"), ("sqlite", "redis", "postgres")),
+    **dict.fromkeys(("test_finishing", "test_neighbours", "test_streams"), ("sqlite",)),
+}
+"""Further ones: of trips in which requests meet in the store, and of those in which it matters when a store answers."""
 
 
 @pytest.fixture
@@ -68,7 +71,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make every trip with each store, where it does not choose its own."""
     chosen = {name for mark in metafunc.definition.iter_markers("parametrize") for name in _names(mark.args[0])}
     if "kind" in metafunc.fixturenames and "kind" not in chosen:
-        kinds = [*KINDS, *MORE_KINDS.get(metafunc.module.__name__.rpartition(".")[2], [])]
+        kinds = [*KINDS, *MORE_KINDS.get(metafunc.module.__name__.rpartition(".")[2], ())]
         metafunc.parametrize("kind", kinds, indirect=True)
 
 

@@ -119,6 +119,7 @@ class StagedStore(StoreWrapper):
         self.sids.add(sid)
         self._under_way += 1
         try:
+            await asyncio.sleep(0)  # memory, too, lets the loop go on, as every other store does
             if self._once.get(verb):
                 await self._once[verb].pop(0)()
             if verb in self._always:

@@ -8,6 +8,7 @@ from client import Browser
 from clock import DAY, HOUR, MINUTE, SECOND
 
 from sessions import CookieOptions, StoredSession
+from sessions.store import overwriting
 
 from .conftest import memory_only
 from .staged import Gate
@@ -355,7 +356,7 @@ async def test_a_first_look_at_what_is_gone_brings_nothing_back(serve: Any) -> N
 
     call = await browser.start("/slow")
     await gate.reached()
-    await site.store.inner.clear()
+    await site.store.clear()
     gate.open()
     response = await call.response()
 
@@ -474,7 +475,9 @@ async def test_reload_finds_no_session_past_its_end(serve: Any) -> None:
 
     call = await browser.start("/slow")
     await gate.reached()
-    await site.store.inner.set(browser.sid or "", StoredSession(stored.data, site.clock() + YEAR))
+    rows = overwriting(site.store.inner)
+    assert rows is not None
+    await rows.set(browser.sid or "", StoredSession(stored.data, site.clock() + YEAR))
     site.clock.forward(LIMIT)
     gate.open()
     await call.response()
@@ -482,7 +485,10 @@ async def test_reload_finds_no_session_past_its_end(serve: Any) -> None:
     assert seen == ["failed to load session"]
 
 
-BROKEN = [None, 5, "soon", [], {}, {"createdAt": None}, {"createdAt": "2030"}, {"createdAt": True}, {"createdAt": [1]}]
+FOREIGN: list[Any] = [None, 5, "soon", [], {}, {"v": 1}]
+"""What other applications may keep under `__meta`: without a member of ours it is theirs."""
+
+BROKEN = [{"createdAt": None}, {"createdAt": "2030"}, {"createdAt": True}, {"createdAt": [1]}]
 
 
 @pytest.mark.parametrize("broken", [*BROKEN, {"createdAt": 2 * 1_900_000_000_000}], ids=str)
@@ -500,18 +506,45 @@ async def test_a_broken_moment_counts_from_now_and_is_written_anew(serve: Any, b
     assert await meta(site, sid) == {"createdAt": site.clock()}
 
 
-async def test_what_others_keep_there_stays(serve: Any) -> None:
-    """Members of `__meta` that are not ours, where ours is written and where it stands already."""
+async def test_members_that_we_do_not_know_stay(serve: Any) -> None:
+    """A later version of this library may have put them there."""
     site: Site = await serve(PAGES, absolute_timeout=LIMIT)
     browser = site.browser()
-    sid = await site.plant(browser, node_row(site, __meta={"other": [1]}))
-    born = site.clock()
-
-    await browser.fetch("/show")
+    created = site.clock()
+    sid = await site.plant(browser, node_row(site, __meta={"createdAt": created, "other": [1]}))
     site.clock.forward(MINUTE)
+
     await browser.fetch("/count")
 
-    assert await meta(site, sid) == {"other": [1], "createdAt": born}
+    assert await meta(site, sid) == {"createdAt": created, "other": [1]}
+
+
+@pytest.mark.parametrize("foreign", FOREIGN, ids=str)
+async def test_another_application_s_meta_is_data(serve: Any, foreign: Any) -> None:
+    """A handler sees it, and a save keeps it."""
+    site: Site = await serve(PAGES)
+    browser = site.browser()
+    sid = await site.plant(browser, node_row(site, mark=MARK, __meta=foreign))
+
+    shown = await browser.fetch("/show")
+    await browser.fetch("/count")
+
+    assert shown.json() == {"mark": MARK, "__meta": foreign}
+    assert await site.row(sid) == {"mark": MARK, "__meta": foreign, "n": 1}
+
+
+@pytest.mark.parametrize("foreign", FOREIGN, ids=str)
+async def test_nothing_is_recorded_in_another_application_s_meta(serve: Any, logbook: Any, foreign: Any) -> None:
+    """A session whose end cannot be written down is a 500 that names the member; the row stays as it is."""
+    site: Site = await serve(PAGES, absolute_timeout=LIMIT)
+    browser = site.browser()
+    sid = await site.plant(browser, node_row(site, mark=MARK, __meta=foreign))
+
+    response = await browser.fetch("/show")
+
+    assert response.status == 500
+    assert any("its member __meta belongs to another application" in line for line in logbook.lines())
+    assert await site.row(sid) == {"mark": MARK, "__meta": foreign}
 
 
 async def test_a_socket_may_be_taken_of_a_session_that_is_only_to_be_marked(serve: Any) -> None:

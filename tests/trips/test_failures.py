@@ -9,7 +9,7 @@ from sessions import StoreError, StoreUnavailable
 from .conftest import Logbook, memory_only
 from .ends import each_end, streamed
 from .staged import StagedStore
-from .world import MARK, Act, Page, Site, count, show, unset, visit
+from .world import MARK, Act, Page, Site, count, show, visit
 
 
 def refuses(store: StagedStore, *verbs: str) -> None:
@@ -24,10 +24,15 @@ def is_silent(store: StagedStore, *verbs: str) -> None:
     store.silence(*verbs)
 
 
+async def rotate(handler: Any) -> None:
+    """A new id."""
+    await handler.session.rotate()
+
+
 FAULTS = {refuses: (500, None), is_away: (503, "1"), is_silent: (503, "1")}
 """What a store can do to us, and the status and Retry-After that a visitor is answered."""
 
-VERBS: dict[str, Act] = {"get": show, "touch": show, "update": count, "destroy": unset}
+VERBS: dict[str, Act] = {"get": show, "touch": show, "update": count, "rename": rotate}
 """What is asked of the store, and a page that asks for it."""
 
 each_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)

@@ -109,7 +109,7 @@ async def test_two_regenerations_leave_one_session(serve: Any) -> None:
     assert await site.rows() == {browser.sid: {}}
 
 
-@pytest.mark.parametrize(("act", "verb"), [(regenerate, "destroy"), (rotate, "rename")])
+@pytest.mark.parametrize(("act", "verb"), [(regenerate, "update"), (rotate, "rename")])
 async def test_a_new_id_that_fails_leaves_the_old_session(serve: Any, act: Act, verb: str) -> None:
     """5xx without a cookie; the visitor goes on with the session that was."""
     site: Site = await serve({"/visit": visit, "/login": act, "/show": show})

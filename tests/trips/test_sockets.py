@@ -130,14 +130,11 @@ async def test_promise_1_a_handshake_that_cannot_be_committed_is_refused(
     ("headers", "status"),
     [
         ({"Origin": "http://evil.example"}, 403),
-        ({"Sec-WebSocket-Version": "8"}, 426),
-        ({"Sec-WebSocket-Key": ""}, 400),
-        ({"Upgrade": "h2c"}, 400),
-        ({"Connection": "close"}, 400),
+        ({"Origin": "null"}, 403),
     ],
 )
-async def test_a_refused_handshake_commits_nothing(serve: Any, headers: dict[str, str], status: int) -> None:
-    """A page of another origin, above all, neither makes nor changes a session."""
+async def test_a_refused_origin_commits_nothing(serve: Any, headers: dict[str, str], status: int) -> None:
+    """A page of another origin neither makes nor changes a session."""
     site: Site = await serve({"/socket": Socket, "/count": count})
     browser = site.browser()
     await browser.fetch("/count")
@@ -201,7 +198,7 @@ async def test_promise_2_a_socket_and_a_page_merge(serve: Any) -> None:
 
 
 async def test_promise_3_a_socket_does_not_revive_a_session(serve: Any) -> None:
-    """After a logout elsewhere its save is dropped."""
+    """After a logout elsewhere its save says that there is no session."""
     site: Site = await serve({"/socket": (Socket, saved), "/logout": logout})
     browser = site.browser()
     call = await open_socket(browser)
@@ -210,7 +207,7 @@ async def test_promise_3_a_socket_does_not_revive_a_session(serve: Any) -> None:
     answer = await say(call)
     await call.wire.close()
 
-    assert answer == "saved"
+    assert answer.startswith("NoSession: ")
     assert await site.rows() == {}
 
 

@@ -239,8 +239,8 @@ async def test_an_exception_in_a_stream_cuts_the_connection(serve: Any) -> None:
     assert await site.row(browser.sid) == {"mark": MARK}
 
 
-async def test_an_exception_behind_a_flush_that_is_under_way_keeps_nobody_waiting(serve: Any) -> None:
-    """The head has been promised, so there is no other answer: the connection is cut."""
+async def test_an_exception_while_the_head_is_held_replaces_it(serve: Any) -> None:
+    """Nothing has left yet: the error page is the answer, and what was changed before it is committed."""
 
     def act(handler: Any) -> None:
         visit(handler)
@@ -249,9 +249,11 @@ async def test_an_exception_behind_a_flush_that_is_under_way_keeps_nobody_waitin
 
     site: Site = await serve(act)
 
-    response = await site.browser().fetch()
+    browser = site.browser()
+    response = await browser.fetch()
 
-    assert not response.whole
+    assert (response.status, response.whole) == (500, True)
+    assert await site.rows() == {browser.sid: {"mark": MARK}}
 
 
 async def test_a_stream_with_a_wrong_length_keeps_nobody_waiting(serve: Any) -> None:

@@ -136,7 +136,7 @@ async def test_promise_5_a_renewal_never_inserts(serve: Any) -> None:
 
     call = await browser.start("/slow")
     await gate.reached()
-    await site.store.inner.clear()
+    await site.store.clear()
     gate.open()
     response = await call.response()
 

@@ -169,7 +169,7 @@ async def test_destroy_ends_the_session_at_once(serve: Any) -> None:
     response = await browser.fetch("/logout")
 
     assert response.text == "bye"
-    assert site.store.calls == ["get", "destroy"]
+    assert site.store.calls == ["get", "update"]
     assert await site.rows() == {}
     assert browser.cookie() is None
 
@@ -190,7 +190,7 @@ async def test_a_destroy_that_fails_removes_no_cookie(serve: Any, error: StoreEr
     site: Site = await serve({"/visit": visit, "/logout": act, "/show": show})
     browser = site.browser()
     await browser.fetch("/visit")
-    site.store.fail(error, "destroy")
+    site.store.fail(error, "update")
 
     response = await browser.fetch("/logout")
     site.store.recover()

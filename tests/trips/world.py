@@ -6,7 +6,7 @@ The library is used as anybody would use it: pages are handlers with the mixin, 
 import asyncio
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Any
@@ -19,6 +19,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from sessions import CookieOptions, SessionManager, SessionMixin, SessionOptions, Store, StoredSession
+from sessions.meta import is_closed
 
 from .staged import Gate, StagedStore
 
@@ -52,7 +53,7 @@ class Page(SessionMixin, RequestHandler):
     post = put = delete = head = get
 
 
-Pages = Act | dict[str, Act | type[RequestHandler] | tuple[type[Page], Act]]
+Pages = Act | Mapping[str, Act | type[RequestHandler] | tuple[type[Page], Act]]
 
 
 def routes(pages: Pages) -> list[Any]:
@@ -60,7 +61,7 @@ def routes(pages: Pages) -> list[Any]:
 
     A page is what it does, a handler, or a kind of `Page` and what it does.
     """
-    table = pages if isinstance(pages, dict) else {"/.*": pages}
+    table = pages if isinstance(pages, Mapping) else {"/.*": pages}
     return [(path, *_route(page)) for path, page in table.items()]
 
 
@@ -108,8 +109,8 @@ class Site:
         return sid
 
     async def rows(self) -> dict[str, dict[str, Any]]:
-        """What the store holds: the decoded sessions by id, without their cookies."""
-        return {sid: data(stored) async for sid, stored in self.store.all()}
+        """What the store holds: the decoded sessions by id, without their cookies; tombstones are left out."""
+        return {sid: data(stored) async for sid, stored in self.store.all() if not is_closed(stored, self.clock())}
 
     async def row(self, sid: str | None) -> dict[str, Any] | None:
         """The data of one session; None where there is none."""

@@ -28,6 +28,9 @@ _BRIEF = 200
 _GRACE = 0.5
 """Seconds that the client is more patient than the server, whose refusal says more and leaves the connection whole."""
 
+_AT_ONCE = 250
+"""Milliseconds that a statement may wait for a connection and still have the connection's own limits, within _GRACE."""
+
 _TRIES = 5
 """How often a statement is tried that PostgreSQL rolls back to end a deadlock: renames that cross may meet again."""
 
@@ -78,7 +81,6 @@ class Connections:
     def __init__(self, settings: PoolSettings) -> None:
         self._settings = settings
         self._shared = settings.statement_cache == 0
-        self._limit = settings.timeout / 1000 + _GRACE
         self._breaker = CircuitBreaker()
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -106,20 +108,16 @@ class Connections:
     async def fetch(self, pool: asyncpg.Pool, sql: str, *arguments: Any, patience: int | None = None) -> list[Any]:
         """Return the rows of a statement, which is a transaction by itself.
 
-        `patience` is the time in milliseconds that it may take, waiting for a connection and other tries included. A
-        statement that PostgreSQL rolls back to end a deadlock is tried again, but a batch is not: its caller tries each
-        row alone. Raises what DRIVER names.
+        `patience` is the time in milliseconds that it may take, waiting for a connection and other tries included.
+        PostgreSQL ends it by then; the client is patient for _GRACE seconds more. Raises what DRIVER names.
         """
-        limit = self._limit if patience is None else patience / 1000 + _GRACE
-        session: dict[str, str] = {}
-        if patience is not None or self._shared:
-            timeout = self._settings.timeout if patience is None else patience
-            session = _session(timeout, _BRIEF if pool is self.writing else _half(timeout))
+        limit = self._settings.timeout if patience is None else patience
+        ends = asyncio.get_running_loop().time() + limit / 1000
         connection = None
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout_at(ends + _GRACE):
                 connection = await pool.acquire()
-                rows = await self._try(1 if pool is self.writing else _TRIES, connection, session, sql, arguments)
+                rows = await self._run(pool, connection, patience, ends, sql, arguments)
         except BaseException as error:
             if isinstance(error, TimeoutError) and connection is not None:  # or all wait for locked rows
                 self._breaker.trip()
@@ -141,20 +139,29 @@ class Connections:
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
-    async def _try(
-        self, tries: int, connection: Any, session: dict[str, str], sql: str, arguments: tuple[Any, ...]
+    async def _run(
+        self, pool: asyncpg.Pool, connection: Any, patience: int | None, ends: float, sql: str, arguments: Any
     ) -> list[Any]:
+        """Return the rows of a statement that PostgreSQL ends by itself when the loop's time is `ends`.
+
+        The connection's limits are right for a statement that begins at once. A later one has what time is left, so
+        that nothing is written after its caller was told of a failure. A statement that PostgreSQL rolls back to end a
+        deadlock is tried again; a batch is not, as its caller tries each row alone.
+        """
+        tries = 1 if pool is self.writing else _TRIES
         while True:
             tries -= 1
+            left = int((ends - asyncio.get_running_loop().time()) * 1000)
             try:
-                if session:
-                    return await self._in_transaction(connection, session, sql, arguments)
-                rows: list[Any] = await connection.fetch(sql, *arguments)
+                if patience is None and not self._shared and left > self._settings.timeout - _AT_ONCE:
+                    rows: list[Any] = await connection.fetch(sql, *arguments)
+                    return rows
+                limit = max(1, left)
+                settings = _session(limit, _BRIEF if pool is self.writing else _half(limit))
+                return await self._in_transaction(connection, settings, sql, arguments)
             except asyncpg.PostgresError as error:
                 if not tries or _code(error) not in _MET_ANOTHER:
                     raise
-            else:
-                return rows
 
     async def _in_transaction(
         self, connection: Any, settings: dict[str, str], sql: str, arguments: tuple[Any, ...]
@@ -184,7 +191,7 @@ class Connections:
             max_size=size,
             connect=self._connect,
             reset=_nothing,
-            timeout=self._limit,
+            timeout=self._settings.timeout / 1000 + _GRACE,
             statement_cache_size=self._settings.statement_cache,
             server_settings=settings,
         )

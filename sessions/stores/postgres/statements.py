@@ -9,7 +9,7 @@ server for its types. This file must not know how a statement reaches the server
 # ruff: noqa: S608 # the only text that is put into a statement is the table's name, as a quoted identifier
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from ...store import GONE, TAKEN, Outcome, StoredSession, Update
 from ..batching import Job
@@ -30,40 +30,41 @@ class Write(NamedTuple):
     compares: bool = False
     """True if it writes only what is still as expected: then the caller asks for the living rows that it left."""
 
-    def outcome(self, job: Job, expires_at: int | None, row: StoredSession | None) -> Any:
+    def outcome(self, job: Any, expires_at: int | None, row: StoredSession | None) -> Any:
         """Return what the verb returns: by the expiry that was written, if it was, else by the row that is there."""
         if expires_at is not None:
-            text = cast("StoredSession", job.record or job.expected).data  # a touch leaves the text as it was
-            record = StoredSession(text, expires_at)
+            record = StoredSession((job.record or job.expected).data, expires_at)  # a touch leaves the text as it was
             return Update(Outcome.SAVED, record) if self.compares else record
         if not self.compares:
             return None
         if row is None:
             return GONE
-        if job.new is not None and row.data == cast("StoredSession", job.expected).data:
+        if job.new is not None and row.data == job.expected.data:
             return TAKEN  # by itself: the new id is the old one
         return Update(Outcome.CONFLICT, row)
 
 
-def _record(job: Job) -> tuple[str, str, str]:
-    record = cast("StoredSession", job.record)
-    return job.sid, str(record.expires_at), record.data
+# A job is Any here: what it carries depends on its verb.
 
 
-def _change(job: Job) -> tuple[str, ...]:
-    return *_record(job), cast("StoredSession", job.expected).data
+def _record(job: Any) -> tuple[str, ...]:
+    return job.sid, str(job.record.expires_at), job.record.data
 
 
-def _touch(job: Job) -> tuple[str, ...]:
-    return job.sid, str(job.expires_at), str(cast("StoredSession", job.expected).expires_at)
+def _change(job: Any) -> tuple[str, ...]:
+    return job.sid, str(job.record.expires_at), job.record.data, job.expected.data
 
 
-def _rename(job: Job) -> tuple[str | None, ...]:
+def _touch(job: Any) -> tuple[str, ...]:
+    return job.sid, str(job.expires_at), str(job.expected.expires_at)
+
+
+def _rename(job: Any) -> tuple[str | None, ...]:
     closed = job.tombstone
     return *_change(job), job.new, *((None, None) if closed is None else (str(closed.expires_at), closed.data))
 
 
-def _id(job: Job) -> tuple[str]:
+def _id(job: Any) -> tuple[str, ...]:
     return (job.sid,)
 
 
@@ -107,7 +108,7 @@ class Statements:
             FROM unnest($1::text[], $2::text[], $3::text[]) AS job (sid, expires, sess)
             ON CONFLICT (sid) DO UPDATE SET sess = excluded.sess, expire = excluded.expire
         """
-        self.name = name
+        self.name: str = name
         # As table.sql. Of another table Node calls key and index the same once more, and fails where both are wanted.
         # Of several that make it at once one does, the others fail when it has.
         make = f"""
@@ -124,24 +125,24 @@ class Statements:
                 NULL;
             END
         """
-        self.make = f"DO {_literal(make)}"
-        self.columns = """
+        self.make: str = f"DO {_literal(make)}"
+        self.columns: str = """
             SELECT attname, atttypid::regtype::text FROM pg_attribute
             WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
         """
 
-        self.select = f"SELECT {_ROW} FROM {name} WHERE sid = ANY($1::text[]) AND expire > {_moment('$2')}"
-        self.first_page = f"SELECT {_ROW} FROM {name} WHERE expire > {_moment('$1')} ORDER BY sid LIMIT $2"
-        self.page = f"SELECT {_ROW} FROM {name} WHERE expire > {_moment('$1')} AND sid > $3 ORDER BY sid LIMIT $2"
-        self.length = f"SELECT count(*) FROM {name} WHERE expire > {_moment('$1')}"
-        self.backlog = f"""
+        self.select: str = f"SELECT {_ROW} FROM {name} WHERE sid = ANY($1::text[]) AND expire > {_moment('$2')}"
+        self.first_page: str = f"SELECT {_ROW} FROM {name} WHERE expire > {_moment('$1')} ORDER BY sid LIMIT $2"
+        self.page: str = f"SELECT {_ROW} FROM {name} WHERE expire > {_moment('$1')} AND sid > $3 ORDER BY sid LIMIT $2"
+        self.length: str = f"SELECT count(*) FROM {name} WHERE expire > {_moment('$1')}"
+        self.backlog: str = f"""
             SELECT count(*) FROM (SELECT 1 FROM {name} WHERE expire <= {_moment("$1")} LIMIT $2) AS expired
         """
-        self.clear = f"DELETE FROM {name}"
+        self.clear: str = f"DELETE FROM {name}"
 
         # The leader is who gets the lock, until the statement, which is a transaction by itself, has ended; for others
         # the condition is false and nothing is read. Rows that are locked are somebody's who prolongs or ends them.
-        self.sweep = f"""
+        self.sweep: str = f"""
             DELETE FROM {name} WHERE sid = ANY(ARRAY(
                 SELECT sid FROM {name}
                 WHERE expire <= {_moment("$1")}
@@ -150,7 +151,7 @@ class Statements:
             )) RETURNING 1
         """
 
-        self.writes = {
+        self.writes: dict[str, Write] = {
             # An expired row is overwritten as if it were not there.
             "create": Write(f"{insert} WHERE s.expire <= {_moment('$4')} RETURNING s.sid, {_END}", _record),
             "set": Write(f"{insert} RETURNING s.sid, {_END}", _record, timed=False),

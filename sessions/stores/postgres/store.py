@@ -14,7 +14,7 @@ the text.
 import asyncio
 from collections.abc import AsyncIterator
 from operator import attrgetter
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import asyncpg
 
@@ -44,7 +44,7 @@ class PostgresStore(SQLStoreBase):
     that a connection keeps; 0 is for PgBouncer in transaction mode. `clock` returns milliseconds since the epoch.
     """
 
-    driver = DRIVER
+    driver: ClassVar[tuple[type[Exception], ...]] = DRIVER
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class PostgresStore(SQLStoreBase):
 
     async def __aenter__(self) -> Self:
         await self._connections.open()
-        self.is_open = True
+        self.is_open: bool = True
         try:
             await self._make_table()
         except BaseException:

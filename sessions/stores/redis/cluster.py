@@ -65,6 +65,8 @@ class Cluster:
     async def close(self) -> None:
         """Close every connection."""
         await self._client.aclose()
+        for nodes in ("nodes_cache", "startup_nodes"):  # aclose() closes none if redis-py was about to learn them again
+            await self._client.nodes_manager.aclose(nodes)
 
     async def run(self, script: Script, keys: Sequence[bytes], args: Sequence[Any]) -> list[Any]:
         """Return the replies of a script, with one call for each key, side by side; a call's error is its reply."""

@@ -19,7 +19,8 @@ class Script(NamedTuple):
 
 
 def _sha1(text: str) -> str:
-    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    encoded = text.encode(errors="surrogatepass")  # of a text that no key can have, a digest that no text has
+    return hashlib.sha1(encoded, usedforsecurity=False).hexdigest()
 
 
 def _script(text: str) -> Script:

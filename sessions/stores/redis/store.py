@@ -15,26 +15,28 @@ therefore needs no sweeper. This file must not know what is in the text, and lea
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self
 
 from ...clock import Clock, now_ms
 from ...errors import StoreError, StoreUnavailable
-from ...options import is_number, wrong
 from ...store import GONE, TAKEN, Outcome, StoredSession, Update
+from ...validation import is_number, wrong
 from ..base import StoreBase, rename_in_steps
 from ..batching import Batcher, Job
 from .cluster import Cluster
 from .errors import DRIVER, refused, translated
 from .one_server import OneServer
-from .scripts import DONE, IS_TAKEN, MISSING, READ, WRITE, Script, arguments
+from .scripts import DONE, IS_TAKEN, MISSING, READ, WRITE, arguments
 from .servers import Servers
 from .url import parse
 
 _NEVER = 365 * 86_400_000
 """Milliseconds from now at which a session ends that has a key without expiry, as connect-redis writes it with
 `disableTTL`."""
+
+_SAVED = Outcome.SAVED  # Python 3.11 takes its time to look a member up
 
 
 class RedisStore(StoreBase):
@@ -45,7 +47,7 @@ class RedisStore(StoreBase):
     epoch. Raises OptionsError for any of them that is wrong.
     """
 
-    driver = DRIVER
+    driver: ClassVar[tuple[type[Exception], ...]] = DRIVER
 
     def __init__(self, url: str, *, prefix: str = "sess:", timeout: float = 3_000, clock: Clock = now_ms) -> None:
         if not isinstance(prefix, str) or not self.can_store(prefix):
@@ -58,9 +60,10 @@ class RedisStore(StoreBase):
         self._seconds = timeout / 1000
         self._clock = clock
         self._servers: Servers | None = None
+        self._cluster: Cluster | None = None  # the servers, if they are one
         self._readers: dict[str, Batcher] = defaultdict(partial(Batcher, self._read, once=False))
         self._writers: dict[str, Batcher] = defaultdict(partial(Batcher, self._write, once=True))
-        """By the node that keeps a key, so that a node that hangs holds up no other."""
+        """By the node of a cluster, so that a node that hangs holds up no other."""
         self._renames: set[asyncio.Task[Update]] = set()
 
     # ---------------------------------------------------------------- the powers
@@ -113,24 +116,25 @@ class RedisStore(StoreBase):
         return self._servers is not None and self._servers.ready
 
     async def __aenter__(self) -> Self:
-        servers = (Cluster if self._target.kind == "cluster" else OneServer)(self._target, self._seconds)
+        cluster = Cluster(self._target, self._seconds) if self._target.kind == "cluster" else None
+        servers = OneServer(self._target, self._seconds) if cluster is None else cluster
         try:
             with self.driver_errors():
                 await servers.open()
         except BaseException:
             await servers.close()
             raise
-        self._servers = servers
-        self.is_open = True
+        self._servers, self._cluster = servers, cluster
+        self.is_open: bool = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._renames:
             await asyncio.wait(self._renames)
-        for batcher in (*self._writers.values(), *self._readers.values()):
+        for batcher in (self._writes, self._reads, *self._writers.values(), *self._readers.values()):
             await batcher.close()
         self.is_open = False
-        servers, self._servers = self._servers, None
+        servers, self._servers, self._cluster = self._servers, None, None
         if servers is not None:
             await servers.close()
 
@@ -145,7 +149,7 @@ class RedisStore(StoreBase):
         tombstone: StoredSession | None = None,
     ) -> Update:
         """Move a session that is still the expected one to a new id: in one step, or, in a cluster, in three."""
-        if self._target.kind != "cluster":
+        if self._cluster is None:
             return await super().rename(old, new, record, expected, tombstone)
         self._check(old, record, expected, tombstone)
         self._check(new)
@@ -163,7 +167,8 @@ class RedisStore(StoreBase):
     async def _read(self, jobs: list[Job]) -> None:
         """Read all in one call."""
         now = self._clock()  # before the call: so that no life is reported longer than it is
-        replies = await self._run(READ, [self._key(job.sid) for job in jobs], ())
+        with self.driver_errors():
+            replies = await self._opened().run(READ, [self._key(job.sid) for job in jobs], ())
         for job, reply in zip(jobs, replies, strict=True):
             try:
                 job.resolve(self._found(reply, now) if reply else None)
@@ -180,7 +185,8 @@ class RedisStore(StoreBase):
             if job.new is not None:
                 keys.append(self._key(job.new))
             args += arguments(job, now)
-        replies = await self._run(WRITE, keys, args)
+        with self.driver_errors():
+            replies = await self._opened().run(WRITE, keys, args)
         for job, reply in zip(jobs, replies, strict=True):
             try:
                 job.resolve(self._outcome(job, reply, now))
@@ -220,18 +226,14 @@ class RedisStore(StoreBase):
         return self._prefix + sid.encode()
 
     def _reader(self, sid: str) -> Batcher:
-        return self._readers[self._opened().node_of(self._key(sid))]
+        return self._reads if self._cluster is None else self._readers[self._cluster.node_of(self._key(sid))]
 
     def _writer(self, sid: str) -> Batcher:
-        return self._writers[self._opened().node_of(self._key(sid))]
+        return self._writes if self._cluster is None else self._writers[self._cluster.node_of(self._key(sid))]
 
     def _opened(self) -> Servers:
         self.check_open()
-        return cast("Servers", self._servers)
-
-    async def _run(self, script: Script, keys: Sequence[bytes], args: Sequence[Any]) -> list[Any]:
-        with self.driver_errors():
-            return await self._opened().run(script, keys, args)
+        return self._servers  # type: ignore[return-value] # an open store has them
 
     def translated(self, error: Exception) -> StoreError:
         """Return our error for one of redis-py's."""
@@ -264,9 +266,10 @@ def _saved(job: Job) -> Any:
     """Return what the verb of a job returns if it was done."""
     record, expected = job.record, job.expected
     if record is None:
-        return None if expected is None else Update(Outcome.SAVED, StoredSession(expected.data, job.expires_at))
-    saved = StoredSession(record.data, record.expires_at)
-    return saved if expected is None else Update(Outcome.SAVED, saved)
+        return None if expected is None else Update(_SAVED, StoredSession(expected.data, job.expires_at))
+    if record.version is not None:
+        record = record._replace(version=None)  # it was another store's
+    return record if expected is None else Update(_SAVED, record)
 
 
 def _escaped(prefix: bytes) -> bytes:

@@ -99,7 +99,7 @@ def _parse_socket(url: str) -> Target:
 
 
 def _split(url: str, expected: str) -> SplitResult:
-    """The parts of a URL; its hosts are not looked at, since Python 3.14 reads no list with an IPv6 address in it."""
+    """The parts of a URL; its hosts are not looked at, since Python 3.14 refuses [::1] in a list of them."""
     scheme, _, rest = url.partition("://")
     hosts = _HOSTS.match(rest)[0]  # type: ignore[index] # it matches everything
     try:

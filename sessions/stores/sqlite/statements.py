@@ -187,7 +187,7 @@ class Sweep(Job):
 
     def __init__(self, limit: int) -> None:
         super().__init__("sweep", "")
-        self.limit = limit
+        self.limit: int = limit
 
 
 class _Sweeping(Verb):

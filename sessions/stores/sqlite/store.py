@@ -13,7 +13,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import aiosqlite
 
@@ -43,7 +43,7 @@ class SQLiteStore(SQLStoreBase):
     exist.
     """
 
-    driver = DRIVER
+    driver: ClassVar[tuple[type[Exception], ...]] = DRIVER
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class SQLiteStore(SQLStoreBase):
             raise wrong("busyTimeout", "a number of milliseconds, 0 or more", busy_timeout)
         if os.fspath(path) == ":memory:":
             raise OptionsError("store: SQLite in memory is one connection's own; memory: is the store for that")
-        self.path = Path(path)
+        self.path: Path = Path(path)
         super().__init__(str(self.path))
         self._settings = Settings(self.path, durability, int(busy_timeout))
         self._clock = clock
@@ -74,7 +74,7 @@ class SQLiteStore(SQLStoreBase):
         return self.is_open and (self._file is not None or self._breaker.allows)
 
     async def __aenter__(self) -> Self:
-        self.is_open = True
+        self.is_open: bool = True
         try:
             await self._opened()
         except BaseException:

@@ -22,6 +22,9 @@ class Step(NamedTuple):
     rows: list[Any]
     """What it returned."""
 
+    def __repr__(self) -> str:
+        return f"<Step with {len(self.rows)} rows>"  # without them: a repr comes into logs and error pages
+
 
 async def perform(writer: aiosqlite.Connection, jobs: list[Job], clock: Clock) -> list[Step]:
     """Perform a batch, in which every id occurs once. Returns the statements; raises what DRIVER names.

@@ -1,4 +1,4 @@
-"""Owns the command: `python -m tests.chaos [--store STORE] [--minutes N] [EXPERIMENT ...]` runs the long forms.
+"""Owns the command: `python -m tests.lab.chaos [--store STORE] [--minutes N] [EXPERIMENT ...]` runs the long forms.
 
 Ends with 1 where an experiment shows a broken promise, or was void.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from stores.support import STORES
 
-from . import ROOT
+from .. import ROOT
 from .engines import SERVERS, opened
 from .faults import FAULTS, SHIPPED
 from .flood import no_rows, swept
@@ -91,7 +91,7 @@ ALONE = ("soak",)
 
 def main() -> int:
     """Run what is asked for. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.lab.chaos", description=__doc__)
     parser.add_argument(
         "--store", default=SQLITE, metavar="STORE", help=f"{', '.join(SERVERS)}: one is started; or the URL of one"
     )

@@ -14,16 +14,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
+TESTS = Path(__file__).parents[2]
+sys.path[:0] = [str(TESTS.parent), str(TESTS)]
 
 from interop.tornado_app import OPS, Ops  # noqa: E402 # after the path is set
 from tornado.web import RequestHandler  # noqa: E402 # after the path is set
 
 import server  # noqa: E402 # found by the line above
+from handlers import routes  # noqa: E402 # after the path is set
 from handlers.base import BaseHandler  # noqa: E402 # after the path is set
-from sessions import Store  # noqa: E402 # after the path is set
-from sessions.store import SweepableStore  # noqa: E402 # after the path is set
+from sessions import StoredSession, StoreWrapper, Update  # noqa: E402 # after the path is set
+from sessions.store import OpenableStore, admin, sweepable  # noqa: E402 # after the path is set
 
 counts: Counter[str] = Counter()
 
@@ -57,6 +58,7 @@ class State(RequestHandler):
     async def get(self) -> None:
         """Tell."""
         store = self.settings["sessions"].store
+        counting, swept = admin(store), sweepable(store)
         gc.collect()
         self.write(
             {
@@ -64,34 +66,35 @@ class State(RequestHandler):
                 "tasks": len(asyncio.all_tasks()),
                 "threads": threading.active_count(),
                 "descriptors": _descriptors(),
-                "living": await store.length(),
-                "backlog": await store.backlog(10**9) if isinstance(store, SweepableStore) else 0,
+                "living": await counting.length() if counting else None,
+                "backlog": await swept.backlog(10**9) if swept else 0,
                 "counts": counts,
             }
         )
 
 
+class Counted(StoreWrapper):
+    """A store whose outcomes are counted."""
+
+    async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
+        """Replace a session that is still the expected one."""
+        update = await super().update(sid, record, expected)
+        counts[update.outcome.name] += 1
+        return update
+
+
 class Config(server.Config):
     """A configuration whose store is counted."""
 
-    def open_store(self) -> Store:
+    def open_store(self) -> OpenableStore:
         """The store that is configured, and its outcomes noted."""
-        store = super().open_store()
-        update = store.update
-
-        async def counted(*row: Any) -> Any:
-            result = await update(*row)
-            counts[result.outcome.name] += 1
-            return result
-
-        store.update = counted  # type: ignore[method-assign] # the store stays what it is, sweepable or not
-        return store
+        return Counted(super().open_store())
 
 
 def main() -> None:
     """Serve until SIGTERM."""
     arguments = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=True))
-    server.routes += [(r"/ops", Work), (r"/state", State)]
+    routes.extend([(r"/ops", Work), (r"/state", State)])  # the list that server.py serves
     config = server.read_config(Path(arguments["--config"]), port=int(arguments["--port"]))
     server.run(Config(**vars(config)))
     os.write(1, f"counts {json.dumps(counts)}\n".encode())

@@ -5,8 +5,10 @@ import os
 import random
 import signal
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from processes import until
@@ -48,6 +50,11 @@ class Writer:
         return None
 
 
+def have_acknowledged(writers: Sequence[Writer], enough: int) -> bool:
+    """Return True if more writes than that were acknowledged to them."""
+    return sum(writer.acknowledged for writer in writers) > enough
+
+
 def kill(server: Application) -> None:
     """Kill all its processes at once, the parent first, or it would start the others again."""
     for pid in (server.pid, *server.processes):
@@ -71,9 +78,9 @@ async def kill_9(folder: Path, store: str = SQLITE, *, rounds: int) -> Report:
                 server.signal(signal.SIGTERM)
                 report.check(await server.ended() == 0, "the last server did not end with 0")
                 break
-            before = sum(writer.acknowledged for writer in writers)
+            enough = sum(writer.acknowledged for writer in writers) + 2 * CLIENTS
             tasks = [asyncio.create_task(writer.write(server.port)) for writer in writers]
-            await until(lambda before=before: sum(writer.acknowledged for writer in writers) > before + 2 * CLIENTS)
+            await until(partial(have_acknowledged, writers, enough))
             await asyncio.sleep(random.uniform(0, 0.1))
             kill(server)
             await all_or_none(tasks)

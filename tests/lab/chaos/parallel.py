@@ -16,11 +16,12 @@ from typing import Any
 
 from interop.processes import Process
 
+from .. import TESTS
 from .load import Visitor, all_or_none
 from .report import Report
 from .serving import SQLITE, Application
 
-EXPRESS = Path(__file__).parents[1] / "interop" / "express_app.js"
+EXPRESS = TESTS / "interop" / "express_app.js"
 CONFLICTS = 1_000
 """Fewer real conflicts among 10,000 changes make the run void: nobody has raced."""
 

@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from clock import START, MovableClock
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
-from sessions.states import End
 from stores.support import STORES
 from trips.staged import StagedStore
 
-from sessions import Cookie, CookieOptions, NoSession, SessionManager, SessionOptions, StoredSession
+from sessions import CookieOptions, NoSession, Session, SessionManager, SessionOptions, StoredSession, queues
+from sessions.state import SessionState
 from sessions.store import Outcome
+from sessions.stored_cookie import StoredCookie
 
 TURNS = 30
 """Of the loop after a call, until its request stands at the next one, waits for its turn, or has ended."""
@@ -29,7 +31,7 @@ TURNS = 30
 MAX_AGE = 1_000
 MISSING = object()
 VERBS = ("save", "destroy", "regenerate", "rotate", "mutate")
-ACTS = st.one_of(
+ACTS: st.SearchStrategy[list[tuple[str, str]]] = st.one_of(
     st.just([]),
     st.lists(
         st.one_of(
@@ -43,7 +45,7 @@ ACTS = st.one_of(
 
 
 class Model:
-    """What is stored: data by id. A row comes by `create` only, goes by `destroy` or its time, and then never comes back."""
+    """What is stored: data by id. `create` and `rename` give an id a row, once; `destroy`, `rename` or its time ends it."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self.clock = clock
@@ -79,6 +81,8 @@ class Request:
         self.did: set[str] = set()
         self.base: dict[str, Any] = {}
         self.changes: dict[str, Any] = {}
+        self.assigned: set[str] = set()
+        """The keys that it has set itself."""
         self.unsure: set[str] = set()
         """Keys that somebody else has deleted since: to delete them as well may mean before them or after them."""
         self.calls = 0
@@ -92,6 +96,12 @@ class Request:
         """Note what was stored, which is its new beginning."""
         self.base, self.changes, self.unsure = dict(row), {}, set()
         return row
+
+    def goes_on_alone(self) -> None:
+        """Note that its row is gone, and that it goes on as a new session with what it has set itself."""
+        kept = {key: value for key, value in self.view().items() if key in self.assigned}
+        self.stored({})
+        self.changes = kept
 
 
 def _merged(row: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -113,14 +123,23 @@ class SteppedStore(StagedStore):
         super().__init__(inner)
         self.note = note
         self.waiting: list[Call] = []
+        self.waits = True
+
+    def let_go(self) -> None:
+        """Make no call wait from now on."""
+        self.waits = False
+        for call in self.waiting:
+            call.turn.set()
 
     async def _do(self, verb: str, sid: str, *args: Any) -> Any:
+        self.sids.add(sid)
         call = Call()
-        self.waiting.append(call)
-        await call.turn.wait()
+        if self.waits:
+            self.waiting.append(call)
+            await call.turn.wait()
         try:
             outcome = await getattr(self.inner, verb)(sid, *args)
-            self.note(asyncio.current_task(), verb, sid, args[0] if args else None, outcome)
+            self.note(asyncio.current_task(), verb, sid, args, outcome)
         finally:
             call.done.set()
         return outcome
@@ -146,15 +165,16 @@ class Requests(RuleBasedStateMachine):
     @initialize(rolling=st.booleans(), resave=st.booleans(), after=st.sampled_from([None, 0]), unset=st.booleans())
     def configure(self, rolling: bool, resave: bool, after: int | None, unset: bool) -> None:
         """Two processes with the same options, and a visitor who has a session already."""
-        options = {"rolling": rolling, "resave": resave, "touch_after": after, **self.fixed}
-        self.options = SessionOptions(
+        given = {"rolling": rolling, "resave": resave, "touch_after": after, **self.fixed}
+        self.cookie = CookieOptions(max_age=MAX_AGE)
+        options = SessionOptions(
             secret="of the model check, and as long as it should be",
-            cookie=CookieOptions(max_age=MAX_AGE),
+            cookie=self.cookie,
             unset="destroy" if unset else "keep",
             store_timeout=10**8,
-            **options,
+            **given,
         )
-        self.managers = [SessionManager(self.store, self.options, clock=self.clock) for _ in range(2)]
+        self.managers = [SessionManager(self.store, options, clock=self.clock) for _ in range(2)]
         self.arrive(0, 0, [("set", "a"), ("set", "b")])
         self.go_on(0)
 
@@ -205,9 +225,12 @@ class Requests(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """All that is under way ends."""
-        while self.store.waiting:
-            self.go_on(0)
-        assert all(request.task is not None and request.task.done() for request in self.requests), "a request hangs"
+        try:
+            while self.store.waiting:
+                self.go_on(0)
+            assert all(request.task is not None and request.task.done() for request in self.requests), "a request hangs"
+        finally:
+            self.store.let_go()  # if something went wrong: the loop ends only after the tasks that wait here
 
     # ---------------------------------------------------------------- how it happens
 
@@ -216,87 +239,100 @@ class Requests(RuleBasedStateMachine):
     ) -> None:
         """A request from its load to its commit, as the mixin makes it."""
         request.does = "load"
-        session = manager.new(self.birth) if sid is None else await manager.load(sid, self.birth)
+        state = manager.new(self.generate) if sid is None else await manager.load([sid], self.generate)
+        session = manager.face(state)
         for what, key in acts:
-            if session.over is None:
+            if state.end is None:
                 assert dict(session) == request.view()
                 request.does = what
-                await self.act(request, session, what, key)
+                await self.act(request, session, state, what, key)
         request.does, request.calls = "commit", 0
-        if (commit := manager.commit(session)) is not None:
+        if (commit := manager.commit(state)) is not None:
             await commit
-        if session.over is End.GONE:
-            assert session.reply == "keep"
-        elif session.reply == "clear":
+        if state.end == "gone":
+            assert state.cookie_act == "keep"
+        elif state.cookie_act == "clear":
             assert request.did & {"unset", "destroy"}
-        elif session.reply == "send":
-            is_over = self.model.expires.get(session.id, 0) <= self.clock()  # the cookie is, too: the browser drops it
-            assert session.id in self.model.rows or is_over or not request.calls, "a cookie for a session that is gone"
-            self.cookies.append(session.id)
+        elif state.cookie_act == "send":
+            is_over = self.model.expires.get(state.id, 0) <= self.clock()  # the cookie is, too: the browser drops it
+            assert state.id in self.model.rows or is_over or not request.calls, "a cookie for a session that is gone"
+            self.cookies.append(state.id)
 
-    async def act(self, request: Request, session: Any, what: str, key: str) -> None:
+    async def act(self, request: Request, session: Session, state: SessionState, what: str, key: str) -> None:
         """What a handler does."""
         request.did.add(what)
         match what:
             case "set":
                 session[key] = request.changes[key] = next(self.numbers)  # a value that nobody else has
+                request.assigned.add(key)
             case "delete" if key in session:
                 del session[key]
+                request.assigned.discard(key)
                 request.changes.pop(key, None)
                 request.changes |= {key: MISSING} if key in request.base else {}
             case "unset":
-                session.end(End.UNSET)
+                state.over("unset")
             case "touch":
                 session.touch()
             case _ if what in VERBS:
-                await self.verb(request, session, what)
+                await self.verb(request, session, state, what)
 
-    async def verb(self, request: Request, session: Any, what: str) -> None:
+    async def verb(self, request: Request, session: Session, state: SessionState, what: str) -> None:
         """What a handler awaits."""
         old = session.id
         try:
             await getattr(session, what)(*[_increment] if what == "mutate" else [])
         except NoSession:
             assert what == "mutate"
-            assert session.over is End.GONE
+            assert state.end == "gone"
         if what == "regenerate":
             request.stored({})
-        if what in {"regenerate", "rotate"} and session.over is None:
+            request.assigned.clear()
+        if what in {"regenerate", "rotate"} and state.end is None:
             assert session.id != old
             assert old not in self.model.rows
 
-    def birth(self) -> tuple[str, Cookie]:
+    def generate(self) -> tuple[str, StoredCookie]:
         """A fresh id and a cookie."""
-        cookie = self.options.cookie
-        return f"id-{next(self.numbers)}", Cookie.new(cookie, self.clock, is_secure=lambda: False)
+        return f"id-{next(self.numbers)}", StoredCookie.new(self.cookie, self.clock, is_secure=lambda: False)
 
-    def note(self, task: object, verb: str, sid: str, given: Any, outcome: Any) -> None:
+    def note(self, task: object, verb: str, sid: str, args: tuple[Any, ...], outcome: Any) -> None:
         """What a call of the store means in the model."""
         request = next(each for each in self.requests if each.task is task)
         request.calls += 1
-        rows = self.model.rows
+        rows, expires = self.model.rows, self.model.expires
         adds = {"n": rows.get(sid, request.view()).get("n", 0) + 1} if request.does == "mutate" else {}
         match verb, outcome:
             case "get", _ if request.does == "load":
                 request.stored(rows.get(sid, {}))
             case "destroy", _:
                 self.model.end(sid)
-            case "create", True:
+            case "create" | "set", StoredSession():
                 rows[sid] = request.stored(request.view() | adds)
-                self.model.expires[sid] = given.expires_at
-            case "set", _:
-                rows[sid] = request.stored(request.view())
-                self.model.expires[sid] = given.expires_at
+                expires[sid] = args[0].expires_at
             case "update", (Outcome.SAVED, _):
-                deleted = {key for key, value in request.changes.items() if value is MISSING}
-                for each in self.requests:
-                    each.unsure |= deleted if each is not request else set()
-                written = _data(given)
-                request.changes |= {key: written.get(key, MISSING) for key in deleted & request.unsure}
-                rows[sid] = request.stored(_merged(rows[sid], request.changes) | adds)
-                self.model.expires[sid] = given.expires_at
-            case "touch", Outcome.SAVED:
-                self.model.expires[sid] = given
+                rows[sid] = self.merge(request, rows[sid], args[0]) | adds
+                request.stored(rows[sid])
+                expires[sid] = args[0].expires_at
+            case "touch", (Outcome.SAVED, _):
+                expires[sid] = args[0]
+            case "rename", (Outcome.SAVED, _):
+                new, record, *_ = args
+                rows[new] = request.stored(self.merge(request, rows[sid], record))
+                expires[new] = record.expires_at
+                self.model.end(sid)
+            case "rename", (Outcome.GONE, _):
+                request.base = _data(args[2])  # it was merged on what it expected
+                request.goes_on_alone()
+
+    def merge(self, request: Request, row: dict[str, Any], written: StoredSession) -> dict[str, Any]:
+        """A row with the changes of a request, which is what it has written."""
+        deleted = {key for key, value in request.changes.items() if value is MISSING}
+        for each in self.requests:
+            each.unsure |= deleted if each is not request else set()
+        data = _data(written)
+        request.changes |= {key: data.get(key, MISSING) for key in deleted & request.unsure}
+        return _merged(row, request.changes)
 
     def look(self) -> None:
         """Nothing has gone wrong in a request, and the store holds what the model holds."""
@@ -320,6 +356,16 @@ async def _turns() -> None:
 
 
 @contextmanager
+def without_pauses() -> Iterator[None]:
+    """No pause between two tries of a commit: it goes by the machine's clock, and the order of events by ours."""
+    pause, queues.PAUSE = queues.PAUSE, 0
+    try:
+        yield
+    finally:
+        queues.PAUSE = pause
+
+
+@contextmanager
 def running() -> Iterator[Callable[[Any], Any]]:
     """What runs a coroutine, on a loop of its own."""
     with asyncio.Runner() as runner:
@@ -337,11 +383,14 @@ def check(name: str, folder: Path, *, histories: int, steps: int, shrink: bool =
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
     )
-    with running() as run:
+    with running() as run, without_pauses():
         make, _, sweeps = STORES[name]
         store = make(folder, clock)
         run(store.__aenter__())
         try:
-            run_state_machine_as_test(lambda: Requests(store, clock, run, sweeps=sweeps, **options), settings=tried)
+            machine: Any = partial(
+                Requests, store, clock, run, sweeps=sweeps, **options
+            )  # typed as a class, called as one
+            run_state_machine_as_test(machine, settings=tried)
         finally:
             run(store.__aexit__(None, None, None))

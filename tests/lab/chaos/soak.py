@@ -66,7 +66,8 @@ class Load:
     async def visit(self, visitor: Visitor, kind: str, cookie: bytes, count: int) -> tuple[bytes, int]:
         """One request in a session that has counted so far."""
         visitor.cookie = cookie
-        more = {"write": [["set", "n", count + 1]], "destroy": [["destroy"]]}.get(kind, [])
+        acts: dict[str, list[list[Any]]] = {"write": [["set", "n", count + 1]], "destroy": [["destroy"]]}
+        more = acts.get(kind, [])
         if not cookie:
             more = [["set", "n", 1], ["set", "text", "x" * random.randrange(400)]]
         found, *_ = await visitor.do(["get", "n"], *more)

@@ -1,14 +1,15 @@
 """Owns the picture of the soak: docs/reliability/soak.svg from soak.csv beside it. Only this needs matplotlib."""
 
 import csv
-from pathlib import Path
 
-import matplotlib as mpl
+import matplotlib as mpl  # type: ignore[import-not-found,unused-ignore] # in a venv of its own, bench/.cache/plots
 
 mpl.use("svg")
-import matplotlib.pyplot as plt  # after the choice of a backend
+import matplotlib.pyplot as plt  # type: ignore[import-not-found,unused-ignore] # likewise, after the choice of a backend
 
-FOLDER = Path(__file__).parents[2] / "docs" / "reliability"
+from .. import ROOT
+
+FOLDER = ROOT / "docs" / "reliability"
 PANELS = (
     ("memory of both processes, MiB", ("memory_kib",), 1024),
     ("file descriptors", ("descriptors",), 1),

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from browser.servers import free_ports, nginx
 from client import Browser
@@ -26,7 +26,8 @@ from sessions import now_ms
 from sessions.errors import StoreError
 from sessions.stores.redis import RedisStore
 
-ROOT = Path(__file__).parents[2]
+from .. import ROOT
+
 SECRET = "of-the-experiment-and-as-long-as-the-server-demands"
 NODE_TIMEOUT = 2_000
 """Milliseconds after which the nodes of the cluster count one of them as failing."""
@@ -136,7 +137,7 @@ def main() -> None:
     given = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cluster-")))
-        options = {"cluster_node_timeout": NODE_TIMEOUT, "cluster_require_full_coverage": "no"}
+        options: dict[str, Any] = {"cluster_node_timeout": NODE_TIMEOUT, "cluster_require_full_coverage": "no"}
         cluster = stack.enter_context(RedisCluster(replicas=1, **options))
         ports = []
         for name in ("one", "two"):

@@ -1,4 +1,4 @@
-"""Owns the long run: `python -m fuzz` in tests/, with atheris (libFuzzer) to make the inputs.
+"""Owns the long run: `python -m tests.lab.fuzz`, with atheris (libFuzzer) to make the inputs.
 
 Without a target each has its share of `--runs`; what was found lies in the folder that is named at the end, and the exit
 status says whether anything was. With a target, and flags of libFuzzer if wanted, that one alone runs.
@@ -14,9 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from .. import ROOT
+
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"
-GROWN = HERE.parents[1] / ".cache" / "fuzz" / "corpus"
+GROWN = ROOT / ".cache" / "fuzz" / "corpus"
 """Where the inputs lie that a run has found worth keeping: the next one goes on from there."""
 
 FOUND = GROWN.with_name("found")
@@ -68,9 +70,9 @@ def _run(target: str, runs: int) -> tuple[int, str | None]:
     grown.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         flags = [f"-runs={runs}", f"-artifact_prefix={FOUND}/{target}-", str(grown), str(CORPUS / target)]
-        command = [sys.executable, "-m", "fuzz", target, *flags]
+        command = [sys.executable, "-m", "tests.lab.fuzz", target, *flags]
         env = {**os.environ, "TMPDIR": folder}
-        ended = subprocess.run(command, cwd=HERE.parent, env=env, capture_output=True, text=True, check=False)
+        ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     output = ended.stdout + ended.stderr
     counted = re.search(r"stat::number_of_executed_units: *(\d+)", output)
     failed = ended.returncode != 0 or counted is None
@@ -78,7 +80,7 @@ def _run(target: str, runs: int) -> tuple[int, str | None]:
 
 
 def _one(target: str, flags: list[str]) -> int:
-    import atheris
+    import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore] # in a venv of its own, .cache/fuzz
 
     os.environ.pop("SESSION_SECRET", None)  # it would stand for the secrets of the files
     logging.disable(logging.WARNING)  # a weak secret is warned of, a million times

@@ -23,7 +23,6 @@ from handlers.base import BaseHandler
 from handlers.page import DeleteKey, SetKey
 from server import read_config
 from sessions import (
-    Cookie,
     CookieOptions,
     CorruptSession,
     DataError,
@@ -37,8 +36,9 @@ from sessions import (
 from sessions.config import effective_options
 from sessions.formats.cookie_header import values
 from sessions.formats.signing import Signer
-from sessions.session import Session
-from sessions.stored_cookie import set_cookie
+from sessions.state import SessionState
+from sessions.stored_cookie import StoredCookie, set_cookie
+from sessions.web import request as web_request
 
 NAME = "connect.sid"
 KEYS = [b"the first secret of the fuzzer, which signs", b"an old secret of the fuzzer, which still verifies"]
@@ -120,8 +120,6 @@ class _Noticing:
 
 _STAND_FOR = {number: f"{NAME}={quote(value, safe='')}" for number, value in enumerate(GENUINE[:9], 1)}
 _MANAGER = SessionManager(MemoryStore(clock=clock), SessionOptions(secret=KEYS[0], name=NAME), clock=clock)
-_READER = SessionMixin.__new__(SessionMixin)
-_READER._session_manager = _MANAGER
 
 
 def cookie_header(data: bytes) -> None:
@@ -129,9 +127,10 @@ def cookie_header(data: bytes) -> None:
     lines = data.decode("latin1").translate(_STAND_FOR)
     signer = _Noticing()
     _MANAGER.signer = signer  # type: ignore[assignment] # it signs nothing here
-    sid = _READER._verified(lines.split("\n"))
-    assert len(signer.asked) <= 4, "more candidates than are tried"
-    assert sid == next((accepted for _, accepted in signer.asked if accepted), None)
+    sids = web_request._verified(_MANAGER, lines.split("\n"))
+    assert len(signer.asked) <= 16, "more candidates than are tried"
+    assert len(sids) <= 4, "more sessions than are asked for"
+    assert sids == tuple(dict.fromkeys(accepted for _, accepted in signer.asked if accepted))
     for value, accepted in signer.asked:
         _check_accepted(value, accepted)
 
@@ -197,13 +196,12 @@ _KINDS_OF_SESSION = (
 """Without our own member in the row, and with it."""
 
 
-def _birth() -> tuple[str, Cookie]:
-    return "fresh", Cookie.new(_COOKIE, clock, is_secure=lambda: False)
+def _generate() -> tuple[str, StoredCookie]:
+    return "fresh", StoredCookie.new(_COOKIE, clock, is_secure=lambda: False)
 
 
-def _load(row: str, options: SessionOptions) -> Session:
-    keeper: Any = None  # no verb is used
-    return Session.loaded(keeper, options, clock, _birth, "sid", StoredSession(row, NOW + YEAR))
+def _load(row: str, options: SessionOptions) -> SessionState:
+    return SessionState.loaded(options, clock, _generate, "sid", StoredSession(row, NOW + YEAR))
 
 
 def stored_row(data: bytes) -> None:
@@ -218,33 +216,33 @@ def stored_row(data: bytes) -> None:
 
 def _check_row(row: str, newer: str, options: SessionOptions) -> None:
     try:
-        session = _load(row, options)
-        before = dict(session)
-        session.change()
-        session.cookie.check()
+        state = _load(row, options)
+        before = dict(state.values)
+        facts = state.facts()
+        state.cookie.check()
     except (CorruptSession, DataError):
         return
-    assert session.cookie.set_cookie(NAME, "v").isprintable()
-    assert session.data_text() == session._origin, "changed by being read"
+    assert state.cookie.set_cookie(NAME, "v").isprintable()
+    assert not facts.data_changed, "changed by being read"
     try:
-        written = session.to_store().data
-        assert dict(_load(written, options)) == before, "changed by being written"
-        session["new"] = 1
-        written = session.to_store().data
+        written = state.to_store().data
+        assert _load(written, options).values == before, "changed by being written"
+        state.data.set("new", 1)
+        written = state.to_store().data
     except DataError:
         return
-    assert dict(_load(written, options)) == {**before, "new": 1}
+    assert _load(written, options).values == {**before, "new": 1}
     if newer:
-        _merge(session, newer, options)
+        _merge(state, newer, options)
 
 
-def _merge(session: Session, row: str, options: SessionOptions) -> None:
+def _merge(state: SessionState, row: str, options: SessionOptions) -> None:
     try:
-        theirs = dict(_load(row, options))
-        merged = session.merged_with(StoredSession(row, NOW + YEAR))
+        theirs = dict(_load(row, options).values)
+        merged = state.on(StoredSession(row, NOW + YEAR))
     except (CorruptSession, DataError):
         return
-    found = dict(_load(merged.data, options))
+    found = _load(merged.data, options).values
     assert found["new"] == 1
     assert set(found) == {*theirs, "new"}, "a key was lost, or made"
 
@@ -292,7 +290,7 @@ def form_body(data: bytes) -> None:
     try:
         request._parse_body()
         handler = form(_APP, request)
-        handler._session_missing = None
+        _LOOP.run_until_complete(SessionMixin.prepare(handler))
         _LOOP.run_until_complete(handler.act())
     except (HTTPError, HTTPInputError) as error:
         assert not isinstance(error, HTTPError) or 400 <= error.status_code < 500

@@ -1,0 +1,130 @@
+"""Owns `__meta`, the one reserved member of a stored session, in which our own features keep what they must remember.
+
+    {"cookie":{…},"__meta":{"createdAt":1900000000000,"xsrf":"…"},"user":"ada"}
+
+It survives a whole-session save by Node, and a visitor never sees it. It is ours if it is an object with at least one
+member of ours; members that we do not know are kept. Anything else under that name belongs to another application and
+is data.
+
+A **tombstone** is the record under an id that a session has left: a row without data, whose `__meta` says until when it
+counts (`closed`, milliseconds since the epoch) and under which key the session goes on (`next`). To every store, and to
+Node, it is an ordinary session.
+"""
+
+from typing import Any, TypeAlias
+
+from .errors import CorruptSession
+from .formats import json_text
+from .store import StoredSession
+from .stored_cookie import StoredCookie, iso
+from .validation import is_number
+
+Meta: TypeAlias = dict[str, Any]
+
+_CLOSED = '"closed"'
+
+
+def parsed(text: str) -> Meta | None:
+    """Return our `__meta` of its text; None if there is none ("") or if it is another application's."""
+    found = json_text.loads(text) if text else None
+    return found if json_text.is_meta(found) else None
+
+
+def check_own(data: str) -> None:
+    """Raise CorruptSession if a session's data holds another application's `__meta`: nothing can be recorded there."""
+    if json_text.META in data and json_text.split_meta(data)[0]:
+        raise CorruptSession("its member __meta belongs to another application")
+
+
+class SessionMeta:
+    """The `__meta` of one session in one request: as the row has it, and what this request has set."""
+
+    __slots__ = ("_assigned", "row")
+
+    def __init__(self) -> None:
+        self.row: Meta = {}
+        """The members that the row has."""
+        self._assigned: Meta = {}
+
+    def read(self, text: str) -> None:
+        """Take over the `__meta` of a stored session; "" for none."""
+        self.row = parsed(text) or {}
+
+    def get(self, name: str) -> Any:
+        """Return a member; None if there is none."""
+        return self._assigned.get(name, self.row.get(name))
+
+    def set(self, **members: Any) -> None:
+        """Set members, which are stored with the next write."""
+        self._assigned.update(members)
+
+    def saved(self) -> None:
+        """Note that the store has what was set."""
+        self._assigned = {}
+
+    @property
+    def is_unrecorded(self) -> bool:
+        """True if something was set that the store does not have."""
+        return bool(self._assigned)
+
+    @property
+    def closed_until(self) -> int:
+        """Until when a tombstone counts, in milliseconds since the epoch; 0 for a session that is none."""
+        closed = self.row.get("closed")
+        return int(closed) if is_number(closed) else 0  # type: ignore[arg-type] # a number, just asked
+
+    def text(self, created: int | None) -> str:
+        """Return the text to store, "" for none; `created` is recorded where an absolute timeout needs it.
+
+        The row's members count, and over them those that were set here; of two times the later.
+        """
+        if not self.row and not self._assigned and created is None:
+            return ""
+        members = {**self.row, **self._assigned}
+        for name in self.row.keys() & self._assigned.keys():
+            if name.endswith("At") and is_number(self.row[name]) and is_number(self._assigned[name]):
+                members[name] = max(self.row[name], self._assigned[name])
+        members.pop("closed", None)  # of a tombstone that Node has filled: it is a session again
+        members.pop("next", None)
+        if created is not None:
+            members["createdAt"] = created
+        return json_text.dumps(members) if members else ""
+
+
+# ---------------------------------------------------------------- tombstones
+
+
+def tombstone(cookie: StoredCookie, grace: float, now: int, successor: str) -> StoredSession:
+    """Return the record that stays under an id for `grace` milliseconds; `successor` is the key of the new row."""
+    closed = now + int(grace)
+    view = {**cookie.to_json(), "originalMaxAge": int(grace), "expires": iso(closed)}
+    meta = json_text.dumps({"closed": closed, "next": successor})
+    return StoredSession(json_text.join(json_text.dumps(view), json_text.EMPTY, meta), closed)
+
+
+def closed_meta(record: StoredSession) -> Meta | None:
+    """Return the `__meta` of a record that is, or was, a tombstone; None for any other. Raises CorruptSession."""
+    if _CLOSED not in record.data or json_text.META not in record.data:
+        return None
+    _, data = json_text.split(record.data)
+    text, _ = json_text.split_meta(data)
+    meta = parsed(text)
+    return meta if meta is not None and is_number(meta.get("closed")) else None
+
+
+def is_closed(record: StoredSession, now: int) -> bool:
+    """Return True for a tombstone: until `closed` whatever the row holds, and after it while the row has no data.
+
+    The moment in `closed` counts and not the row's expiry, which Express prolongs. After it a row that Node has filled
+    is a session again, and one without data is as good as none.
+    """
+    try:
+        meta = closed_meta(record)
+    except CorruptSession:
+        return False  # whoever reads it will say so
+    if meta is None:
+        return False
+    if meta["closed"] > now:
+        return True
+    _, data = json_text.split(record.data)
+    return json_text.split_meta(data)[1] == json_text.EMPTY

@@ -1,0 +1,166 @@
+"""Owns the verbs of a handler: each acts on the session object at once, and on the store soon.
+
+A verb that is called does to the object what can be done without the store, and raises the caller's own errors there.
+The rest is a task, and the tasks of one session run one after the other (pending.py).
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeAlias, TypeVar
+
+from .errors import NoSession, SessionError
+from .pending import Verb
+from .policy import END_MESSAGES
+from .rotation import Rotation
+from .state import SessionState
+from .store import Outcome, Store, StoredSession, Update
+from .writes import Writes, known, performed
+
+Result = TypeVar("Result")
+InTime: TypeAlias = Callable[[Awaitable[Any]], Awaitable[Any]]
+"""Keeps the deadline of a call of the store."""
+
+
+class SessionVerbs:
+    """What `self.session` does, for the sessions of one manager."""
+
+    def __init__(self, store: Store, writes: Writes, rotation: Rotation, in_time: InTime) -> None:
+        self._store = store
+        self._writes = writes
+        self._rotation = rotation
+        self._in_time = in_time
+
+    def save(self, state: SessionState) -> Verb[None]:
+        """Write the session as it is now, whether or not it was changed. Its lifetime does not start again.
+
+        Raises NoSession if the session is over, and HeadersSent if it is new and its cookie cannot be sent any more.
+        """
+        self._check_lives(state)
+        if state.end is None and state.base is None and not state.renamed:
+            state.check_can_send()
+        record = None if state.end is not None else state.to_store()
+
+        async def work() -> None:
+            if record is None or state.end is not None:
+                return
+            outcome = await self._in_time(self._writes.write(state, record))
+            if outcome in ("gone", "closed"):
+                state.over(outcome)
+                self._check_lives(state)
+
+        return _start(state, work())
+
+    def destroy(self, state: SessionState) -> Verb[None]:
+        """End the session at once, whatever the store answers, and delete its row: in this browser for good."""
+        sids, base = (state.id, *state.others), state.base
+        state.over("destroyed")
+
+        async def work() -> None:
+            try:
+                await self._in_time(self._end(sids, state, base))
+            except BaseException:
+                state.failed()
+                raise
+
+        return _start(state, work())
+
+    async def _end(self, sids: tuple[str, ...], state: SessionState, base: StoredSession | None) -> None:
+        """End the session, and those of the other verified ids in the request."""
+        await self._rotation.end(sids[0], base if state.base is None else state.base)
+        for sid in sids[1:]:
+            other = await self._store.get(sid)
+            if other is not None:
+                await self._rotation.end(sid, other)
+
+    def regenerate(self, state: SessionState) -> Verb[None]:
+        """Go on as a new session under a new id, and end the row of the old one."""
+        state.check_can_send()
+        return _start(state, self._rotation.regenerate(state))
+
+    def rotate(self, state: SessionState) -> Verb[None]:
+        """Go on under a new id with the same data, and move the row there."""
+        state.check_can_send()
+        if state.end is None:
+            state.to_store()  # raises the handler's own errors at the call
+        return _start(state, self._rotation.rotate(state))
+
+    def reload(self, state: SessionState) -> Verb[None]:
+        """Read the session again when its turn comes, and drop what was changed here."""
+
+        async def work() -> None:
+            record = await self._in_time(self._store.get(state.id))
+            if record is None or state.is_too_old or state.end == "closed" or self._writes.is_over(record):
+                raise SessionError("failed to load session")
+            state.read(record)
+            await self._writes.turns.decode(state)
+
+        return _start(state, work())
+
+    def mutate(self, state: SessionState, change: Callable[[dict[str, Any]], Result]) -> Verb[Result]:
+        """Read, change and write as one step when its turn comes: compare and set, whatever `conflict` says.
+
+        Raises TypeError if `change` is a coroutine function.
+        """
+        if inspect.iscoroutinefunction(change):
+            raise TypeError("mutate() takes a plain function: it may run again, and nothing may come in between")
+        self._check_lives(state)
+        if state.base is None:
+            state.check_can_send()
+
+        async def work() -> Result:
+            self._check_lives(state)
+            if state.base is not None:
+                return await self._in_time(self._mutate(state, change))  # type: ignore[no-any-return] # Result
+            before = state.data.current()  # nobody else knows the id yet
+            try:
+                result = _changed(change, state.values)
+                await self._in_time(self._writes.create(state, state.to_store()))
+            except BaseException:
+                state.data.restore(before)
+                raise
+            return result
+
+        return _start(state, work())
+
+    async def _mutate(self, state: SessionState, change: Callable[[dict[str, Any]], Result]) -> Result:
+        results: list[Result] = []
+
+        async def step(expected: StoredSession) -> Update:
+            await self._writes.turns.on(state, expected)
+            before = state.data.current()
+            try:
+                results[:] = [_changed(change, state.values)]
+                sent = state.to_store()
+                update = await self._store.update(state.id, sent, expected)
+            except BaseException:
+                state.data.restore(before)
+                raise
+            if update.record is not None and update.outcome is Outcome.SAVED:
+                state.saved(sent, update.record)
+            else:
+                state.data.restore(before)
+            return update
+
+        outcome = performed(await self._writes.queues.commit(state.id, known(state), step))
+        if outcome in ("gone", "closed"):
+            state.over(outcome)
+            self._check_lives(state, strict=True)
+        return results[0]
+
+    def _check_lives(self, state: SessionState, *, strict: bool = False) -> None:
+        """Raise NoSession if the session is over; Express's save() of one is silent."""
+        if state.end is not None and (strict or not self._writes.is_blind):
+            raise NoSession(f"no session: {END_MESSAGES[state.end]}")
+
+
+def _start(state: SessionState, work: Coroutine[Any, Any, Result]) -> Verb[Result]:
+    return state.verbs().start(state.fingerprint, work)
+
+
+def _changed(change: Callable[[dict[str, Any]], Result], values: dict[str, Any]) -> Result:
+    result = change(values)
+    if inspect.isawaitable(result):
+        if inspect.iscoroutine(result):
+            result.close()
+        raise TypeError("mutate() takes a plain function, and this one has returned an awaitable")
+    return result

@@ -1,0 +1,157 @@
+"""Owns the writes of one manager: how a session's record is created, updated, touched and removed.
+
+`conflict = "overwrite"` writes blindly, as Express does; everything else compares and merges. What a record means to us
+(a tombstone, an end) is judged here and in the manager, never in a store.
+"""
+
+from collections.abc import Callable
+from logging import DEBUG
+
+from .clock import Clock
+from .errors import OptionsError, SessionError
+from .formats import json_text
+from .meta import closed_meta, is_closed
+from .observe import CREATED, note
+from .options import SessionOptions
+from .policy import Performed
+from .queues import CommitQueues
+from .state import SessionState
+from .store import Outcome, Store, StoredSession, Update, by_key, key_of, name_of, overwriting
+from .turns import Turns
+
+ID_TRIES = 3
+"""Ids that are made before a new session is given up because each was taken."""
+
+HOPS = 10
+"""Successors that are followed from a tombstone: a session rotates seldom within its grace."""
+
+NOTHING = StoredSession(json_text.join('{"originalMaxAge":0,"expires":null,"path":"/"}', json_text.EMPTY), 0)
+"""The record that removes a session if it is unchanged: it has expired already, and it has no data."""
+
+
+class Writes:
+    """The writes to one store."""
+
+    def __init__(self, store: Store, options: SessionOptions, clock: Clock) -> None:
+        self._store = store
+        self._options = options
+        self._clock = clock
+        self._overwriting = overwriting(store) if options.conflict == "overwrite" else None
+        if options.conflict == "overwrite" and self._overwriting is None:
+            raise OptionsError(f'conflict: "overwrite" needs a store that can write blindly, unlike {name_of(store)}')
+        self.queues: CommitQueues = CommitQueues(store, self.is_over)
+        """The commits of each session, one at a time."""
+        self.turns: Turns = Turns()
+        """The work on large sessions, one at a time."""
+
+    @property
+    def is_blind(self) -> bool:
+        """True if nothing is compared: `conflict = "overwrite"`."""
+        return self._overwriting is not None
+
+    def is_over(self, record: StoredSession) -> bool:
+        """Return True for a tombstone: its session goes on under another id."""
+        return is_closed(record, self._clock())
+
+    async def write(self, state: SessionState, record: StoredSession) -> Performed:
+        """Store the session as it was when `record` was made."""
+        if self._overwriting is not None:
+            state.saved(record, await self._overwriting.set(state.id, record))
+            return "saved"
+        return await (self.create(state, record) if state.base is None else self._update(state, record))
+
+    async def create(self, state: SessionState, record: StoredSession) -> Performed:
+        """Insert a new session, under another id where its own is taken. Raises SessionError after three of them."""
+        for _ in range(ID_TRIES):
+            made = await self._store.create(state.id, record)
+            if made is not None:
+                note(CREATED, state.id, DEBUG)
+                state.saved(record, made)
+                return "saved"
+            if state.base is not None:  # a save() of the same request, beside this one, was first
+                return await self._update(state, state.to_store())
+            state.restart(keep=True)  # the id belongs to another visitor, and is never shared
+        raise SessionError(f"genid returned an id that is taken, {ID_TRIES} times")
+
+    async def _update(self, state: SessionState, record: StoredSession) -> Performed:
+        base = known(state)
+
+        async def step(expected: StoredSession) -> Update:
+            sent = record if expected is base else await self.turns.on(state, expected)
+            update = await self._store.update(state.id, sent, expected)
+            if update.record is not None and update.outcome is Outcome.SAVED:
+                state.saved(sent, update.record)
+            return update
+
+        return performed(await self.queues.commit(state.id, base, step))
+
+    async def touch(self, state: SessionState) -> Performed:
+        """Move the expiry of the row to that of the session."""
+
+        async def step(expected: StoredSession) -> Update:
+            update = await self._store.touch(state.id, state.expires_at(), expected)
+            if update.record is None:
+                return update
+            if update.outcome is Outcome.SAVED:
+                state.touched(update.record)
+            elif not self._options.rolling and not self.is_over(update.record):
+                return update._replace(outcome=Outcome.SAVED)  # whoever changed the row has moved its expiry too
+            return update
+
+        return performed(await self.queues.until_agreed(known(state), step))
+
+    # ---------------------------------------------------------------- an end
+
+    async def remove(self, sid: str, base: StoredSession | None) -> None:
+        """End the session of an id, and its successor if it goes on under another id by now.
+
+        A blind delete would remove the tombstone only, and the session would live on.
+        """
+        if base is None or self._overwriting is not None:
+            await self._store.destroy(sid)
+            return
+        store, key, expected = self._store, sid, base
+        for _ in range(HOPS):
+            if not self.is_over(expected):
+                update = await self._replaced(store, key, expected, lambda: NOTHING)
+                if update.outcome is not Outcome.GONE or update.record is None:
+                    return
+                expected = update.record
+            meta = closed_meta(expected) or {}
+            await store.destroy(key)
+            store, key = by_key(self._store), str(meta.get("next", ""))
+            found = await store.get(key) if key else None
+            if found is None:
+                return
+            expected = found
+
+    async def close(self, sid: str, base: StoredSession, tombstone: Callable[[], StoredSession]) -> None:
+        """Replace the row of an id that its session leaves, whatever it holds by now, by a tombstone."""
+        await self._replaced(self._store, sid, base, tombstone)
+
+    async def _replaced(
+        self, store: Store, key: str, base: StoredSession, record: Callable[[], StoredSession]
+    ) -> Update:
+        async def step(expected: StoredSession) -> Update:
+            update = await store.update(key, record(), expected)
+            return update._replace(record=None) if update.outcome is Outcome.SAVED else update
+
+        return await self.queues.commit(key, base, step)
+
+    def key_of(self, sid: str) -> str:
+        """Return the key of an id."""
+        return key_of(self._store, sid)
+
+
+def known(state: SessionState) -> StoredSession:
+    """Return the row of a session that has one. Raises SessionError."""
+    if state.base is None:
+        raise SessionError("a session that is not stored has nothing to update")
+    return state.base
+
+
+def performed(update: Update) -> Performed:
+    """Return what became of a write: gone with a record is a tombstone."""
+    if update.outcome is not Outcome.GONE:
+        return "saved"
+    return "gone" if update.record is None else "closed"

@@ -1,0 +1,8 @@
+"""Owns the list of all mutants, by promise."""
+
+from . import core, memory, postgres, redis, sqlite, web
+
+MUTANTS = sorted(
+    [*web.MUTANTS, *core.MUTANTS, *memory.MUTANTS, *sqlite.MUTANTS, *postgres.MUTANTS, *redis.MUTANTS],
+    key=lambda mutant: mutant.promise,
+)

@@ -1,0 +1,100 @@
+"""The types: the examples of the README and the docs pass mypy and pyright, and no public symbol is left to a guess.
+
+pyright is basedpyright, the same checker in a package that brings its Node.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_docs import PAGES, ROOT, fenced
+
+PROGRAMS = sorted((ROOT / "docs").rglob("*.py"))
+
+TYPES = Path(sys.executable).parent
+"""Where the checkers lie, and the Python for which they check."""
+
+RULES = {
+    "typeCheckingMode": "strict",
+    "pythonVersion": "3.11",
+    "reportUnknownMemberType": False,  # Tornado's own: `write` takes a bare dict
+}
+
+WRONG = """\
+from tornado.web import RequestHandler
+from sessions import SessionMixin, SessionOptions
+
+class Wrong(SessionMixin, RequestHandler):
+    def get(self) -> None:
+        self.session = 1
+        self.session.cookie.max_age = "a day"
+        SessionOptions(secret="a secret", rolling="yes")
+"""
+"""A page's example that is wrong in its last three lines: what shows that a checker has looked."""
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> Path:
+    """A folder with every Python example: the blocks of the pages, the programs, and WRONG.
+
+    A block has the name of its page, or the one that its first line says.
+    """
+    folder = tmp_path / "examples"
+    folder.mkdir()
+    for page in PAGES:
+        for number, block in enumerate(fenced(page.read_text("utf-8"), "python"), 1):
+            named = re.match(r"# (\w+\.py)\n", block)
+            (folder / (named[1] if named else f"{page.stem.lower()}_{number}.py")).write_text(block)
+    for program in PROGRAMS:
+        (folder / program.name).write_bytes(program.read_bytes())
+    (folder / "wrong.py").write_text(WRONG)
+    return folder
+
+
+def run(*command: str, cwd: Path) -> str:
+    """What a checker of this environment prints. It knows no setting of this project's own."""
+    env = {"PATH": f"{TYPES}:{os.environ['PATH']}", "HOME": str(cwd)}
+    done = subprocess.run(
+        [str(TYPES / command[0]), *command[1:]], cwd=cwd, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return done.stdout
+
+
+def test_every_example_passes_mypy(examples: Path) -> None:
+    """In its strict mode, as an application of its own that has the library installed."""
+    said = run("mypy", "--strict", "--config-file=", f"--cache-dir={ROOT / '.cache/mypy'}", ".", cwd=examples)
+
+    errors = re.findall(r"^(\S+\.py):(\d+): error: .*$", said, re.MULTILINE)
+    assert errors == [("wrong.py", "6"), ("wrong.py", "7"), ("wrong.py", "8")], said
+
+
+def test_every_example_passes_pyright(examples: Path) -> None:
+    """In its strict mode, likewise."""
+    (examples / "pyrightconfig.json").write_text(json.dumps(RULES))
+
+    said = run("basedpyright", "--outputjson", cwd=examples)
+
+    found = [
+        (Path(each["file"]).name, each["range"]["start"]["line"] + 1) for each in json.loads(said)["generalDiagnostics"]
+    ]
+    assert found == [("wrong.py", 6), ("wrong.py", 7), ("wrong.py", 8)], said
+
+
+def test_every_public_symbol_has_a_type(tmp_path: Path) -> None:
+    """Of each module of the library, a type that is written down or that every checker infers alike."""
+    said = json.loads(
+        run("basedpyright", "--verifytypes", "sessions", "--ignoreexternal", "--outputjson", cwd=tmp_path)
+    )
+
+    report = said["typeCompleteness"]
+    unclear = [each["name"] for each in report["symbols"] if each["isExported"] and not each["isTypeKnown"]]
+    unclear += [each["name"] for each in report["symbols"] if each["isExported"] and each["isTypeAmbiguous"]]
+    errors = [each for each in said["generalDiagnostics"] if each["severity"] == "error"]
+    assert report["completenessScore"] == 1, unclear
+    assert errors == []
+    assert report["exportedSymbolCounts"]["withKnownType"] > 1000
