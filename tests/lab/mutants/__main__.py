@@ -48,7 +48,7 @@ def run(tests: Iterable[str], *arguments: str, name: str | None = None, seconds:
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return Run(None, [], "")
-    lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED tests/", "ERROR tests/"))]
     return Run(done.returncode, [line.partition(" ")[2].partition(" - ")[0] for line in lines], done.stdout)
 
 

@@ -163,7 +163,7 @@ def _(_original: Any) -> Any:
     return lambda _self, moment: max(int(moment), 0)
 
 
-@breaks(3, "rotate forgets when the session was created", "test_absolute_timeout.py", f"{STATE}.take_new_id")
+@breaks(3, "rotate forgets when the session was created", "trips/test_absolute_timeout.py", f"{STATE}.take_new_id")
 def _(original: Any) -> Any:
     def take_new_id(self: Any) -> Any:
         cookie = original(self)
@@ -235,11 +235,10 @@ def _(_original: Any) -> Any:
 
 
 @breaks(5, "looking at a row of Node's is a change", "trips/test_values.py", "data:SessionData.current")
-def _(_original: Any) -> Any:
+def _(original: Any) -> Any:
     def current(self: Any) -> Any:
-        from sessions.formats import json_text
-
-        return self.text if self._values is None else json_text.dumps(self._values)
+        self._canonical = ""  # which no text is equal to
+        return original(self)
 
     return current
 
