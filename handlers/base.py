@@ -60,7 +60,7 @@ class BaseHandler(SessionMixin):
         """Say what went wrong, and nothing about how the server is made."""
         self.set_header("Content-Type", "text/html; charset=UTF-8")
         error = kwargs.get("exc_info", (None, None, None))[1]
-        told = error.log_message if isinstance(error, Told) else None
+        told = error.told if isinstance(error, Told) else None
         self.render("error.html", status=status_code, title=_phrase(status_code), told=told)
 
     def _read_json(self) -> Any:
@@ -86,10 +86,11 @@ class BaseHandler(SessionMixin):
 
 
 class Told(HTTPError):
-    """An error whose message is for the client."""
+    """An error whose message is for the client, and not for the log: it may name what the client has sent."""
 
     def __init__(self, status: int, message: str) -> None:
-        super().__init__(status, message.replace("%", "%%"))
+        super().__init__(status)
+        self.told = message
 
 
 class NotFound(BaseHandler):

@@ -53,13 +53,13 @@ class SetKey(_Form):
     """Sets a key to a JSON value; what is no JSON is taken as text."""
 
     async def act(self) -> None:
-        """Set it, and store it: what cannot be stored is the visitor's to correct."""
+        """Set it, and store it: what cannot be stored is the visitor's to correct, and leaves the session as it was."""
         key = self.key().strip()
         if not key:
             raise Told(400, "the form names no key")
+        value = _value(self.get_body_argument("value", ""))
         try:
-            self.session[key] = _value(self.get_body_argument("value", ""))
-            await self.session.save()
+            await self.session.mutate(lambda data: data.update({key: value}))
         except DataError as error:
             raise Told(400, str(error)) from None
 

@@ -16,12 +16,13 @@ from .errors import NoSession, StoreUnavailable
 from .formats.signing import Signer
 from .observe import AMBIGUOUS, DESTROYED, DROPPED, UNKNOWN, note
 from .options import SessionOptions
-from .policy import Performed, Plan, decide
+from .policy import END_MESSAGES, Performed, Plan, decide
 from .rotation import Rotation
 from .session import Session
-from .state import END_MESSAGES, Generate, SessionState
+from .state import Generate, SessionState
 from .store import Store, StoredSession, is_ready, name_of
 from .timeout import Deadline
+from .validation import secrets_of
 from .verbs import SessionVerbs
 from .writes import Writes
 
@@ -51,6 +52,10 @@ class SessionManager:
         """True if the store is up, as far as it knows without asking."""
         return is_ready(self._store)
 
+    def use_secrets(self, secret: str | bytes | list[str | bytes] | tuple[str | bytes, ...]) -> None:
+        """Sign and verify with other secrets from now on: the first signs, all verify. Raises OptionsError."""
+        self.signer = Signer(secrets_of(secret))
+
     # ---------------------------------------------------------------- the trip
 
     async def load(self, sids: Sequence[str], generate: Generate) -> SessionState:
@@ -76,6 +81,7 @@ class SessionManager:
         if found is None:
             note(UNKNOWN, sids[0])
             return self.new(generate, sids[0])
+        await self._writes.turns.decode(found)
         found.others = tuple(sid for sid in sids if sid != found.id)
         return found
 
@@ -83,11 +89,14 @@ class SessionManager:
         """Write what the session has changed to the store. Returns None if that is nothing.
 
         `ends` is False for the first bytes of a stream. Raises at once what the handler did wrong (DataError,
-        HeadersSent, CorruptSession); the awaitable raises StoreError. Afterwards `state.cookie_act` says what the
-        response does to the browser's cookie.
+        HeadersSent, CorruptSession), which the awaitable raises for a large session; it raises StoreError too.
+        Afterwards `state.cookie_act` says what the response does to the browser's cookie.
         """
         if state.pending is not None:
             return self._commit_behind(state, ends=ends)
+        return self._commit_in_turn(state, ends=ends) if state.is_large else self._commit(state, ends=ends)
+
+    def _commit(self, state: SessionState, *, ends: bool) -> Awaitable[None] | None:
         plan = decide(state.facts(), self.options, ends=ends)
         if plan.refuses:
             state.check_can_send()
@@ -100,7 +109,8 @@ class SessionManager:
             if state.end in ("gone", "closed") and state.is_changed:
                 note(DROPPED, state.id)
             return None
-        return self._in_time(self._perform(state, plan, None if plan.change == "destroy" else state.to_store()))
+        record = None if plan.change in ("destroy", "touch") else state.to_store()
+        return self._in_time(self._perform(state, plan, record))
 
     async def _perform(self, state: SessionState, plan: Plan, record: StoredSession | None) -> None:
         outcome: Performed = "saved"
@@ -122,11 +132,17 @@ class SessionManager:
         if commit is not None:
             await commit
 
+    async def _commit_in_turn(self, state: SessionState, *, ends: bool) -> None:
+        await self._writes.turns.take()
+        commit = self._commit(state, ends=ends)
+        if commit is not None:
+            await commit
+
     async def _living(self, sid: str, record: StoredSession, generate: Generate) -> SessionState | None:
         """Return the session of a record; one that is over for a tombstone, None where nothing is left of it."""
         if self._writes.is_over(record):
             closed = SessionState.closed(self.options, self.clock, generate, sid, record)
-            return closed if closed.closed_until > self.clock() else None
+            return closed if closed.meta.closed_until > self.clock() else None
         state = SessionState.loaded(self.options, self.clock, generate, sid, record)
         if not state.is_too_old:
             return state
@@ -155,10 +171,13 @@ class SessionManager:
         state = None if record is None else await self._living(sid, record, _no_new_id)
         if state is None or state.end is not None:
             raise NoSession(f"no session: {END_MESSAGES['gone']}")
+        await self._writes.turns.decode(state)
         state.seal()
         yield self.face(state)
         if state.pending is not None:
             await state.verbs().settled()
+        if state.is_large:
+            await self._writes.turns.take()
         if state.is_dirty():
             outcome = await self._in_time(self._writes.write(state, state.to_store()))
             if outcome in ("gone", "closed"):

@@ -5,7 +5,6 @@ This file must not know sessions.
 """
 
 import logging
-import re
 
 from .formats.signing import fingerprint
 
@@ -23,23 +22,11 @@ AMBIGUOUS = "session_ambiguous"
 """A further living session in one request: the first counts."""
 TAMPERED = "session_tampered"
 """A cookie of our name that no secret has signed."""
+DROPPED = "session_dropped"
+"""A change is dropped, because its session has ended meanwhile."""
 
 
 def note(event: str, secret: str, level: int = logging.INFO) -> None:
     """Log an event of a session, by the fingerprint of its id, or of the cookie's value where there is no id."""
     if log.isEnabledFor(level):
         log.log(level, "%s: %s", event, fingerprint(secret))
-
-
-_QUOTED = re.compile(r"(?s)^(Invalid header (?:name|value)) .*")
-
-
-def _unquoted(record: logging.LogRecord) -> bool:
-    """Tornado quotes the header that it refuses, the Cookie header too. The rest of its message stays."""
-    if isinstance(record.args, tuple) and record.args:
-        *others, reason = record.args
-        record.args = (*others, _QUOTED.sub(r"\1", str(reason)) if isinstance(reason, Exception) else reason)
-    return True
-
-
-logging.getLogger("tornado.general").addFilter(_unquoted)

@@ -64,7 +64,7 @@ class Pending:
     def __init__(self) -> None:
         self._last: asyncio.Task[Any] | None = None
         self._unseen: Exception | None = None
-        self.is_answered = False
+        self.is_answered: bool = False
         """Whether the answer has left, or is a socket: an unseen failure is logged then."""
 
     def start(self, fingerprint: str, work: Coroutine[Any, Any, Result]) -> Verb[Result]:

@@ -22,6 +22,15 @@ EndReason: TypeAlias = Literal["gone", "closed", "destroyed", "unset", "failed"]
 """Why a session is over: gone (destroyed elsewhere, or expired), closed (it goes on under another id), destroyed or
 unset in this request, failed (a verb of this request failed, and nothing more is written)."""
 
+END_MESSAGES: dict[EndReason, str] = {
+    "destroyed": "it was destroyed in this request",
+    "unset": "it was unset in this request",
+    "gone": "it was destroyed or has expired since it was loaded",
+    "closed": "it goes on under another id",
+    "failed": "its destruction failed",
+}
+"""Why a session is over, for a person."""
+
 Change: TypeAlias = Literal["nothing", "create", "update", "touch", "destroy"]
 """What is done to the store."""
 

@@ -7,31 +7,21 @@ are in policy.py; no store is reached from here.
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from .absolute_timeout import AbsoluteTimeout
+from .absolute_timeout import AbsoluteTimeout, is_touch_due
 from .clock import Clock
-from .data import Parts, SessionData
+from .data import Parts, SessionData, is_large, parts_of
 from .errors import CorruptSession, HeadersSent
 from .formats import json_text
 from .formats.signing import fingerprint
-from .meta import Meta, merged, parsed
+from .meta import SessionMeta, check_own
 from .options import SessionOptions
 from .pending import Pending
 from .policy import ENDED, CookieAct, EndReason, Facts, Performed, Plan, answer
 from .store import StoredSession
 from .stored_cookie import StoredCookie
-from .validation import is_number
 
 Generate: TypeAlias = Callable[[], tuple[str, StoredCookie]]
 """Makes the id and the cookie of a new session, as express-session's `generate` does."""
-
-END_MESSAGES: dict[EndReason, str] = {
-    "destroyed": "it was destroyed in this request",
-    "unset": "it was unset in this request",
-    "gone": "it was destroyed or has expired since it was loaded",
-    "closed": "it goes on under another id",
-    "failed": "its destruction failed",
-}
-"""Why a session is over, for a person."""
 
 
 class SessionState:
@@ -39,7 +29,7 @@ class SessionState:
 
     __slots__ = (
         "_already_deleted", "_committed", "_generate", "_has_left", "_is_answered", "_is_renewed", "_is_sealed",
-        "_meta_assigned", "_options", "_origin_id", "_origin_text", "_pending", "_saved_text", "_stored_cookie",
+        "_options", "_origin_id", "_origin_text", "_pending", "_saved_text", "_stored_cookie",
         "_timeout", "_touch_asked", "_written", "base", "clock", "cookie", "cookie_act", "data", "end", "id",
         "is_finished", "is_readable", "meta", "others", "renamed", "request_sid",
     )  # fmt: skip
@@ -62,9 +52,8 @@ class SessionState:
         self.cookie: StoredCookie = cookie
         """One object from first to last: a handler may hold it."""
         self.data: SessionData = SessionData()
-        self.meta: Meta = {}
-        """What our own features keep with the session, as the row has it."""
-        self._meta_assigned: Meta = {}  # the members of it that this request has set
+        self.meta: SessionMeta = SessionMeta()
+        """What our own features keep with the session."""
         self.base: StoredSession | None = None
         """The row as this request knows it; None where there is none."""
         self.end: EndReason | None = None
@@ -101,7 +90,7 @@ class SessionState:
         cls, options: SessionOptions, clock: Clock, generate: Generate, sid: str, record: StoredSession
     ) -> "SessionState":
         """Return the session of a stored record. Raises CorruptSession where its text is none."""
-        parts, cookie = _parts_of(sid, record, clock)
+        parts, cookie = parts_of(sid, record, clock)
         state = cls(options, clock, generate, sid, sid, cookie)
         state.base, state._stored_cookie = record, parts.cookie
         state.data.text = state._origin_text = parts.data
@@ -140,6 +129,11 @@ class SessionState:
         except CorruptSession as error:
             raise CorruptSession(f"session {self.fingerprint}: {error}") from None
 
+    @property
+    def is_large(self) -> bool:
+        """True if the session lives and takes turns to be decoded and encoded."""
+        return self.end is None and is_large(self.data.text)
+
     def touch(self) -> None:
         """Start the lifetime again; the store is told at the end of the request, whatever `touch_after` says."""
         self._touch_asked = True
@@ -148,7 +142,7 @@ class SessionState:
     # ---------------------------------------------------------------- facts, plan, outcome
 
     def facts(self) -> Facts:
-        """Return what the rules look at. Raises DataError for a value that JSON cannot hold."""
+        """Return what the rules look at. Raises DataError for what JSON cannot hold; `to_store` looks closer."""
         if self.end is not None:
             return ENDED._replace(
                 end=self.end,
@@ -173,7 +167,11 @@ class SessionState:
             cookie_expires=self.cookie.has_expiry,
             meta_unrecorded=base is not None and self._is_meta_unrecorded(),
             touch_asked=self._touch_asked,
-            touch_due=base is not None and not is_unsaved and self._touch_is_due(base),
+            touch_due=base is not None
+            and not is_unsaved
+            and is_touch_due(
+                self._options, self.cookie.member("originalMaxAge"), base.expires_at, self.clock(), self._timeout
+            ),
             renewal_due=False,
             committed=self._committed,
             cookie_can_leave=not self._has_left,
@@ -277,24 +275,21 @@ class SessionState:
         return int(expires)
 
     @property
-    def closed_until(self) -> int:
-        """Until when a tombstone counts, in milliseconds since the epoch; 0 for a session that is none."""
-        closed = self.meta.get("closed")
-        return int(closed) if is_number(closed) else 0  # type: ignore[arg-type] # a number, just asked
-
-    @property
     def is_too_old(self) -> bool:
         """True if the session has come to the end that `absoluteTimeout` sets."""
         return self._timeout is not None and self._timeout.ends_at <= self.clock()
 
     def to_store(self) -> StoredSession:
-        """Return the record to store. Raises DataError where changed data would take too many bytes."""
-        cookie, data, meta, limit = self.cookie.text(), self.data.current(), "", self._options.max_bytes
-        if self.meta or self._meta_assigned or self._timeout is not None:
-            meta = json_text.dumps(self._meta_to_store())
+        """Return the record to store.
+
+        Raises DataError if changed data takes too many bytes, or has a value that JSON, or Node, cannot hold.
+        """
+        cookie, data, limit = self.cookie.text(), self.data.current(), self._options.max_bytes
+        meta = self.meta.text(None if self._timeout is None else self._timeout.created)
         text = json_text.join(cookie, data, meta)
         if limit and 4 * len(text) > limit and data != self.data.text:  # no character takes more than four bytes
             json_text.check_size(text, limit)
+        self.data.check(data)
         record = StoredSession(text, self.expires_at())
         self._written = record, Parts(cookie, data, meta)
         return record
@@ -328,8 +323,8 @@ class SessionState:
         self._stored_cookie = parts.cookie
         self._saved_text = parts.data
         self.data.wrote(parts.data)
-        self._meta_assigned = {}
-        if parts.meta or self.meta:
+        self.meta.saved()
+        if parts.meta or self.meta.row:
             self._read_meta(parts)
 
     def touched(self, record: StoredSession) -> None:
@@ -340,11 +335,11 @@ class SessionState:
 
     def snapshot(self) -> Callable[[], None]:
         """Return what puts the session back to this moment, for a verb that fails."""
-        before = self.id, self.base, self.data, self.meta, self._meta_assigned, self.end, self.is_readable
+        before = self.id, self.base, self.data, self.meta, self.end, self.is_readable
         stored_cookie, timeout, restore_cookie = self._stored_cookie, self._timeout, self.cookie.snapshot()
 
         def go_back() -> None:
-            self.id, self.base, self.data, self.meta, self._meta_assigned, self.end, self.is_readable = before
+            self.id, self.base, self.data, self.meta, self.end, self.is_readable = before
             self._stored_cookie, self._timeout = stored_cookie, timeout
             restore_cookie()
 
@@ -380,7 +375,7 @@ class SessionState:
     def _begin(self, cookie: StoredCookie) -> None:
         self.end, self.is_readable = None, True  # a login is a session, also where the one before has just expired
         self.cookie.become(cookie)
-        self.meta, self._meta_assigned = {}, {}
+        self.meta = SessionMeta()
         self._timeout = None if self._options.absolute_timeout is None else self._new_timeout()
 
     # ---------------------------------------------------------------- parts
@@ -391,7 +386,7 @@ class SessionState:
         self._read_meta(parts)
 
     def _parts(self, record: StoredSession) -> tuple[Parts, StoredCookie]:
-        return _parts_of(self.id, record, self.clock)
+        return parts_of(self.id, record, self.clock)
 
     def _new_timeout(self) -> AbsoluteTimeout:
         timeout = AbsoluteTimeout(self._options.absolute_timeout or 0, self.clock())
@@ -400,59 +395,22 @@ class SessionState:
 
     def set_meta(self, **members: Any) -> None:
         """Set members of `__meta`, stored with the next write. Raises CorruptSession if it is another application's."""
-        if json_text.META in self.data.text:
-            self._check_meta(self.data.text)
-        self._meta_assigned.update(members)
-
-    def _meta_to_store(self) -> Meta:
-        meta = merged(self.meta, self._meta_assigned)
-        meta.pop("closed", None)  # of a tombstone that Node has filled: it is a session again
-        meta.pop("next", None)
-        if self._timeout is not None:
-            meta["createdAt"] = self._timeout.created
-        return meta
+        self._check_own(self.data.text)
+        self.meta.set(**members)
 
     def _is_meta_unrecorded(self) -> bool:
-        return bool(self._meta_assigned) or (self._timeout is not None and not self._timeout.is_recorded)
+        return self.meta.is_unrecorded or (self._timeout is not None and not self._timeout.is_recorded)
 
     def _read_meta(self, parts: Parts) -> None:
-        self.meta = parsed(parts.meta) or {}
+        self.meta.read(parts.meta)
         if self._timeout is not None:
-            if not parts.meta and json_text.META in parts.data:
-                self._check_meta(parts.data)
-            self._timeout.read(self.meta, self.clock())
+            if not parts.meta:
+                self._check_own(parts.data)
+            self._timeout.read(self.meta.row, self.clock())
             self.cookie.cap(self._timeout.ends_at)
 
-    def _check_meta(self, data: str) -> None:
-        """Raise CorruptSession if the member `__meta` is another application's: nothing can be recorded there."""
-        if json_text.split_meta(data)[0]:
-            raise CorruptSession(f"session {self.fingerprint}: its member __meta belongs to another application")
-
-    def _touch_is_due(self, base: StoredSession) -> bool:
-        lifetime, after = self.cookie.member("originalMaxAge"), self._options.touch_after
-        if lifetime is None or not is_number(lifetime):
-            lifetime = self._options.ttl
-        if after is None:
-            after = 0 if self._options.rolling else lifetime / 20
-        if self._timeout is not None:
-            return self._timeout.is_touch_due(self.clock() + lifetime, base.expires_at, after)
-        return bool(self.clock() + lifetime - base.expires_at >= after)
-
-
-def _parts_of(sid: str, record: StoredSession, clock: Clock) -> tuple[Parts, StoredCookie]:
-    """Return the texts of a record, and its cookie. Raises CorruptSession."""
-    try:
+    def _check_own(self, data: str) -> None:
         try:
-            text, data = json_text.split(record.data)
-            cookie = StoredCookie.load(text, record.expires_at, clock)
-        except CorruptSession:
-            text, data = json_text.split_slowly(record.data)
-            cookie = StoredCookie.load(text, record.expires_at, clock)
-        meta = ""
-        if json_text.META in data:
-            found, rest = json_text.split_meta(data)
-            if parsed(found) is not None:  # or it is another application's, and data
-                meta, data = found, rest
-    except CorruptSession as error:
-        raise CorruptSession(f"session {fingerprint(sid)}: {error}") from None
-    return Parts(text, data, meta), cookie
+            check_own(data)
+        except CorruptSession as error:
+            raise CorruptSession(f"session {self.fingerprint}: {error}") from None

@@ -10,8 +10,9 @@ from typing import Any, TypeAlias, TypeVar
 
 from .errors import NoSession, SessionError
 from .pending import Verb
+from .policy import END_MESSAGES
 from .rotation import Rotation
-from .state import END_MESSAGES, SessionState
+from .state import SessionState
 from .store import Outcome, Store, StoredSession, Update
 from .writes import Writes, known, performed
 
@@ -91,6 +92,7 @@ class SessionVerbs:
             if record is None or state.is_too_old or state.end == "closed" or self._writes.is_over(record):
                 raise SessionError("failed to load session")
             state.read(record)
+            await self._writes.turns.decode(state)
 
         return _start(state, work())
 
@@ -124,7 +126,7 @@ class SessionVerbs:
         results: list[Result] = []
 
         async def step(expected: StoredSession) -> Update:
-            state.on(expected)
+            await self._writes.turns.on(state, expected)
             before = state.data.current()
             try:
                 results[:] = [_changed(change, state.values)]

@@ -21,10 +21,9 @@ FLOORS = """
     sessions
     web  config  testing
     manager  sweeper  stores
-    queues  timeout  checked_store  rotation
-    session
-    state
-    merge  data  policy  stored_cookie  cookie  meta  absolute_timeout
+    queues  timeout  checked_store  late_store  writes  rotation  verbs
+    state  session
+    merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending
     options  formats  store  observe
     validation
     errors  clock

@@ -12,7 +12,7 @@ from ..manager import SessionManager
 from ..state import SessionState
 from ..validation import BROWSER_MAX_AGE
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 
 class _Sealed(HTTPHeaders):

@@ -23,7 +23,7 @@ from .headers import SEALED
 from .held_connection import HeldConnection, settle
 from .request import FAILED, RequestSession
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 Future: TypeAlias = "asyncio.Future[None]"
 Answer: TypeAlias = tuple[int, str, HTTPHeaders, list[bytes], SimpleCookie]
@@ -43,7 +43,7 @@ class HeldResponse:
     __slots__ = ("_done", "_first", "_held", "_task", "phase", "session")
 
     def __init__(self) -> None:
-        self.session = RequestSession()
+        self.session: RequestSession = RequestSession()
         self.phase: Literal["open", "held", "streaming", "waiting", "done"] = "open"
         self._held: HeldConnection | None = None  # keeps the head, and what follows it
         self._first: asyncio.Task[None] | None = None  # the commit before the first flush

@@ -242,8 +242,9 @@ class RecordingStore:
             return made
 
     async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
-        """Recorded as "set", or as "touch" where Express would touch."""
-        async with self._write(sid, record, expected.data) as call:
+        """Recorded as "set", or as "touch" where Express would touch; as "destroy" if it removes the session."""
+        removes = record.expires_at <= self._world.now()
+        async with self._call("destroy", sid) if removes else self._write(sid, record, expected.data) as call:
             if call.left_out:
                 return Update(Outcome.SAVED, record)
             update = await self._world.data.update(sid, record, expected)

@@ -201,7 +201,7 @@ COOKIES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=COOKIES.values(), ids=COOKIES)
+@pytest.fixture(scope="module", params=COOKIES.values(), ids=list(COOKIES))
 def pair_of_cookie(
     request: pytest.FixtureRequest, backend: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pair]:
@@ -312,7 +312,7 @@ class TestAbsoluteTimeout:
 
     def test_node_keeps_the_moment_of_creation(self, make_pair: MakePair) -> None:
         """Through changes, renewals and a key that Node spells before the cookie; a look at it writes nothing."""
-        pair = make_pair(tornado={"absoluteTimeout": DAY, "touchAfter": DAY})
+        pair = make_pair(tornado={"absoluteTimeout": DAY, "touchAfter": DAY - 1})
         visitor = Visitor()
         made = visitor.post(pair.tornado, ("set", "user", "ada"), ("set", "old", 1))
         meta = pair.row(made.sid).data["__meta"]

@@ -1,5 +1,6 @@
 """Promise 4: an id that a visitor brings along is never adopted, and a forged cookie costs no store call."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -23,7 +24,7 @@ async def visit_with(site: Site, value: str, path: str = "/visit") -> tuple[Resp
     return await browser.fetch(path, headers={"Cookie": f"connect.sid={value}"}), browser
 
 
-FORGERIES = {
+FORGERIES: dict[str, Callable[[str], str]] = {
     "unsigned": lambda good: quote(SID),
     "unsigned, prefixed": lambda good: quote(f"s:{SID}"),
     "tampered id": lambda good: good.replace("s%3A", "s%3AX"),

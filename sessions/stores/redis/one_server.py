@@ -44,10 +44,6 @@ class OneServer:
         """True if the server has not failed in the last second."""
         return self._breaker.allows
 
-    def node_of(self, _key: bytes) -> str:
-        """Return the one name that stands for the one server."""
-        return ""
-
     async def open(self) -> None:
         """Connect. Raises what redis-py raises if nobody answers."""
         await self._ask(None, "PING")

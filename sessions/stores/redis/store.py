@@ -60,9 +60,10 @@ class RedisStore(StoreBase):
         self._seconds = timeout / 1000
         self._clock = clock
         self._servers: Servers | None = None
+        self._cluster: Cluster | None = None  # the servers, if they are one
         self._readers: dict[str, Batcher] = defaultdict(partial(Batcher, self._read, once=False))
         self._writers: dict[str, Batcher] = defaultdict(partial(Batcher, self._write, once=True))
-        """By the node that keeps a key, so that a node that hangs holds up no other."""
+        """By the node of a cluster, so that a node that hangs holds up no other."""
         self._renames: set[asyncio.Task[Update]] = set()
 
     # ---------------------------------------------------------------- the powers
@@ -115,24 +116,25 @@ class RedisStore(StoreBase):
         return self._servers is not None and self._servers.ready
 
     async def __aenter__(self) -> Self:
-        servers = (Cluster if self._target.kind == "cluster" else OneServer)(self._target, self._seconds)
+        cluster = Cluster(self._target, self._seconds) if self._target.kind == "cluster" else None
+        servers = OneServer(self._target, self._seconds) if cluster is None else cluster
         try:
             with self.driver_errors():
                 await servers.open()
         except BaseException:
             await servers.close()
             raise
-        self._servers = servers
+        self._servers, self._cluster = servers, cluster
         self.is_open: bool = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._renames:
             await asyncio.wait(self._renames)
-        for batcher in (*self._writers.values(), *self._readers.values()):
+        for batcher in (self._writes, self._reads, *self._writers.values(), *self._readers.values()):
             await batcher.close()
         self.is_open = False
-        servers, self._servers = self._servers, None
+        servers, self._servers, self._cluster = self._servers, None, None
         if servers is not None:
             await servers.close()
 
@@ -147,7 +149,7 @@ class RedisStore(StoreBase):
         tombstone: StoredSession | None = None,
     ) -> Update:
         """Move a session that is still the expected one to a new id: in one step, or, in a cluster, in three."""
-        if self._target.kind != "cluster":
+        if self._cluster is None:
             return await super().rename(old, new, record, expected, tombstone)
         self._check(old, record, expected, tombstone)
         self._check(new)
@@ -224,10 +226,10 @@ class RedisStore(StoreBase):
         return self._prefix + sid.encode()
 
     def _reader(self, sid: str) -> Batcher:
-        return self._readers[self._opened().node_of(self._key(sid))]
+        return self._reads if self._cluster is None else self._readers[self._cluster.node_of(self._key(sid))]
 
     def _writer(self, sid: str) -> Batcher:
-        return self._writers[self._opened().node_of(self._key(sid))]
+        return self._writes if self._cluster is None else self._writers[self._cluster.node_of(self._key(sid))]
 
     def _opened(self) -> Servers:
         self.check_open()
