@@ -81,6 +81,7 @@ class SessionManager:
         if found is None:
             note(UNKNOWN, sids[0])
             return self.new(generate, sids[0])
+        await self._writes.turns.decode(found)
         found.others = tuple(sid for sid in sids if sid != found.id)
         return found
 
@@ -88,11 +89,14 @@ class SessionManager:
         """Write what the session has changed to the store. Returns None if that is nothing.
 
         `ends` is False for the first bytes of a stream. Raises at once what the handler did wrong (DataError,
-        HeadersSent, CorruptSession); the awaitable raises StoreError. Afterwards `state.cookie_act` says what the
-        response does to the browser's cookie.
+        HeadersSent, CorruptSession), which the awaitable raises for a large session; it raises StoreError too.
+        Afterwards `state.cookie_act` says what the response does to the browser's cookie.
         """
         if state.pending is not None:
             return self._commit_behind(state, ends=ends)
+        return self._commit_in_turn(state, ends=ends) if state.is_large else self._commit(state, ends=ends)
+
+    def _commit(self, state: SessionState, *, ends: bool) -> Awaitable[None] | None:
         plan = decide(state.facts(), self.options, ends=ends)
         if plan.refuses:
             state.check_can_send()
@@ -105,7 +109,8 @@ class SessionManager:
             if state.end in ("gone", "closed") and state.is_changed:
                 note(DROPPED, state.id)
             return None
-        return self._in_time(self._perform(state, plan, None if plan.change == "destroy" else state.to_store()))
+        record = None if plan.change in ("destroy", "touch") else state.to_store()
+        return self._in_time(self._perform(state, plan, record))
 
     async def _perform(self, state: SessionState, plan: Plan, record: StoredSession | None) -> None:
         outcome: Performed = "saved"
@@ -124,6 +129,12 @@ class SessionManager:
         """Commit when the verbs that the handler has called are done. Raises a failure that nobody has seen."""
         await state.verbs().settled()
         commit = self.commit(state, ends=ends)
+        if commit is not None:
+            await commit
+
+    async def _commit_in_turn(self, state: SessionState, *, ends: bool) -> None:
+        await self._writes.turns.take()
+        commit = self._commit(state, ends=ends)
         if commit is not None:
             await commit
 
@@ -160,10 +171,13 @@ class SessionManager:
         state = None if record is None else await self._living(sid, record, _no_new_id)
         if state is None or state.end is not None:
             raise NoSession(f"no session: {END_MESSAGES['gone']}")
+        await self._writes.turns.decode(state)
         state.seal()
         yield self.face(state)
         if state.pending is not None:
             await state.verbs().settled()
+        if state.is_large:
+            await self._writes.turns.take()
         if state.is_dirty():
             outcome = await self._in_time(self._writes.write(state, state.to_store()))
             if outcome in ("gone", "closed"):

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from .absolute_timeout import AbsoluteTimeout, is_touch_due
 from .clock import Clock
-from .data import Parts, SessionData, parts_of
+from .data import Parts, SessionData, is_large, parts_of
 from .errors import CorruptSession, HeadersSent
 from .formats import json_text
 from .formats.signing import fingerprint
@@ -129,6 +129,11 @@ class SessionState:
         except CorruptSession as error:
             raise CorruptSession(f"session {self.fingerprint}: {error}") from None
 
+    @property
+    def is_large(self) -> bool:
+        """True if the session lives and takes turns to be decoded and encoded."""
+        return self.end is None and is_large(self.data.text)
+
     def touch(self) -> None:
         """Start the lifetime again; the store is told at the end of the request, whatever `touch_after` says."""
         self._touch_asked = True
@@ -137,7 +142,7 @@ class SessionState:
     # ---------------------------------------------------------------- facts, plan, outcome
 
     def facts(self) -> Facts:
-        """Return what the rules look at. Raises DataError for a value that JSON cannot hold."""
+        """Return what the rules look at. Raises DataError for what JSON cannot hold; `to_store` looks closer."""
         if self.end is not None:
             return ENDED._replace(
                 end=self.end,
@@ -275,12 +280,16 @@ class SessionState:
         return self._timeout is not None and self._timeout.ends_at <= self.clock()
 
     def to_store(self) -> StoredSession:
-        """Return the record to store. Raises DataError where changed data would take too many bytes."""
+        """Return the record to store.
+
+        Raises DataError if changed data takes too many bytes, or has a value that JSON, or Node, cannot hold.
+        """
         cookie, data, limit = self.cookie.text(), self.data.current(), self._options.max_bytes
         meta = self.meta.text(None if self._timeout is None else self._timeout.created)
         text = json_text.join(cookie, data, meta)
         if limit and 4 * len(text) > limit and data != self.data.text:  # no character takes more than four bytes
             json_text.check_size(text, limit)
+        self.data.check(data)
         record = StoredSession(text, self.expires_at())
         self._written = record, Parts(cookie, data, meta)
         return record

@@ -92,6 +92,7 @@ class SessionVerbs:
             if record is None or state.is_too_old or state.end == "closed" or self._writes.is_over(record):
                 raise SessionError("failed to load session")
             state.read(record)
+            await self._writes.turns.decode(state)
 
         return _start(state, work())
 
@@ -125,7 +126,7 @@ class SessionVerbs:
         results: list[Result] = []
 
         async def step(expected: StoredSession) -> Update:
-            state.on(expected)
+            await self._writes.turns.on(state, expected)
             before = state.data.current()
             try:
                 results[:] = [_changed(change, state.values)]

@@ -175,7 +175,7 @@ WRONG: dict[str, dict[str, tuple[str, str]]] = {
         "timeout": ("0", "a number of milliseconds, 1 or more"),
         "statementCache": ("true", "a whole number, 0 or more"),
     },
-    "memory": {"maxSessions": ("0", "a whole number above 0")},
+    "memory": {"maxSessions": ("0", "a whole number above 0"), "maxBytes": ("-1", "a whole number above 0")},
     "redis": {
         "prefix": ("1", "a text"),
         "timeout": ("0", "a number of milliseconds above 0"),
