@@ -104,7 +104,7 @@ class Rotation:
         If the row is gone, or closed, the session goes on as a new one with only what this request itself assigned. If
         the move fails the session can still be read, and this request writes nothing more.
         """
-        if state.end in ("gone", "closed"):
+        if state.end in ("gone", "closed", "destroyed"):
             state.restart_with_assigned()
             return _nothing()
         if state.base is None:
@@ -147,7 +147,7 @@ class Rotation:
                 return update
 
             update = await self._writes.queues.commit(old, base, step)
-            if update.outcome is Outcome.GONE:
+            if update.outcome is Outcome.GONE and state.end != "destroyed":  # by a call after this one
                 state.restart_with_assigned()
             if update.outcome is not Outcome.TAKEN:
                 return

@@ -124,7 +124,7 @@ class Request:
                     await asyncio.gather(*self.behind, return_exceptions=True)
                 if verb in ("save", "rotate", "regenerate", "destroy", "mutate", "reload"):
                     done = getattr(self, verb)(key)
-                    if waits or verb == "reload":
+                    if waits or verb in ("reload", "mutate"):  # they act when they are done
                         await done
                     else:
                         self.behind.append(asyncio.ensure_future(done))
@@ -286,8 +286,8 @@ class Request:
                 for each in (*ends, *others, own):
                     each.is_shaky = True
                 raise
-            for each in others:
-                each.is_shaky = True
+            for each in (*others, *world.led_to(own, world.tick())):
+                each.is_shaky = True  # what was begun meanwhile may have been ended too
             if not was_stored:
                 for each in ends:
                     each.is_shaky = True
@@ -325,6 +325,9 @@ class Request:
                 raise
             if not was_stored or was_closed:
                 return
+            if old in world.left:  # by a rotation at the same time: a late request ends nothing under another id
+                before.is_shaky = True
+                return
             before.dead_since = before.dead_since or world.tick()
             if was_known:
                 before.next = mine
@@ -343,7 +346,8 @@ class Request:
         new = state.id
         if was_stored and end is None:
             world.ids[new] = generation
-        elif end in ("gone", "closed"):
+            world.left.add(old)
+        elif end in ("gone", "closed", "destroyed"):
             self.began_again()
 
         async def wait() -> None:
@@ -412,6 +416,8 @@ class World:
         self.looker = SessionManager(store, OPTIONS, clock=clock)
         self.ids: dict[str, Generation] = {}
         self.covers: dict[str, Cover] = {}
+        self.left: set[str] = set()
+        """The ids of which a rotation has begun."""
         self.sent: list[str] = []
         """The ids that browsers have."""
         self.errors: list[str] = []
@@ -466,9 +472,8 @@ class World:
         data = json.loads(row.data)
         data["a"] = self.tick()
         is_tombstone = "closed" in data.get("__meta", {})
-        record = StoredSession(json.dumps(data, separators=(",", ":")), self.clock() + DAY)
         before = self.ids.get(sid)
-        made = Generation(data.get("mark", -1), is_sure=not is_tombstone, stored_since=self.tick())
+        made = Generation(data.setdefault("mark", self.tick()), is_sure=not is_tombstone, stored_since=self.tick())
         for key in KEYS:
             made.writes[key] = [Write(data.get(key), self.tick(), self.tick(), True)]
         made.counted = [data.get("n", 0)] * 2
@@ -487,7 +492,7 @@ class World:
             else:
                 before.is_shaky = True
         self.ids[sid] = made
-        await self.inner.set(sid, record)
+        await self.inner.set(sid, StoredSession(json.dumps(data, separators=(",", ":")), self.clock() + DAY))
 
     async def node_touches(self, sid: str) -> None:
         """It moves the expiry of a row, whatever the row is."""
