@@ -60,6 +60,12 @@ class Generation:
     """Whether Node has written over it while requests were under way: nothing is demanded."""
     next: "Generation | None" = None
     """Where the tombstone of its last id leads."""
+    begun: "list[Generation]" = field(default_factory=list)
+    """Those that a login under one of its ids has begun, or tried to."""
+
+    def everything_begun(self) -> "set[Generation]":
+        """Itself, and all that came of it."""
+        return {self}.union(*(each.everything_begun() for each in self.begun))
 
     def allowed(self, key: str) -> list[Any]:
         """What may be under a key now."""
@@ -243,7 +249,7 @@ class Request:
                 is_sure = self.state.end is None
             finally:
                 done(is_sure)
-                current = self.generation(sid)
+                current = self.generation(self.state.id)
                 if current is not generation:
                     current.counted[1] += 1
                 elif is_sure:
@@ -264,6 +270,7 @@ class Request:
         async def wait() -> None:
             await verb
             if self.state.end is None:
+                self.attempt(self.generation(self.state.id))  # a verb before it may have stored that
                 self.local.clear()
                 self.ever.clear()
                 self.loaded = dict(self.face)
@@ -283,10 +290,10 @@ class Request:
             try:
                 await verb
             except BaseException:
-                for each in (*ends, *others, own):
+                for each in (*ends, *others, *own.everything_begun()):
                     each.is_shaky = True
                 raise
-            for each in (*others, *world.led_to(own, world.tick())):
+            for each in (*others, *own.everything_begun()):
                 each.is_shaky = True  # what was begun meanwhile may have been ended too
             if not was_stored:
                 for each in ends:
@@ -314,6 +321,7 @@ class Request:
         verb = self.face.regenerate()
         self.own, self.local, self.ever, self.loaded = Generation(world.tick()), {}, defaultdict(list), {}
         mine = self.own
+        before.begun.append(mine)
         self.mark()
 
         async def wait() -> None:
