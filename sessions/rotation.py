@@ -187,7 +187,7 @@ class Rotation:
         found = await self._store.get(old)
         if found is not None and attempt.closed is not None and _has_text(found, attempt.closed.data):
             await self._store.update(old, attempt.expected, found)
-        elif found is None:
+        elif found is None and attempt.closed is None:  # a tombstone that is gone was removed by a sign-out
             await self._store.create(old, attempt.expected)
 
 

@@ -300,7 +300,7 @@ class Request:
                     each.is_shaky = True
                 return
             cover = world.covers.get(sid)
-            if was_closed and (cover is None or world.clock() >= cover.until):
+            if was_closed and world.clock() >= state.meta.closed_until:
                 for each in ends:
                     each.is_shaky = True
                 return

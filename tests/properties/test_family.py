@@ -112,11 +112,16 @@ class Families(RuleBasedStateMachine):
         self.run(self.world.drain())
 
 
-def try_histories(store: Any, clock: MovableClock, run: Run, patch: pytest.MonkeyPatch, how: settings) -> None:
-    """Try histories on a store that is open. No pause takes time, so a look at a lost row comes when a step lets it."""
+def no_pauses(patch: pytest.MonkeyPatch) -> None:
+    """No pause takes time; a lost row is looked for until the store has performed what it was asked."""
     patch.setattr(queues, "PAUSE", 0)
     patch.setattr(rotation, "PAUSE", 0)
     patch.setattr(rotation, "SETTLED", 1e9)
+
+
+def try_histories(store: Any, clock: MovableClock, run: Run, patch: pytest.MonkeyPatch, how: settings) -> None:
+    """Try histories on a store that is open."""
+    no_pauses(patch)
     run_state_machine_as_test(lambda: Families(store, clock, run), settings=how)  # type: ignore[arg-type] # it makes one
 
 
@@ -126,3 +131,29 @@ def test_no_history_breaks_what_a_family_is_promised(clock: MovableClock, monkey
         store = MemoryStore(clock=clock)
 
         try_histories(store, clock, runner.run, monkeypatch, settings(HISTORIES, max_examples=150))
+
+
+@pytest.mark.parametrize("calls", range(1, 6))
+def test_a_sign_out_is_not_undone_by_the_way_back(
+    clock: MovableClock, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    """A rotation fails and is performed after all; while the row is put back the visitor signs out."""
+
+    async def history() -> None:
+        world = World(MemoryStore(clock=clock), clock)
+        world.request([], [("set", "a", True)])
+        await world.drain()
+        sid = world.sent[0]
+        world.request([sid], [("rotate", "a", True)])
+        await world.quiet()
+        for number, how in ((0, "go"), (0, "late"), (1, "go"), (0, "go"), (0, "go")):  # the last: the new id is there
+            await world.step(number, how)
+        world.request([sid], [("destroy", "a", True)])
+        await world.quiet()
+        for _ in range(calls):
+            await world.step(1, "go")
+
+        await world.drain()
+
+    no_pauses(monkeypatch)
+    asyncio.run(history())
