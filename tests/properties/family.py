@@ -58,6 +58,8 @@ class Generation:
     """Whether it may have ended: a sign-out without an answer, an expiry."""
     is_blurred: bool = False
     """Whether Node has written over it while requests were under way: nothing is demanded."""
+    is_unreached: bool = False
+    """Whether its id was renewed before it was stored: the tombstone of the id before leads to none."""
     next: "Generation | None" = None
     """Where the tombstone of its last id leads."""
     begun: "list[Generation]" = field(default_factory=list)
@@ -357,6 +359,8 @@ class Request:
             world.left.add(old)
         elif end in ("gone", "closed", "destroyed"):
             self.began_again()
+        elif end is None:
+            generation.is_unreached = True
 
         async def wait() -> None:
             is_sure = False
@@ -446,7 +450,7 @@ class World:
         """A generation and those that its tombstones lead to, as far as they were surely stored before a moment."""
         found: list[Generation] = []
         while generation is not None and generation not in found:
-            if not found or generation.stored_since < now:
+            if not found or (generation.stored_since < now and not generation.is_unreached):
                 found.append(generation)
             generation = generation.next
         return found

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from sessions import queues, rotation
+from sessions.meta import is_closed
 from sessions.stores.memory import MemoryStore
 
 from .family import GRACE, KEYS, World
@@ -154,6 +155,30 @@ def test_a_sign_out_is_not_undone_by_the_way_back(
             await world.step(1, "go")
 
         await world.drain()
+
+    no_pauses(monkeypatch)
+    asyncio.run(history())
+
+
+@pytest.mark.parametrize("verbs", ["rotate rotate", "rotate rotate rotate", "rotate regenerate", "regenerate save rotate"])
+def test_a_sign_out_under_an_old_id_follows_each_id_of_a_request(
+    clock: MovableClock, monkeypatch: pytest.MonkeyPatch, verbs: str
+) -> None:
+    """Also those that no browser has got, as the request went on at once."""
+
+    async def history() -> None:
+        world = World(MemoryStore(clock=clock), clock)
+        world.request([], [("set", "a", True)])
+        await world.drain()
+        old = world.sent[0]
+        world.request([old], [(verb, "a", True) for verb in verbs.split()])
+        await world.drain()
+        world.request([old], [("destroy", "a", True)])
+
+        await world.drain()
+        living = [sid async for sid, row in world.inner.all() if not is_closed(row, clock())]
+
+        assert living == []
 
     no_pauses(monkeypatch)
     asyncio.run(history())
