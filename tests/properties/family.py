@@ -96,10 +96,10 @@ class World:
         for key in KEYS:
             made.writes[key] = [Write(data.get(key), self.tick(), self.tick(), True)]
         made.counted = [data.get("n", 0)] * 2
-        made.is_blurred = bool(self.requests)
+        made.is_blurred = is_busy = bool(self.requests or self.store.waiting or self.manager._tasks)
         cover = self.covers.pop(sid, None)
         if before is not None:
-            if self.requests:
+            if is_busy:
                 before.is_blurred = True
             if is_tombstone:
                 until = int(data["__meta"]["closed"])
