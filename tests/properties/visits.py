@@ -293,7 +293,7 @@ class Request:
             is_sure = False
             try:
                 await verb
-                is_sure = was_stored and state.end is None and self.face.get("mark") == generation.mark
+                is_sure = was_stored and state.end is None and state.id == new
             finally:
                 if was_stored and end is None:
                     if world.ids.get(old, generation) is not generation:
