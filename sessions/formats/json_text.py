@@ -196,6 +196,11 @@ def check(key: object, value: Any) -> None:
         raise DataError(f"{place}{''.join(reversed(refused.place))}: {refused}") from None
 
 
+def is_plain(values: dict[str, Any]) -> bool:
+    """Return True for data that is right as a whole: each key would pass `check`."""
+    return values.keys().isdisjoint(RESERVED) and _comes_back(values)
+
+
 def _comes_back(value: Any) -> bool:
     try:
         return bool(orjson.loads(orjson.dumps(value, option=_PLAIN)) == value)
