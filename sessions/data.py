@@ -15,7 +15,6 @@ from .meta import parsed
 from .store import StoredSession
 from .stored_cookie import StoredCookie
 
-
 SMALL = 16_384
 """Characters of data up to which it is looked at as a whole; in more, what has changed is found first."""
 

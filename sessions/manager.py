@@ -13,6 +13,7 @@ from typing import Any
 from .checked_store import checked
 from .clock import Clock, now_ms
 from .errors import NoSession, StoreUnavailable
+from .formats import json_text
 from .formats.signing import Signer
 from .observe import AMBIGUOUS, DESTROYED, DROPPED, UNKNOWN, note
 from .options import SessionOptions
@@ -141,10 +142,11 @@ class SessionManager:
     async def _living(self, sid: str, record: StoredSession, generate: Generate) -> SessionState | None:
         """Return the session of a record; one that is over for a tombstone, None where nothing is left of it."""
         await self._writes.turns.take(record.data)
-        if self._writes.is_over(record):
-            closed = SessionState.closed(self.options, self.clock, generate, sid, record)
-            return closed if closed.meta.closed_until > self.clock() else None
         state = SessionState.loaded(self.options, self.clock, generate, sid, record)
+        if self._writes.is_over(record):
+            state.data.read(json_text.EMPTY)
+            state.over("closed")
+            return state if state.meta.closed_until > self.clock() else None
         if not state.is_too_old:
             decode_if_large(state)
             return state
