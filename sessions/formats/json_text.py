@@ -184,7 +184,7 @@ def check(key: object, value: Any) -> None:
     A value that comes back from its text as it was is right; any other is looked through, item by item.
     """
     place = _place("session", key)
-    if key in RESERVED and (key != "__meta" or is_meta(value)):  # another application's is data
+    if key in RESERVED:
         raise DataError(f"{place}: {RESERVED_BECAUSE}")
     if _comes_back(value):
         return
