@@ -132,6 +132,7 @@ def make_app(manager: SessionManager) -> log.LoggingApplication:
         default_handler_class=NotFound,
         template_path=str(HERE / "handlers" / "templates"),
         xsrf_cookies=True,
+        cross_origin_protection=True,  # Sec-Fetch-Site and Origin, from Tornado 6.6 on
         xsrf_cookie_name="__Host-xsrf" if secure else "_xsrf",
         xsrf_cookie_kwargs={"httponly": True, "samesite": "Lax", "secure": secure},
     )

@@ -22,6 +22,7 @@ from .session import Session
 from .state import Generate, SessionState
 from .store import Store, StoredSession, is_ready, name_of
 from .timeout import Deadline
+from .turns import decode_if_large, is_large
 from .validation import secrets_of
 from .verbs import SessionVerbs
 from .writes import Writes
@@ -88,11 +89,14 @@ class SessionManager:
         """Write what the session has changed to the store. Returns None if that is nothing.
 
         `ends` is False for the first bytes of a stream. Raises at once what the handler did wrong (DataError,
-        HeadersSent, CorruptSession); the awaitable raises StoreError. Afterwards `state.cookie_act` says what the
-        response does to the browser's cookie.
+        HeadersSent, CorruptSession), which the awaitable raises for a large session; it raises StoreError too.
+        Afterwards `state.cookie_act` says what the response does to the browser's cookie.
         """
         if state.pending is not None:
             return self._commit_behind(state, ends=ends)
+        return self._commit_in_turn(state, ends=ends) if is_large(state) else self._commit(state, ends=ends)
+
+    def _commit(self, state: SessionState, *, ends: bool) -> Awaitable[None] | None:
         plan = decide(state.facts(), self.options, ends=ends)
         if plan.refuses:
             state.check_can_send()
@@ -105,7 +109,8 @@ class SessionManager:
             if state.end in ("gone", "closed") and state.is_changed:
                 note(DROPPED, state.id)
             return None
-        return self._in_time(self._perform(state, plan, None if plan.change == "destroy" else state.to_store()))
+        record = None if plan.change in ("destroy", "touch") else state.to_store()
+        return self._in_time(self._perform(state, plan, record))
 
     async def _perform(self, state: SessionState, plan: Plan, record: StoredSession | None) -> None:
         outcome: Performed = "saved"
@@ -127,13 +132,21 @@ class SessionManager:
         if commit is not None:
             await commit
 
+    async def _commit_in_turn(self, state: SessionState, *, ends: bool) -> None:
+        await self._writes.turns.take(state.data.text)
+        commit = self._commit(state, ends=ends)
+        if commit is not None:
+            await commit
+
     async def _living(self, sid: str, record: StoredSession, generate: Generate) -> SessionState | None:
         """Return the session of a record; one that is over for a tombstone, None where nothing is left of it."""
+        await self._writes.turns.take(record.data)
         if self._writes.is_over(record):
             closed = SessionState.closed(self.options, self.clock, generate, sid, record)
             return closed if closed.meta.closed_until > self.clock() else None
         state = SessionState.loaded(self.options, self.clock, generate, sid, record)
         if not state.is_too_old:
+            decode_if_large(state)
             return state
         await self._in_time(self._store.destroy(sid))  # a Node server that has moved its expiry would still know it
         return None
@@ -164,6 +177,7 @@ class SessionManager:
         yield self.face(state)
         if state.pending is not None:
             await state.verbs().settled()
+        await self._writes.turns.take(state.data.text)
         if state.is_dirty():
             outcome = await self._in_time(self._writes.write(state, state.to_store()))
             if outcome in ("gone", "closed"):

@@ -50,6 +50,10 @@ class SessionMeta:
         """Take over the `__meta` of a stored session; "" for none."""
         self.row = parsed(text) or {}
 
+    def get(self, name: str) -> Any:
+        """Return a member; None if there is none."""
+        return self._assigned.get(name, self.row.get(name))
+
     def set(self, **members: Any) -> None:
         """Set members, which are stored with the next write."""
         self._assigned.update(members)

@@ -137,7 +137,7 @@ class Rotation:
             closed = self._tombstone(state, new) if self._grace and is_known else None
 
             async def step(expected: StoredSession, new: str = new, closed: StoredSession | None = closed) -> Update:
-                sent = state.on(expected)
+                sent = await self._writes.turns.on(state, expected)
                 begun.append(_Attempt(new, expected, closed))
                 update = await self._renamed(old, new, sent, expected, closed)
                 begun.pop()

@@ -137,7 +137,7 @@ class SessionState:
     # ---------------------------------------------------------------- facts, plan, outcome
 
     def facts(self) -> Facts:
-        """Return what the rules look at. Raises DataError for a value that JSON cannot hold."""
+        """Return what the rules look at. Raises DataError for what JSON cannot hold; `to_store` looks closer."""
         if self.end is not None:
             return ENDED._replace(
                 end=self.end,
@@ -275,12 +275,13 @@ class SessionState:
         return self._timeout is not None and self._timeout.ends_at <= self.clock()
 
     def to_store(self) -> StoredSession:
-        """Return the record to store. Raises DataError where changed data would take too many bytes."""
+        """Return the record to store. Raises DataError for changed data that is too large, or that Node cannot hold."""
         cookie, data, limit = self.cookie.text(), self.data.current(), self._options.max_bytes
         meta = self.meta.text(None if self._timeout is None else self._timeout.created)
         text = json_text.join(cookie, data, meta)
         if limit and 4 * len(text) > limit and data != self.data.text:  # no character takes more than four bytes
             json_text.check_size(text, limit)
+        self.data.check(data)
         record = StoredSession(text, self.expires_at())
         self._written = record, Parts(cookie, data, meta)
         return record

@@ -17,6 +17,7 @@ from .policy import Performed
 from .queues import CommitQueues
 from .state import SessionState
 from .store import Outcome, Store, StoredSession, Update, by_key, key_of, name_of, overwriting
+from .turns import Turns
 
 ID_TRIES = 3
 """Ids that are made before a new session is given up because each was taken."""
@@ -40,6 +41,8 @@ class Writes:
             raise OptionsError(f'conflict: "overwrite" needs a store that can write blindly, unlike {name_of(store)}')
         self.queues: CommitQueues = CommitQueues(store, self.is_over)
         """The commits of each session, one at a time."""
+        self.turns: Turns = Turns()
+        """The work on large sessions, one at a time."""
 
     @property
     def is_blind(self) -> bool:
@@ -74,7 +77,7 @@ class Writes:
         base = known(state)
 
         async def step(expected: StoredSession) -> Update:
-            sent = record if expected is base else state.on(expected)
+            sent = record if expected is base else await self.turns.on(state, expected)
             update = await self._store.update(state.id, sent, expected)
             if update.record is not None and update.outcome is Outcome.SAVED:
                 state.saved(sent, update.record)
@@ -111,7 +114,9 @@ class Writes:
         for _ in range(HOPS):
             if not self.is_over(expected):
                 update = await self._replaced(store, key, expected, lambda: NOTHING)
-                if update.outcome is not Outcome.GONE or update.record is None:
+                if update.outcome is Outcome.SAVED:
+                    await store.destroy(key)  # a Node server's touch would bring an expired row back
+                if update.record is None:
                     return
                 expected = update.record
             meta = closed_meta(expected) or {}

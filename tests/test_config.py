@@ -142,6 +142,7 @@ WRONG: dict[str, dict[str, tuple[str, str]]] = {
         "proxySecure": ("1", "true or false"),
         "store": ("5", "a URL such as sqlite:sessions.db or memory:"),
         "secretFile": ('""', "the path of a file, or nothing"),
+        "grace": ("300001", "a number of milliseconds from 0 to 300000, or nothing"),
         "touchAfter": ("-1", "a number of milliseconds, 0 or more"),
         "ttl": ("0", "a number of milliseconds above 0"),
         "absoluteTimeout": ("0", "a number of milliseconds above 0, or nothing"),
@@ -174,7 +175,7 @@ WRONG: dict[str, dict[str, tuple[str, str]]] = {
         "timeout": ("0", "a number of milliseconds, 1 or more"),
         "statementCache": ("true", "a whole number, 0 or more"),
     },
-    "memory": {"maxSessions": ("0", "a whole number above 0")},
+    "memory": {"maxSessions": ("0", "a whole number above 0"), "maxBytes": ("-1", "a whole number above 0")},
     "redis": {
         "prefix": ("1", "a text"),
         "timeout": ("0", "a number of milliseconds above 0"),

@@ -21,7 +21,7 @@ FLOORS = """
     sessions
     web  config  testing
     manager  sweeper  stores
-    queues  timeout  checked_store  writes  rotation  verbs
+    queues  timeout  checked_store  late_store  turns  writes  rotation  verbs
     state  session
     merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending
     options  formats  store  observe

@@ -116,8 +116,8 @@ class ConfigFile:
         """Return what the file says of sessions, with the secret of the environment, of the file, or a kept one.
 
         `exposed` says that other machines reach the server: then a weak secret is refused. If no secret is given, one
-        is made and kept, unless `make_secret` is False. Values that are mostly a mistake are logged as warnings, those of
-        the caller's tables too. Raises OptionsError, naming file, table and option.
+        is made and kept, unless `make_secret` is False. Values that are mostly a mistake are logged as warnings, in the
+        caller's tables too. Raises OptionsError, naming file, table and option.
         """
         given = self._tables.get("session", {})
         with _naming(self.path, "session"):

@@ -1,10 +1,11 @@
-"""Owns the warnings of values that are legal and mostly a mistake: seconds for milliseconds, a date that has passed."""
+"""Owns the warnings of values that are legal and mostly a mistake: seconds for milliseconds, a bare name."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from ..clock import now_ms
+from ..options import CookieOptions, SessionOptions
 from ..validation import is_number
 from .shown import named_tables
 
@@ -31,6 +32,12 @@ USUAL_SECONDS = {86_400, 604_800, 1_209_600, 2_592_000, 31_536_000}
 
 def unusual(tables: Mapping[str, Any]) -> Iterator[str]:
     """Yield a warning for each such value, in the spelling of the file. `tables` are those of `Config.tables`."""
+    session = tables.get("session")
+    if isinstance(session, SessionOptions) and _could_have_host_prefix(session):
+        yield (
+            f"[session] name: a sibling domain can set a cookie named {session.name!r} before ours;"
+            f" it cannot set one named '__Host-{session.name}'"
+        )
     for name, options in named_tables(tables):
         table, _, inner = name.partition(".")
         for option, value in options.items():
@@ -39,6 +46,18 @@ def unusual(tables: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{place}: {value} are milliseconds; for as many seconds write {value * 1000}"
             elif option == "expires" and isinstance(value, datetime) and value.timestamp() * 1000 < now_ms():
                 yield f"{place}: {value} has passed: every new session has expired when it is made"
+
+
+def _could_have_host_prefix(options: Any) -> bool:
+    """Return True if the cookie could be named `__Host-…`, which no sibling domain can set (RFC 6265bis, 4.1.3.2)."""
+    cookie = options.cookie
+    return (
+        isinstance(cookie, CookieOptions)
+        and cookie.secure is True
+        and not cookie.domain
+        and cookie.path == "/"
+        and not options.name.lower().startswith(("__host-", "__host-http-"))
+    )
 
 
 def _looks_like_seconds(option: str, value: float) -> bool:

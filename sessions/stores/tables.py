@@ -58,6 +58,8 @@ class MemoryOptions:
 
     max_sessions: int = 100_000
     """Some 60 MB, at 300 characters each."""
+    max_bytes: int = 268_435_456
+    """Bytes of memory that the sessions' texts may take: 256 MiB."""
 
 
 STORE_OPTIONS: Mapping[str, type[Any]] = {

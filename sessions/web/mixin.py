@@ -171,6 +171,17 @@ class SessionMixin(RequestHandler):
     def current_user(self, value: Any) -> None:
         RequestHandler.current_user.fset(self, value)  # type: ignore[attr-defined] # a property's setter
 
+    @property
+    def xsrf_token(self) -> bytes:
+        """Tornado's token for a form, tied to the session."""
+        self._session_response.session.bind_xsrf(self)
+        return super().xsrf_token
+
+    def check_xsrf_cookie(self) -> None:
+        """Let Tornado check the form's token; `prepare` asks then whether it is the session's. May be overridden."""
+        super().check_xsrf_cookie()
+        self._session_response.session.checks_xsrf = True
+
     def check_origin(self, origin: str) -> bool:
         """Note what a WebSocketHandler says: a handshake that is refused commits nothing."""
         allowed: bool = super().check_origin(origin)  # type: ignore[misc] # only called where WebSocketHandler has it

@@ -23,6 +23,7 @@ from ..session import Session
 from ..state import Generate, SessionState
 from ..stored_cookie import StoredCookie
 from ..validation import COOKIE_BYTES
+from . import xsrf
 from .headers import add_cookie, vary_by_cookie
 
 log: logging.Logger = logging.getLogger("sessions")
@@ -73,6 +74,7 @@ class RequestSession:
         "_manager",
         "_sid",
         "_state",
+        "checks_xsrf",
         "is_refused_upgrade",
         "missing",
     )
@@ -89,6 +91,8 @@ class RequestSession:
         self._sid: str | None = None  # the id that the browser sent, verified
         self.is_refused_upgrade: bool = False
         """Whether `check_origin` has refused a WebSocket handshake."""
+        self.checks_xsrf: bool = False
+        """Whether Tornado has checked an XSRF token, which has to be the session's then."""
         self._is_looked_at = self._is_finished = False
         self._is_down = False
 
@@ -152,6 +156,13 @@ class RequestSession:
             except Exception:
                 self.abandon(FAILED)
                 raise
+        if self.checks_xsrf:
+            xsrf.check(handler, self._state)
+
+    def bind_xsrf(self, handler: Handler) -> None:
+        """Tie the XSRF token that is about to be rendered to the session, if the visitor has one."""
+        if self.missing is None and self._state is not None:
+            xsrf.bind(handler, self._state, self.manager(handler).signer)
 
     def manager(self, handler: Handler) -> SessionManager:
         """Return the application's SessionManager. Raises SessionError."""

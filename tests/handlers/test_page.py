@@ -12,6 +12,7 @@ from stage import Site, Visitor
 
 from handlers import routes
 from sessions import StoredSession
+from sessions.meta import is_closed
 
 Serve = Callable[..., Any]
 
@@ -194,7 +195,9 @@ class TestForms:
 
         await visitor.submit("/regenerate")
 
-        assert await site.store.get(old) is None
+        left = await site.store.get(old)
+        assert left is not None
+        assert is_closed(left, site.clock())
         assert visitor.sid != old
         assert (await visitor.page()).data == {}
 

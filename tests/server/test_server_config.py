@@ -301,7 +301,7 @@ UNUSUAL = {
     "[server]\ndrain = 10\n": "[server] drain: 10 are milliseconds; for as many seconds write 10000",
     "[sweeper]\ninterval = 60\n": "[sweeper] interval: 60 are milliseconds; for as many seconds write 60000",
     "[session]\ncookie.expires = 2020-01-01T00:00:00Z\n": "[session] cookie.expires: 2020-01-01 00:00:00+00:00 has passed",
-    "[session]\ncookie.secure = true\n": "[session] cookie.secure = true: no browser gets the cookie",
+    '[session]\nname = "__Host-sid"\ncookie.secure = true\n': "[session] cookie.secure = true: no browser gets the cookie",
 }
 
 
@@ -330,8 +330,8 @@ async def test_a_start_warns_of_it_too(start: Callable[..., Server]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "[session]\ncookie.secure = true\nproxy = true\n",
-        "[server]\nxheaders = true\n[session]\ncookie.secure = true\n",
+        '[session]\nname = "__Host-sid"\ncookie.secure = true\nproxy = true\n',
+        '[server]\nxheaders = true\n[session]\nname = "__Host-sid"\ncookie.secure = true\n',
         '[session]\ncookie.secure = "auto"\n',
     ],
 )
