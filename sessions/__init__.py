@@ -87,7 +87,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _without_driver(name: str, error: OptionsError) -> type:
-    """Return what `from sessions import *` gets where a driver is missing: a class whose making raises the error."""
+    """Return what `from sessions import *` gets where a driver is missing: a class without objects, which says why."""
 
     def init(*_: object, **__: object) -> None:
         raise error

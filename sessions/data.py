@@ -118,7 +118,7 @@ class SessionData:
         return self._loaded
 
     def _changes(self, text: str) -> Changes:
-        """Return how the values, whose text this is, differ from what was loaded. They are compared once."""
+        """Return how the values differ from what was loaded; this is their text. They are compared once."""
         if self._compared is None or self._compared[0] != text:
             self._compared = text, changes(self._before(), self.values)
         return self._compared[1]

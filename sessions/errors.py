@@ -1,4 +1,4 @@
-"""The errors of the library: one tree, each named for whose fault it is.
+"""The errors of the library: one tree, each name says where the fault is.
 
 A bad cookie is not in it: it makes a new visitor, not an error. This file knows nothing else of the project.
 """

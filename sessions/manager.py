@@ -23,7 +23,7 @@ from .session import Session
 from .state import Generate, SessionState
 from .store import Store, StoredSession, is_ready, name_of
 from .timeout import Deadline
-from .turns import decode_if_large, is_large
+from .turns import LARGE, decode_if_large, is_large
 from .validation import secrets_of
 from .verbs import SessionVerbs
 from .writes import Writes
@@ -102,7 +102,7 @@ class SessionManager:
         if plan.refuses:
             state.check_can_send()
         if plan.cookie == "send":
-            state.cookie.check()  # before anything is stored that no browser could be told of
+            state.cookie.check()  # before anything is stored that no browser would know
         if plan.renews:
             state.renew()
         if plan.change == "nothing":
@@ -141,7 +141,8 @@ class SessionManager:
 
     async def _living(self, sid: str, record: StoredSession, generate: Generate) -> SessionState | None:
         """Return the session of a record; one that is over for a tombstone, None where nothing is left of it."""
-        await self._writes.turns.take(record.data)
+        if len(record.data) >= LARGE:
+            await self._writes.turns.take(record.data)
         state = SessionState.loaded(self.options, self.clock, generate, sid, record)
         if self._writes.is_over(record):
             state.data.read(json_text.EMPTY)

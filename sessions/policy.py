@@ -10,7 +10,7 @@ shouldSetCookie). `decide` reads the facts in this order:
 2. What is to be written: data that the store does not have (create or update), then a change of the cookie or of
    `__meta` alone (update), then the expiry alone (touch).
 3. Whether the cookie is sent: always for an id that the browser does not know; for a known id as `rolling`, or a change
-   of a session whose cookie expires, says.
+   of a session with a cookie that expires, says.
 """
 
 from typing import Literal, NamedTuple, TypeAlias
@@ -78,7 +78,7 @@ class Plan(NamedTuple):
     renews: bool
     """Whether the cookie's lifetime starts again."""
     refuses: bool = False
-    """Whether it cannot be done: a new session whose cookie cannot leave any more. The error is HeadersSent."""
+    """Whether it cannot be done: the cookie of a new session cannot leave any more. The error is HeadersSent."""
 
 
 NOTHING = Plan("nothing", "keep", renews=False)

@@ -64,7 +64,7 @@ class Session(MutableMapping[str, Any]):
         return self._cookie
 
     def touch(self) -> None:
-        """Start the lifetime again from now. The store is told at the end of the request, `touchAfter` or not."""
+        """Start the lifetime again from now. It is stored at the end of the request, `touchAfter` or not."""
         self._state.touch()
 
     def save(self) -> Awaitable[None]:

@@ -120,7 +120,7 @@ class SessionState:
             raise CorruptSession(f"session {self.fingerprint}: {error}") from None
 
     def touch(self) -> None:
-        """Start the lifetime again; the store is told at the end of the request, whatever `touch_after` says."""
+        """Start the lifetime again; it is stored at the end of the request, whatever `touch_after` says."""
         self._touch_asked = True
         self.cookie.touch()
 
@@ -209,7 +209,7 @@ class SessionState:
 
     @property
     def pending(self) -> Pending | None:
-        """The verbs that the answer has to wait for, or whose failure it has to tell; None: none."""
+        """The verbs that the answer has to wait for, or that have failed unseen; None: none."""
         return None if self._pending is None or self._pending.is_clear else self._pending
 
     # ---------------------------------------------------------------- the response's head

@@ -135,7 +135,7 @@ class StoredCookie:
             self._members["sameSite"], self._fixed = new.member("sameSite"), None
 
     def reassign(self, assigned: dict[str, Any]) -> None:
-        """Apply what was assigned before to what the cookie has become, and compute its expiry anew."""
+        """Apply what was assigned before to what the cookie has become, and compute its expiry again."""
         self._members.update(assigned)
         self._assigned = assigned
         self._fixed = None
@@ -262,12 +262,12 @@ class _Fixed:
 
     @cached_property
     def header(self) -> tuple[str, str]:
-        """What stands before and after Expires in Set-Cookie. Raises OptionsError."""
+        """What comes before and after Expires in Set-Cookie. Raises OptionsError."""
         return around_expires(*map(self._members.get, _HEADER_MEMBERS))
 
     @cached_property
     def json(self) -> tuple[str, str]:
-        """What stands between originalMaxAge and expires in the stored cookie, and after them."""
+        """What comes between originalMaxAge and expires in the stored cookie, and after them."""
         split = _MEMBERS.index("expires")
         before, after = (
             dumps({name: self._members[name] for name in names if name in self._members})

@@ -131,7 +131,7 @@ def check_secrets(options: SessionOptions, *, exposed: bool) -> None:
     """Warn of a weak secret. Raises OptionsError instead if other machines reach the server, directly or by a proxy."""
     for secret in options.keys:
         if secret == EXAMPLE_SECRET.encode():
-            weakness = f"{EXAMPLE_SECRET!r} stands in every tutorial"
+            weakness = f"{EXAMPLE_SECRET!r} is in every tutorial"
         elif len(secret) < SECRET_BYTES:
             weakness = f"it has {len(secret)} bytes, {SECRET_BYTES} are wanted"
         else:

@@ -133,7 +133,7 @@ def split_slowly(text: str) -> tuple[str, str]:
 
 
 def split_meta(data: str) -> tuple[str, str]:
-    """The text of the member `__meta`, wherever it stands, and the data without it; "" where there is none.
+    """The text of the member `__meta`, wherever it is, and the data without it; "" where there is none.
 
     Raises CorruptSession.
     """
@@ -179,7 +179,7 @@ def read(data: str) -> dict[str, Any]:
 
 
 def check(key: object, value: Any) -> None:
-    """Raise DataError, naming the place, for a top-level key whose value JSON cannot hold or Node could not read back.
+    """Raise DataError, naming the place, for a key with a value that JSON cannot hold or Node could not read back.
 
     A value that comes back from its text as it was is right; any other is looked through, item by item.
     """

@@ -76,7 +76,7 @@ class MemoryStore:
         return await self.set(sid, record)
 
     async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
-        """Replace a session whose text is still the expected one."""
+        """Replace a session if its text is still the expected one."""
         row = self._living(sid)
         if row is None:
             return GONE
@@ -85,7 +85,7 @@ class MemoryStore:
         return Update(Outcome.SAVED, self._put(sid, record))
 
     async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
-        """Move the expiry of a session whose expiry is still the expected one."""
+        """Move the expiry of a session if it is still the expected one."""
         row = self._living(sid)
         if row is None:
             return GONE
@@ -102,7 +102,7 @@ class MemoryStore:
         expected: StoredSession,
         tombstone: StoredSession | None = None,
     ) -> Update:
-        """Move a session whose text is still the expected one to a new id, in one step."""
+        """Move a session to a new id, in one step, if its text is still the expected one."""
         row = self._living(old)
         if row is None:
             return GONE

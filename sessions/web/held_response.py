@@ -93,7 +93,7 @@ class HeldResponse:
         return self._behind_first(handler, self._first)
 
     async def _behind_first(self, handler: Any, first: "asyncio.Task[None]") -> None:
-        """Commit the end of a stream whose first commit is under way, after it. Raises what failed there."""
+        """Commit the end of a stream after its first commit, which is under way. Raises what failed there."""
         await first
         if self._held is not None:
             await self._held.released
@@ -175,7 +175,7 @@ class HeldResponse:
         return not handler._headers_written  # noqa: SLF001 # Tornado's
 
     def _fail(self, handler: Any, error: Exception) -> None:
-        """Answer a request whose commit failed where no handler can: 5xx, or a cut connection."""
+        """Answer a request after its commit failed where no handler can: 5xx, or a cut connection."""
         self.phase, self._first = "open", None
         if isinstance(error, StoreUnavailable):
             answer: Exception = self.session.unavailable(error)

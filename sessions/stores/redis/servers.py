@@ -2,7 +2,7 @@
 
 redis-py's public API only. Nothing is tried again: a write that lost its reply may have taken effect, and would be done
 twice. One time limit holds for a whole call, connecting included; that costs less than redis-py's own limit for every
-socket operation. A connection whose call was cut short is closed, so its late reply reaches nobody.
+socket operation. A connection is closed if its call was cut short, so its late reply reaches nobody.
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -3,13 +3,14 @@
     key: the prefix and the id      value: JSON text      the key's own expiry is the session's
 
 What waits together is one call of one script (scripts.py): so compare-and-set is atomic, and a busy server shares its
-trips. In a cluster, whose scripts take keys of one slot only, the calls are made side by side instead, and a `rename`
+trips. In a cluster, where scripts take keys of one slot only, the calls are made side by side instead, and a `rename`
 takes three steps (`rename_in_steps`). Plain commands and Lua are all that is asked of the server; Redis from 6.0 on and
 Valkey have these alike.
 
-Redis expires by its own clock, so a life is given and read as the milliseconds that are left, from and to this host's
-clock. Hosts whose clocks differ agree on the moment at which a session ends; each tells it by its own clock. This store
-therefore needs no sweeper. This file must not know what is in the text, and leaves redis-py to the files beside it.
+Redis expires by its own clock, so a life is given and read as the milliseconds that are left, from and to this
+host's clock. Hosts with different clocks agree on the moment at which a session ends; each tells it by its own
+clock. This store therefore needs no sweeper. This file must not know what is in the text, and leaves redis-py to
+the files beside it.
 """
 
 import asyncio
