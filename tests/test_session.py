@@ -6,6 +6,7 @@ owes to store and browser is in properties/test_session_end.py and test_session_
 
 import json
 from collections.abc import Callable
+from copy import copy, deepcopy
 from typing import Any
 
 import pytest
@@ -53,6 +54,38 @@ class TestMapping:
         session.clear()
 
         assert (dict(session), session.id, session.cookie.max_age) == ({}, "apple", MINUTE)
+
+    @pytest.mark.parametrize(
+        "plain",
+        [
+            dict,
+            copy,
+            deepcopy,
+            lambda session: session | {},
+            lambda session: {} | session,
+            lambda session: {**session},
+        ],
+    )
+    def test_what_is_made_of_it_is_a_dict(self, clock: MovableClock, plain: Callable[[CoreSession], Any]) -> None:
+        """Plain data, whose keys are not the session's any more."""
+        session = loaded(clock)
+
+        made = plain(session)
+        made["b"] = 2
+
+        assert type(made) is dict
+        assert dict(session) == {key: value for key, value in made.items() if key != "b"}
+
+    def test_a_joining_assignment_sets_keys(self, clock: MovableClock) -> None:
+        """It is `update`, which refuses what an assignment refuses."""
+        session = same = loaded(clock, '"a":1')
+
+        session |= {"a": 2, "b": 3}
+
+        assert session is same
+        assert dict(session) == {"a": 2, "b": 3}
+        with pytest.raises(DataError):
+            session |= {"cookie": 1}
 
     @pytest.mark.parametrize("read", [lambda session: session["zzz"], lambda session: session.pop("zzz")])
     def test_a_key_that_is_not_there_is_a_key_error(
