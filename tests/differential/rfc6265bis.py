@@ -23,7 +23,7 @@ class Received(NamedTuple):
 
 
 def cookie_date(text: str) -> datetime | None:  # noqa: C901 # the steps in their order
-    """Section 5.1.1: the date of a cookie-date; None where it is none. (5.6.1 caps it at 400 days from now.)"""
+    """Section 5.1.1: the date of a cookie-date; None where it is none. Section 5.6.1 caps it at 400 days."""
     time: tuple[int, int, int] | None = None
     day = month = year = None
     for token in filter(None, DELIMITER.split(text)):  # 1, 2
