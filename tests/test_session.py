@@ -271,6 +271,29 @@ class TestModified:
         assert owed(session) == "update"
         assert session.to_store().data.endswith(',"a":2,"b":"é"}')
 
+    @pytest.mark.parametrize(
+        "foreign",
+        ["[" * 600 + "]" * 600, "12345678901234567890", '{"a":' * 700 + "1" + "}" * 700],
+        ids=["deep list", "large integer", "deep object"],
+    )
+    def test_what_another_has_stored_is_not_checked_again(self, clock: MovableClock, foreign: str) -> None:
+        """A key beside a value that we would not take can be changed, and the value stays."""
+        session = loaded(clock, f'"foreign":{foreign},"n":1')
+
+        session["n"] = 2
+
+        assert owed(session) == "update"
+        assert f'"foreign":{foreign},"n":2' in session.to_store().data
+
+    def test_a_foreign_value_that_is_changed_is_checked(self, clock: MovableClock) -> None:
+        """Like any other."""
+        session = loaded(clock, '"foreign":[12345678901234567890]')
+
+        session["foreign"].append(1)
+
+        with pytest.raises(DataError, match=r"^session\['foreign'\]\[0\]: the integer is beyond"):
+            session.commit()
+
     @pytest.mark.parametrize("value", [float("nan"), {1}, 2**53 + 1, {5: 1}, MINUTE.to_bytes(4)])
     def test_a_value_that_json_cannot_hold_is_found_at_the_end(self, clock: MovableClock, value: Any) -> None:
         """By its place, before anything is sent or stored."""
