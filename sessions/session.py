@@ -4,8 +4,9 @@ What a request knows of its session is in state.py; each verb is the manager's. 
 `self.session.` offers what a handler may use, and nothing else.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from copy import deepcopy
+from typing import Any, Protocol, Self, TypeVar
 
 from .cookie import Cookie
 from .errors import DataError
@@ -28,6 +29,8 @@ class Verbs(Protocol):
 
 class Session(MutableMapping[str, Any]):
     """The session in a handler. Values are JSON values; nested changes are seen at the end of the request.
+
+    It is joined and copied as a dict is, and that gives a dict: plain data, which no longer belongs to the session.
 
     Assigning a key that is not a string, or that express-session uses itself, raises DataError; a change after the
     answer was finished raises HeadersSent. Each verb acts on this object at once and on the store soon. What it returns
@@ -130,6 +133,22 @@ class Session(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._state.values)
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self._state.values, **other}
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**other, **self._state.values}
+
+    def __ior__(self, other: Mapping[str, Any]) -> Self:
+        self.update(other)
+        return self
+
+    def __copy__(self) -> dict[str, Any]:
+        return self._state.values.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return deepcopy(self._state.values, memo)
 
     def __repr__(self) -> str:
         return f"<Session {self.fingerprint}>"

@@ -300,7 +300,7 @@ def _stored(text: str) -> "tuple[dict[str, Any], _Fixed]":
     lifetime = _LIFETIME.match(text)
     if lifetime is None:
         return _read_stored(text)
-    members, fixed = _read_stored(f'{{"originalMaxAge":0,{lifetime[2]}"expires":0{text[lifetime.end() :]}')
+    members, fixed = _read_stored(f'{{"originalMaxAge":0,{lifetime[2]}"expires":1{text[lifetime.end() :]}')
     return members | {"originalMaxAge": int(lifetime[1])}, fixed
 
 
@@ -316,7 +316,9 @@ def _read_stored(text: str) -> "tuple[dict[str, Any], _Fixed]":
     members.setdefault("path", "/")
     members.setdefault("httpOnly", True)
     expires = members.setdefault("expires", None)
-    if expires is not None and expires is not False and not _is_date(expires):
+    if expires == 0:  # a false one of Node's: no date, but not null either
+        members["expires"] = False
+    elif expires is not None and not _is_date(expires):
         members["expires"] = None
     return members, _Fixed(members)
 

@@ -53,10 +53,11 @@ class SessionMixin(RequestHandler):
         return self._session_response.session.session(self)
 
     @session.setter
-    def session(self, value: None) -> None:
-        if value is not None:
+    def session(self, value: Session | None) -> None:
+        if value is None:
+            self._session_response.session.unset(self)
+        elif not isinstance(value, Session) or value is not self.session:  # `self.session |= {…}` assigns what it was
             raise TypeError("self.session can only be set to None, which unsets it; change its keys instead")
-        self._session_response.session.unset(self)
 
     @session.deleter
     def session(self) -> None:
@@ -98,6 +99,10 @@ class SessionMixin(RequestHandler):
         if parent is not None:
             await parent
 
+    def write(self, chunk: str | bytes | dict[str, Any] | Session) -> None:
+        """Write a chunk as Tornado does; the session as the JSON object that its data is."""
+        super().write(_plain(chunk))
+
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None, *args: Any, **kwargs: Any) -> "Future[None]":
         """Commit the session, then end the response.
 
@@ -110,7 +115,7 @@ class SessionMixin(RequestHandler):
         if chunk is not None and _is_tornados(finish):
             self.write(chunk)
             chunk = None
-        return self._session_response.finish(self, lambda: finish(chunk, *args, **kwargs))
+        return self._session_response.finish(self, lambda: finish(_plain(chunk), *args, **kwargs))
 
     def flush(self, include_footers: bool = False) -> "Future[None]":
         """Send what was written. The first flush sends the headers, and the session is committed before they leave."""
@@ -239,6 +244,11 @@ def _refuse_clashes(cls: type) -> None:
 def _is_over(error: object) -> bool:
     """Return True for the session of a handler that another request has ended meanwhile: 409."""
     return isinstance(error, NoSession) and error.is_over
+
+
+def _plain(chunk: Any) -> Any:
+    """Return the data of a session as a dict, and anything else as it is."""
+    return chunk | {} if isinstance(chunk, Session) else chunk
 
 
 def _is_tornados(finish: Any) -> bool:
