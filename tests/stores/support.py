@@ -49,11 +49,14 @@ def prefix(folder: Path) -> str:
     return f"session of {crc32(bytes(folder))}:"
 
 
-def postgres(folder: Path, clock: MovableClock | None = None, **options: Any) -> PostgresStore:
-    """A store on the shared server, with a table for each folder; with a clock, the server's time is what it shows."""
+def postgres(folder: Path, clock: MovableClock | None = None, settings: str = "", **options: Any) -> PostgresStore:
+    """A store on the shared server, with a table for each folder; `settings` go into its URL.
+
+    With a clock, the server's time is what that shows.
+    """
     server = postgres_server.shared()
     url = server.url if clock is None else timed(server, server.url, clock)
-    return PostgresStore(url, table=f"session of {crc32(bytes(folder))}", **{"timeout": 30_000, **options})
+    return PostgresStore(url + settings, table=f"session of {crc32(bytes(folder))}", **{"timeout": 30_000, **options})
 
 
 PEERS_COLUMNS = "sid text PRIMARY KEY, sess jsonb NOT NULL, expire timestamptz NOT NULL"

@@ -79,18 +79,6 @@ class TestTable:
         async with connected(url) as owner:
             await owner.execute("DROP TABLE session; DROP ROLE guest")
 
-    @pytest.mark.parametrize(
-        "columns", ["sid varchar PRIMARY KEY, sess jsonb, expire timestamp", "sid varchar, data json", "a int"]
-    )
-    async def test_another_table_of_that_name_is_refused(self, columns: str) -> None:
-        """`jsonb` too: it does not keep the text, with which every save is compared. The message has the columns."""
-        url = database("another")
-        async with connected(url) as there:
-            await there.execute(f"CREATE TABLE session ({columns})")
-
-        with pytest.raises(StoreError, match=r'the table "session" has the columns .*, not .*json'):
-            await PostgresStore(url).__aenter__()
-
     async def test_any_name_will_do(self, clock: MovableClock) -> None:
         """Quoted as it is, in a schema of its own, beside Node's table of the usual name."""
         url = database("named")
