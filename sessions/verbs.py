@@ -14,6 +14,7 @@ from .policy import END_MESSAGES
 from .rotation import Rotation
 from .state import SessionState
 from .store import Outcome, Store, StoredSession, Update
+from .turns import decode_if_large
 from .writes import Writes, known, performed
 
 Result = TypeVar("Result")
@@ -89,10 +90,12 @@ class SessionVerbs:
 
         async def work() -> None:
             record = await self._in_time(self._store.get(state.id))
+            if record is not None:
+                await self._writes.turns.take(record.data)
             if record is None or state.is_too_old or state.end == "closed" or self._writes.is_over(record):
                 raise SessionError("failed to load session")
             state.read(record)
-            await self._writes.turns.decode(state)
+            decode_if_large(state)
 
         return _start(state, work())
 

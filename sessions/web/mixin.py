@@ -6,7 +6,6 @@ websocket.py.
 
 import functools
 import logging
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tornado.iostream import IOStream, SSLIOStream
@@ -25,6 +24,17 @@ if TYPE_CHECKING:
 log: logging.Logger = logging.getLogger("sessions")
 
 
+class _HeldResponseOf:
+    """Makes a handler's HeldResponse at the first look, which leaves it in the handler for the next ones.
+
+    `functools.cached_property` does the same; on Python 3.11 it takes a lock for it.
+    """
+
+    def __get__(self, handler: RequestHandler, _owner: type) -> HeldResponse:
+        response = handler.__dict__["_session_response"] = HeldResponse()
+        return response
+
+
 class SessionMixin(RequestHandler):
     """Gives a handler `self.session`. Put it before Tornado's class: `class Main(SessionMixin, RequestHandler)`.
 
@@ -32,10 +42,8 @@ class SessionMixin(RequestHandler):
     overrides `prepare` has to `await super().prepare()`.
     """
 
-    @cached_property
-    def _session_response(self) -> HeldResponse:
-        """The one attribute that this mixin has in a handler. It works where `initialize` is overridden."""
-        return HeldResponse()
+    _session_response = _HeldResponseOf()
+    """The one attribute that this mixin has in a handler. It works where `initialize` is overridden."""
 
     # ---------------------------------------------------------------- what a handler uses
 
