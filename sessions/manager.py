@@ -17,7 +17,7 @@ from .formats import json_text
 from .formats.signing import Signer
 from .observe import AMBIGUOUS, DESTROYED, DROPPED, UNKNOWN, note
 from .options import SessionOptions
-from .policy import END_MESSAGES, Performed, Plan, decide
+from .policy import Performed, Plan, decide, no_session
 from .rotation import Rotation
 from .session import Session
 from .state import Generate, SessionState
@@ -174,7 +174,7 @@ class SessionManager:
         record = await self._in_time(self._store.get(sid))
         state = None if record is None else await self._living(sid, record, _no_new_id)
         if state is None or state.end is not None:
-            raise NoSession(f"no session: {END_MESSAGES['gone']}")
+            raise no_session("gone")
         state.seal()
         yield self.face(state)
         if state.pending is not None:
@@ -183,7 +183,7 @@ class SessionManager:
         if state.is_dirty():
             outcome = await self._in_time(self._writes.write(state, state.to_store()))
             if outcome in ("gone", "closed"):
-                raise NoSession(f"no session: {END_MESSAGES[outcome]}")
+                raise no_session(outcome)
 
     # ---------------------------------------------------------------- work in the background
 

@@ -123,7 +123,10 @@ class SessionMixin(RequestHandler):
         if self._finished or is_written(self.request.connection):
             log.error("no error %d can be sent: the answer is finished", status_code)
             return
-        away = store_unavailable(kwargs.get("exc_info", (None, None))[1])
+        error = kwargs.get("exc_info", (None, None))[1]
+        away = store_unavailable(error)
+        if _is_over(error):
+            status_code = 409
         if away is not None:  # it left the handler, which had awaited a verb of the session
             status_code = response.session.unavailable(away).status_code
         if not response.replace(self):
@@ -139,12 +142,14 @@ class SessionMixin(RequestHandler):
         value: BaseException | None,
         tb: "TracebackType | None",
     ) -> None:
-        """Log an exception that left the handler; a store that is away gets one line and no traceback."""
+        """Log an exception that left the handler; a store that is away, or a session that is over, gets one line."""
         away = store_unavailable(value)
-        if away is None:
-            super().log_exception(typ, value, tb)
-        else:
+        if away is not None:
             log.warning("%s %s: session store: %s", self.request.method, self.request.path, away)
+        elif _is_over(value):
+            log.info("%s %s: %s", self.request.method, self.request.path, value)
+        else:
+            super().log_exception(typ, value, tb)
 
     def detach(self) -> IOStream:
         """Take the socket over. Raises SessionError where a change of the session is not committed.
@@ -229,6 +234,11 @@ def _refuse_clashes(cls: type) -> None:
                     f"{cls.__qualname__}: SessionMixin.{name} hides {base.__qualname__}.{name}: give one of the two"
                     " another name, or define it in the class itself"
                 )
+
+
+def _is_over(error: object) -> bool:
+    """Return True for the session of a handler that another request has ended meanwhile: 409."""
+    return isinstance(error, NoSession) and error.is_over
 
 
 def _is_tornados(finish: Any) -> bool:
