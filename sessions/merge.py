@@ -79,6 +79,9 @@ class _Pairs(NamedTuple):
     missing: list[str]
     """The keys that only the other has."""
 
+    def __repr__(self) -> str:
+        return f"<_Pairs of {len(self.keys)} keys>"  # without values: a repr comes into logs and error pages
+
 
 def _paired(one: Data, other: Data) -> _Pairs:
     """Put the values of the same keys side by side. As long as the keys come in the same order none is looked up."""

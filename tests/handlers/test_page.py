@@ -384,7 +384,7 @@ class TestSafe:
     async def test_what_is_private_is_not_kept(self, serve: Serve) -> None:
         """By no cache, the browser's own included: after a logout "back" shows nothing."""
         _, visitor = await known(serve)
-        await visitor.fetch("/")  # which ties the form's token to the session
+        await visitor.page()  # which ties the token of its forms to the session
 
         response = await visitor.fetch("/")
 
