@@ -115,10 +115,11 @@ class SessionMixin(RequestHandler):
         if self._finished or is_written(self.request.connection):
             log.error("no error %d can be sent: the answer is finished", status_code)
             return
-        away = store_unavailable(kwargs.get("exc_info", (None, None))[1])
+        error = kwargs.get("exc_info", (None, None))[1]
+        away = store_unavailable(error)
         if away is not None:  # it left the handler, which had awaited a verb of the session
             status_code = response.session.unavailable(away).status_code
-        if not response.replace(self):
+        if not response.replace(self, error):
             response.session.abandon("the response broke off")
             close = getattr(self.request.connection, "close", None)
             if close is not None:
