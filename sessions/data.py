@@ -15,13 +15,8 @@ from .meta import parsed
 from .store import StoredSession
 from .stored_cookie import StoredCookie
 
-LARGE = 262_144
-"""Characters of a stored text from which on its session takes turns: many keys are milliseconds of work."""
-
-
-def is_large(text: str) -> bool:
-    """Return True for a stored text that takes turns (turns.py)."""
-    return len(text) >= LARGE
+SMALL = 16_384
+"""Characters of data up to which it is looked at as a whole; in more, what has changed is found first."""
 
 
 class Parts(NamedTuple):
@@ -112,8 +107,9 @@ class SessionData:
         if text in (self.text, self._checked):
             return
         values = self.values
-        for key in self._changes(text).assigned:
-            json_text.check(key, values[key])
+        if len(text) > SMALL or not json_text.is_plain(values):
+            for key in self._changes(text).assigned:
+                json_text.check(key, values[key])
         self._checked = text
 
     def _before(self) -> dict[str, Any]:

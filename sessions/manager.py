@@ -13,15 +13,17 @@ from typing import Any
 from .checked_store import checked
 from .clock import Clock, now_ms
 from .errors import NoSession, StoreUnavailable
+from .formats import json_text
 from .formats.signing import Signer
 from .observe import AMBIGUOUS, DESTROYED, DROPPED, UNKNOWN, note
 from .options import SessionOptions
-from .policy import END_MESSAGES, Performed, Plan, decide
+from .policy import Performed, Plan, decide, no_session
 from .rotation import Rotation
 from .session import Session
 from .state import Generate, SessionState
 from .store import Store, StoredSession, is_ready, name_of
 from .timeout import Deadline
+from .turns import decode_if_large, is_large
 from .validation import secrets_of
 from .verbs import SessionVerbs
 from .writes import Writes
@@ -81,7 +83,6 @@ class SessionManager:
         if found is None:
             note(UNKNOWN, sids[0])
             return self.new(generate, sids[0])
-        await self._writes.turns.decode(found)
         found.others = tuple(sid for sid in sids if sid != found.id)
         return found
 
@@ -94,7 +95,7 @@ class SessionManager:
         """
         if state.pending is not None:
             return self._commit_behind(state, ends=ends)
-        return self._commit_in_turn(state, ends=ends) if state.is_large else self._commit(state, ends=ends)
+        return self._commit_in_turn(state, ends=ends) if is_large(state) else self._commit(state, ends=ends)
 
     def _commit(self, state: SessionState, *, ends: bool) -> Awaitable[None] | None:
         plan = decide(state.facts(), self.options, ends=ends)
@@ -133,18 +134,21 @@ class SessionManager:
             await commit
 
     async def _commit_in_turn(self, state: SessionState, *, ends: bool) -> None:
-        await self._writes.turns.take()
+        await self._writes.turns.take(state.data.text)
         commit = self._commit(state, ends=ends)
         if commit is not None:
             await commit
 
     async def _living(self, sid: str, record: StoredSession, generate: Generate) -> SessionState | None:
         """Return the session of a record; one that is over for a tombstone, None where nothing is left of it."""
-        if self._writes.is_over(record):
-            closed = SessionState.closed(self.options, self.clock, generate, sid, record)
-            return closed if closed.meta.closed_until > self.clock() else None
+        await self._writes.turns.take(record.data)
         state = SessionState.loaded(self.options, self.clock, generate, sid, record)
+        if self._writes.is_over(record):
+            state.data.read(json_text.EMPTY)
+            state.over("closed")
+            return state if state.meta.closed_until > self.clock() else None
         if not state.is_too_old:
+            decode_if_large(state)
             return state
         await self._in_time(self._store.destroy(sid))  # a Node server that has moved its expiry would still know it
         return None
@@ -170,18 +174,16 @@ class SessionManager:
         record = await self._in_time(self._store.get(sid))
         state = None if record is None else await self._living(sid, record, _no_new_id)
         if state is None or state.end is not None:
-            raise NoSession(f"no session: {END_MESSAGES['gone']}")
-        await self._writes.turns.decode(state)
+            raise no_session("gone")
         state.seal()
         yield self.face(state)
         if state.pending is not None:
             await state.verbs().settled()
-        if state.is_large:
-            await self._writes.turns.take()
+        await self._writes.turns.take(state.data.text)
         if state.is_dirty():
             outcome = await self._in_time(self._writes.write(state, state.to_store()))
             if outcome in ("gone", "closed"):
-                raise NoSession(f"no session: {END_MESSAGES[outcome]}")
+                raise no_session(outcome)
 
     # ---------------------------------------------------------------- work in the background
 

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from .clock import Clock
-from .errors import SessionError, StoreError, StoreUnavailable
+from .errors import CorruptSession, SessionError, StoreError, StoreUnavailable
+from .formats import json_text
 from .meta import tombstone
 from .observe import DESTROYED, RENEWED, note
 from .state import SessionState
@@ -161,7 +162,7 @@ class Rotation:
             return await self._store.rename(old, new, record, expected, closed)
         except StoreUnavailable:
             found = await self._store.get(new)
-            if found is None or found.data != record.data:
+            if found is None or not _has_text(found, record.data):
                 raise  # a row that is absent proves nothing: the step may still be performed
             return Update(Outcome.SAVED, found)
 
@@ -184,10 +185,18 @@ class Rotation:
 
     async def _restore(self, old: str, attempt: _Attempt) -> None:
         found = await self._store.get(old)
-        if found is not None and attempt.closed is not None and found.data == attempt.closed.data:
+        if found is not None and attempt.closed is not None and _has_text(found, attempt.closed.data):
             await self._store.update(old, attempt.expected, found)
         elif found is None:
             await self._store.create(old, attempt.expected)
+
+
+def _has_text(found: StoredSession, text: str) -> bool:
+    """Return True if a record has a text, however the database spells it: `jsonb` keeps its value."""
+    try:
+        return found.data == text or bool(json_text.loads(found.data) == json_text.loads(text))
+    except CorruptSession:
+        return False
 
 
 async def _nothing() -> None:

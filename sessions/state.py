@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from .absolute_timeout import AbsoluteTimeout, is_touch_due
 from .clock import Clock
-from .data import Parts, SessionData, is_large, parts_of
+from .data import Parts, SessionData, parts_of
 from .errors import CorruptSession, HeadersSent
 from .formats import json_text
 from .formats.signing import fingerprint
@@ -99,16 +99,6 @@ class SessionState:
             state._read_meta(parts)
         return state
 
-    @classmethod
-    def closed(
-        cls, options: SessionOptions, clock: Clock, generate: Generate, sid: str, record: StoredSession
-    ) -> "SessionState":
-        """Return the session of a tombstone: empty, and over."""
-        state = cls.loaded(options, clock, generate, sid, record)
-        state.data = SessionData()
-        state.over("closed")
-        return state
-
     # ---------------------------------------------------------------- what a handler asks, through the face
 
     @property
@@ -128,11 +118,6 @@ class SessionState:
             return self.data.values
         except CorruptSession as error:
             raise CorruptSession(f"session {self.fingerprint}: {error}") from None
-
-    @property
-    def is_large(self) -> bool:
-        """True if the session lives and takes turns to be decoded and encoded."""
-        return self.end is None and is_large(self.data.text)
 
     def touch(self) -> None:
         """Start the lifetime again; the store is told at the end of the request, whatever `touch_after` says."""
@@ -280,10 +265,7 @@ class SessionState:
         return self._timeout is not None and self._timeout.ends_at <= self.clock()
 
     def to_store(self) -> StoredSession:
-        """Return the record to store.
-
-        Raises DataError if changed data takes too many bytes, or has a value that JSON, or Node, cannot hold.
-        """
+        """Return the record to store. Raises DataError for changed data that is too large, or that Node cannot hold."""
         cookie, data, limit = self.cookie.text(), self.data.current(), self._options.max_bytes
         meta = self.meta.text(None if self._timeout is None else self._timeout.created)
         text = json_text.join(cookie, data, meta)

@@ -8,9 +8,22 @@ as long as the turn took. However many large sessions there are, another visitor
 import asyncio
 from collections import deque
 
-from .data import is_large
 from .state import SessionState
 from .store import StoredSession
+
+LARGE = 262_144
+"""Characters of a stored text from which on its session takes turns: many keys are milliseconds of work."""
+
+
+def is_large(state: SessionState) -> bool:
+    """Return True for a session that lives and takes turns."""
+    return state.end is None and len(state.data.text) >= LARGE
+
+
+def decode_if_large(state: SessionState) -> None:
+    """Decode a large session now, in its turn: a handler that looks cannot wait for one. Raises CorruptSession."""
+    if is_large(state):
+        _ = state.values
 
 
 class Turns:
@@ -20,25 +33,23 @@ class Turns:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._is_taken = False
 
-    async def decode(self, state: SessionState) -> None:
-        """Decode a large session before a handler looks, which cannot wait. Raises CorruptSession."""
-        if state.is_large:
-            await self.take()
-            _ = state.values
-
     async def on(self, state: SessionState, newer: StoredSession) -> StoredSession:
-        """Return the record to store on top of this one, as `SessionState.on` does, in a turn if that is large."""
-        if is_large(newer.data):
-            await self.take()
+        """Return the record to store on top of this one, as `SessionState.on` does, in the next turn.
+
+        A commit that has met a conflict waits within its deadline, so it comes before those that have not begun.
+        """
+        await self.take(newer.data, is_next=True)
         return state.on(newer)
 
-    async def take(self) -> None:
-        """Wait for a turn. It ends with the step of the event loop that it begins in."""
+    async def take(self, text: str, *, is_next: bool = False) -> None:
+        """Wait for a turn, if the text is large. It ends with the step of the event loop that it begins in."""
+        if len(text) < LARGE:
+            return
         if not self._is_taken:
             self._begin()
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        (self._waiting.appendleft if is_next else self._waiting.append)(turn)
         await turn  # if the caller is cancelled at that moment, the turn ends all the same
 
     def _begin(self) -> None:

@@ -8,12 +8,13 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
-from .errors import NoSession, SessionError
+from .errors import SessionError
 from .pending import Verb
-from .policy import END_MESSAGES
+from .policy import no_session
 from .rotation import Rotation
 from .state import SessionState
 from .store import Outcome, Store, StoredSession, Update
+from .turns import decode_if_large
 from .writes import Writes, known, performed
 
 Result = TypeVar("Result")
@@ -89,10 +90,12 @@ class SessionVerbs:
 
         async def work() -> None:
             record = await self._in_time(self._store.get(state.id))
+            if record is not None:
+                await self._writes.turns.take(record.data)
             if record is None or state.is_too_old or state.end == "closed" or self._writes.is_over(record):
                 raise SessionError("failed to load session")
             state.read(record)
-            await self._writes.turns.decode(state)
+            decode_if_large(state)
 
         return _start(state, work())
 
@@ -150,7 +153,7 @@ class SessionVerbs:
     def _check_lives(self, state: SessionState, *, strict: bool = False) -> None:
         """Raise NoSession if the session is over; Express's save() of one is silent."""
         if state.end is not None and (strict or not self._writes.is_blind):
-            raise NoSession(f"no session: {END_MESSAGES[state.end]}")
+            raise no_session(state.end)
 
 
 def _start(state: SessionState, work: Coroutine[Any, Any, Result]) -> Verb[Result]:

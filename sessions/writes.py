@@ -114,7 +114,9 @@ class Writes:
         for _ in range(HOPS):
             if not self.is_over(expected):
                 update = await self._replaced(store, key, expected, lambda: NOTHING)
-                if update.outcome is not Outcome.GONE or update.record is None:
+                if update.outcome is Outcome.SAVED:
+                    await store.destroy(key)  # a Node server's touch would bring an expired row back
+                if update.record is None:
                     return
                 expected = update.record
             meta = closed_meta(expected) or {}

@@ -37,6 +37,7 @@ from sessions.state import SessionState
 from sessions.stored_cookie import StoredCookie
 from sessions.stores.batching import Job
 from sessions.stores.postgres.connections import PoolSettings
+from sessions.stores.postgres.url import parse as parse_postgres
 from sessions.stores.redis.url import parse
 from sessions.stores.sqlite.statements import CREATE
 from sessions.stores.sqlite.transaction import Step
@@ -97,17 +98,18 @@ OBJECTS: dict[str, Callable[[Path], object]] = {
     "Job": lambda _: Job("create", SID, STORED),
     "MemoryStore": lambda _: manager().store,
     "Parts": lambda _: Parts("{}", STORED.data, STORED.data),
-    "PoolSettings": lambda _: PoolSettings(POSTGRES, 5, 4_000, 100),
+    "PoolSettings": lambda _: PoolSettings(parse_postgres(POSTGRES), 5, 4_000, 100),
     "PostgresStore": lambda _: open_store(POSTGRES),
     "RedisStore": lambda _: open_store(OPTIONS.store),
     "SQLiteStore": lambda folder: SQLiteStore(folder / "sessions.db"),
+    "ServerURL": lambda _: parse_postgres(POSTGRES),
     "Session": lambda _: loaded(),
     "SessionData": lambda _: SessionData(STORED.data),
     "SessionManager": lambda _: manager(),
     "SessionOptions": lambda _: OPTIONS,
     "SessionState": lambda _: state_of(),
     "Signer": lambda _: Signer([SECRET.encode()]),
-    "Step": lambda _: Step(CREATE, [], [(SID, STORED.data)]),
+    "Step": lambda _: Step(CREATE, [], [(SID, STORED.data)], 0),
     "StoredCookie": lambda _: state_of().cookie,
     "StoredSession": lambda _: STORED,
     "Sweeper": lambda _: Sweeper(manager().store),

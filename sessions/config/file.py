@@ -24,7 +24,7 @@ from .secret import SECRET_BYTES, check_secrets, chosen_secret, kept_secrets
 from .toml_text import read_toml
 from .unusual import unusual
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 TABLES = ("session", *STORE_OPTIONS, "sweeper")
 """The tables that this file reads. The table of a store from elsewhere has the name of its scheme."""
@@ -116,8 +116,8 @@ class ConfigFile:
         """Return what the file says of sessions, with the secret of the environment, of the file, or a kept one.
 
         `exposed` says that other machines reach the server: then a weak secret is refused. If no secret is given, one
-        is made and kept, unless `make_secret` is False. Values that are mostly a mistake are logged as warnings, those of
-        the caller's tables too. Raises OptionsError, naming file, table and option.
+        is made and kept, unless `make_secret` is False. Values that are mostly a mistake are logged as warnings, in the
+        caller's tables too. Raises OptionsError, naming file, table and option.
         """
         given = self._tables.get("session", {})
         with _naming(self.path, "session"):

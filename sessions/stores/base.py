@@ -62,8 +62,8 @@ class StoreBase:
     def __init__(self, name: str) -> None:
         self.name = name
         """The store as messages name it: without passwords."""
-        self.is_open: bool = False
-        """True between `__aenter__` and `__aexit__`."""
+        self.is_open: bool | None = None
+        """True between `__aenter__` and `__aexit__`; None before, False afterwards."""
         self._reads = Batcher(self._read, once=False)
         self._writes = Batcher(self._write, once=True)
 
@@ -189,6 +189,8 @@ class StoreBase:
 
     def check_open(self) -> None:
         """Raise StoreUnavailable if the store is not open."""
+        if self.is_open is None:
+            raise StoreUnavailable(f"{self.name}: the store was never opened; open it by `async with store:`")
         if not self.is_open:
             raise StoreUnavailable(f"{self.name}: the store is closed")
 

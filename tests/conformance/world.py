@@ -196,6 +196,7 @@ class RecordingStore:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._removed: set[str] = set()  # ids whose removal was recorded, and whose row is deleted after it
 
     @property
     def ready(self) -> bool:
@@ -250,6 +251,8 @@ class RecordingStore:
             update = await self._world.data.update(sid, record, expected)
             if update.outcome is Outcome.SAVED:
                 call.keep(record)
+                if removes:
+                    self._removed.add(sid)
             return update
 
     async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
@@ -274,7 +277,11 @@ class RecordingStore:
         return await self._world.data.rename(old, new, record, expected, tombstone)
 
     async def destroy(self, sid: str) -> None:
-        """Recorded as "destroy"."""
+        """Recorded as "destroy", unless that was recorded of its update."""
+        if sid in self._removed:
+            self._removed.discard(sid)
+            await self._world.data.destroy(sid)
+            return
         async with self._call("destroy", sid):
             await self._world.data.destroy(sid)
 

@@ -48,7 +48,8 @@ def holding_itself() -> dict[str, Any]:
 def encode(data: Any) -> None:
     """What a session does to changed data: encode it, then look for what the encoder let through."""
     dumps(data)
-    check(data)
+    for key, value in data.items():
+        check(key, value)
 
 
 def halves(text: str) -> tuple[Any, str]:
@@ -156,15 +157,10 @@ class TestRefused:
 
     def test_a_reserved_name_is_refused_at_the_top_and_nowhere_else(self) -> None:
         """A second `cookie` in the row would break it for Node; deeper down the name is anybody's."""
-        check({"a": {"cookie": HIDDEN, "id": 1}})
+        check("a", {"cookie": HIDDEN, "id": 1})
 
         with pytest.raises(DataError, match=r"^session\['cookie'\]: the name is taken"):
-            check({"a": 1, "cookie": HIDDEN})
-
-    def test_what_is_no_object_is_checked_too(self) -> None:
-        """The place then begins with its index."""
-        with pytest.raises(DataError, match=r"^session\[1\]: nan has no JSON form$"):
-            check([1, float("nan")])
+            check("cookie", HIDDEN)
 
     @pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"a": value}], ids=["lists", "dicts"])
     def test_500_levels_are_taken_and_no_more(self, wrap: Callable[[Any], Any]) -> None:
@@ -180,7 +176,7 @@ class TestRefused:
     def test_a_number_as_a_key_is_refused_although_json_has_a_spelling_for_it(self) -> None:
         """`{1: ...}` would come back as `{"1": ...}`: another key."""
         with pytest.raises(DataError, match=r"^session\['a'\]: the key 1 is not a string$"):
-            check({"a": {1: HIDDEN}})
+            check("a", {1: HIDDEN})
 
 
 class TestIntegers:
@@ -196,7 +192,7 @@ class TestIntegers:
     )  # fmt: skip
     def test_what_node_writes_with_the_same_digits_is_taken(self, number: int) -> None:
         """Recorded from `JSON.stringify(JSON.parse(digits))` in Node 20: the digits came back."""
-        check({"n": number})
+        check("n", number)
 
         assert dumps({"n": number}) == f'{{"n":{number}}}'
 
@@ -210,7 +206,7 @@ class TestIntegers:
     def test_what_node_writes_with_other_digits_is_refused(self, number: int) -> None:
         """There the digits came back changed, or as 1e+21."""
         with pytest.raises(DataError, match=r"^session\['n'\]: the integer is beyond"):
-            check({"n": number})
+            check("n", number)
 
 
 class TestLoads:

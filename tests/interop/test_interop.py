@@ -106,7 +106,8 @@ class TestSharedSession:
 
         assert after.sid != before.sid
         assert visitor.post(pair[one], ("data",)).results == [{"user": "ada"}]
-        assert Visitor().post(pair[one], ("data",), headers={"Cookie": f"shared.sid={old}"}).results == [{}]
+        (left,) = Visitor().post(pair[one], ("data",), headers={"Cookie": f"shared.sid={old}"}).results
+        assert left.keys() <= {"__meta"}  # what Express sees of the tombstone that Tornado leaves
 
     def test_values(self, pair: Pair, one: str, other: str) -> None:
         """Every kind of JSON value goes across and back, and a look at it is not a change."""
@@ -312,7 +313,7 @@ class TestAbsoluteTimeout:
 
     def test_node_keeps_the_moment_of_creation(self, make_pair: MakePair) -> None:
         """Through changes, renewals and a key that Node spells before the cookie; a look at it writes nothing."""
-        pair = make_pair(tornado={"absoluteTimeout": DAY, "touchAfter": DAY - 1})
+        pair = make_pair(tornado={"absoluteTimeout": DAY, "touchAfter": OPTIONS["cookie"]["maxAge"] - 1})
         visitor = Visitor()
         made = visitor.post(pair.tornado, ("set", "user", "ada"), ("set", "old", 1))
         meta = pair.row(made.sid).data["__meta"]

@@ -10,6 +10,7 @@ import pytest
 from client import Browser
 from clock import MovableClock
 from stores.postgres_server import Server, fragile
+from stores.postgres_time import timed
 from tornado.web import HTTPError
 
 from sessions import Store, StoreUnavailable, open_store
@@ -30,7 +31,7 @@ def server() -> Server:
 @pytest.fixture
 def make_store(server: Server, clock: MovableClock) -> Callable[[], Store]:
     """Makes stores that share their data, in place of what other trips use."""
-    return lambda: open_store(server.tcp_url, timeout=2_000, clock=clock)
+    return lambda: open_store(timed(server, server.tcp_url, clock), timeout=2_000)
 
 
 async def add_one(handler: Any) -> str:

@@ -1,26 +1,23 @@
-"""Owns the connections to a PostgreSQL server: their settings, their limits of time, and their errors as ours.
+"""Owns the connections to a PostgreSQL server: their settings, their limits of time, and their end.
 
 It must not know what a statement does. One connection reads and one writes, so that neither waits for the other; what
-may take longer (a row that somebody has locked, a sweep, a count) shares the rest. Of an error only PostgreSQL's first
-line is shown, since the lines after it may hold a row. No message shows a password.
+may take longer (a row that somebody has locked, a sweep, a count) shares the rest.
 """
 
 import asyncio
-from collections.abc import Awaitable
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import asyncpg
 
-from ...errors import OptionsError, StoreError, StoreUnavailable
 from ..base import RETRY_SECONDS, CircuitBreaker
-
-DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-"""What asyncpg raises; a TimeoutError is an OSError."""
+from .errors import DRIVER, has_met_another, was_not_begun
+from .url import ServerURL
 
 UPKEEP = 60_000
-"""Milliseconds that a count or a deletion of all sessions may take: no request waits for it."""
+"""Milliseconds that a count or a step of a deletion may take: no request waits for it."""
 
 _BRIEF = 200
 """Milliseconds that a batch waits for a row that another transaction has locked; then each row is tried alone."""
@@ -34,41 +31,17 @@ _AT_ONCE = 250
 _TRIES = 5
 """How often a statement is tried that PostgreSQL rolls back to end a deadlock: renames that cross may meet again."""
 
+Result = TypeVar("Result")
+
 
 @dataclass(frozen=True)
 class PoolSettings:
     """How the server is reached. `timeout` in milliseconds; `statement_cache` 0 is for PgBouncer."""
 
-    url: str = field(repr=False)
+    target: ServerURL
     pool: int
     timeout: int
     statement_cache: int
-
-    @property
-    def name(self) -> str:
-        """The server for a person: without user, password and options."""
-        parts = urlsplit(self.url)
-        return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def check_url(url: str) -> None:
-    """Raise OptionsError, which shows nothing of it, for a URL that names no PostgreSQL database."""
-    problem = "" if url.partition(":")[2].startswith("//") else "its two slashes are missing"
-    try:
-        parts = urlsplit(url)
-        user, _, hosts = parts.netloc.rpartition("@")
-        for host in hosts.split(","):
-            _ = urlsplit(f"//{host}").port  # raises ValueError for one that is none
-        parse_qsl(parts.query, strict_parsing=bool(parts.query))
-    except ValueError:
-        problem = problem or "a host, a port or an option in it cannot be read"
-    else:
-        if "@" in user + parts.path or parts.fragment:
-            problem = "in user and password @ is written %40, # is %23, / is %2F"
-    if problem:
-        raise OptionsError(
-            f"store: expected a URL such as postgresql://user:password@host:5432/database, but {problem}"
-        )
 
 
 class Connections:
@@ -111,21 +84,47 @@ class Connections:
         `patience` is the time in milliseconds that it may take, waiting for a connection and other tries included.
         PostgreSQL ends it by then; the client is patient for _GRACE seconds more. Raises what DRIVER names.
         """
-        limit = self._settings.timeout if patience is None else patience
-        ends = asyncio.get_running_loop().time() + limit / 1000
-        connection = None
-        try:
-            async with asyncio.timeout_at(ends + _GRACE):
-                connection = await pool.acquire()
-                rows = await self._run(pool, connection, patience, ends, sql, arguments)
-        except BaseException as error:
-            if isinstance(error, TimeoutError) and connection is not None:  # or all wait for locked rows
-                self._breaker.trip()
-            if connection is not None:
-                self._leave(pool, connection, error)
-            raise
-        await pool.release(connection)
-        return rows
+        ends = self._ends(patience)
+
+        async def run(connection: Any) -> list[Any]:
+            return await self._run(pool, connection, patience, ends, sql, arguments)
+
+        return await self._with_connection(pool, ends, run)
+
+    async def rehearse(self, act: Callable[[Any], Awaitable[None]]) -> None:
+        """Run statements in a transaction, and roll it back. Raises what they raise."""
+        ends = self._ends(None)
+        settings = _session(self._settings.timeout, _half(self._settings.timeout))
+        await self._with_connection(
+            self.waiting, ends, lambda connection: self._in_transaction(connection, settings, act, "ROLLBACK")
+        )
+
+    def _ends(self, patience: int | None) -> float:
+        return asyncio.get_running_loop().time() + (self._settings.timeout if patience is None else patience) / 1000
+
+    async def _with_connection(
+        self, pool: asyncpg.Pool, ends: float, act: Callable[[Any], Awaitable[Result]]
+    ) -> Result:
+        """Do something with a connection; if that had ended and nothing was done, once more with a fresh one."""
+        is_fresh = False
+        while True:
+            connection = None
+            try:
+                async with asyncio.timeout_at(ends + _GRACE):
+                    connection = await pool.acquire()
+                    result = await act(connection)
+            except BaseException as error:
+                if connection is not None:
+                    is_again = not is_fresh and isinstance(error, DRIVER) and was_not_begun(error, connection)
+                    if isinstance(error, TimeoutError):  # else all wait for locked rows
+                        self._breaker.trip()
+                    self._leave(pool, connection, error)
+                    if is_again:
+                        is_fresh = True
+                        continue
+                raise
+            await pool.release(connection)
+            return result
 
     def _leave(self, pool: asyncpg.Pool, connection: Any, error: BaseException) -> None:
         """Give a connection back on which something went wrong, while nobody waits for it.
@@ -135,7 +134,7 @@ class Connections:
         """
         is_answered = isinstance(error, asyncpg.PostgresError)
         leaving = pool.release(connection) if is_answered else connection.close(timeout=_GRACE)
-        task = asyncio.get_running_loop().create_task(_quietly(leaving, connection))
+        task = asyncio.get_running_loop().create_task(_quietly(leaving))
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
@@ -148,50 +147,55 @@ class Connections:
         that nothing is written after its caller was told of a failure. A statement that PostgreSQL rolls back to end a
         deadlock is tried again; a batch is not, as its caller tries each row alone.
         """
+
+        async def fetch(connection: Any) -> list[Any]:
+            rows: list[Any] = await connection.fetch(sql, *arguments)
+            return rows
+
         tries = 1 if pool is self.writing else _TRIES
         while True:
             tries -= 1
             left = int((ends - asyncio.get_running_loop().time()) * 1000)
             try:
                 if patience is None and not self._shared and left > self._settings.timeout - _AT_ONCE:
-                    rows: list[Any] = await connection.fetch(sql, *arguments)
-                    return rows
+                    return await fetch(connection)
                 limit = max(1, left)
                 settings = _session(limit, _BRIEF if pool is self.writing else _half(limit))
-                return await self._in_transaction(connection, settings, sql, arguments)
+                return await self._in_transaction(connection, settings, fetch, "COMMIT")
             except asyncpg.PostgresError as error:
-                if not tries or _code(error) not in _MET_ANOTHER:
+                if not tries or not has_met_another(error):
                     raise
 
     async def _in_transaction(
-        self, connection: Any, settings: dict[str, str], sql: str, arguments: tuple[Any, ...]
-    ) -> list[Any]:
-        """Return the rows of a statement. The settings end with it, so that the connection may be another's then."""
+        self, connection: Any, settings: Mapping[str, str], act: Callable[[Any], Awaitable[Result]], end: str
+    ) -> Result:
+        """Do something in a transaction. The settings end with it, so that the connection may be another's then."""
         local = [f"SET LOCAL {name} = '{value}'" for name, value in settings.items()]
         await connection.execute(";".join(["BEGIN ISOLATION LEVEL READ COMMITTED", *local]))
         try:
-            rows: list[Any] = await connection.fetch(sql, *arguments)
+            result = await act(connection)
         except asyncpg.PostgresError:
             if not connection.is_closed():
                 await connection.execute("ROLLBACK")
             raise
-        await connection.execute("COMMIT")
-        return rows
+        await connection.execute(end)
+        return result
 
     async def _pool(self, size: int, lock_timeout: int) -> asyncpg.Pool:
-        settings = {}
+        target = self._settings.target
+        settings = dict(target.settings)
         if not self._shared:
-            settings = {
-                **_session(self._settings.timeout, lock_timeout),
-                "default_transaction_isolation": "read committed",
-            }
+            settings.update(_session(self._settings.timeout, lock_timeout))
+            settings["default_transaction_isolation"] = "read committed"
+        timeout = self._settings.timeout / 1000 + _GRACE
         return await asyncpg.create_pool(
-            self._settings.url,
+            target.dsn,
             min_size=0,
             max_size=size,
             connect=self._connect,
             reset=_nothing,
-            timeout=self._settings.timeout / 1000 + _GRACE,
+            timeout=timeout if target.connect_timeout is None else min(timeout, target.connect_timeout),
+            ssl=target.tls(),
             statement_cache_size=self._settings.statement_cache,
             server_settings=settings,
         )
@@ -223,50 +227,11 @@ def _session(timeout: int, lock_timeout: int) -> dict[str, str]:
     }
 
 
-async def _quietly(leaving: Awaitable[None], connection: Any) -> None:
-    try:
+async def _quietly(leaving: Awaitable[None]) -> None:
+    """Wait for a connection that is given up. The driver has ended it where this fails, and nobody is told."""
+    with suppress(*DRIVER):
         await leaving
-    except DRIVER:
-        connection.terminate()
 
 
 async def _nothing(_connection: Any) -> None:
     """What a connection needs before its next use: nothing, as no statement of ours leaves anything behind."""
-
-
-_MET_ANOTHER = {"40001", "40P01"}  # serialization, deadlock
-_LOCK_TIMEOUT = "55P03"
-_UNIQUE = "23505"
-_ROW = {"22", "23", "54"}  # data, constraint, limit
-
-
-def is_for_one(error: Exception) -> bool:
-    """True if an error may be of one row among several: nothing was done, and each may be tried alone."""
-    return _code(error) in {*_MET_ANOTHER, _LOCK_TIMEOUT} or _is_of_a_row(error)
-
-
-def is_taken(error: Exception) -> bool:
-    """True if another row has the id: nothing was done."""
-    return _code(error) == _UNIQUE
-
-
-def translated(name: str, error: Exception) -> StoreError:
-    """Return a driver's error as ours. It loses the lines that may show a row, since a traceback would print them."""
-    kind = StoreError if _is_of_a_row(error) else StoreUnavailable
-    if isinstance(error, asyncpg.PostgresError):
-        error.detail = error.hint = error.context = None
-    if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
-        problem = str(error.args[0])
-    elif isinstance(error, TimeoutError):
-        problem = "no answer in time"
-    else:
-        problem = str(error) or type(error).__name__
-    return kind(f"{name}: {problem}")
-
-
-def _is_of_a_row(error: Exception) -> bool:
-    return isinstance(error, asyncpg.PostgresError) and _code(error)[:2] in _ROW
-
-
-def _code(error: Exception) -> str:
-    return str(getattr(error, "sqlstate", None) or "")

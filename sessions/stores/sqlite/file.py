@@ -1,31 +1,37 @@
-"""Owns an open SQLite file: its two connections, and the knowledge whether the path still leads to it.
+"""Owns an open SQLite file: its three connections, and the knowledge whether the path still leads to it.
 
-SQLite goes on writing to a file that was deleted or replaced, so the identity of the file is noted before it is opened
-and looked at before and after every step. What is read and written is not known here.
+SQLite goes on writing to a file that was deleted or replaced, so the identities of the file, its log and the log's
+index are looked at before and after every step. Who opens the file among processes is known in beside.py. What is read
+and written is not known here.
 """
 
 import asyncio
 import contextlib
+import logging
 import os
 import sqlite3
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import aiosqlite
 
 from ...errors import StoreError, StoreUnavailable
-from . import statements
+from . import at_exit, permissions, statements
+from .beside import Identity, Lock, Names, Pin, Trio, drop_log, hold, identity
+
+log: logging.Logger = logging.getLogger("sessions")
 
 DRIVER = (sqlite3.Error, ValueError, OverflowError)
 """What aiosqlite raises: ValueError for a text that is not UTF-8, or for a connection that was closed meanwhile."""
+
+LARGE_LOG = 200 * 1024 * 1024
+"""Bytes of the log that are worth a warning; SQLite cuts it to a third of that when it is free to begin it anew."""
 
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 _CACHE_KIB = 32_768
 _WAL_LIMIT = 64 * 1024 * 1024
 _COLUMNS = ["sid", "expired", "sess"]
-
-Identity = tuple[int, int]
-"""Device and inode of a file."""
 
 
 class Settings(NamedTuple):
@@ -38,56 +44,147 @@ class Settings(NamedTuple):
 
 
 class OpenFile:
-    """A file with a connection for reading and one for writing: a write that waits for a lock holds up no read."""
+    """A file with connections for reading, for writing, and for counting and listing.
 
-    def __init__(self, settings: Settings, identities: dict[Path, Identity | None]) -> None:
+    So a write that waits for a lock holds up no read, and neither does a count of a million rows.
+    """
+
+    reader: aiosqlite.Connection
+    writer: aiosqlite.Connection
+    counter: aiosqlite.Connection
+    row_key: str
+    """The column that finds a row: "rowid", or "sid" in a table WITHOUT ROWID."""
+
+    def __init__(self, settings: Settings, names: Names, main: Identity | None) -> None:
         self._settings = settings
-        self._identities = identities  # of the file, its log and the log's index, as they were when it was opened
-        self.reader: aiosqlite.Connection
-        self.writer: aiosqlite.Connection
+        self._names = names
+        self._trio = Trio(main, None, None)
+        self._watched: tuple[tuple[Path, Identity | None], ...] = ()  # what check() looks at; the log is the last
+        self._connections: list[aiosqlite.Connection] = []
+        self._log: int | None = None  # a descriptor, whose lock tells other processes that the log is in use
+        self._log_is_large = False
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
         """Prepare the file and open it. Raises StoreError."""
-        path = settings.path
-        await asyncio.to_thread(prepare, settings)
-        before = identity(path)
-        async with contextlib.AsyncExitStack() as opened:
-            reader = await _connect(settings, opened)
-            writer = await _connect(settings, opened)
-            files = (path, _beside(path, "-wal"), _beside(path, "-shm"))
-            file = cls(settings, {each: identity(each) for each in files})
-            if before is None or identity(path) != before:
-                raise StoreUnavailable(f"{path}: was deleted or replaced while it was opened")
-            file.reader, file.writer = reader, writer
-            opened.pop_all()
+        with _os_errors(settings.path):
+            names = Names(settings.path)
+            async with Lock(names) as lock:
+                with await asyncio.to_thread(_made, settings, names, lock) as pin:
+                    file = cls(settings, names, pin.identity)
+                    try:
+                        await file._connect_all(pin)
+                    except BaseException:
+                        await _to_its_end(file._leave())
+                        raise
+                lock.record = file._trio
+            permissions.warn(names)
+        at_exit.watch(file)
         return file
 
     def check(self) -> None:
-        """Raise StoreUnavailable where the path leads to another file by now, or to none."""
-        for file, noted in self._identities.items():
-            if noted is None or identity(file) != noted:
+        """Raise StoreUnavailable if the path leads to another file by now, or to none."""
+        size = 0
+        for file, noted in self._watched:
+            try:
+                found = file.stat()
+            except OSError:
+                raise StoreUnavailable(f"{file}: was deleted or replaced") from None
+            if (found.st_dev, found.st_ino) != noted:
                 raise StoreUnavailable(f"{file}: was deleted or replaced")
+            size = found.st_size
+        if (size > LARGE_LOG) is not self._log_is_large:
+            self._note_log(size)
 
     async def close(self) -> None:
-        """Close both connections; who is cancelled meanwhile waits all the same, or a thread would be left behind."""
-        closing = asyncio.ensure_future(self._close())
+        """Close all connections."""
+        await _to_its_end(self._close())
+
+    # ---------------------------------------------------------------- opening and leaving, one process at a time
+
+    async def _connect_all(self, pin: Pin) -> None:
+        self.reader = await self._connect(pin, f"cache_size = -{_CACHE_KIB}")
+        self.writer = await self._connect(pin, f"cache_size = -{_CACHE_KIB}")
+        self.counter = await self._connect(pin)
         try:
-            await asyncio.shield(closing)
-        except asyncio.CancelledError:
-            await closing
-            raise
+            await self.counter.execute_fetchall("SELECT rowid FROM sessions LIMIT 0")
+            self.row_key = "rowid"
+        except sqlite3.OperationalError:
+            self.row_key = "sid"
+        self._watched = (
+            (self._settings.path, self._trio.main),
+            (self._names.shm, self._trio.shm),
+            (self._names.wal, self._trio.wal),
+        )
+        self.check()
+
+    async def _connect(self, pin: Pin, *pragmas: str) -> aiosqlite.Connection:
+        settings = self._settings
+        try:
+            connection = await aiosqlite.connect(_uri(self._names.main), uri=True, isolation_level=None)
+            self._connections.append(connection)
+            pin.check()  # before the first statement: that opens the log, and so far the log is this file's
+            try:
+                for pragma in (
+                    f"busy_timeout = {settings.busy_timeout}",
+                    f"synchronous = {settings.durability}",
+                    f"journal_size_limit = {_WAL_LIMIT}",
+                    *pragmas,
+                ):
+                    await connection.execute_fetchall(f"PRAGMA {pragma}")
+                await connection.execute_fetchall("SELECT 1 FROM sessions LIMIT 1")  # makes the log
+            finally:
+                self._note_trio()
+            connection.text_factory = _text
+            connection.row_factory = sqlite3.Row  # its repr() hides the row from asyncio's debug log
+        except sqlite3.Error as error:
+            raise _refused(settings.path, self._names, error) from error
+        return connection
+
+    def _note_trio(self) -> None:
+        """Note the log and its index, if the connection has made them, and hold the log."""
+        if self._log is None:
+            with contextlib.suppress(FileNotFoundError):
+                self._log = hold(self._names)
+                self._trio = self._trio._replace(wal=identity(self._log), shm=identity(self._names.shm))
 
     async def _close(self) -> None:
-        for connection in (self.reader, self.writer):
+        lock = Lock(self._names)
+        with contextlib.suppress(StoreUnavailable):  # if the lock is not free in time, it closes without
+            await lock.acquire()
+        try:
+            await self._leave()
+        finally:
+            lock.release()
+            at_exit.forget(self)
+
+    async def _leave(self) -> None:
+        """Close what is open. The log of a file that is gone goes first: it would be played into the next file.
+
+        The log of a file that is there, if somebody has deleted it, is brought into the file by its last reader.
+        """
+        with contextlib.suppress(OSError):
+            if identity(self._names.main) != self._trio.main:
+                drop_log(self._names, self._trio)
+            elif self._log is not None and identity(self._names.wal) is None:
+                with contextlib.suppress(*DRIVER):
+                    await self._connections[-1].execute_fetchall("PRAGMA wal_checkpoint")
+        for connection in self._connections:
             with contextlib.suppress(sqlite3.Error, ValueError):
                 await connection.close()
-        path = self._settings.path
-        if identity(path) != self._identities[path]:
-            # The log of a file that is gone would be played into the file that takes its place.
-            for file, noted in self._identities.items():
-                if file != path and noted is not None and identity(file) == noted:
-                    file.unlink(missing_ok=True)
+        descriptor, self._log = self._log, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _note_log(self, size: int) -> None:
+        self._log_is_large = size > LARGE_LOG
+        if self._log_is_large:
+            log.warning(
+                "%s: has grown to %d MB, because a connection reads an old state of the file (a backup that hangs, a"
+                " shell with an open transaction); it grows until that ends",
+                self._names.wal,
+                size // 1_000_000,
+            )
 
 
 def prepare(settings: Settings) -> None:
@@ -95,18 +192,35 @@ def prepare(settings: Settings) -> None:
 
     Once before any fork: several processes that switch a new file to WAL at the same time fail.
     """
-    path = settings.path
+    with _os_errors(settings.path):
+        names = Names(settings.path)
+        with Lock(names) as lock, _made(settings, names, lock):
+            pass
+        permissions.warn(names)
+
+
+def _made(settings: Settings, names: Names, lock: Lock) -> Pin:
+    """Make what is missing of the file. Returns the file, pinned. Raises StoreError, OSError."""
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise StoreError(f"SQLite 3.35 or newer is needed, this is {sqlite3.sqlite_version}")
-    if not path.parent.is_dir():
-        raise StoreUnavailable(f"{path}: the folder {path.parent} does not exist")
+    with contextlib.ExitStack() as opened:
+        pin = opened.enter_context(Pin(names))
+        lock.drop_log_of_another(pin.identity)
+        _make_table(settings, names, pin)
+        opened.pop_all()
+    return pin
+
+
+def _make_table(settings: Settings, names: Names, pin: Pin) -> None:
+    path = settings.path
     try:
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        connection = sqlite3.connect(_uri(path), uri=True, timeout=settings.busy_timeout / 1000, isolation_level=None)
-    except (OSError, sqlite3.Error) as error:
+        connection = sqlite3.connect(
+            _uri(names.main), uri=True, timeout=settings.busy_timeout / 1000, isolation_level=None
+        )
+    except sqlite3.Error as error:
         raise StoreUnavailable(f"{path}: cannot be opened: {error}") from error
     with contextlib.closing(connection):
+        pin.check()  # before the first statement, as in _connect
         try:
             found = [column[1] for column in connection.execute("PRAGMA table_info(sessions)")]
             if found not in ([], _COLUMNS):
@@ -116,28 +230,15 @@ def prepare(settings: Settings) -> None:
                 raise StoreError(f"{path}: SQLite cannot keep a write-ahead log there (its journal mode is {mode})")
             connection.executescript(statements.SCHEMA)
         except sqlite3.Error as error:
-            raise translated(path, error) from error
+            raise _refused(path, names, error) from error
+        finally:
+            if not pin.is_in_place:  # what this connection has made is not for the next file
+                drop_log(names, names.now)
 
 
-async def _connect(settings: Settings, opened: contextlib.AsyncExitStack) -> aiosqlite.Connection:
-    """A connection that `opened` closes; one that fails half-way would leave its thread behind."""
-    try:
-        connection = await opened.enter_async_context(
-            aiosqlite.connect(_uri(settings.path), uri=True, isolation_level=None)
-        )
-        for pragma in (
-            f"busy_timeout = {settings.busy_timeout}",
-            f"synchronous = {settings.durability}",
-            f"cache_size = -{_CACHE_KIB}",
-            f"journal_size_limit = {_WAL_LIMIT}",
-        ):
-            await connection.execute_fetchall(f"PRAGMA {pragma}")
-        connection.text_factory = _text
-        connection.row_factory = sqlite3.Row  # its repr() hides the row from asyncio's debug log
-        await connection.execute_fetchall("SELECT 1 FROM sessions LIMIT 1")  # makes the log, which is to be known
-    except sqlite3.Error as error:
-        raise translated(settings.path, error) from error
-    return connection
+def _uri(path: Path) -> str:
+    """The file as a URI that opens it and never makes it: made by SQLite it would have neither mode nor table."""
+    return f"{path.as_uri()}?mode=rw"
 
 
 def _text(raw: bytes) -> str | bytes:
@@ -148,26 +249,35 @@ def _text(raw: bytes) -> str | bytes:
         return raw
 
 
-def _uri(path: Path) -> str:
-    """The file as a URI that opens it and never makes it: made by SQLite it would have neither mode nor table."""
-    return f"{path.absolute().as_uri()}?mode=rw"
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
-
-
-def identity(file: Path) -> Identity | None:
-    """What file a path leads to; None where there is none."""
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for work; who is cancelled meanwhile waits all the same, or a thread would be left behind."""
+    task = asyncio.ensure_future(work)
     try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
+
+# ---------------------------------------------------------------- errors
 
 _TROUBLE = ("BUSY", "LOCKED", "FULL", "IOERR", "CANTOPEN", "NOMEM", "READONLY", "INTERRUPT", "PROTOCOL")
 _LOST = ("IOERR", "CORRUPT", "NOTADB", "CANTOPEN", "READONLY")
+
+
+@contextlib.contextmanager
+def _os_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailable(f"{path}: cannot be opened: {error}") from error
+
+
+def _refused(path: Path, names: Names, error: sqlite3.Error) -> StoreError:
+    """A driver's error of opening as ours, which names the file that is to blame."""
+    told = permissions.culprit(names)
+    refusal = translated(path, error)
+    return refusal if told is None else type(refusal)(f"{refusal} ({told})")
 
 
 def translated(path: Path, error: Exception) -> StoreError:

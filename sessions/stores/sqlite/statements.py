@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
 from ...store import GONE, TAKEN, Outcome, StoredSession, Update
 from ..batching import MAX_BATCH, Job
@@ -83,7 +83,7 @@ class Verb:
             (done if self._returned(job) in ids else missed).append(job)
         return done, missed
 
-    def resolve(self, jobs: list[Job], rows: Sequence[Any]) -> list[Job]:
+    def resolve(self, jobs: list[Job], rows: Sequence[Any], _seconds: float) -> list[Job]:
         """Resolve the jobs by the rows that the statement returned. Returns those for `resolve_missed`."""
         done, missed = self.split(jobs, rows)
         for job in done:
@@ -177,37 +177,41 @@ TOMBSTONE = Verb(_UPSERT, "sid", "tombstone.expires_at", "tombstone.data")
 
 DESTROY = Verb("WITH job (sid) AS (VALUES {jobs}) DELETE FROM sessions WHERE sid IN job", "sid")
 
-CLEAR = Verb("WITH job (sid) AS (VALUES {jobs}) DELETE FROM sessions", "sid")
 
+class Deletion(Job):
+    """The job to delete so many rows at most, found by a key of theirs, expired ones ("sweep") or any ("clear").
 
-class Sweep(Job):
-    """The job to delete so many expired rows at most."""
+    It resolves to a pair: how many were deleted, and the seconds that it took without lock and commit.
+    """
 
     __slots__ = ("limit",)
 
-    def __init__(self, limit: int) -> None:
-        super().__init__("sweep", "")
+    def __init__(self, verb: Literal["sweep", "clear"], key: str, limit: int) -> None:
+        super().__init__(f"{verb} by {key}", "")
         self.limit: int = limit
 
 
-class _Sweeping(Verb):
-    def resolve(self, jobs: list[Job], rows: Sequence[Any]) -> list[Job]:
-        """Resolve the one job to how many rows were deleted."""
+class _Deleting(Verb):
+    def resolve(self, jobs: list[Job], rows: Sequence[Any], seconds: float) -> list[Job]:
+        """Resolve the one job."""
         for job in jobs:
-            job.resolve(len(rows))
+            job.resolve((len(rows), seconds))
         return []
 
 
-# Over the index and in its order, or each step would read the whole table.
-SWEEP = _Sweeping(
-    """
-    WITH job (most) AS (VALUES {jobs})
+# A sweep goes over the index and in its order, or each step would read the whole table.
+_DELETION = """
+    WITH job (most) AS (VALUES {{jobs}})
     DELETE FROM sessions
-    WHERE rowid IN (SELECT rowid FROM sessions WHERE expired <= ?1 ORDER BY expired LIMIT (SELECT most FROM job))
+    WHERE {key} IN (SELECT {key} FROM sessions WHERE {which} LIMIT (SELECT most FROM job))
     RETURNING 1
-    """,
-    "limit",
-)
+"""
+_DELETED = {"sweep": "expired <= ?1 ORDER BY expired", "clear": "TRUE"}
+DELETIONS = {
+    f"{verb} by {key}": _Deleting(_DELETION.format(key=key, which=which), "limit")
+    for verb, which in _DELETED.items()
+    for key in ("rowid", "sid")
+}
 
 VERBS = {
     "create": CREATE,
@@ -216,6 +220,5 @@ VERBS = {
     "rename": RENAME,
     "set": SET,
     "destroy": DESTROY,
-    "sweep": SWEEP,
-    "clear": CLEAR,
+    **DELETIONS,
 }

@@ -25,12 +25,21 @@ from ..base import CircuitBreaker, SQLStoreBase
 from ..batching import Job
 from ..tables import SQLiteOptions
 from . import statements
+from .beside import Names, open_beside
 from .file import DRIVER, OpenFile, Settings, is_lost, prepare, translated
 from .transaction import perform
 
 logging.getLogger("aiosqlite").addFilter(lambda record: record.levelno > logging.DEBUG)  # it logs ids and data there
 
 _PAGE = 500
+_PAGE_CHARACTERS = 1_000_000
+"""Sessions, and characters of their text, that are listed at once; of the characters more or less."""
+
+_LONG, _SHORT = 0.05, 0.02
+"""Seconds of a deletion after which the next one takes half as many rows, and twice as many."""
+_FEWEST, _MOST = 5, 5_000
+"""Rows of a deletion."""
+
 _LONGEST_WAIT = 2**31 - 1  # milliseconds, a C int: SQLite takes more for 0
 
 
@@ -40,7 +49,8 @@ class SQLiteStore(SQLStoreBase):
     `durability` is "full" (an answered change survives a power loss) or "normal" (it survives `kill -9`, but the last
     moments before a power loss may be lost). `busy_timeout` is how many milliseconds a write waits for another process.
     `clock` returns milliseconds since the epoch. The file is made, with mode 0600, where there is none; its folder must
-    exist.
+    exist. A relative path begins in the working folder of the moment at which the store is made; a path that is a
+    symbolic link is followed each time that the file is opened.
     """
 
     driver: ClassVar[tuple[type[Exception], ...]] = DRIVER
@@ -61,24 +71,25 @@ class SQLiteStore(SQLStoreBase):
             raise OptionsError("store: SQLite in memory is one connection's own; memory: is the store for that")
         self.path: Path = Path(path)
         super().__init__(str(self.path))
-        self._settings = Settings(self.path, durability, int(busy_timeout))
+        self._settings = Settings(self.path.absolute(), durability, int(busy_timeout))
         self._clock = clock
         self._file: OpenFile | None = None
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[OpenFile] | None = None
         self._breaker = CircuitBreaker()
         self._leadership: int | None = None
+        self._deletes_at_once = 200  # rows; by what they cost
 
     @property
     def ready(self) -> bool:
         """True if the file is open, or worth another try: a second after the last that failed."""
-        return self.is_open and (self._file is not None or self._breaker.allows)
+        return bool(self.is_open) and (self._file is not None or self._breaker.allows)
 
     async def __aenter__(self) -> Self:
-        self.is_open: bool = True
+        before, self.is_open = self.is_open, True
         try:
             await self._opened()
         except BaseException:
-            self.is_open = False
+            self.is_open = before
             raise
         return self
 
@@ -86,11 +97,11 @@ class SQLiteStore(SQLStoreBase):
         await self._writes.close()
         await self._reads.close()
         self.is_open = False
+        if self._opening is not None:  # nobody waits for it any more
+            await asyncio.wait([self._opening])
         if self._file is not None:
             await self._lose(self._file)
-        if self._leadership is not None:
-            os.close(self._leadership)
-            self._leadership = None
+        self._resign()
 
     # ---------------------------------------------------------------- the powers
 
@@ -126,39 +137,63 @@ class SQLiteStore(SQLStoreBase):
     async def all(self) -> AsyncIterator[tuple[str, StoredSession]]:
         """Yield every living session with its id, in the order of their ids."""
         last: str | int = 0  # in SQLite every number comes before every text
+        page = _PAGE // 10
         while True:
-            rows = await self._query(statements.PAGE, self._clock(), last, _PAGE)
+            rows = await self._query(statements.PAGE, self._clock(), last, page)
+            characters = 1
             for sid, sess, expires_at in rows:
-                yield sid, statements.record(sess, expires_at)
-            if len(rows) < _PAGE:
+                record = statements.record(sess, expires_at)
+                characters += len(record.data)
+                yield sid, record
+            if len(rows) < page:
                 return
             last = rows[-1][0]
+            page = min(max(_PAGE_CHARACTERS * page // characters, 1), _PAGE)
 
     async def clear(self) -> None:
-        """Delete every session."""
-        self.check_open()
-        await self._writes.add(Job("clear", ""))
+        """Delete every session, in transactions of some tens of milliseconds; after the last of them there is none."""
+        await self._delete("clear", None)
 
     def lead(self) -> bool:
         """Return True if this process sweeps: the first that locks `<file>.sweeper`, until the kernel frees it."""
         if self._leadership is None:
-            lock = None
+            names = Names(self._settings.path)
+            lock = open_beside(names, names.sweeper)
             try:
-                lock = os.open(f"{self.path}.sweeper", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                if lock is not None:
-                    os.close(lock)
+                os.close(lock)
                 if isinstance(error, BlockingIOError):
                     return False
-                raise StoreUnavailable(f"{self.path}.sweeper: {error.strerror}") from error
+                raise StoreUnavailable(f"{names.sweeper}: {error.strerror}") from error
             self._leadership = lock
         return True
 
+    def _resign(self) -> None:
+        """Leave the sweep to the next one."""
+        if self._leadership is not None:
+            os.close(self._leadership)
+            self._leadership = None
+
     async def sweep(self, limit: int) -> int:
         """Delete at most `limit` expired sessions, the oldest first. Returns how many it deleted."""
-        self.check_open()
-        deleted: int = await self._writes.add(statements.Sweep(limit))
+        return await self._delete("sweep", limit)
+
+    async def _delete(self, verb: Literal["sweep", "clear"], limit: int | None) -> int:
+        """Delete rows, at most `limit`, in transactions that keep nobody waiting. Returns how many it deleted."""
+        deleted = 0
+        while limit is None or deleted < limit:
+            at_once = self._deletes_at_once
+            rows = at_once if limit is None else min(at_once, limit - deleted)
+            file = await self._opened()
+            done, seconds = await self._writes.add(statements.Deletion(verb, file.row_key, rows))
+            deleted += done
+            if seconds > _LONG:
+                self._deletes_at_once = max(rows // 2, _FEWEST)
+            elif seconds < _SHORT and rows == at_once:
+                self._deletes_at_once = min(at_once * 2, _MOST)
+            if done < rows:
+                break
         return deleted
 
     async def backlog(self, limit: int) -> int:
@@ -196,7 +231,7 @@ class SQLiteStore(SQLStoreBase):
         await self._check_file(file)  # or this was committed into a file that is no longer there
         missed: list[Job] = []
         for step in steps:
-            missed += step.verb.resolve(step.jobs, step.rows)
+            missed += step.verb.resolve(step.jobs, step.rows, step.seconds)
         if missed:
             await self._resolve_missed(file, missed)
 
@@ -231,9 +266,10 @@ class SQLiteStore(SQLStoreBase):
         raise error
 
     async def _query(self, sql: str, *parameters: Any) -> list[Any]:
+        """Rows for the powers, on a connection of their own: a count of a million rows holds up no visitor."""
         file = await self._opened()
         with self.driver_errors():
-            return list(await file.reader.execute_fetchall(sql, parameters))
+            return list(await file.counter.execute_fetchall(sql, parameters))
 
     # ---------------------------------------------------------------- the file
 
@@ -243,14 +279,20 @@ class SQLiteStore(SQLStoreBase):
         if self._file is not None:
             await self._check_file(self._file)
             return self._file
-        async with self._opening:
-            if self._file is None:
-                try:
-                    self._file = await OpenFile.open(self._settings)
-                except StoreError:
-                    self._breaker.trip()
-                    raise
-            return self._file
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+            self._opening.add_done_callback(_retrieve)
+        return await asyncio.shield(self._opening)  # who waits may be cancelled; the lock is not given back half-way
+
+    async def _open(self) -> OpenFile:
+        try:
+            self._file = await OpenFile.open(self._settings)
+        except StoreError:
+            self._breaker.trip()
+            raise
+        finally:
+            self._opening = None
+        return self._file
 
     async def _check_file(self, file: OpenFile) -> None:
         try:
@@ -263,4 +305,11 @@ class SQLiteStore(SQLStoreBase):
         """Close a file; the next step opens what the path leads to by then."""
         if self._file is file:
             self._file = None
+            self._resign()  # the lock of the sweep may have gone with the file
             await file.close()
+
+
+def _retrieve(opening: "asyncio.Task[OpenFile]") -> None:
+    """Look at a task's error: if nobody waits for it any more it is nobody's, and no noise."""
+    if not opening.cancelled():
+        opening.exception()

@@ -4,6 +4,7 @@ It knows the order of the statements and when the lock is taken. What they say i
 """
 
 import asyncio
+import time
 from typing import Any, NamedTuple
 
 import aiosqlite
@@ -11,7 +12,10 @@ import aiosqlite
 from ...clock import Clock
 from ..batching import Job
 from .file import DRIVER
-from .statements import RENAME, TOMBSTONE, VERBS, Verb
+from .statements import DELETIONS, RENAME, TOMBSTONE, VERBS, Verb
+
+_LOCK_FIRST = frozenset({RENAME, *DELETIONS.values()})
+"""What takes the lock before it begins, alone as well."""
 
 
 class Step(NamedTuple):
@@ -21,6 +25,8 @@ class Step(NamedTuple):
     jobs: list[Job]
     rows: list[Any]
     """What it returned."""
+    seconds: float
+    """What it took."""
 
     def __repr__(self) -> str:
         return f"<Step with {len(self.rows)} rows>"  # without them: a repr comes into logs and error pages
@@ -30,10 +36,11 @@ async def perform(writer: aiosqlite.Connection, jobs: list[Job], clock: Clock) -
     """Perform a batch, in which every id occurs once. Returns the statements; raises what DRIVER names.
 
     One statement is a transaction by itself. Several take the lock first, and alone: while the file is locked each of
-    them would wait. A rename does so too, because its caller may leave meanwhile, and would not know the new id.
+    them would wait. A rename does so too, because its caller may leave meanwhile, and would not know the new id; and a
+    deletion, which is timed.
     """
     groups = _by_verb(jobs)
-    if len(groups) == 1 and RENAME not in groups:
+    if len(groups) == 1 and groups.keys().isdisjoint(_LOCK_FIRST):
         ((verb, group),) = groups.items()
         return [await _step(writer, verb, group, clock())]
     await writer.execute_fetchall("BEGIN IMMEDIATE")
@@ -66,7 +73,9 @@ async def _steps(writer: aiosqlite.Connection, groups: dict[Verb, list[Job]], no
 
 
 async def _step(writer: aiosqlite.Connection, verb: Verb, jobs: list[Job], now: int) -> Step:
-    return Step(verb, jobs, list(await writer.execute_fetchall(*verb.prepared(jobs, now))))
+    began = time.perf_counter()
+    rows = list(await writer.execute_fetchall(*verb.prepared(jobs, now)))
+    return Step(verb, jobs, rows, time.perf_counter() - began)
 
 
 def _by_verb(jobs: list[Job]) -> dict[Verb, list[Job]]:

@@ -48,7 +48,7 @@ def run(tests: Iterable[str], *arguments: str, name: str | None = None, seconds:
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return Run(None, [], "")
-    lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED tests/", "ERROR tests/"))]
     return Run(done.returncode, [line.partition(" ")[2].partition(" - ")[0] for line in lines], done.stdout)
 
 
@@ -59,12 +59,19 @@ class Verdict(NamedTuple):
     words: str
 
 
-def trial(mutant: Mutant, left_out: list[str]) -> Verdict:
-    """Let the tests of a mutant look at it."""
+def staleness(mutant: Mutant) -> str:
+    """Why a mutant cannot be tried; "" when it can."""
     try:
         mutant.check()
     except Stale as stale:
-        return Verdict(is_caught=False, words=f"STALE: {stale}")
+        return f"STALE: {stale}"
+    return ""
+
+
+def trial(mutant: Mutant, stale: str, left_out: list[str]) -> Verdict:
+    """Let the tests of a mutant look at it."""
+    if stale:
+        return Verdict(is_caught=False, words=stale)
     found = run(mutant.tests.split(), "-x", *(f"--deselect={each}" for each in left_out), name=mutant.name)
     if found.status == FAILED and found.failed:
         return Verdict(is_caught=True, words=found.failed[0].removeprefix("tests/"))
@@ -90,9 +97,9 @@ def main(chosen_by: list[str]) -> int:
     for test in sound.failed:
         print(f"fails without a mutant, left out: {test}")
     print(f"{len(tests)} files of tests without a mutant: {time.monotonic() - begun:.0f} s", flush=True)
-    uncaught = 0
+    uncaught, stale = 0, [staleness(mutant) for mutant in mutants]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        verdicts = pool.map(lambda mutant: trial(mutant, sound.failed), mutants)
+        verdicts = pool.map(lambda mutant, why: trial(mutant, why, sound.failed), mutants, stale)
         for mutant, verdict in zip(mutants, verdicts, strict=True):
             uncaught += not verdict.is_caught
             print(f"{mutant.promise}  {mutant.name:<64}{verdict.words}", flush=True)

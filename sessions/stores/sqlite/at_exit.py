@@ -1,0 +1,56 @@
+"""Owns the end of a process that has not closed its store: the driver's threads would keep the process alive for ever.
+
+Python waits for such threads before it calls what `atexit` has registered. So a thread that Python does not wait for
+waits for the end of the main thread, and then closes what is open.
+"""
+
+import asyncio
+import os
+import threading
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+
+class Closable(Protocol):
+    """What is closed at the end, on an event loop of its own."""
+
+    async def close(self) -> None:
+        """Close it."""
+
+
+_open: "WeakKeyDictionary[Closable, threading.Thread]" = WeakKeyDictionary()
+"""What is open, and the thread of its event loop."""
+
+_threads: list[threading.Thread] = []
+"""The thread that waits, once there is something to close."""
+
+
+def watch(closable: Closable) -> None:
+    """Have something closed at the end of the process if it is still open then; `forget` it when it was closed."""
+    _open[closable] = threading.current_thread()
+    if not _threads:
+        _threads.append(threading.Thread(target=_close_at_exit, name="closes SQLite files at exit", daemon=True))
+        _threads[0].start()
+
+
+def forget(closable: Closable) -> None:
+    """Leave something alone that was closed."""
+    _open.pop(closable, None)
+
+
+def _close_at_exit() -> None:
+    threading.main_thread().join()
+    while _open:
+        closable, thread = _open.popitem()
+        if not thread.daemon:
+            thread.join()  # it may serve on, although the main thread has ended
+        asyncio.run(closable.close())
+
+
+def _begin_anew() -> None:
+    """A child process has neither the thread nor the files of its parent."""
+    _open.clear()
+    _threads.clear()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
