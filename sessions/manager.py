@@ -194,7 +194,8 @@ class SessionManager:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Stop the work in the background: before the store closes, after the last request."""
+        """Wait for the verbs under way, and stop the work in the background. Call it before the store closes."""
+        await self._verbs.settled()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

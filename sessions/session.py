@@ -71,7 +71,10 @@ class Session(MutableMapping[str, Any]):
         self._state.touch()
 
     def save(self) -> Awaitable[None]:
-        """Write the session to the store now. Raises StoreError, and DataError for a value that JSON cannot hold."""
+        """Write the session to the store now; on a WebSocket its lifetime starts again.
+
+        Raises StoreError, DataError for a value that JSON cannot hold, and NoSession if the session is over.
+        """
         return self._verbs.save(self._state)
 
     def destroy(self) -> Awaitable[None]:

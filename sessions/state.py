@@ -31,7 +31,7 @@ class SessionState:
         "_already_deleted", "_committed", "_generate", "_has_left", "_is_answered", "_is_renewed", "_is_sealed",
         "_options", "_origin_id", "_origin_text", "_pending", "_saved_text", "_stored_cookie",
         "_timeout", "_touch_asked", "_written", "base", "clock", "cookie", "cookie_act", "data", "end", "id",
-        "is_finished", "is_readable", "meta", "others", "renamed", "request_sid",
+        "is_finished", "is_readable", "is_socket", "meta", "others", "renamed", "request_sid",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +77,8 @@ class SessionState:
         self._is_sealed = self._has_left = self._is_answered = False
         self.is_finished: bool = False
         """Whether the answer is finished: a change comes too late."""
+        self.is_socket: bool = False
+        """Whether the answer is a WebSocket: to save is what uses the session, so it starts the lifetime again."""
 
     @classmethod
     def new(

@@ -134,7 +134,7 @@ class SessionMixin(RequestHandler):
             status_code = 409
         if away is not None:  # it left the handler, which had awaited a verb of the session
             status_code = response.session.unavailable(away).status_code
-        if not response.replace(self):
+        if not response.replace(self, error):
             response.session.abandon("the response broke off")
             close = getattr(self.request.connection, "close", None)
             if close is not None:

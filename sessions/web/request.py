@@ -245,6 +245,13 @@ class RequestSession:
         if self._state is not None:
             self._state.answered()
 
+    def opened(self) -> None:
+        """Note that the answer is a WebSocket."""
+        self.seal()
+        self.answered()
+        if self._state is not None:
+            self._state.is_socket = True
+
     def tell_if_uncommitted(self, handler: Handler) -> None:
         """Log an error where an answer leaves by a `finish()` that is not ours while a change is not committed."""
         if self.missing is None and handler.get_status() != SWITCHING and self.has_change():

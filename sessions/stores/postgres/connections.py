@@ -26,7 +26,7 @@ _GRACE = 0.5
 """Seconds that the client is more patient than the server: its refusal says more and leaves the connection whole."""
 
 _STOP = 0.25
-"""Seconds that a statement which the client gives up has to stop, before its caller is told that it failed."""
+"""Seconds that a statement which the client gives up has to stop, before its caller has the failure."""
 
 _AT_ONCE = 250
 """Milliseconds that a statement may wait for a connection and still have the connection's own limits, within _GRACE."""
@@ -129,7 +129,7 @@ class Connections:
                 leaving = self._leave(pool, connection, error)
                 if isinstance(error, TimeoutError) and not isinstance(error, _TooLate):
                     self._breaker.trip()
-                    await asyncio.wait([leaving])  # so that nothing is written after the caller is told of a failure
+                    await asyncio.wait([leaving])  # so that nothing is written after the caller has a failure
                 if is_again:
                     continue
                 raise

@@ -261,9 +261,9 @@ def _opening(path: Path, names: Names) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        told = permissions.culprit(names)
+        reason = permissions.culprit(names)
         refusal = translated(path, error)
-        raise type(refusal)(f"{refusal} ({told})" if told else str(refusal)) from error
+        raise type(refusal)(f"{refusal} ({reason})" if reason else str(refusal)) from error
     except OSError as error:
         raise StoreUnavailable(f"{path}: cannot be opened: {error}") from error
 

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from tornado.httputil import HTTPHeaders, HTTPInputError, HTTPServerRequest, RequestStartLine
 from tornado.web import Application, HTTPError
 
-from handlers.base import BaseHandler, Told
+from handlers.base import BaseHandler, ClientError
 from handlers.page import DeleteKey, SetKey
 from server import read_config
 from sessions import (
@@ -282,7 +282,7 @@ def json_body(data: bytes) -> None:
         _LOOP.run_until_complete(handler.prepare())
     except HTTPInputError:  # no header value: Tornado answers 400 before any handler is made
         return
-    except Told as error:
+    except ClientError as error:
         assert error.status_code in (400, 413)
         assert error.told
         return
