@@ -18,6 +18,7 @@ from sessions import now_ms
 from sessions.errors import OptionsError, StoreError, StoreUnavailable
 from sessions.store import Outcome, StoredSession, Update, admin, overwriting, prepared, sweepable
 from sessions.stores.redis import RedisStore
+from sessions.validation import camel
 
 from .redis_server import RedisServer, shared_server
 from .support import listed, opened, outcome, until
@@ -139,7 +140,7 @@ async def test_a_touch_of_another_text_is_a_conflict(redis: RedisStore, server: 
 @pytest.mark.parametrize("prefix", ["other:", "", "[a-z]*:", "sess?", "a\\b:", "{tag}é:"])
 async def test_the_prefix_is_ones_own(server: RedisServer, prefix: str) -> None:
     """Listing and clearing mean what stands under it, whatever its characters mean in a pattern."""
-    foreign = {"xyz", "a", "sessX", "a\\\\b:c"} if prefix else set()
+    foreign = {"xyz", "a", "sessX", "a\\\\b:c"} if prefix else {"sess:a"}
     for key in foreign:
         server.command("SET", key, "foreign")
     async with RedisStore(server.url, prefix=prefix) as store:
@@ -150,6 +151,48 @@ async def test_the_prefix_is_ones_own(server: RedisServer, prefix: str) -> None:
         assert await store.length() == 0
 
     assert {key.decode() for key in server.command("KEYS", "*")} == foreign
+
+
+@pytest.mark.parametrize(
+    ("prefix", "longer"),
+    [("sess:", "sess:admin:"), ("sess:", "sess::"), ("", "sess:"), ("sess", "sess2:"), ("é*", "é*é:")],
+)
+async def test_a_longer_prefix_keeps_its_sessions(server: RedisServer, prefix: str, longer: str) -> None:
+    """Of two prefixes that begin alike, the shorter one's verbs over all sessions reach its own only."""
+    async with RedisStore(server.url, prefix=prefix) as shop, RedisStore(server.url, prefix=longer) as admin:
+        await shop.create("a", ahead())
+        await admin.create("b", ahead())
+
+        assert (await shop.length(), list(await listed(shop))) == (1, ["a"])
+        await shop.clear()
+        assert (await shop.length(), await admin.length(), list(await listed(admin))) == (0, 1, ["b"])
+
+    assert server.command("KEYS", "*") == [f"{longer}b".encode()]
+
+
+async def test_a_longer_prefix_does_not_reach_a_shorter_one(server: RedisServer) -> None:
+    """Its pattern does not match them, whatever their ids hold."""
+    async with RedisStore(server.url, colon_ids=True) as shop, RedisStore(server.url, prefix="sess:admin:") as admin:
+        await shop.create("a", ahead())
+        await shop.create("admins:b", ahead())
+
+        await admin.clear()
+
+        assert await shop.length() == 2
+
+
+async def test_an_id_with_a_colon_is_served_and_listed_if_it_is_said(server: RedisServer) -> None:
+    """The six verbs take every id; `colon_ids` is for those that go over all sessions."""
+    async with RedisStore(server.url) as silent, RedisStore(server.url, colon_ids=True) as said:
+        await silent.create("shop:a", ahead())
+
+        assert await silent.get("shop:a") is not None
+        assert (await silent.length(), await listed(silent)) == (0, {})
+        assert (await said.length(), list(await listed(said))) == (1, ["shop:a"])
+        await silent.clear()
+        assert await said.length() == 1
+        await said.clear()
+        assert await said.length() == 0
 
 
 async def test_a_session_ends_by_itself(redis: RedisStore, server: RedisServer) -> None:
@@ -320,10 +363,10 @@ async def test_as_valkey_with_a_database(server: RedisServer) -> None:
 async def test_a_closed_store_says_so(server: RedisServer) -> None:
     """Before it is opened, and afterwards; it can be opened again."""
     store = RedisStore(server.url)
-    for _ in range(2):
+    for words in ("never opened", "closed"):
         assert store.ready is False
         assert await outcome(store.get("a")) is StoreError
-        with pytest.raises(StoreUnavailable, match="closed"):
+        with pytest.raises(StoreUnavailable, match=words):
             await store.set("a", ahead())
         async with store:
             assert store.ready is True
@@ -340,11 +383,20 @@ async def test_nobody_there(server: RedisServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"prefix": 1}, {"prefix": "\ud800"}, {"timeout": 0}, {"timeout": "1"}, {"timeout": float("inf")}]
+    "options",
+    [
+        {"prefix": 1},
+        {"prefix": "\ud800"},
+        {"timeout": 0},
+        {"timeout": "1"},
+        {"timeout": float("inf")},
+        {"colon_ids": 1},
+    ],
 )
 def test_a_wrong_option_is_refused(options: dict[str, Any]) -> None:
     """When the store is made, by its name."""
-    with pytest.raises(OptionsError, match=f"^{next(iter(options))}: expected "):
+    name = camel(next(iter(options)))
+    with pytest.raises(OptionsError, match=f"^{name}: expected "):
         RedisStore("redis://localhost", **options)
 
 

@@ -25,6 +25,7 @@ from ...store import GONE, TAKEN, Outcome, StoredSession, Update
 from ...validation import is_number, wrong
 from ..base import StoreBase, rename_in_steps
 from ..batching import Batcher, Job
+from ..tables import RedisOptions
 from .cluster import Cluster
 from .errors import DRIVER, refused, translated
 from .one_server import OneServer
@@ -42,21 +43,34 @@ _SAVED = Outcome.SAVED  # Python 3.11 takes its time to look a member up
 class RedisStore(StoreBase):
     """Keeps sessions in Redis or Valkey: one server, the master that Sentinel names, or a cluster.
 
-    `url` is described in url.py. `prefix` is before the id in every key. `timeout` is how many milliseconds a call may
-    take, connecting included; it must be below the session's `storeTimeout`. `clock` returns milliseconds since the
-    epoch. Raises OptionsError for any of them that is wrong.
+    `url` is described in url.py. `prefix` is before the id in every key. `colon_ids` True says that ids may hold a
+    colon: without it `length`, `all` and `clear` leave such keys to a longer prefix that begins with this one, as
+    `sess:admin:` does with `sess:`. `timeout` is how many milliseconds a call may take, connecting included; it must
+    be below the session's `storeTimeout`. `clock` returns milliseconds since the epoch. Raises OptionsError for any of
+    them that is wrong.
     """
 
     driver: ClassVar[tuple[type[Exception], ...]] = DRIVER
 
-    def __init__(self, url: str, *, prefix: str = "sess:", timeout: float = 3_000, clock: Clock = now_ms) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str = RedisOptions.prefix,
+        colon_ids: bool = RedisOptions.colon_ids,
+        timeout: float = RedisOptions.timeout,
+        clock: Clock = now_ms,
+    ) -> None:
         if not isinstance(prefix, str) or not self.can_store(prefix):
             raise wrong("prefix", "a text", prefix)
+        if not isinstance(colon_ids, bool):
+            raise wrong("colonIds", "true or false", colon_ids)
         if not is_number(timeout) or timeout <= 0:
             raise wrong("timeout", "a number of milliseconds above 0", timeout)
         self._target = parse(url)
         super().__init__(self._target.place)
         self._prefix = prefix.encode()
+        self._colon_ids = colon_ids
         self._seconds = timeout / 1000
         self._clock = clock
         self._servers: Servers | None = None
@@ -255,9 +269,12 @@ class RedisStore(StoreBase):
                 yield [sid for key in new if (sid := self._id_of(key)) is not None]
 
     def _id_of(self, key: bytes) -> str | None:
-        """Return the id of a key, or None if the key is not UTF-8."""
+        """Return the id of a key, or None if the key is not UTF-8, or another prefix's."""
+        rest = key.removeprefix(self._prefix)
+        if b":" in rest and not self._colon_ids:
+            return None
         try:
-            return key.removeprefix(self._prefix).decode()
+            return rest.decode()
         except UnicodeDecodeError:
             return None
 
