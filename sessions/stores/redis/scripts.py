@@ -23,11 +23,12 @@ def _sha1(text: str) -> str:
     return hashlib.sha1(encoded, usedforsecurity=False).hexdigest()
 
 
-def _script(text: str) -> Script:
+def script(text: str) -> Script:
+    """Return the script of a text."""
     return Script(_sha1(text), text)
 
 
-READ = _script("""
+READ = script("""
 local out = {}
 for i, key in ipairs(KEYS) do
   local text = redis.pcall('GET', key)
@@ -47,7 +48,7 @@ DONE, MISSING, IS_TAKEN = 1, 0, 2
 """What WRITE replies where it replies a number. MISSING: there is nothing to write to, or, of a create, something is
 in the way."""
 
-WRITE = _script("""
+WRITE = script("""
 local function done(reply)
   if type(reply) == 'table' and reply.err then
     return {reply.err}

@@ -17,6 +17,7 @@ import re
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from functools import partial
+from secrets import token_urlsafe
 from typing import Any, ClassVar, Self
 
 from ...clock import Clock, now_ms
@@ -29,6 +30,7 @@ from ..tables import RedisOptions
 from .cluster import Cluster
 from .errors import DRIVER, refused, translated
 from .one_server import OneServer
+from .rehearsal import rehearse
 from .scripts import DONE, IS_TAKEN, MISSING, READ, WRITE, arguments
 from .servers import Servers
 from .url import parse
@@ -84,7 +86,7 @@ class RedisStore(StoreBase):
 
     @property
     def prepared(self) -> Self:
-        """This store asks whether the server answers."""
+        """This store asks whether the server answers, and lets the sessions be kept."""
         return self
 
     @property
@@ -98,7 +100,7 @@ class RedisStore(StoreBase):
         return self
 
     def prepare(self) -> None:
-        """Ask whether the server answers, and leave nothing open. Raises StoreError."""
+        """Ask whether the server answers and lets sessions be kept, and leave nothing open. Raises StoreError."""
 
         async def prepare() -> None:
             async with self:
@@ -135,6 +137,9 @@ class RedisStore(StoreBase):
         try:
             with self.driver_errors():
                 await servers.open()
+            # a cluster's node that was taken for a server refuses keys of two slots
+            sids = [token_urlsafe() for _ in range(2 if cluster is None else 1)]
+            await rehearse(servers, self.name, [self._key(sid) for sid in sids], self._prefix.decode())
         except BaseException:
             await servers.close()
             raise
