@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -313,6 +313,68 @@ async def test_what_waits_together_is_one_call(redis: RedisStore, server: RedisS
 
     assert server.admin.info("commandstats")["cmdstat_evalsha"]["calls"] <= 4
     assert await redis.length() == 101
+
+
+MEGABYTE = "x" * 1_000_000
+MOST = 2_200_000
+"""Bytes of a call that begins with less than a batch has and ends with one session of a megabyte."""
+
+
+@pytest.mark.parametrize("verb", ["create", "set", "update", "rename"])
+async def test_a_call_that_writes_is_bounded_by_bytes(redis: RedisStore, sent: list[Any], verb: str) -> None:
+    """Twelve sessions of a megabyte are no call of twelve: the server serves nobody else meanwhile."""
+    old = ahead()
+    new = ahead(data=MEGABYTE)
+    if verb in ("update", "rename"):
+        await asyncio.gather(*(redis.create(f"{n}", old) for n in range(12)))
+    sent.clear()
+
+    calls: dict[str, Callable[[int], Awaitable[Any]]] = {
+        "create": lambda n: redis.create(f"{n}", new),
+        "set": lambda n: redis.set(f"{n}", new),
+        "update": lambda n: redis.update(f"{n}", new, old),
+        "rename": lambda n: redis.rename(f"{n}", f"new {n}", new, old),
+    }
+    done = await asyncio.gather(*(calls[verb](n) for n in range(12)))
+
+    assert done == [new if verb in ("create", "set") else Update(Outcome.SAVED, new)] * 12
+    assert max(sum(len(word) for word in words if isinstance(word, bytes)) for words in sent) <= MOST
+    assert len(sent) >= 6
+
+
+async def test_a_call_that_compares_is_bounded_by_bytes(redis: RedisStore, sent: list[Any]) -> None:
+    """The old text goes out, too."""
+    old = ahead(data=MEGABYTE)
+    await asyncio.gather(*(redis.create(f"{n}", old) for n in range(4)))
+    sent.clear()
+
+    await asyncio.gather(*(redis.update(f"{n}", ahead(data="{}"), old) for n in range(4)))
+
+    assert max(sum(len(word) for word in words if isinstance(word, bytes)) for words in sent) <= MOST
+
+
+async def test_a_reply_is_bounded_by_bytes(redis: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve sessions of a megabyte that are read together, and small ones and none between them, come in several."""
+    large = {f"{n}": ahead(data=f"{n}{MEGABYTE}") for n in range(12)}
+    await asyncio.gather(*(redis.create(sid, record) for sid, record in large.items()))
+    await redis.create("small", ahead())
+    received: list[int] = []
+    read = Connection.read_response
+
+    async def noting(connection: Connection, *arguments: Any, **options: Any) -> Any:
+        reply = await read(connection, *arguments, **options)
+        if isinstance(reply, list):
+            received.append(sum(len(row[0]) for row in reply if row))
+        return reply
+
+    monkeypatch.setattr(Connection, "read_response", noting)
+    sids = [*list(large)[:6], "small", "nobody", *list(large)[6:], "small"]
+    found = await asyncio.gather(*map(redis.get, sids))
+
+    texts = {sid: record.data for sid, record in large.items()} | {"small": '{"n":1}', "nobody": None}
+    assert [record and record.data for record in found] == [texts[sid] for sid in sids]
+    assert max(received) <= MOST
+    assert sum(received) == sum(len(texts[sid] or "") for sid in sids)
 
 
 async def test_few_connections_are_kept(redis: RedisStore, server: RedisServer) -> None:

@@ -1,4 +1,4 @@
-"""Setups of Redis in which no session could ever be kept: refused when the store is opened, in a line that says what is missing."""
+"""Setups of Redis in which no session could ever be kept: refused at the start, in a line that says what is missing."""
 
 import asyncio
 from collections.abc import Iterator

@@ -33,8 +33,8 @@ return out
 async def rehearse(servers: Servers, name: str, keys: Sequence[bytes], prefix: str) -> None:
     """Raise StoreError that names the first right or command that is missing; trouble that may pass is not said here.
 
-    `keys` are keys of no session that lie on one node: more than one, in slots that differ, tell a cluster's node that
-    was taken for a server by itself. `name` is the store's, as messages have it.
+    `keys` are keys of no session that lie on one node: two keys, in slots that differ, tell a cluster's node that was
+    taken for a server by itself. `name` is the store's, as messages have it.
     """
     refusals: list[tuple[bytes, bytes]] = []
     with suppress(StoreUnavailable):

@@ -184,15 +184,17 @@ class RedisStore(StoreBase):
             steps.exception()  # it has been seen: a caller that was cancelled does not look
 
     async def _read(self, jobs: list[Job]) -> None:
-        """Read all in one call."""
-        now = self._clock()  # before the call: so that no life is reported longer than it is
-        with self.driver_errors():
-            replies = await self._opened().run(READ, [self._key(job.sid) for job in jobs], ())
-        for job, reply in zip(jobs, replies, strict=True):
-            try:
-                job.resolve(self._found(reply, now) if reply else None)
-            except StoreError as error:
-                job.fail(error)
+        """Read all in one call, or in several if their texts are long."""
+        while jobs:
+            now = self._clock()  # before the call: so that no life is reported longer than it is
+            with self.driver_errors():
+                replies = await self._opened().run(READ, [self._key(job.sid) for job in jobs], ())
+            for job, reply in zip(jobs, replies, strict=False):  # READ may end early
+                try:
+                    job.resolve(self._found(reply, now) if reply else None)
+                except StoreError as error:
+                    job.fail(error)
+            jobs = jobs[len(replies) :]
 
     async def _write(self, jobs: list[Job]) -> None:
         """Write all in one call."""
