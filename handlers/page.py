@@ -57,10 +57,14 @@ class SetKey(_Form):
         key = self.key().strip()
         if not key:
             raise Told(400, "the form names no key")
-        value = _value(self.get_body_argument("value", ""))
+        value, session = _value(self.get_body_argument("value", "")), self.session
+        before = {key: session[key]} if key in session else {}
         try:
-            await self.session.mutate(lambda data: data.update({key: value}))
+            session[key] = value
+            await session.save()
         except DataError as error:
+            session.pop(key, None)
+            session.update(before)
             raise Told(400, str(error)) from None
 
 

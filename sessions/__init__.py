@@ -25,6 +25,7 @@ from .stores.memory import MemoryStore
 from .stores.wrappers import StoreWrapper
 from .sweeper import Sweeper
 from .validation import ABSENT
+from .web.held_response import CommitFailed
 from .web.mixin import SessionMixin
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABSENT",
+    "CommitFailed",
     "Cookie",
     "CookieOptions",
     "CorruptSession",

@@ -15,6 +15,7 @@ shouldSetCookie). `decide` reads the facts in this order:
 
 from typing import Literal, NamedTuple, TypeAlias
 
+from .errors import NoSession
 from .options import SessionOptions
 
 # Words and no Enum: these are compared on every request, and Python 3.11 takes its time to look a member up.
@@ -30,6 +31,12 @@ END_MESSAGES: dict[EndReason, str] = {
     "failed": "its destruction failed",
 }
 """Why a session is over, for a person."""
+
+
+def no_session(end: EndReason) -> NoSession:
+    """Return the error of a handler that asks for a session that is over."""
+    return NoSession(f"no session: {END_MESSAGES[end]}", is_over=end in ("gone", "closed"))
+
 
 Change: TypeAlias = Literal["nothing", "create", "update", "touch", "destroy"]
 """What is done to the store."""

@@ -99,16 +99,6 @@ class SessionState:
             state._read_meta(parts)
         return state
 
-    @classmethod
-    def closed(
-        cls, options: SessionOptions, clock: Clock, generate: Generate, sid: str, record: StoredSession
-    ) -> "SessionState":
-        """Return the session of a tombstone: empty, and over."""
-        state = cls.loaded(options, clock, generate, sid, record)
-        state.data = SessionData()
-        state.over("closed")
-        return state
-
     # ---------------------------------------------------------------- what a handler asks, through the face
 
     @property

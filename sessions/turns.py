@@ -34,11 +34,14 @@ class Turns:
         self._is_taken = False
 
     async def on(self, state: SessionState, newer: StoredSession) -> StoredSession:
-        """Return the record to store on top of this one, as `SessionState.on` does, in a turn."""
-        await self.take(newer.data)
+        """Return the record to store on top of this one, as `SessionState.on` does, in the next turn.
+
+        A commit that has met a conflict waits within its deadline, so it comes before those that have not begun.
+        """
+        await self.take(newer.data, is_next=True)
         return state.on(newer)
 
-    async def take(self, text: str) -> None:
+    async def take(self, text: str, *, is_next: bool = False) -> None:
         """Wait for a turn, if the text is large. It ends with the step of the event loop that it begins in."""
         if len(text) < LARGE:
             return
@@ -46,7 +49,7 @@ class Turns:
             self._begin()
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        (self._waiting.appendleft if is_next else self._waiting.append)(turn)
         await turn  # if the caller is cancelled at that moment, the turn ends all the same
 
     def _begin(self) -> None:

@@ -8,9 +8,9 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
-from .errors import NoSession, SessionError
+from .errors import SessionError
 from .pending import Verb
-from .policy import END_MESSAGES
+from .policy import no_session
 from .rotation import Rotation
 from .state import SessionState
 from .store import Outcome, Store, StoredSession, Update
@@ -153,7 +153,7 @@ class SessionVerbs:
     def _check_lives(self, state: SessionState, *, strict: bool = False) -> None:
         """Raise NoSession if the session is over; Express's save() of one is silent."""
         if state.end is not None and (strict or not self._writes.is_blind):
-            raise NoSession(f"no session: {END_MESSAGES[state.end]}")
+            raise no_session(state.end)
 
 
 def _start(state: SessionState, work: Coroutine[Any, Any, Result]) -> Verb[Result]:

@@ -109,7 +109,7 @@ OBJECTS: dict[str, Callable[[Path], object]] = {
     "SessionOptions": lambda _: OPTIONS,
     "SessionState": lambda _: state_of(),
     "Signer": lambda _: Signer([SECRET.encode()]),
-    "Step": lambda _: Step(CREATE, [], [(SID, STORED.data)]),
+    "Step": lambda _: Step(CREATE, [], [(SID, STORED.data)], 0),
     "StoredCookie": lambda _: state_of().cookie,
     "StoredSession": lambda _: STORED,
     "Sweeper": lambda _: Sweeper(manager().store),

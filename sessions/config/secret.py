@@ -21,7 +21,7 @@ from typing import Any
 from ..errors import OptionsError
 from ..options import SessionOptions
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 SECRET_VARIABLE = "SESSION_SECRET"  # noqa: S105 # a variable's name
 FILE_VARIABLE = "SESSION_SECRET_FILE"

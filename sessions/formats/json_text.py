@@ -184,7 +184,7 @@ def check(key: object, value: Any) -> None:
     A value that comes back from its text as it was is right; any other is looked through, item by item.
     """
     place = _place("session", key)
-    if key in RESERVED and (key != "__meta" or is_meta(value)):  # another application's is data
+    if key in RESERVED:
         raise DataError(f"{place}: {RESERVED_BECAUSE}")
     if _comes_back(value):
         return
@@ -194,6 +194,11 @@ def check(key: object, value: Any) -> None:
         raise DataError(f"{place}: is nested more than {LEVELS} levels deep, or holds itself") from None
     except _Refused as refused:
         raise DataError(f"{place}{''.join(reversed(refused.place))}: {refused}") from None
+
+
+def is_plain(values: dict[str, Any]) -> bool:
+    """Return True for data that is right as a whole: each key would pass `check`."""
+    return values.keys().isdisjoint(RESERVED) and _comes_back(values)
 
 
 def _comes_back(value: Any) -> bool:

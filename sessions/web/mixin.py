@@ -6,7 +6,6 @@ websocket.py.
 
 import functools
 import logging
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tornado.iostream import IOStream, SSLIOStream
@@ -25,6 +24,17 @@ if TYPE_CHECKING:
 log: logging.Logger = logging.getLogger("sessions")
 
 
+class _HeldResponseOf:
+    """Makes a handler's HeldResponse at the first look, which leaves it in the handler for the next ones.
+
+    `functools.cached_property` does the same; on Python 3.11 it takes a lock for it.
+    """
+
+    def __get__(self, handler: RequestHandler, _owner: type) -> HeldResponse:
+        response = handler.__dict__["_session_response"] = HeldResponse()
+        return response
+
+
 class SessionMixin(RequestHandler):
     """Gives a handler `self.session`. Put it before Tornado's class: `class Main(SessionMixin, RequestHandler)`.
 
@@ -32,10 +42,8 @@ class SessionMixin(RequestHandler):
     overrides `prepare` has to `await super().prepare()`.
     """
 
-    @cached_property
-    def _session_response(self) -> HeldResponse:
-        """The one attribute that this mixin has in a handler. It works where `initialize` is overridden."""
-        return HeldResponse()
+    _session_response = _HeldResponseOf()
+    """The one attribute that this mixin has in a handler. It works where `initialize` is overridden."""
 
     # ---------------------------------------------------------------- what a handler uses
 
@@ -115,7 +123,10 @@ class SessionMixin(RequestHandler):
         if self._finished or is_written(self.request.connection):
             log.error("no error %d can be sent: the answer is finished", status_code)
             return
-        away = store_unavailable(kwargs.get("exc_info", (None, None))[1])
+        error = kwargs.get("exc_info", (None, None))[1]
+        away = store_unavailable(error)
+        if _is_over(error):
+            status_code = 409
         if away is not None:  # it left the handler, which had awaited a verb of the session
             status_code = response.session.unavailable(away).status_code
         if not response.replace(self):
@@ -131,12 +142,14 @@ class SessionMixin(RequestHandler):
         value: BaseException | None,
         tb: "TracebackType | None",
     ) -> None:
-        """Log an exception that left the handler; a store that is away gets one line and no traceback."""
+        """Log an exception that left the handler; a store that is away, or a session that is over, gets one line."""
         away = store_unavailable(value)
-        if away is None:
-            super().log_exception(typ, value, tb)
-        else:
+        if away is not None:
             log.warning("%s %s: session store: %s", self.request.method, self.request.path, away)
+        elif _is_over(value):
+            log.info("%s %s: %s", self.request.method, self.request.path, value)
+        else:
+            super().log_exception(typ, value, tb)
 
     def detach(self) -> IOStream:
         """Take the socket over. Raises SessionError where a change of the session is not committed.
@@ -221,6 +234,11 @@ def _refuse_clashes(cls: type) -> None:
                     f"{cls.__qualname__}: SessionMixin.{name} hides {base.__qualname__}.{name}: give one of the two"
                     " another name, or define it in the class itself"
                 )
+
+
+def _is_over(error: object) -> bool:
+    """Return True for the session of a handler that another request has ended meanwhile: 409."""
+    return isinstance(error, NoSession) and error.is_over
 
 
 def _is_tornados(finish: Any) -> bool:

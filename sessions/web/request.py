@@ -18,7 +18,7 @@ from ..formats.signing import new_id
 from ..manager import SessionManager
 from ..observe import TAMPERED, note
 from ..options import CookieOptions
-from ..policy import END_MESSAGES
+from ..policy import no_session
 from ..session import Session
 from ..state import Generate, SessionState
 from ..stored_cookie import StoredCookie
@@ -105,7 +105,7 @@ class RequestSession:
         self._is_looked_at = True
         state = self._state or self._begin(handler)
         if state.end is not None and not state.is_readable:
-            raise NoSession(f"no session: {END_MESSAGES[state.end]}")
+            raise no_session(state.end)
         if self._face is None:
             self._face = self.manager(handler).face(state)
         return self._face

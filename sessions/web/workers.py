@@ -15,7 +15,7 @@ import signal
 import time
 from collections.abc import Callable
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 STOPPING = {signal.SIGTERM, signal.SIGINT}
 """The signals that end a server. To the parent the first means: when all is answered; the second: at once."""

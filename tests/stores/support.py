@@ -78,7 +78,7 @@ class Entry(NamedTuple):
 STORES = {
     "memory": Entry(lambda _, clock: MemoryStore(clock=clock), shared=False, sweeps=True),
     "sqlite": Entry(lambda folder, clock: SQLiteStore(folder / "sessions.db", clock=clock), shared=True, sweeps=True),
-    "postgres": Entry(lambda folder, clock: postgres(folder, clock), shared=True, sweeps=True),
+    "postgres": Entry(postgres, shared=True, sweeps=True),
     "redis": Entry(redis_store, shared=True, sweeps=False),
     "redis cluster": Entry(redis_cluster_store, shared=True, sweeps=False),
 }

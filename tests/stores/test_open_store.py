@@ -102,7 +102,7 @@ async def test_postgresql(url: str, shown: str) -> None:
     store = open_store(url)
 
     assert type(store) is PostgresStore
-    with pytest.raises(StoreUnavailable, match=f"^{re.escape(shown)}: the store is closed$"):
+    with pytest.raises(StoreUnavailable, match=f"^{re.escape(shown)}: the store was never opened"):
         await store.get("a")
     assert "hush" not in repr(store)
 

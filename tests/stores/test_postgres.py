@@ -105,11 +105,11 @@ class TestTable:
     async def test_a_table_that_went_away_is_no_passing_outage(self, store: PostgresStore) -> None:
         """Dropped under us: nobody is told to try again; when it is back, so are the sessions."""
         async with connected() as other:
-            await other.execute(f'ALTER TABLE {table(store)} RENAME TO away')
+            await other.execute(f"ALTER TABLE {table(store)} RENAME TO away")
             with pytest.raises(StoreError, match="does not exist") as caught:
                 await store.get("a")
             assert await outcome(store.create("a", OLD)) is StoreError
-            await other.execute(f'ALTER TABLE away RENAME TO {table(store)}')
+            await other.execute(f"ALTER TABLE away RENAME TO {table(store)}")
 
         assert not isinstance(caught.value, StoreUnavailable)
         assert await store.create("a", OLD) == OLD

@@ -57,9 +57,13 @@ KINDS = ["memory"]
 MORE_KINDS = {
     **dict.fromkeys(("test_ended", "test_mutate"), ("sqlite", "redis", "postgres")),
     **dict.fromkeys(("test_parallel", "test_rotate"), ("sqlite", "redis", "postgres", "jsonb")),
+    "test_touch": ("jsonb",),
     **dict.fromkeys(("test_finishing", "test_neighbours", "test_streams"), ("sqlite",)),
 }
-"""Further ones: of trips in which requests meet in the store, and of those in which it matters when a store answers."""
+"""Further ones: of trips in which requests meet in the store, and of those in which it matters when a store answers.
+
+"jsonb" is PostgreSQL with a table that keeps values and no texts.
+"""
 
 
 @pytest.fixture

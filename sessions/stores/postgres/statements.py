@@ -34,7 +34,10 @@ class Write(NamedTuple):
         return list(zip(*map(self.row, jobs), strict=True))
 
     def outcome(self, job: Any, written: list[Any] | None, row: StoredSession | None) -> Any:
-        """Return what the verb returns: by what was written, which begins behind the id, else by the row that is there."""
+        """Return what the verb returns: by what was written of the row, else by the row that is there.
+
+        `written` is what the statement has returned behind the id; None if that row was not written.
+        """
         if written is not None:
             if job.record is None:  # a touch leaves the text as it was
                 record = job.expected._replace(expires_at=written[0])

@@ -87,10 +87,10 @@ def _(original: Any) -> Any:
 @breaks(2, "a rename that nobody waits for is begun", RENAME, f"{TRANSACTION}:perform")
 def _(original: Any) -> Any:
     async def perform(writer: Any, jobs: Any, clock: Any) -> Any:
-        from sessions.stores.sqlite import transaction
+        from sessions.stores.sqlite import statements, transaction
 
         groups = transaction._by_verb(jobs)
-        if transaction.RENAME not in groups:
+        if statements.RENAME not in groups:
             return await original(writer, jobs, clock)
         await writer.execute_fetchall("BEGIN IMMEDIATE")
         steps = await transaction._steps(writer, groups, clock())
@@ -103,15 +103,15 @@ def _(original: Any) -> Any:
 @breaks(3, "a rename that was not done leaves a tombstone", RENAME, f"{TRANSACTION}:_steps")
 def _(original: Any) -> Any:
     async def steps(writer: Any, groups: Any, now: int) -> Any:
-        from sessions.stores.sqlite import transaction
+        from sessions.stores.sqlite import statements, transaction
 
-        renames = groups.get(transaction.RENAME, [])
+        renames = groups.get(statements.RENAME, [])
         done = await original(writer, groups, now)
         if renames:
-            _, missed = transaction.RENAME.split(renames, done[0].rows)
+            _, missed = statements.RENAME.split(renames, done[0].rows)
             closed = [job for job in missed if job.tombstone is not None]
             if closed:
-                await transaction._step(writer, transaction.TOMBSTONE, closed, now)
+                await transaction._step(writer, statements.TOMBSTONE, closed, now)
         return done
 
     return steps
@@ -120,9 +120,9 @@ def _(original: Any) -> Any:
 @breaks(3, "a tombstone comes after what clears it", RENAME, f"{TRANSACTION}:_steps")
 def _(original: Any) -> Any:
     async def steps(writer: Any, groups: Any, now: int) -> Any:
-        from sessions.stores.sqlite import transaction
+        from sessions.stores.sqlite import statements, transaction
 
-        renames = groups.get(transaction.RENAME, [])
+        renames = groups.get(statements.RENAME, [])
         tombstones = {job: job.tombstone for job in renames}
         for job in renames:
             job.tombstone = None
@@ -130,10 +130,10 @@ def _(original: Any) -> Any:
         for job in renames:
             job.tombstone = tombstones[job]
         if renames:
-            done, _ = transaction.RENAME.split(renames, performed[0].rows)
+            done, _ = statements.RENAME.split(renames, performed[0].rows)
             closed = [job for job in done if job.tombstone is not None]
             if closed:
-                await transaction._step(writer, transaction.TOMBSTONE, closed, now)
+                await transaction._step(writer, statements.TOMBSTONE, closed, now)
         return performed
 
     return steps
