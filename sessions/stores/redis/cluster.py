@@ -76,7 +76,7 @@ class Cluster:
         return await asyncio.gather(*calls, return_exceptions=True)
 
     async def send(self, *command: Any) -> Any:
-        """Return the reply to a command whose keys share a slot."""
+        """Return the reply to a command with keys of one slot."""
         return await self._in_time(self._client.execute_command(*command))
 
     def reconnect(self) -> None:
