@@ -1,4 +1,4 @@
-"""docs/examples/lmdb-store: installed as its README says, it keeps the contract and serves by one line of config.toml."""
+"""docs/examples/lmdb-store: installed, it keeps the contract, and serves by one line of config.toml."""
 
 import json
 import os

@@ -168,7 +168,12 @@ class LmdbStore:
         return await self.update(sid, expected._replace(expires_at=expires_at), expected)
 
     async def rename(
-        self, old: str, new: str, record: StoredSession, expected: StoredSession, tombstone: StoredSession | None = None
+        self,
+        old: str,
+        new: str,
+        record: StoredSession,
+        expected: StoredSession,
+        tombstone: StoredSession | None = None,
     ) -> Update:
         source, target = self._key(old), self._key(new)
 
