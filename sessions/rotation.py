@@ -67,13 +67,13 @@ class Rotation:
 
     def regenerate(self, state: SessionState) -> Coroutine[Any, Any, None]:
         """Go on as a new session at once; what is returned ends the row of the old one."""
-        old, base, was_known, was_closed = state.id, state.base, state.is_known, state.end == "closed"
+        old, base, is_led_to, was_closed = state.id, state.base, _is_led_to(state), state.end == "closed"
         go_back = state.snapshot()
         state.restart(keep=False)
 
         async def work() -> None:
             try:
-                await self._in_time(self._leave(state, old, base, is_known=was_known, is_closed=was_closed))
+                await self._in_time(self._leave(state, old, base, is_led_to=is_led_to, is_closed=was_closed))
             except BaseException:
                 go_back()
                 if not self._writes.is_blind:
@@ -84,12 +84,12 @@ class Rotation:
         return work()
 
     async def _leave(
-        self, state: SessionState, old: str, base: StoredSession | None, *, is_known: bool, is_closed: bool
+        self, state: SessionState, old: str, base: StoredSession | None, *, is_led_to: bool, is_closed: bool
     ) -> None:
         if is_closed:  # the row under the old id is a tombstone already
             return
-        if base is None or not is_known or not self._grace:
-            await self._store.destroy(old)  # an id that has not left yet leaves no tombstone
+        if base is None or not is_led_to or not self._grace:
+            await self._store.destroy(old)  # an id that nobody knows leaves no tombstone
             return
         await self._writes.close(old, base, lambda: self._tombstone(state, state.id))
 
@@ -104,20 +104,20 @@ class Rotation:
         If the row is gone, or closed, the session goes on as a new one with only what this request itself assigned. If
         the move fails the session can still be read, and this request writes nothing more.
         """
-        if state.end in ("gone", "closed"):
+        if state.end in ("gone", "closed", "destroyed"):
             state.restart_with_assigned()
             return _nothing()
         if state.base is None:
             state.restart(keep=True)
             return _nothing()
-        old, base, was_known = state.id, state.base, state.is_known
+        old, base, is_led_to = state.id, state.base, _is_led_to(state)
         go_back = state.snapshot()
         state.take_new_id()
         begun: list[_Attempt] = []
 
         async def work() -> None:
             try:
-                await self._in_time(self._move(state, old, base, begun, is_known=was_known))
+                await self._in_time(self._move(state, old, base, begun, is_led_to=is_led_to))
             except BaseException as error:
                 go_back()
                 state.failed()
@@ -130,11 +130,11 @@ class Rotation:
         return work()
 
     async def _move(
-        self, state: SessionState, old: str, base: StoredSession, begun: list[_Attempt], *, is_known: bool
+        self, state: SessionState, old: str, base: StoredSession, begun: list[_Attempt], *, is_led_to: bool
     ) -> None:
         for _ in range(ID_TRIES):
             new = state.id
-            closed = self._tombstone(state, new) if self._grace and is_known else None
+            closed = self._tombstone(state, new) if self._grace and is_led_to else None
 
             async def step(expected: StoredSession, new: str = new, closed: StoredSession | None = closed) -> Update:
                 sent = await self._writes.turns.on(state, expected)
@@ -147,7 +147,7 @@ class Rotation:
                 return update
 
             update = await self._writes.queues.commit(old, base, step)
-            if update.outcome is Outcome.GONE:
+            if update.outcome is Outcome.GONE and state.end != "destroyed":  # by a call after this one
                 state.restart_with_assigned()
             if update.outcome is not Outcome.TAKEN:
                 return
@@ -187,8 +187,13 @@ class Rotation:
         found = await self._store.get(old)
         if found is not None and attempt.closed is not None and _has_text(found, attempt.closed.data):
             await self._store.update(old, attempt.expected, found)
-        elif found is None:
+        elif found is None and attempt.closed is None:  # a tombstone that is gone was removed by a sign-out
             await self._store.create(old, attempt.expected)
+
+
+def _is_led_to(state: SessionState) -> bool:
+    """Return True if a browser may know the session's id, or a tombstone that this request has left leads to it."""
+    return state.request_sid is not None
 
 
 def _has_text(found: StoredSession, text: str) -> bool:
