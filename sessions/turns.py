@@ -2,7 +2,7 @@
 
 That work cannot be divided, and a thread would not help: orjson keeps the interpreter to itself while it works. So a
 large session waits for a turn, which is one step of the event loop, and after it the loop belongs to everybody else for
-as long as the turn took, or 20 ms. However many large sessions there are, another visitor waits for one of them.
+as long as the turn took, or 50 ms. However many large sessions there are, another visitor waits for one of them.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from .store import StoredSession
 LARGE = 262_144
 """Characters of a stored text from which on its session takes turns: many keys are milliseconds of work."""
 
-FREE = 0.02
+FREE = 0.05
 """Seconds for which the loop is free after a turn at most: enough for the steps of many an ordinary request."""
 
 
