@@ -36,6 +36,9 @@ class Servers(Protocol):
     async def run(self, script: Script, keys: Sequence[bytes], args: Sequence[Any]) -> list[Any]:
         """Return the replies of a script. An exception may be in the place of a reply."""
 
+    async def send(self, *command: Any) -> Any:
+        """Return the reply to a command with keys on one node."""
+
     def reconnect(self) -> None:
         """Connect again before the next call: the server has refused a command, and may not be the master any more."""
 

@@ -284,7 +284,7 @@ def json_body(data: bytes) -> None:
         return
     except ClientError as error:
         assert error.status_code in (400, 413)
-        assert error.told
+        assert error.message
         return
     assert handler.json is None or isinstance(handler.json, dict | list)
 

@@ -10,6 +10,8 @@ MUTANTS, breaks = table()
 CONTRACT, RENAME = "stores/test_contract.py", "stores/test_sqlite_rename.py"
 SQL = "stores.sqlite.statements"
 
+SWEEP = f"{SQL}:DELETIONS.sweep by rowid._text"
+
 SAME, LIVES = " AND sessions.sess = job.old", " AND sessions.expired > ?1"
 
 breaks(2, "an update does not compare", CONTRACT, f"{SQL}:UPDATE._text")(words(SAME, ""))
@@ -28,8 +30,8 @@ breaks(5, "a touch moves the expiry of a changed row", CONTRACT, f"{SQL}:TOUCH._
 breaks(5, "a touch compares another number than is read", "stores/test_sqlite.py", f"{SQL}:TOUCH._text")(
     words("CAST(sessions.expired AS INTEGER)", "sessions.expired")
 )
-breaks(6, "a sweep knows no limit", CONTRACT, f"{SQL}:SWEEP._text")(words(" LIMIT (SELECT most FROM job)", ""))
-breaks(6, "a sweep takes the living, too", CONTRACT, f"{SQL}:SWEEP._text")(words("WHERE expired <= ?1", ""))
+breaks(6, "a sweep knows no limit", CONTRACT, SWEEP)(words(" LIMIT (SELECT most FROM job)", ""))
+breaks(6, "a sweep takes the living, too", CONTRACT, SWEEP)(words("expired <= ?1", "TRUE"))
 breaks(6, "a sweep has no index", "stores/test_sqlite.py", f"{SQL}:SCHEMA")(
     words("CREATE INDEX IF NOT EXISTS sessions_expired ON sessions (expired);", "")
 )
@@ -40,9 +42,9 @@ def _(original: Any) -> Any:
     return members(original, LOCK_EX=original.LOCK_SH)
 
 
-@breaks(7, "SQLite does not wait for the disk", "stores/test_sqlite.py", "stores.sqlite.file:_connect")
+@breaks(7, "SQLite does not wait for the disk", "stores/test_sqlite.py", "stores.sqlite.file:OpenFile.__init__")
 def _(original: Any) -> Any:
-    return lambda settings, opened: original(settings._replace(durability="OFF"), opened)
+    return lambda self, settings, *rest: original(self, settings._replace(durability="OFF"), *rest)
 
 
 @breaks(7, "a write into a deleted file is acknowledged", "stores/test_sqlite_lost.py",
