@@ -7,6 +7,7 @@ as long as the turn took, or 50 ms. However many large sessions there are, anoth
 
 import asyncio
 from collections import deque
+from typing import Any
 
 from .state import SessionState
 from .store import StoredSession
@@ -35,6 +36,7 @@ class Turns:
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._is_taken = False
+        self._holder: asyncio.Task[Any] | None = None  # whose turn it is, until its step of the loop ends
 
     async def on(self, state: SessionState, newer: StoredSession) -> StoredSession:
         """Return the record to store on top of this one, as `SessionState.on` does, in the next turn.
@@ -48,12 +50,17 @@ class Turns:
         """Wait for a turn, if the text is large. It ends with the step of the event loop that it begins in."""
         if len(text) < LARGE:
             return
-        if not self._is_taken:
+        if self._is_taken:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            (self._waiting.appendleft if is_next else self._waiting.append)(turn)
+            await turn  # if the caller is cancelled at that moment, the turn ends all the same
+        else:
             self._begin()
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        (self._waiting.appendleft if is_next else self._waiting.append)(turn)
-        await turn  # if the caller is cancelled at that moment, the turn ends all the same
+        self._holder = asyncio.current_task()
+
+    def is_mine(self) -> bool:
+        """Return True if the turn that this task has taken has not ended: it has not waited since."""
+        return self._holder is asyncio.current_task()
 
     def _begin(self) -> None:
         self._is_taken = True
@@ -61,6 +68,7 @@ class Turns:
         loop.call_soon(self._end, loop.time())
 
     def _end(self, began: float) -> None:
+        self._holder = None
         loop = asyncio.get_running_loop()
         loop.call_later(min(loop.time() - began, FREE), self._next)
 
