@@ -145,6 +145,7 @@ class SessionVerbs:
 
         async def step(expected: StoredSession) -> Update:
             await self._writes.turns.on(state, expected)
+            await self._writes.turns.take(expected.data, is_next=True)
             before = state.data.current()
             try:
                 results[:] = [_changed(change, state.values)]
