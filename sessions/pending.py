@@ -20,16 +20,17 @@ Result = TypeVar("Result")
 class Verb(Coroutine[Any, Any, Result], Generic[Result]):
     """A verb that was called: `gather`, `wait_for`, `create_task`, a TaskGroup and `await` take it."""
 
-    __slots__ = ("_pending", "_task", "_waiting")
+    __slots__ = ("_pending", "_waiting", "task")
 
     def __init__(self, task: "asyncio.Task[Result]", pending: "Pending") -> None:
-        self._task = task
+        self.task: asyncio.Task[Result] = task
+        """What performs it."""
         self._pending = pending
         self._waiting: Coroutine[Any, Any, Result] | None = None
 
     async def _wait(self) -> Result:
         try:
-            return await asyncio.shield(self._task)
+            return await asyncio.shield(self.task)
         except Exception as error:
             self._pending.see(error)
             raise

@@ -2,7 +2,7 @@
 
 That work cannot be divided, and a thread would not help: orjson keeps the interpreter to itself while it works. So a
 large session waits for a turn, which is one step of the event loop, and after it the loop belongs to everybody else for
-as long as the turn took. However many large sessions there are, another visitor waits for one of them.
+as long as the turn took, or 20 ms. However many large sessions there are, another visitor waits for one of them.
 """
 
 import asyncio
@@ -13,6 +13,9 @@ from .store import StoredSession
 
 LARGE = 262_144
 """Characters of a stored text from which on its session takes turns: many keys are milliseconds of work."""
+
+FREE = 0.02
+"""Seconds for which the loop is free after a turn at most: enough for the steps of many an ordinary request."""
 
 
 def is_large(state: SessionState) -> bool:
@@ -34,11 +37,14 @@ class Turns:
         self._is_taken = False
 
     async def on(self, state: SessionState, newer: StoredSession) -> StoredSession:
-        """Return the record to store on top of this one, as `SessionState.on` does, in a turn."""
-        await self.take(newer.data)
+        """Return the record to store on top of this one, as `SessionState.on` does, in the next turn.
+
+        A commit that has met a conflict waits within its deadline, so it comes before those that have not begun.
+        """
+        await self.take(newer.data, is_next=True)
         return state.on(newer)
 
-    async def take(self, text: str) -> None:
+    async def take(self, text: str, *, is_next: bool = False) -> None:
         """Wait for a turn, if the text is large. It ends with the step of the event loop that it begins in."""
         if len(text) < LARGE:
             return
@@ -46,7 +52,7 @@ class Turns:
             self._begin()
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        (self._waiting.appendleft if is_next else self._waiting.append)(turn)
         await turn  # if the caller is cancelled at that moment, the turn ends all the same
 
     def _begin(self) -> None:
@@ -56,7 +62,7 @@ class Turns:
 
     def _end(self, began: float) -> None:
         loop = asyncio.get_running_loop()
-        loop.call_later(loop.time() - began, self._next)
+        loop.call_later(min(loop.time() - began, FREE), self._next)
 
     def _next(self) -> None:
         self._is_taken = False

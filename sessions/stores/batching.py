@@ -69,7 +69,7 @@ class Batcher:
     """Performs jobs in batches by `perform`, which resolves each job; an error that it raises fails the rest.
 
     With `once` True a batch holds every id once, a rename's old id and new id both: of two jobs of one id the later
-    waits for the next batch. A job whose caller does not wait any more when its batch begins is left out.
+    waits for the next batch. A job is left out if its caller does not wait any more when its batch begins.
     """
 
     def __init__(self, perform: Callable[[list[Job]], Awaitable[None]], *, once: bool) -> None:

@@ -23,10 +23,10 @@ _BRIEF = 200
 """Milliseconds that a batch waits for a row that another transaction has locked; then each row is tried alone."""
 
 _GRACE = 0.5
-"""Seconds that the client is more patient than the server, whose refusal says more and leaves the connection whole."""
+"""Seconds that the client is more patient than the server: its refusal says more and leaves the connection whole."""
 
 _STOP = 0.25
-"""Seconds that a statement which the client gives up has to stop, before its caller is told that it failed."""
+"""Seconds that a statement which the client gives up has to stop, before its caller has the failure."""
 
 _AT_ONCE = 250
 """Milliseconds that a statement may wait for a connection and still have the connection's own limits, within _GRACE."""
@@ -52,7 +52,7 @@ class PoolSettings:
 
 
 class Connections:
-    """The connections of one process, at most `pool`, made when they are needed and anew where they were lost."""
+    """The connections of one process, at most `pool`, made when they are needed and again if they were lost."""
 
     reading: asyncpg.Pool
     writing: asyncpg.Pool
@@ -133,7 +133,7 @@ class Connections:
                 leaving = self._leave(pool, connection, error)
                 if isinstance(error, TimeoutError) and not isinstance(error, _TooLate):
                     self._breaker.trip()
-                    await asyncio.wait([leaving])  # so that nothing is written after the caller is told of a failure
+                    await asyncio.wait([leaving])  # so that nothing is written after the caller has a failure
                 if is_again:
                     continue
                 raise
@@ -143,7 +143,7 @@ class Connections:
     def _leave(self, pool: asyncpg.Pool, connection: Any, error: BaseException) -> "asyncio.Task[None]":
         """Give a connection back on which something went wrong. Returns the task that does it.
 
-        Where PostgreSQL did not answer, driver and server are told to stop, and the connection ends: its answer, coming
+        Where PostgreSQL did not answer, driver and server have to stop, and the connection ends: its answer, coming
         late, could be taken for the next call's.
         """
         is_answered = isinstance(error, asyncpg.PostgresError | _TooLate)
@@ -160,7 +160,7 @@ class Connections:
         """Return the rows of a statement that PostgreSQL ends by itself when the loop's time is `ends`.
 
         The connection's limits are right for a statement that begins at once. A later one has what time is left, so
-        that nothing is written after its caller was told of a failure. A statement that PostgreSQL rolls back to end a
+        that nothing is written after its caller had a failure. A statement that PostgreSQL rolls back to end a
         deadlock is tried again; a batch is not, as its caller tries each row alone.
         """
 
@@ -254,7 +254,7 @@ def _has_ended(connection: Any) -> bool:
 
 
 async def _quietly(leaving: Awaitable[None]) -> None:
-    """Wait for a connection that is given up. The driver has ended it where this fails, and nobody is told."""
+    """Wait for a connection that is given up. If this fails the driver has ended it, and no error is raised."""
     with suppress(*DRIVER):
         await leaving
 

@@ -162,7 +162,7 @@ def parse(url: str) -> ServerURL:
 
 
 def _hosts(listed: str, given: dict[str, str]) -> list[str]:
-    """Return the hosts as asyncpg reads them; a parameter counts before what stands in front of the path, as in libpq.
+    """Return the hosts as asyncpg reads them; a parameter counts before what comes in front of the path, as in libpq.
 
     Raises ValueError for a host or a port that is none, and for ports that are more or fewer than the hosts.
     """
