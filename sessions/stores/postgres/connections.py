@@ -125,7 +125,11 @@ class Connections:
             except BaseException as error:
                 if connection is None:  # or all of them wait for locked rows
                     raise
-                is_again = not is_again and isinstance(error, DRIVER) and was_not_begun(error, connection)
+                is_again = (
+                    not is_again
+                    and isinstance(error, DRIVER)
+                    and was_not_begun(error, has_ended=_has_ended(connection))
+                )
                 leaving = self._leave(pool, connection, error)
                 if isinstance(error, TimeoutError) and not isinstance(error, _TooLate):
                     self._breaker.trip()
@@ -142,9 +146,8 @@ class Connections:
         Where PostgreSQL did not answer, driver and server have to stop, and the connection ends: its answer, coming
         late, could be taken for the next call's.
         """
-        is_whole = isinstance(error, asyncpg.PostgresError | _TooLate)
-        if is_whole and not connection.is_closed():
-            is_whole = not connection.is_in_transaction()
+        is_answered = isinstance(error, asyncpg.PostgresError | _TooLate)
+        is_whole = _has_ended(connection) or (is_answered and not connection.is_in_transaction())
         leaving = pool.release(connection) if is_whole else connection.close(timeout=_STOP)
         task = asyncio.get_running_loop().create_task(_quietly(leaving))
         self._leaving.add(task)
@@ -189,7 +192,7 @@ class Connections:
         try:
             result = await act(connection)
         except asyncpg.PostgresError:
-            if not connection.is_closed():
+            if not _has_ended(connection):
                 with suppress(asyncpg.PostgresError):  # its time is over as well; then the connection ends
                     await connection.execute("ROLLBACK")
             raise
@@ -240,6 +243,14 @@ def _session(timeout: int, lock_timeout: int, idle_timeout: int) -> dict[str, st
         "enable_mergejoin": "off",
         "jit": "off",
     }
+
+
+def _has_ended(connection: Any) -> bool:
+    """True if the driver knows that a connection has ended. If the pool knows as well, it refuses to be asked."""
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True
 
 
 async def _quietly(leaving: Awaitable[None]) -> None:
