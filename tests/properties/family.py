@@ -72,11 +72,7 @@ class Generation:
     def allowed(self, key: str) -> list[Any]:
         """What may be under a key now."""
         writes = self.writes[key]
-        return [
-            each.value
-            for each in writes
-            if not any(other.is_sure and other.start > each.end for other in writes)
-        ]
+        return [each.value for each in writes if not any(other.is_sure and other.start > each.end for other in writes)]
 
 
 @dataclass
