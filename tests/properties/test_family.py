@@ -19,8 +19,9 @@ from sessions import queues, rotation
 from sessions.meta import is_closed
 from sessions.stores.memory import MemoryStore
 
-from .family import GRACE, KEYS, World
+from .family import World
 from .held import HOW
+from .visits import GRACE, KEYS
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
