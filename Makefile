@@ -109,6 +109,9 @@ bench-instructions: $(READY) ## Count instructions per request (needs valgrind)
 bench-scale: $(READY) ## Measure growth, a sweep under load, two processes
 	$(BIN)/python -m bench.scale $(ARGS)
 
+bench-large: $(READY) ## Measure what a bystander waits for while others have large sessions
+	$(BIN)/python -m bench.large $(ARGS)
+
 bench-plots: $(BENCH)/plots/.ready ## Draw docs/performance/*.svg from bench/results
 	$(BENCH)/plots/bin/python -m bench.plots
 
@@ -116,7 +119,7 @@ bench-docs: $(READY) ## Put the tables of bench/results into docs/performance.md
 	$(BIN)/python -m bench.docs
 
 bench-all: bench-setup ## All of these, one after the other: about 40 minutes on a quiet machine
-	@failed=; for step in bench bench-peers bench-instructions bench-scale bench-plots bench-docs; do \
+	@failed=; for step in bench bench-peers bench-instructions bench-scale bench-large bench-plots bench-docs; do \
 	  $(MAKE) $$step || failed="$$failed $$step"; done; \
 	  test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 

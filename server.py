@@ -174,6 +174,9 @@ async def serve(config: Config, sockets: Sequence[socket.socket], parent: int | 
         await stopping.wait()
         if parent is not None:
             loop.remove_reader(parent)
+        else:  # a worker is ended by its parent
+            for number in STOPPING:
+                loop.add_signal_handler(number, server.cut)  # the second time: at once
         app.settings["draining"] = True
         await server.drain(config.server.drain / 1000)
         await manager.close()

@@ -27,7 +27,7 @@ _request: ContextVar[str] = ContextVar("request", default="-")
 
 
 class LoggingApplication(Application):
-    """An application whose log tells the requests apart."""
+    """An application with a log that names each request."""
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """Make the id of the next request on a connection. Tornado calls this before the head has come."""

@@ -1,8 +1,8 @@
 """Owns the absolute timeout: a session ends so long after its creation, whatever is done with it (`absoluteTimeout`).
 
 Its moment of creation is the member `createdAt` of `__meta` (meta.py). A session without it (made by Node, or before
-the option was set) counts from the first time it is seen, and so does one whose moment is no number or lies in the
-future, where a clock was wrong. Either is written down at once, so that it counts from then on. That is no 500: the
+the option was set) counts from the first time it is seen, and so does one with a moment that is no number or is in
+the future, where a clock was wrong. Either is written down at once, so that it counts from then on. That is no 500: the
 visitor cannot help it.
 """
 

@@ -15,6 +15,9 @@ from .meta import parsed
 from .store import StoredSession
 from .stored_cookie import StoredCookie
 
+SMALL = 16_384
+"""Characters of data up to which it is looked at as a whole; in more, what has changed is found first."""
+
 
 class Parts(NamedTuple):
     """The texts that a stored session consists of."""
@@ -80,6 +83,11 @@ class SessionData:
             self._values = json_text.read(self.text)
         return self._values
 
+    @property
+    def is_untouched(self) -> bool:
+        """True if the values are, to the character, those of `text`. Raises DataError."""
+        return self._values is None or json_text.dumps(self._values) == self.text
+
     def current(self) -> str:
         """Return the values as JSON text: `text` itself until they change.
 
@@ -104,8 +112,9 @@ class SessionData:
         if text in (self.text, self._checked):
             return
         values = self.values
-        for key in self._changes(text).assigned:
-            json_text.check(key, values[key])
+        if len(text) > SMALL or not json_text.is_plain(values):
+            for key in self._changes(text).assigned:
+                json_text.check(key, values[key])
         self._checked = text
 
     def _before(self) -> dict[str, Any]:
@@ -114,7 +123,7 @@ class SessionData:
         return self._loaded
 
     def _changes(self, text: str) -> Changes:
-        """Return how the values, whose text this is, differ from what was loaded. They are compared once."""
+        """Return how the values differ from what was loaded; this is their text. They are compared once."""
         if self._compared is None or self._compared[0] != text:
             self._compared = text, changes(self._before(), self.values)
         return self._compared[1]

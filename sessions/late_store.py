@@ -13,7 +13,7 @@ from .errors import StoreError, StoreUnavailable
 from .store import OpenableStore, Store, StoredSession, name_of
 from .stores.wrappers import StoreWrapper
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 RETRY_SECONDS = 1.0
 """Until the next try to open the store: as long as an open store that was lost is left alone (stores/base.py)."""
@@ -48,8 +48,9 @@ class LateStore(StoreWrapper):
 
     def __init__(self, inner: OpenableStore) -> None:
         super().__init__(inner)
-        self._openable = inner
-        self.is_open = False
+        self._openable: OpenableStore = inner
+        self.is_open: bool = False
+        """True if the store inside is open."""
 
     @property
     def ready(self) -> bool:

@@ -13,16 +13,17 @@ from typing import Any
 from .checked_store import checked
 from .clock import Clock, now_ms
 from .errors import NoSession, StoreUnavailable
+from .formats import json_text
 from .formats.signing import Signer
 from .observe import AMBIGUOUS, DESTROYED, DROPPED, UNKNOWN, note
 from .options import SessionOptions
-from .policy import END_MESSAGES, Performed, Plan, decide
+from .policy import Performed, Plan, decide, no_session
 from .rotation import Rotation
 from .session import Session
 from .state import Generate, SessionState
 from .store import Store, StoredSession, is_ready, name_of
 from .timeout import Deadline
-from .turns import decode_if_large, is_large
+from .turns import LARGE, decode_if_large, is_large
 from .validation import secrets_of
 from .verbs import SessionVerbs
 from .writes import Writes
@@ -94,14 +95,16 @@ class SessionManager:
         """
         if state.pending is not None:
             return self._commit_behind(state, ends=ends)
-        return self._commit_in_turn(state, ends=ends) if is_large(state) else self._commit(state, ends=ends)
+        if is_large(state) and not (self._writes.turns.is_mine() and state.data.is_untouched):
+            return self._commit_in_turn(state, ends=ends)
+        return self._commit(state, ends=ends)
 
     def _commit(self, state: SessionState, *, ends: bool) -> Awaitable[None] | None:
         plan = decide(state.facts(), self.options, ends=ends)
         if plan.refuses:
             state.check_can_send()
         if plan.cookie == "send":
-            state.cookie.check()  # before anything is stored that no browser could be told of
+            state.cookie.check()  # before anything is stored that no browser would know
         if plan.renews:
             state.renew()
         if plan.change == "nothing":
@@ -140,11 +143,13 @@ class SessionManager:
 
     async def _living(self, sid: str, record: StoredSession, generate: Generate) -> SessionState | None:
         """Return the session of a record; one that is over for a tombstone, None where nothing is left of it."""
-        await self._writes.turns.take(record.data)
-        if self._writes.is_over(record):
-            closed = SessionState.closed(self.options, self.clock, generate, sid, record)
-            return closed if closed.meta.closed_until > self.clock() else None
+        if len(record.data) >= LARGE:
+            await self._writes.turns.take(record.data)
         state = SessionState.loaded(self.options, self.clock, generate, sid, record)
+        if self._writes.is_over(record):
+            state.data.read(json_text.EMPTY)
+            state.over("closed")
+            return state if state.meta.closed_until > self.clock() else None
         if not state.is_too_old:
             decode_if_large(state)
             return state
@@ -172,7 +177,7 @@ class SessionManager:
         record = await self._in_time(self._store.get(sid))
         state = None if record is None else await self._living(sid, record, _no_new_id)
         if state is None or state.end is not None:
-            raise NoSession(f"no session: {END_MESSAGES['gone']}")
+            raise no_session("gone")
         state.seal()
         yield self.face(state)
         if state.pending is not None:
@@ -181,7 +186,7 @@ class SessionManager:
         if state.is_dirty():
             outcome = await self._in_time(self._writes.write(state, state.to_store()))
             if outcome in ("gone", "closed"):
-                raise NoSession(f"no session: {END_MESSAGES[outcome]}")
+                raise no_session(outcome)
 
     # ---------------------------------------------------------------- work in the background
 
@@ -191,7 +196,8 @@ class SessionManager:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Stop the work in the background: before the store closes, after the last request."""
+        """Wait for the verbs under way, and stop the work in the background. Call it before the store closes."""
+        await self._verbs.settled()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,7 +1,8 @@
 """Owns the merge: one request's changes applied to the newer data that another request has stored meanwhile.
 
-Data is compared as JSON text, key by key at the top: 1 differs from True there. Many keys are compared by pieces, whose
-text is made in one go, so the cost is in the keys that differ. This file must not know where the data comes from.
+Data is compared as JSON text, key by key at the top: 1 differs from True there. Many keys are compared by pieces
+(the text of a piece is made in one go), so the cost is in the keys that differ. This file must not know where the
+data comes from.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from .formats import json_text
 Data: TypeAlias = dict[str, Any]
 
 _PIECES = 64
-"""Into how many pieces keys are divided whose values differ somewhere."""
+"""Into how many pieces keys are divided if their values differ somewhere."""
 
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 
@@ -24,7 +25,7 @@ class Changes(NamedTuple):
     """What one request has done to the data that it has loaded."""
 
     assigned: list[str]
-    """The keys whose values differ from what was loaded, or are new."""
+    """The keys with a value that differs from what was loaded, or that are new."""
     deleted: set[str]
 
     def __bool__(self) -> bool:
@@ -78,6 +79,9 @@ class _Pairs(NamedTuple):
     missing: list[str]
     """The keys that only the other has."""
 
+    def __repr__(self) -> str:
+        return f"<_Pairs of {len(self.keys)} keys>"  # without values: a repr comes into logs and error pages
+
 
 def _paired(one: Data, other: Data) -> _Pairs:
     """Put the values of the same keys side by side. As long as the keys come in the same order none is looked up."""
@@ -94,7 +98,7 @@ def _paired(one: Data, other: Data) -> _Pairs:
 
 
 def _differing(keys: list[str], ones: list[Any], others: list[Any]) -> Iterator[str]:
-    """Yield the keys whose values, side by side, differ."""
+    """Yield the keys with values that, side by side, differ."""
     step = -(-len(keys) // _PIECES)
     for start in range(0, len(keys), step or 1):
         piece = slice(start, start + step)

@@ -6,7 +6,7 @@ It survives a whole-session save by Node, and a visitor never sees it. It is our
 member of ours; members that we do not know are kept. Anything else under that name belongs to another application and
 is data.
 
-A **tombstone** is the record under an id that a session has left: a row without data, whose `__meta` says until when it
+A **tombstone** is the record under an id that a session has left: a row without data. Its `__meta` says until when it
 counts (`closed`, milliseconds since the epoch) and under which key the session goes on (`next`). To every store, and to
 Node, it is an ordinary session.
 """

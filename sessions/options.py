@@ -47,7 +47,7 @@ class CookieOptions:
     """What a new session's cookie is made of. `ABSENT` is left out of the stored session, as Express does."""
 
     path: str | None = "/"
-    """Only requests whose path begins with it have a session; the cookie's Path."""
+    """Only requests below this path have a session; the cookie's Path."""
     domain: str | None | Absent = ABSENT
     """The cookie's Domain; absent: this host only."""
     expires: datetime | Literal[False] | None | Absent = ABSENT

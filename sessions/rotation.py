@@ -167,7 +167,7 @@ class Rotation:
             return Update(Outcome.SAVED, found)
 
     async def _way_back(self, old: str, attempt: _Attempt) -> None:
-        """Undo a rename that is performed after its caller was told that it failed.
+        """Undo a rename that is performed after its caller had its failure.
 
         The visitor has the session as it was, under the old id: never two sessions, never the login under the old id.
         """

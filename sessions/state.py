@@ -31,7 +31,7 @@ class SessionState:
         "_already_deleted", "_committed", "_generate", "_has_left", "_is_answered", "_is_renewed", "_is_sealed",
         "_options", "_origin_id", "_origin_text", "_pending", "_saved_text", "_stored_cookie",
         "_timeout", "_touch_asked", "_written", "base", "clock", "cookie", "cookie_act", "data", "end", "id",
-        "is_finished", "is_readable", "meta", "others", "renamed", "request_sid",
+        "is_finished", "is_readable", "is_socket", "meta", "others", "renamed", "request_sid",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +77,8 @@ class SessionState:
         self._is_sealed = self._has_left = self._is_answered = False
         self.is_finished: bool = False
         """Whether the answer is finished: a change comes too late."""
+        self.is_socket: bool = False
+        """Whether the answer is a WebSocket: to save is what uses the session, so it starts the lifetime again."""
 
     @classmethod
     def new(
@@ -97,16 +99,6 @@ class SessionState:
         state._saved_text = None if options.resave else parts.data
         if parts.meta or state._timeout is not None:
             state._read_meta(parts)
-        return state
-
-    @classmethod
-    def closed(
-        cls, options: SessionOptions, clock: Clock, generate: Generate, sid: str, record: StoredSession
-    ) -> "SessionState":
-        """Return the session of a tombstone: empty, and over."""
-        state = cls.loaded(options, clock, generate, sid, record)
-        state.data = SessionData()
-        state.over("closed")
         return state
 
     # ---------------------------------------------------------------- what a handler asks, through the face
@@ -130,7 +122,7 @@ class SessionState:
             raise CorruptSession(f"session {self.fingerprint}: {error}") from None
 
     def touch(self) -> None:
-        """Start the lifetime again; the store is told at the end of the request, whatever `touch_after` says."""
+        """Start the lifetime again; it is stored at the end of the request, whatever `touch_after` says."""
         self._touch_asked = True
         self.cookie.touch()
 
@@ -219,7 +211,7 @@ class SessionState:
 
     @property
     def pending(self) -> Pending | None:
-        """The verbs that the answer has to wait for, or whose failure it has to tell; None: none."""
+        """The verbs that the answer has to wait for, or that have failed unseen; None: none."""
         return None if self._pending is None or self._pending.is_clear else self._pending
 
     # ---------------------------------------------------------------- the response's head

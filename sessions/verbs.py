@@ -4,13 +4,14 @@ A verb that is called does to the object what can be done without the store, and
 The rest is a task, and the tasks of one session run one after the other (pending.py).
 """
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
-from .errors import NoSession, SessionError
+from .errors import SessionError
 from .pending import Verb
-from .policy import END_MESSAGES
+from .policy import no_session
 from .rotation import Rotation
 from .state import SessionState
 from .store import Outcome, Store, StoredSession, Update
@@ -30,15 +31,29 @@ class SessionVerbs:
         self._writes = writes
         self._rotation = rotation
         self._in_time = in_time
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def _start(self, state: SessionState, work: Coroutine[Any, Any, Result]) -> Verb[Result]:
+        verb = state.verbs().start(state.fingerprint, work)
+        self._running.add(verb.task)
+        verb.task.add_done_callback(self._running.discard)
+        return verb
+
+    async def settled(self) -> None:
+        """Wait for the verbs of all sessions that are under way."""
+        while self._running:
+            await asyncio.wait(self._running)
 
     def save(self, state: SessionState) -> Verb[None]:
-        """Write the session as it is now, whether or not it was changed. Its lifetime does not start again.
+        """Write the session as it is now, whether or not it was changed. On a WebSocket its lifetime starts again.
 
         Raises NoSession if the session is over, and HeadersSent if it is new and its cookie cannot be sent any more.
         """
         self._check_lives(state)
         if state.end is None and state.base is None and not state.renamed:
             state.check_can_send()
+        if state.is_socket:
+            state.cookie.touch()
         record = None if state.end is not None else state.to_store()
 
         async def work() -> None:
@@ -49,7 +64,7 @@ class SessionVerbs:
                 state.over(outcome)
                 self._check_lives(state)
 
-        return _start(state, work())
+        return self._start(state, work())
 
     def destroy(self, state: SessionState) -> Verb[None]:
         """End the session at once, whatever the store answers, and delete its row: in this browser for good."""
@@ -63,7 +78,7 @@ class SessionVerbs:
                 state.failed()
                 raise
 
-        return _start(state, work())
+        return self._start(state, work())
 
     async def _end(self, sids: tuple[str, ...], state: SessionState, base: StoredSession | None) -> None:
         """End the session, and those of the other verified ids in the request."""
@@ -76,14 +91,14 @@ class SessionVerbs:
     def regenerate(self, state: SessionState) -> Verb[None]:
         """Go on as a new session under a new id, and end the row of the old one."""
         state.check_can_send()
-        return _start(state, self._rotation.regenerate(state))
+        return self._start(state, self._rotation.regenerate(state))
 
     def rotate(self, state: SessionState) -> Verb[None]:
         """Go on under a new id with the same data, and move the row there."""
         state.check_can_send()
         if state.end is None:
             state.to_store()  # raises the handler's own errors at the call
-        return _start(state, self._rotation.rotate(state))
+        return self._start(state, self._rotation.rotate(state))
 
     def reload(self, state: SessionState) -> Verb[None]:
         """Read the session again when its turn comes, and drop what was changed here."""
@@ -97,7 +112,7 @@ class SessionVerbs:
             state.read(record)
             decode_if_large(state)
 
-        return _start(state, work())
+        return self._start(state, work())
 
     def mutate(self, state: SessionState, change: Callable[[dict[str, Any]], Result]) -> Verb[Result]:
         """Read, change and write as one step when its turn comes: compare and set, whatever `conflict` says.
@@ -123,13 +138,14 @@ class SessionVerbs:
                 raise
             return result
 
-        return _start(state, work())
+        return self._start(state, work())
 
     async def _mutate(self, state: SessionState, change: Callable[[dict[str, Any]], Result]) -> Result:
         results: list[Result] = []
 
         async def step(expected: StoredSession) -> Update:
             await self._writes.turns.on(state, expected)
+            await self._writes.turns.take(expected.data, is_next=True)
             before = state.data.current()
             try:
                 results[:] = [_changed(change, state.values)]
@@ -153,11 +169,7 @@ class SessionVerbs:
     def _check_lives(self, state: SessionState, *, strict: bool = False) -> None:
         """Raise NoSession if the session is over; Express's save() of one is silent."""
         if state.end is not None and (strict or not self._writes.is_blind):
-            raise NoSession(f"no session: {END_MESSAGES[state.end]}")
-
-
-def _start(state: SessionState, work: Coroutine[Any, Any, Result]) -> Verb[Result]:
-    return state.verbs().start(state.fingerprint, work)
+            raise no_session(state.end)
 
 
 def _changed(change: Callable[[dict[str, Any]], Result], values: dict[str, Any]) -> Result:

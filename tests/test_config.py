@@ -178,6 +178,7 @@ WRONG: dict[str, dict[str, tuple[str, str]]] = {
     "memory": {"maxSessions": ("0", "a whole number above 0"), "maxBytes": ("-1", "a whole number above 0")},
     "redis": {
         "prefix": ("1", "a text"),
+        "colonIds": ("1", "true or false"),
         "timeout": ("0", "a number of milliseconds above 0"),
     },
     "sweeper": {

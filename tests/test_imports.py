@@ -20,8 +20,8 @@ FLOORS = """
     handlers
     sessions
     web  config  testing
-    manager  sweeper  stores
-    queues  timeout  checked_store  late_store  turns  writes  rotation  verbs
+    manager  sweeper  stores  late_store
+    queues  timeout  checked_store  turns  writes  rotation  verbs
     state  session
     merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending
     options  formats  store  observe

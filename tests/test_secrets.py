@@ -31,6 +31,7 @@ from sessions import (
 from sessions.checked_store import CheckedStore
 from sessions.data import Parts, SessionData
 from sessions.formats.signing import Signer
+from sessions.merge import _paired
 from sessions.queues import CommitQueues
 from sessions.session import Session
 from sessions.state import SessionState
@@ -101,6 +102,7 @@ OBJECTS: dict[str, Callable[[Path], object]] = {
     "PoolSettings": lambda _: PoolSettings(parse_postgres(POSTGRES), 5, 4_000, 100),
     "PostgresStore": lambda _: open_store(POSTGRES),
     "RedisStore": lambda _: open_store(OPTIONS.store),
+    "_Pairs": lambda _: _paired({"mark": DATA}, {"mark": SECRET}),
     "SQLiteStore": lambda folder: SQLiteStore(folder / "sessions.db"),
     "ServerURL": lambda _: parse_postgres(POSTGRES),
     "Session": lambda _: loaded(),
@@ -109,7 +111,7 @@ OBJECTS: dict[str, Callable[[Path], object]] = {
     "SessionOptions": lambda _: OPTIONS,
     "SessionState": lambda _: state_of(),
     "Signer": lambda _: Signer([SECRET.encode()]),
-    "Step": lambda _: Step(CREATE, [], [(SID, STORED.data)]),
+    "Step": lambda _: Step(CREATE, [], [(SID, STORED.data)], 0),
     "StoredCookie": lambda _: state_of().cookie,
     "StoredSession": lambda _: STORED,
     "Sweeper": lambda _: Sweeper(manager().store),
@@ -141,6 +143,7 @@ def test_every_class_that_prints_its_fields_is_looked_at() -> None:
                     found.add(node.name)
 
     harmless = {
+        "Changes",
         "CookieOptions",
         "Facts",
         "MemoryOptions",
@@ -152,6 +155,7 @@ def test_every_class_that_prints_its_fields_is_looked_at() -> None:
         "SQLiteOptions",
         "Settings",
         "SweeperOptions",
+        "Trio",
         "Write",
     }
     assert found - OBJECTS.keys() == harmless

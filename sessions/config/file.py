@@ -24,7 +24,7 @@ from .secret import SECRET_BYTES, check_secrets, chosen_secret, kept_secrets
 from .toml_text import read_toml
 from .unusual import unusual
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 TABLES = ("session", *STORE_OPTIONS, "sweeper")
 """The tables that this file reads. The table of a store from elsewhere has the name of its scheme."""

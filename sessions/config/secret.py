@@ -21,7 +21,7 @@ from typing import Any
 from ..errors import OptionsError
 from ..options import SessionOptions
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 SECRET_VARIABLE = "SESSION_SECRET"  # noqa: S105 # a variable's name
 FILE_VARIABLE = "SESSION_SECRET_FILE"
@@ -131,7 +131,7 @@ def check_secrets(options: SessionOptions, *, exposed: bool) -> None:
     """Warn of a weak secret. Raises OptionsError instead if other machines reach the server, directly or by a proxy."""
     for secret in options.keys:
         if secret == EXAMPLE_SECRET.encode():
-            weakness = f"{EXAMPLE_SECRET!r} stands in every tutorial"
+            weakness = f"{EXAMPLE_SECRET!r} is in every tutorial"
         elif len(secret) < SECRET_BYTES:
             weakness = f"it has {len(secret)} bytes, {SECRET_BYTES} are wanted"
         else:

@@ -103,8 +103,8 @@ def loads(text: str) -> Any:
 def split(text: str) -> tuple[str, str]:
     """A stored text as the texts of its cookie and of its data, neither decoded.
 
-    A guess, right for what JSON.stringify makes of a session: the cookie ends at the first "}". Whether it does is seen
-    when the cookie is decoded; if not, `split_slowly` knows. Of several members `cookie` the last counts, as in
+    A guess, right for what JSON.stringify makes of a session: the cookie ends at the first "}". Whether it does is
+    seen when the cookie is decoded; if not, `split_slowly` knows. Of several members `cookie` the last counts, as in
     JSON.parse. Raises CorruptSession where there is no cookie object.
     """
     if text.startswith('{"cookie":{') and text.endswith("}"):
@@ -133,7 +133,7 @@ def split_slowly(text: str) -> tuple[str, str]:
 
 
 def split_meta(data: str) -> tuple[str, str]:
-    """The text of the member `__meta`, wherever it stands, and the data without it; "" where there is none.
+    """The text of the member `__meta`, wherever it is, and the data without it; "" where there is none.
 
     Raises CorruptSession.
     """
@@ -179,12 +179,12 @@ def read(data: str) -> dict[str, Any]:
 
 
 def check(key: object, value: Any) -> None:
-    """Raise DataError, naming the place, for a top-level key whose value JSON cannot hold or Node could not read back.
+    """Raise DataError, naming the place, for a key with a value that JSON cannot hold or Node could not read back.
 
     A value that comes back from its text as it was is right; any other is looked through, item by item.
     """
     place = _place("session", key)
-    if key in RESERVED and (key != "__meta" or is_meta(value)):  # another application's is data
+    if key in RESERVED:
         raise DataError(f"{place}: {RESERVED_BECAUSE}")
     if _comes_back(value):
         return
@@ -194,6 +194,11 @@ def check(key: object, value: Any) -> None:
         raise DataError(f"{place}: is nested more than {LEVELS} levels deep, or holds itself") from None
     except _Refused as refused:
         raise DataError(f"{place}{''.join(reversed(refused.place))}: {refused}") from None
+
+
+def is_plain(values: dict[str, Any]) -> bool:
+    """Return True for data that is right as a whole: each key would pass `check`."""
+    return values.keys().isdisjoint(RESERVED) and _comes_back(values)
 
 
 def _comes_back(value: Any) -> bool:

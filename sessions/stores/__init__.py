@@ -3,10 +3,12 @@
 A store's module, and so its driver, is imported when it is chosen.
 """
 
+import os
 from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -132,7 +134,11 @@ def _unknown(scheme: str) -> OptionsError:
 
 
 def _path(url: str) -> str:
-    """Return the file of `sqlite:PATH` or `sqlite://PATH`; a third slash begins an absolute path, as in file URLs."""
+    """Return the file of `sqlite:PATH` or `sqlite://PATH`; a third slash begins an absolute path, as in file URLs.
+
+    Elsewhere (SQLAlchemy, Django, Flask) three slashes begin a relative path. What can only be meant so is refused: a
+    file in the root folder, or in a folder that is there under the working folder and not under the root.
+    """
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -140,4 +146,12 @@ def _path(url: str) -> str:
     path = parts.netloc + parts.path
     if not path or path == ":memory:" or "\0" in path or parts.query or parts.fragment:
         raise OptionsError(f"store: expected sqlite:PATH, got {masked(url)!r}")
+    if url.startswith("sqlite:///") and not path.startswith("//"):
+        folder = Path(os.path.normpath(path)).parent
+        meant = Path(path.lstrip("/"))
+        if folder == Path("/") or (meant.parent.is_dir() and not folder.is_dir()):
+            raise OptionsError(
+                f"store: {masked(url)} is the file {path}; the one in the working folder is sqlite:{meant}"
+                f" (and if {path} is meant: sqlite:{path})"
+            )
     return path

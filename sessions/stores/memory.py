@@ -76,7 +76,7 @@ class MemoryStore:
         return await self.set(sid, record)
 
     async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
-        """Replace a session whose text is still the expected one."""
+        """Replace a session if its text is still the expected one."""
         row = self._living(sid)
         if row is None:
             return GONE
@@ -85,7 +85,7 @@ class MemoryStore:
         return Update(Outcome.SAVED, self._put(sid, record))
 
     async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
-        """Move the expiry of a session whose expiry is still the expected one."""
+        """Move the expiry of a session if it is still the expected one."""
         row = self._living(sid)
         if row is None:
             return GONE
@@ -102,7 +102,7 @@ class MemoryStore:
         expected: StoredSession,
         tombstone: StoredSession | None = None,
     ) -> Update:
-        """Move a session whose text is still the expected one to a new id, in one step."""
+        """Move a session to a new id, in one step, if its text is still the expected one."""
         row = self._living(old)
         if row is None:
             return GONE
@@ -110,7 +110,8 @@ class MemoryStore:
             return Update(Outcome.CONFLICT, row)
         if new in self._rows:
             return TAKEN
-        self._check_growth(_size(record) - _size(row))
+        if (size := _size(record) - _size(row)) > 0:
+            self._check_growth(size)
         self._drop(old)
         made = self._put(new, record)
         if tombstone is not None and self._has_room(_size(tombstone)):
@@ -171,10 +172,12 @@ class MemoryStore:
         row = self._rows.get(sid)
         if row is None and not self._has_room():
             raise StoreUnavailable(f"the store in memory is full: maxSessions is {self._max}")
-        self._check_growth(_size(record) - (0 if row is None else _size(row)))
-        if row is not None:
-            self._drop(sid)
-        self._bytes += _size(record)
+        size, before = _size(record), 0 if row is None else _size(row)
+        if size > before:
+            self._check_growth(size - before)
+        if sid in self._rows:  # or it had expired, and made room
+            self._bytes -= before
+        self._bytes += size
         self._rows[sid] = record = StoredSession(record.data, record.expires_at)
         return record
 
@@ -182,7 +185,7 @@ class MemoryStore:
         self._bytes -= _size(self._rows.pop(sid))
 
     def _check_growth(self, size: int) -> None:
-        if size > 0 and not self._has_room(size, rows=0):
+        if not self._has_room(size, rows=0):
             raise StoreUnavailable(f"the store in memory is full: maxBytes is {self._max_bytes}")
 
     def _has_room(self, size: int = 0, rows: int = 1) -> bool:

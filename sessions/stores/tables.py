@@ -38,6 +38,7 @@ class RedisOptions:
     """The table [redis]: read where `store` is a URL of Redis or Valkey."""
 
     prefix: str = "sess:"
+    colon_ids: bool = False
     timeout: float = 3_000
 
 

@@ -18,7 +18,7 @@ from ..formats.signing import new_id
 from ..manager import SessionManager
 from ..observe import TAMPERED, note
 from ..options import CookieOptions
-from ..policy import END_MESSAGES
+from ..policy import no_session
 from ..session import Session
 from ..state import Generate, SessionState
 from ..stored_cookie import StoredCookie
@@ -105,7 +105,7 @@ class RequestSession:
         self._is_looked_at = True
         state = self._state or self._begin(handler)
         if state.end is not None and not state.is_readable:
-            raise NoSession(f"no session: {END_MESSAGES[state.end]}")
+            raise no_session(state.end)
         if self._face is None:
             self._face = self.manager(handler).face(state)
         return self._face
@@ -244,6 +244,13 @@ class RequestSession:
         """Note that the commit is done."""
         if self._state is not None:
             self._state.answered()
+
+    def opened(self) -> None:
+        """Note that the answer is a WebSocket."""
+        self.seal()
+        self.answered()
+        if self._state is not None:
+            self._state.is_socket = True
 
     def tell_if_uncommitted(self, handler: Handler) -> None:
         """Log an error where an answer leaves by a `finish()` that is not ours while a change is not committed."""

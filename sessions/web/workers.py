@@ -15,13 +15,13 @@ import signal
 import time
 from collections.abc import Callable
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 STOPPING = {signal.SIGTERM, signal.SIGINT}
 """The signals that end a server. To the parent the first means: when all is answered; the second: at once."""
 
 SIGNALS = {*STOPPING, signal.SIGHUP}
-"""What a server is told by signals."""
+"""What signals ask of a server."""
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
@@ -41,7 +41,7 @@ def hold_signals() -> None:
 def fork_workers(number: int, *, reload: Callable[[], bool], stop: Callable[[], None]) -> int | None:
     """Become a parent and its workers. Returns in each worker a pipe that closes when the parent stops, or dies.
 
-    In the parent it returns None when it was told to stop and all workers have ended. On SIGHUP the parent calls
+    In the parent it returns None when a signal has stopped it and all workers have ended. On SIGHUP the parent calls
     `reload`, and sends its workers the signal if that is True; when it stops it calls `stop`. A worker starts with its
     signals held (`hold_signals`).
     """
@@ -128,7 +128,7 @@ class _Parent:
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     def _end(self) -> None:
-        """Stop: by the pipe, so that a worker that was sent the same signal is told once. The second time: at once."""
+        """Stop: by the pipe, so that a worker that got the same signal stops once. The second time: at once."""
         if self._is_stopping:
             self._tell(signal.SIGKILL)
             return

@@ -22,8 +22,8 @@ TOKEN_BYTES = 16
 def bind(handler: Any, state: SessionState, signer: Signer) -> None:
     """Let the token that the handler is about to render be that of its session; it has one from here on.
 
-    The token is derived from the id, so two pages that are rendered side by side get the same. A session whose `__meta`
-    belongs to another application stays without.
+    The token is derived from the id, so two pages that are rendered side by side get the same. A session with
+    a `__meta` that belongs to another application stays without.
     """
     if state.end is not None or state.is_finished:
         return
@@ -40,7 +40,7 @@ def bind(handler: Any, state: SessionState, signer: Signer) -> None:
 
 
 def check(handler: Any, state: SessionState | None) -> None:
-    """Refuse with 403 a form whose token Tornado has found right, and that is not the session's."""
+    """Refuse with 403 a form with a token that Tornado has found right, and that is not the session's."""
     token = None if state is None or state.end is not None else token_of(state)
     if token is None:
         return

@@ -1,4 +1,4 @@
-"""A process of its own on a SQLite file, for tests that kill it: `python child.py write|lead|rename|move FILE`.
+"""A process of its own on a SQLite file, for tests that kill it: `python child.py write|lead|rename|move|count FILE`.
 
 `write` creates sessions as fast as it can and prints each id once it was acknowledged. `lead` prints whether it leads,
 and stays. Both go on until they are killed, or their standard input ends. `rename` waits for a line, renames the
@@ -10,7 +10,9 @@ import asyncio
 import itertools
 import os
 import sys
+import time
 
+from sessions.errors import StoreUnavailable
 from sessions.store import StoredSession
 from sessions.stores.sqlite import SQLiteStore
 
@@ -59,6 +61,23 @@ async def move(store: SQLiteStore) -> None:
         print(n, flush=True)
 
 
+async def count(store: SQLiteStore) -> None:
+    """Two callers, each with a session of its own; what is refused is passed over."""
+
+    async def caller(sid: str) -> None:
+        for n in itertools.count(1):
+            asked = time.monotonic()
+            try:
+                await store.set(sid, StoredSession(f'{{"n":{n}}}', FAR))
+            except StoreUnavailable:
+                await asyncio.sleep(0.001)
+            else:
+                os.write(1, f"{sid} {n} {asked}\n".encode())
+                await asyncio.sleep(0.002)
+
+    await asyncio.gather(*(caller(f"{os.getpid()}-{each}") for each in range(2)))
+
+
 async def main(task: str, path: str) -> None:
     """Do the task."""
     async with SQLiteStore(path) as store:
@@ -66,6 +85,8 @@ async def main(task: str, path: str) -> None:
             await write(store)
         if task == "move":
             await move(store)
+        if task == "count":
+            await count(store)
         if task == "rename":
             await rename(store)
             return

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -49,11 +50,14 @@ def prefix(folder: Path) -> str:
     return f"session of {crc32(bytes(folder))}:"
 
 
-def postgres(folder: Path, clock: MovableClock | None = None, **options: Any) -> PostgresStore:
-    """A store on the shared server, with a table for each folder; with a clock, the server's time is what it shows."""
+def postgres(folder: Path, clock: MovableClock | None = None, settings: str = "", **options: Any) -> PostgresStore:
+    """A store on the shared server, with a table for each folder; `settings` go into its URL.
+
+    With a clock, the server's time is what that shows.
+    """
     server = postgres_server.shared()
     url = server.url if clock is None else timed(server, server.url, clock)
-    return PostgresStore(url, table=f"session of {crc32(bytes(folder))}", **{"timeout": 30_000, **options})
+    return PostgresStore(url + settings, table=f"session of {crc32(bytes(folder))}", **{"timeout": 30_000, **options})
 
 
 PEERS_COLUMNS = "sid text PRIMARY KEY, sess jsonb NOT NULL, expire timestamptz NOT NULL"
@@ -78,7 +82,7 @@ class Entry(NamedTuple):
 STORES = {
     "memory": Entry(lambda _, clock: MemoryStore(clock=clock), shared=False, sweeps=True),
     "sqlite": Entry(lambda folder, clock: SQLiteStore(folder / "sessions.db", clock=clock), shared=True, sweeps=True),
-    "postgres": Entry(lambda folder, clock: postgres(folder, clock), shared=True, sweeps=True),
+    "postgres": Entry(postgres, shared=True, sweeps=True),
     "redis": Entry(redis_store, shared=True, sweeps=False),
     "redis cluster": Entry(redis_cluster_store, shared=True, sweeps=False),
 }
@@ -103,6 +107,18 @@ def locked(database: Path) -> Iterator[sqlite3.Connection]:
         other.execute("BEGIN IMMEDIATE")
         yield other
         other.rollback()
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without root's power to write what is read-only; for all others it changes nothing."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 def query(database: Path, sql: str, *parameters: Any) -> list[Any]:

@@ -98,7 +98,7 @@ class TestRedisCluster(AdminContract, OverwritingContract, PreparedContract, Sto
     shared = True
 
     def make_store(self, place: Path) -> Store:
-        return RedisStore(shared_cluster().url, prefix=prefix(place))
+        return RedisStore(shared_cluster().url, prefix=prefix(place), timeout=30_000)  # a busy machine's 300 calls
 
 
 class TestSealedRedisCluster(Sealed, TestRedisCluster):

@@ -174,7 +174,7 @@ class TestFile:
         async with SQLiteStore(database):
             levels = [tuple(row) for each in connections for row in await each.execute_fetchall("PRAGMA synchronous")]
 
-        assert levels == [(2,)] * 2
+        assert levels == [(2,)] * 3
 
     @pytest.mark.parametrize(
         ("options", "name"),

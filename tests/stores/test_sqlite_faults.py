@@ -118,7 +118,7 @@ async def test_a_fault_at_any_step_of_opening_is_ours_and_leaves_no_connection(
 
     assert not fault.disarm()
     assert nth > 4
-    for connection in connections[:-2]:
+    for connection in connections[:-3]:
         with pytest.raises(ValueError, match=r"no active connection|Connection closed"):
             await connection.execute("SELECT 1")
     assert await store.create("a", OLD) == OLD

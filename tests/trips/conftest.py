@@ -57,9 +57,14 @@ KINDS = ["memory"]
 MORE_KINDS = {
     **dict.fromkeys(("test_ended", "test_mutate"), ("sqlite", "redis", "postgres")),
     **dict.fromkeys(("test_parallel", "test_rotate"), ("sqlite", "redis", "postgres", "jsonb")),
-    **dict.fromkeys(("test_finishing", "test_neighbours", "test_streams"), ("sqlite",)),
+    "test_touch": ("jsonb",),
+    **dict.fromkeys(("test_finishing", "test_large", "test_neighbours", "test_streams"), ("sqlite",)),
+    **dict.fromkeys(("test_phases", "test_phases_commit", "test_phases_connection"), ("sqlite",)),
 }
-"""Further ones: of trips in which requests meet in the store, and of those in which it matters when a store answers."""
+"""Further ones: of trips in which requests meet in the store, and of those in which it matters when a store answers.
+
+"jsonb" is PostgreSQL with a table that keeps values and no texts.
+"""
 
 
 @pytest.fixture

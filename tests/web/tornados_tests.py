@@ -189,6 +189,7 @@ def run(names: list[str]) -> dict[str, str]:
     warnings.simplefilter("error")
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("error", category=DeprecationWarning, module=r"tornado\..*")
+    logging.getLogger().setLevel(logging.INFO)  # some tests expect a line of this level
     logging.getLogger("tornado.access").setLevel(logging.CRITICAL)
     overlooked = Overlooked()
     logging.getLogger("asyncio").addHandler(overlooked)

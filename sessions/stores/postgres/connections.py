@@ -23,7 +23,10 @@ _BRIEF = 200
 """Milliseconds that a batch waits for a row that another transaction has locked; then each row is tried alone."""
 
 _GRACE = 0.5
-"""Seconds that the client is more patient than the server, whose refusal says more and leaves the connection whole."""
+"""Seconds that the client is more patient than the server: its refusal says more and leaves the connection whole."""
+
+_STOP = 0.25
+"""Seconds that a statement which the client gives up has to stop, before its caller has the failure."""
 
 _AT_ONCE = 250
 """Milliseconds that a statement may wait for a connection and still have the connection's own limits, within _GRACE."""
@@ -32,6 +35,10 @@ _TRIES = 5
 """How often a statement is tried that PostgreSQL rolls back to end a deadlock: renames that cross may meet again."""
 
 Result = TypeVar("Result")
+
+
+class _TooLate(TimeoutError):
+    """The time of a statement has passed before it was sent."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class PoolSettings:
 
 
 class Connections:
-    """The connections of one process, at most `pool`, made when they are needed and anew where they were lost."""
+    """The connections of one process, at most `pool`, made when they are needed and again if they were lost."""
 
     reading: asyncpg.Pool
     writing: asyncpg.Pool
@@ -94,10 +101,12 @@ class Connections:
     async def rehearse(self, act: Callable[[Any], Awaitable[None]]) -> None:
         """Run statements in a transaction, and roll it back. Raises what they raise."""
         ends = self._ends(None)
-        settings = _session(self._settings.timeout, _half(self._settings.timeout))
-        await self._with_connection(
-            self.waiting, ends, lambda connection: self._in_transaction(connection, settings, act, "ROLLBACK")
-        )
+        timeout = self._settings.timeout
+
+        async def run(connection: Any) -> None:
+            await self._in_transaction(connection, _session(timeout, _half(timeout), timeout), act, "ROLLBACK")
+
+        await self._with_connection(self.waiting, ends, run)
 
     def _ends(self, patience: int | None) -> float:
         return asyncio.get_running_loop().time() + (self._settings.timeout if patience is None else patience) / 1000
@@ -106,7 +115,7 @@ class Connections:
         self, pool: asyncpg.Pool, ends: float, act: Callable[[Any], Awaitable[Result]]
     ) -> Result:
         """Do something with a connection; if that had ended and nothing was done, once more with a fresh one."""
-        is_fresh = False
+        is_again = False
         while True:
             connection = None
             try:
@@ -114,29 +123,36 @@ class Connections:
                     connection = await pool.acquire()
                     result = await act(connection)
             except BaseException as error:
-                if connection is not None:
-                    is_again = not is_fresh and isinstance(error, DRIVER) and was_not_begun(error, connection)
-                    if isinstance(error, TimeoutError):  # else all wait for locked rows
-                        self._breaker.trip()
-                    self._leave(pool, connection, error)
-                    if is_again:
-                        is_fresh = True
-                        continue
+                if connection is None:  # or all of them wait for locked rows
+                    raise
+                is_again = (
+                    not is_again
+                    and isinstance(error, DRIVER)
+                    and was_not_begun(error, has_ended=_has_ended(connection))
+                )
+                leaving = self._leave(pool, connection, error)
+                if isinstance(error, TimeoutError) and not isinstance(error, _TooLate):
+                    self._breaker.trip()
+                    await asyncio.wait([leaving])  # so that nothing is written after the caller has a failure
+                if is_again:
+                    continue
                 raise
             await pool.release(connection)
             return result
 
-    def _leave(self, pool: asyncpg.Pool, connection: Any, error: BaseException) -> None:
-        """Give a connection back on which something went wrong, while nobody waits for it.
+    def _leave(self, pool: asyncpg.Pool, connection: Any, error: BaseException) -> "asyncio.Task[None]":
+        """Give a connection back on which something went wrong. Returns the task that does it.
 
-        Where PostgreSQL did not answer, driver and server are told to stop, and the connection ends: its answer, coming
+        Where PostgreSQL did not answer, driver and server have to stop, and the connection ends: its answer, coming
         late, could be taken for the next call's.
         """
-        is_answered = isinstance(error, asyncpg.PostgresError)
-        leaving = pool.release(connection) if is_answered else connection.close(timeout=_GRACE)
+        is_answered = isinstance(error, asyncpg.PostgresError | _TooLate)
+        is_whole = _has_ended(connection) or (is_answered and not connection.is_in_transaction())
+        leaving = pool.release(connection) if is_whole else connection.close(timeout=_STOP)
         task = asyncio.get_running_loop().create_task(_quietly(leaving))
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
+        return task
 
     async def _run(
         self, pool: asyncpg.Pool, connection: Any, patience: int | None, ends: float, sql: str, arguments: Any
@@ -144,7 +160,7 @@ class Connections:
         """Return the rows of a statement that PostgreSQL ends by itself when the loop's time is `ends`.
 
         The connection's limits are right for a statement that begins at once. A later one has what time is left, so
-        that nothing is written after its caller was told of a failure. A statement that PostgreSQL rolls back to end a
+        that nothing is written after its caller had a failure. A statement that PostgreSQL rolls back to end a
         deadlock is tried again; a batch is not, as its caller tries each row alone.
         """
 
@@ -156,11 +172,12 @@ class Connections:
         while True:
             tries -= 1
             left = int((ends - asyncio.get_running_loop().time()) * 1000)
+            if left < 1:
+                raise _TooLate
             try:
                 if patience is None and not self._shared and left > self._settings.timeout - _AT_ONCE:
                     return await fetch(connection)
-                limit = max(1, left)
-                settings = _session(limit, _BRIEF if pool is self.writing else _half(limit))
+                settings = _session(left, _BRIEF if pool is self.writing else _half(left), self._settings.timeout)
                 return await self._in_transaction(connection, settings, fetch, "COMMIT")
             except asyncpg.PostgresError as error:
                 if not tries or not has_met_another(error):
@@ -175,8 +192,9 @@ class Connections:
         try:
             result = await act(connection)
         except asyncpg.PostgresError:
-            if not connection.is_closed():
-                await connection.execute("ROLLBACK")
+            if not _has_ended(connection):
+                with suppress(asyncpg.PostgresError):  # its time is over as well; then the connection ends
+                    await connection.execute("ROLLBACK")
             raise
         await connection.execute(end)
         return result
@@ -185,7 +203,7 @@ class Connections:
         target = self._settings.target
         settings = dict(target.settings)
         if not self._shared:
-            settings.update(_session(self._settings.timeout, lock_timeout))
+            settings.update(_session(self._settings.timeout, lock_timeout, self._settings.timeout))
             settings["default_transaction_isolation"] = "read committed"
         timeout = self._settings.timeout / 1000 + _GRACE
         return await asyncpg.create_pool(
@@ -214,12 +232,12 @@ def _half(timeout: int) -> int:
     return max(1, timeout // 2)  # 0 would be no limit at all
 
 
-def _session(timeout: int, lock_timeout: int) -> dict[str, str]:
+def _session(timeout: int, lock_timeout: int, idle_timeout: int) -> dict[str, str]:
     """The settings that we rely on. A table that was small when a statement was planned is not read whole later."""
     return {
         "statement_timeout": f"{timeout}",
         "lock_timeout": f"{lock_timeout}",
-        "idle_in_transaction_session_timeout": f"{timeout}",
+        "idle_in_transaction_session_timeout": f"{idle_timeout}",
         "enable_seqscan": "off",
         "enable_hashjoin": "off",
         "enable_mergejoin": "off",
@@ -227,8 +245,16 @@ def _session(timeout: int, lock_timeout: int) -> dict[str, str]:
     }
 
 
+def _has_ended(connection: Any) -> bool:
+    """True if the driver knows that a connection has ended. If the pool knows as well, it refuses to be asked."""
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True
+
+
 async def _quietly(leaving: Awaitable[None]) -> None:
-    """Wait for a connection that is given up. The driver has ended it where this fails, and nobody is told."""
+    """Wait for a connection that is given up. If this fails the driver has ended it, and no error is raised."""
     with suppress(*DRIVER):
         await leaving
 

@@ -4,8 +4,6 @@ The codes are SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-append
 an error only PostgreSQL's first line is shown, since the lines after it may hold a row.
 """
 
-from typing import Any
-
 import asyncpg
 
 from ...errors import StoreError, StoreUnavailable
@@ -51,15 +49,17 @@ def is_refusal(error: Exception) -> bool:
     return is_setup or _class(error) in _ROW or isinstance(error, asyncpg.ClientConfigurationError)
 
 
-def was_not_begun(error: Exception, connection: Any) -> bool:
+def was_not_begun(error: Exception, *, has_ended: bool) -> bool:
     """True if a connection ended before its server had begun with a statement, or has rolled it back: nothing was done.
+
+    `has_ended` says that the driver knows of the end by now.
 
     The driver sends nothing on a connection that it knows to have ended. On one that has ended before the driver has
     seen that, either the sending fails, or what comes back are the server's last words, which say why it ended it.
     A connection that breaks in any other way leaves the outcome unknown.
     """
     if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
-        return bool(connection.is_closed())
+        return has_ended
     cause = error.__cause__
     return isinstance(cause, BrokenPipeError) or (cause is not None and code(cause) in _ENDED_IDLE)
 

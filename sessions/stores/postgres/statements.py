@@ -17,7 +17,7 @@ from ..batching import Job
 
 
 class Write(NamedTuple):
-    """How jobs of one verb are performed: by one statement for all of them, whose parameters are columns of their rows.
+    """How jobs of one verb are performed: by one statement for all of them; its parameters are columns of their rows.
 
     The statement returns `(id, expires_at)` of each row that it wrote, and the version if records have one. The time is
     read back, since the table's clock may show a moment twice.
@@ -34,7 +34,10 @@ class Write(NamedTuple):
         return list(zip(*map(self.row, jobs), strict=True))
 
     def outcome(self, job: Any, written: list[Any] | None, row: StoredSession | None) -> Any:
-        """Return what the verb returns: by what was written, which begins behind the id, else by the row that is there."""
+        """Return what the verb returns: by what was written of the row, else by the row that is there.
+
+        `written` is what the statement has returned behind the id; None if that row was not written.
+        """
         if written is not None:
             if job.record is None:  # a touch leaves the text as it was
                 record = job.expected._replace(expires_at=written[0])
@@ -100,7 +103,7 @@ _DIGEST = f"encode(sha256(convert_to({_TEXT}, 'UTF8')), 'hex')"
 
 
 class Statements:
-    """The statements for a table, whose name is given as SQL has it; `sess` is the type of its column."""
+    """The statements for a table, with its name as SQL has it; `sess` is the type of its column."""
 
     def __init__(self, name: str, sess: str) -> None:
         text = f"::{sess}"

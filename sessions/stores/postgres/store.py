@@ -68,12 +68,12 @@ class PostgresStore(SQLStoreBase):
         for name, text, most in (("table", table, _NAME - len("IDX__expire")), ("schema", schema, _NAME)):
             if text is not None and not self._is_name(text, most):
                 raise wrong(name, f"a name of 1 to {most} bytes", text)
-        for name, number, least in (("pool", pool, 3), ("statementCache", statement_cache, 0)):
+        cache = statement_cache if target.statement_cache is None else target.statement_cache
+        for name, number, least in (("pool", pool, 3), ("statementCache", cache, 0)):
             if not isinstance(number, int) or isinstance(number, bool) or number < least:
                 raise wrong(name, f"a whole number, {least} or more", number)
         if not is_number(timeout) or timeout < 1:
             raise wrong("timeout", "a number of milliseconds, 1 or more", timeout)
-        cache = statement_cache if target.statement_cache is None else target.statement_cache
         super().__init__(target.place)
         self._table = Table(table, schema)
         self._sql: Statements  # for the table as it is found
@@ -84,7 +84,7 @@ class PostgresStore(SQLStoreBase):
     @property
     def ready(self) -> bool:
         """True if the server was reached when that was last tried, or a second has passed since."""
-        return self.is_open and self._connections.ready
+        return bool(self.is_open) and self._connections.ready
 
     # ---------------------------------------------------------------- the powers
 
@@ -119,7 +119,7 @@ class PostgresStore(SQLStoreBase):
 
     async def __aenter__(self) -> Self:
         await self._connections.open()
-        self.is_open: bool = True
+        self.is_open: bool | None = True
         try:
             await self._find_table()
             await self._rehearse()

@@ -12,6 +12,7 @@ import logging
 import re
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -88,6 +89,9 @@ OURS = ("connect_timeout", "fallback_application_name", "schema", "pgbouncer", "
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,62}")
 _HOSTS = re.compile("[^/?#]*")
+_HOST = re.compile(r"(?:\[[^\[\]\s]+\]|[^\[\]:@\s]+)(?::(?P<port>[^:]*))?")
+_PORTS = 2**16
+_UNREADABLE = "a host, a port or an option in it cannot be read"
 
 
 @dataclass(frozen=True)
@@ -128,16 +132,15 @@ def parse(url: str) -> ServerURL:
     netloc = _HOSTS.match(rest, 2)[0]  # type: ignore[index] # it matches everything
     userinfo, _, hosts = netloc.rpartition("@")
     parts = urlsplit(f"//{rest[2 + len(netloc) :]}")  # without the hosts: Python 3.14 refuses [::1] in a list of them
-    try:
-        given = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    given: dict[str, str] = {}
+    specs: list[str] | None = None
+    with suppress(ValueError):
+        given.update(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
         specs = _hosts(hosts, given)
-        ports = [_port(each) for each in given["port"].split(",")] if "port" in given else []
-    except ValueError:
-        raise _wrong("a host, a port or an option in it cannot be read") from None
+    if specs is None:  # raised here, so that no error of Python's is its context, which would show the password
+        raise _wrong(_UNREADABLE)
     if "@" in userinfo + parts.path or parts.fragment:
         raise _wrong("in user and password @ is written %40, # is %23, / is %2F")
-    if len(ports) > 1 and len(ports) != len(specs):
-        raise _wrong("it has more ports than hosts, or fewer")
     for name, value in given.items():
         _check(name, value)
     driver = {name: given[name] for name in given if name in DRIVER}
@@ -159,15 +162,20 @@ def parse(url: str) -> ServerURL:
 
 
 def _hosts(listed: str, given: dict[str, str]) -> list[str]:
-    """Return the hosts as asyncpg reads them; a parameter counts before what stands in front of the path, as in libpq.
+    """Return the hosts as asyncpg reads them; a parameter counts before what comes in front of the path, as in libpq.
 
-    Raises ValueError for one that is none.
+    Raises ValueError for a host or a port that is none, and for ports that are more or fewer than the hosts.
     """
     if "host" in given:
-        return [_host(each) for each in given["host"].split(",")]
-    if listed:
-        return [_host(unquote(each)) for each in listed.split(",")]
-    return [_host(each) for each in given.pop("hostaddr").split(",")] if "hostaddr" in given else []
+        hosts = [_host(each) for each in given["host"].split(",")]
+    elif listed:
+        hosts = [_host(unquote(each)) for each in listed.split(",")]
+    else:
+        hosts = [_host(each) for each in given.pop("hostaddr").split(",")] if "hostaddr" in given else []
+    ports = given["port"].split(",") if "port" in given else []
+    if not all(map(_is_port, ports)) or (len(ports) > 1 and len(ports) != len(hosts)):
+        raise ValueError
+    return hosts
 
 
 def _settings(given: Mapping[str, str]) -> dict[str, str]:
@@ -193,7 +201,7 @@ def _settings(given: Mapping[str, str]) -> dict[str, str]:
 def _check(name: str, value: str) -> None:
     """Raise OptionsError for a parameter that is none, that has a nonsense value, or that cannot be met."""
     if not _NAME.fullmatch(name):
-        raise _wrong("a host, a port or an option in it cannot be read")
+        raise _wrong(_UNREADABLE)
     words = WORDS.get(name)
     if words is not None and value not in words:
         raise OptionsError(f"store: the URL's {name}: expected {' or '.join(words)}")
@@ -216,17 +224,14 @@ def _host(text: str) -> str:
         return text
     if text.count(":") > 1 and not text.startswith("["):
         text = f"[{text}]"  # an IPv6 address by itself
-    parts = urlsplit(f"//{text}")
-    if parts.netloc != text or "@" in text or text.endswith(":") or not parts.hostname or parts.port == 0:
+    host = _HOST.fullmatch(text)
+    if host is None or not (host["port"] is None or _is_port(host["port"])):
         raise ValueError
     return text
 
 
-def _port(text: str) -> int:
-    port = urlsplit(f"//h:{text}").port  # which knows how large one may be
-    if not port:
-        raise ValueError
-    return port
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text[:6]) < _PORTS
 
 
 def _wrong(problem: str) -> OptionsError:

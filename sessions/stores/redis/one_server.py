@@ -65,6 +65,10 @@ class OneServer:
             replies = await self._ask(script, "EVAL", script.text, len(keys), *keys, *args)
         return replies
 
+    async def send(self, *command: Any) -> Any:
+        """Return the reply to a command."""
+        return await self._ask(None, *command)
+
     def reconnect(self) -> None:
         """Connect again before the next call, so that Sentinel is asked for the master."""
         for connection in self._connections.values():

@@ -2,7 +2,7 @@
 
 redis-py's public API only. Nothing is tried again: a write that lost its reply may have taken effect, and would be done
 twice. One time limit holds for a whole call, connecting included; that costs less than redis-py's own limit for every
-socket operation. A connection whose call was cut short is closed, so its late reply reaches nobody.
+socket operation. A connection is closed if its call was cut short, so its late reply reaches nobody.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -35,6 +35,9 @@ class Servers(Protocol):
 
     async def run(self, script: Script, keys: Sequence[bytes], args: Sequence[Any]) -> list[Any]:
         """Return the replies of a script. An exception may be in the place of a reply."""
+
+    async def send(self, *command: Any) -> Any:
+        """Return the reply to a command with keys on one node."""
 
     def reconnect(self) -> None:
         """Connect again before the next call: the server has refused a command, and may not be the master any more."""

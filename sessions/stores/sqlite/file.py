@@ -26,7 +26,7 @@ DRIVER = (sqlite3.Error, ValueError, OverflowError)
 """What aiosqlite raises: ValueError for a text that is not UTF-8, or for a connection that was closed meanwhile."""
 
 LARGE_LOG = 200 * 1024 * 1024
-"""Bytes of the log that are worth a warning; SQLite cuts it to a third of that when it is free to begin it anew."""
+"""Bytes of the log that are worth a warning; SQLite cuts it to a third of that when it is free to begin it again."""
 
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 _CACHE_KIB = 32_768
@@ -61,20 +61,21 @@ class OpenFile:
         self._trio = Trio(main, None, None)
         self._watched: tuple[tuple[Path, Identity | None], ...] = ()  # what check() looks at; the log is the last
         self._connections: list[aiosqlite.Connection] = []
-        self._log: int | None = None  # a descriptor, whose lock tells other processes that the log is in use
+        self._log: int | None = None  # a descriptor; its lock tells other processes that the log is in use
         self._log_is_large = False
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
         """Prepare the file and open it. Raises StoreError."""
-        with _os_errors(settings.path):
-            names = Names(settings.path)
+        names = Names(settings.path)
+        with _opening(settings.path, names):
             async with Lock(names) as lock:
                 with await asyncio.to_thread(_made, settings, names, lock) as pin:
                     file = cls(settings, names, pin.identity)
                     try:
                         await file._connect_all(pin)
                     except BaseException:
+                        file._drops_log()
                         await _to_its_end(file._leave())
                         raise
                 lock.record = file._trio
@@ -106,11 +107,7 @@ class OpenFile:
         self.reader = await self._connect(pin, f"cache_size = -{_CACHE_KIB}")
         self.writer = await self._connect(pin, f"cache_size = -{_CACHE_KIB}")
         self.counter = await self._connect(pin)
-        try:
-            await self.counter.execute_fetchall("SELECT rowid FROM sessions LIMIT 0")
-            self.row_key = "rowid"
-        except sqlite3.OperationalError:
-            self.row_key = "sid"
+        self.row_key = "rowid" if list(await self.counter.execute_fetchall(statements.HAS_ROWID)) else "sid"
         self._watched = (
             (self._settings.path, self._trio.main),
             (self._names.shm, self._trio.shm),
@@ -119,26 +116,22 @@ class OpenFile:
         self.check()
 
     async def _connect(self, pin: Pin, *pragmas: str) -> aiosqlite.Connection:
-        settings = self._settings
+        connection = await aiosqlite.connect(_uri(self._names.main), uri=True, isolation_level=None)
+        self._connections.append(connection)
+        pin.check()  # before the first statement: that opens the log, and so far the log is this file's
         try:
-            connection = await aiosqlite.connect(_uri(self._names.main), uri=True, isolation_level=None)
-            self._connections.append(connection)
-            pin.check()  # before the first statement: that opens the log, and so far the log is this file's
-            try:
-                for pragma in (
-                    f"busy_timeout = {settings.busy_timeout}",
-                    f"synchronous = {settings.durability}",
-                    f"journal_size_limit = {_WAL_LIMIT}",
-                    *pragmas,
-                ):
-                    await connection.execute_fetchall(f"PRAGMA {pragma}")
-                await connection.execute_fetchall("SELECT 1 FROM sessions LIMIT 1")  # makes the log
-            finally:
-                self._note_trio()
-            connection.text_factory = _text
-            connection.row_factory = sqlite3.Row  # its repr() hides the row from asyncio's debug log
-        except sqlite3.Error as error:
-            raise _refused(settings.path, self._names, error) from error
+            for pragma in (
+                f"busy_timeout = {self._settings.busy_timeout}",
+                f"synchronous = {self._settings.durability}",
+                f"journal_size_limit = {_WAL_LIMIT}",
+                *pragmas,
+            ):
+                await connection.execute_fetchall(f"PRAGMA {pragma}")
+            await connection.execute_fetchall("SELECT 1 FROM sessions LIMIT 1")  # makes the log
+        finally:
+            self._note_trio()
+        connection.text_factory = _text
+        connection.row_factory = sqlite3.Row  # its repr() hides the row from asyncio's debug log
         return connection
 
     def _note_trio(self) -> None:
@@ -149,28 +142,32 @@ class OpenFile:
                 self._trio = self._trio._replace(wal=identity(self._log), shm=identity(self._names.shm))
 
     async def _close(self) -> None:
+        at_exit.forget(self)
         lock = Lock(self._names)
-        with contextlib.suppress(StoreUnavailable):  # if the lock is not free in time, it closes without
+        with contextlib.suppress(StoreUnavailable):  # if the lock is not free in time, it goes on without
             await lock.acquire()
         try:
+            if self._drops_log():
+                lock.release()  # a write may be under way for long; SQLite deletes nothing beside a file that has moved
             await self._leave()
         finally:
             lock.release()
-            at_exit.forget(self)
+
+    def _drops_log(self) -> bool:
+        """If the path leads to another file, delete the log: it would be played into that. Returns whether it does."""
+        has_moved = identity(self._names.main) != self._trio.main
+        if has_moved:
+            with contextlib.suppress(OSError):
+                drop_log(self._names, self._trio)
+        return has_moved
 
     async def _leave(self) -> None:
-        """Close what is open. The log of a file that is gone goes first: it would be played into the next file.
-
-        The log of a file that is there, if somebody has deleted it, is brought into the file by its last reader.
-        """
-        with contextlib.suppress(OSError):
-            if identity(self._names.main) != self._trio.main:
-                drop_log(self._names, self._trio)
-            elif self._log is not None and identity(self._names.wal) is None:
-                with contextlib.suppress(*DRIVER):
-                    await self._connections[-1].execute_fetchall("PRAGMA wal_checkpoint")
+        """Close the connections. A log that has no name any more is brought into its file first: nobody else can."""
         for connection in self._connections:
-            with contextlib.suppress(sqlite3.Error, ValueError):
+            if self._log is not None and identity(self._names.wal) is None:
+                with contextlib.suppress(*DRIVER):
+                    await connection.execute_fetchall("PRAGMA wal_checkpoint")
+            with contextlib.suppress(*DRIVER):
                 await connection.close()
         descriptor, self._log = self._log, None
         if descriptor is not None:
@@ -192,8 +189,8 @@ def prepare(settings: Settings) -> None:
 
     Once before any fork: several processes that switch a new file to WAL at the same time fail.
     """
-    with _os_errors(settings.path):
-        names = Names(settings.path)
+    names = Names(settings.path)
+    with _opening(settings.path, names):
         with Lock(names) as lock, _made(settings, names, lock):
             pass
         permissions.warn(names)
@@ -212,25 +209,18 @@ def _made(settings: Settings, names: Names, lock: Lock) -> Pin:
 
 
 def _make_table(settings: Settings, names: Names, pin: Pin) -> None:
-    path = settings.path
-    try:
-        connection = sqlite3.connect(
-            _uri(names.main), uri=True, timeout=settings.busy_timeout / 1000, isolation_level=None
-        )
-    except sqlite3.Error as error:
-        raise StoreUnavailable(f"{path}: cannot be opened: {error}") from error
-    with contextlib.closing(connection):
+    path, seconds = settings.path, settings.busy_timeout / 1000
+    with contextlib.closing(sqlite3.connect(_uri(names.main), uri=True, timeout=seconds, isolation_level=None)) as made:
         pin.check()  # before the first statement, as in _connect
         try:
-            found = [column[1] for column in connection.execute("PRAGMA table_info(sessions)")]
+            found = [column[1] for column in made.execute("PRAGMA table_info(sessions)")]
             if found not in ([], _COLUMNS):
                 raise StoreError(f"{path}: the table sessions has the columns {found}, not {_COLUMNS}")
-            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            (mode,) = made.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
                 raise StoreError(f"{path}: SQLite cannot keep a write-ahead log there (its journal mode is {mode})")
-            connection.executescript(statements.SCHEMA)
-        except sqlite3.Error as error:
-            raise _refused(path, names, error) from error
+            made.executescript(statements.SCHEMA)
+            made.execute(statements.HAS_KEY)
         finally:
             if not pin.is_in_place:  # what this connection has made is not for the next file
                 drop_log(names, names.now)
@@ -266,18 +256,16 @@ _LOST = ("IOERR", "CORRUPT", "NOTADB", "CANTOPEN", "READONLY")
 
 
 @contextlib.contextmanager
-def _os_errors(path: Path) -> Iterator[None]:
+def _opening(path: Path, names: Names) -> Iterator[None]:
+    """Raise the errors of opening a file as ours, with the file that is to blame: SQLite names none."""
     try:
         yield
+    except sqlite3.Error as error:
+        reason = permissions.culprit(names)
+        refusal = translated(path, error)
+        raise type(refusal)(f"{refusal} ({reason})" if reason else str(refusal)) from error
     except OSError as error:
         raise StoreUnavailable(f"{path}: cannot be opened: {error}") from error
-
-
-def _refused(path: Path, names: Names, error: sqlite3.Error) -> StoreError:
-    """A driver's error of opening as ours, which names the file that is to blame."""
-    told = permissions.culprit(names)
-    refusal = translated(path, error)
-    return refusal if told is None else type(refusal)(f"{refusal} ({told})")
 
 
 def translated(path: Path, error: Exception) -> StoreError:

@@ -19,15 +19,12 @@ _said: set[str] = set()
 
 def warn(names: Names) -> None:
     """Warn of each file that others than its owner's group can open, or that belongs to a stranger."""
-    tells, stops = "read the sessions in it", "lock it"
-    for file, what in (
-        (names.main, f"{tells}, and in {names.wal.name} and {names.shm.name}, which SQLite makes with its mode"),
-        (names.wal, tells),
-        (names.shm, tells),
-        (names.sweeper, f"{stops}, and then nothing is swept"),
-        (names.lock, f"{stops}, and then the store cannot be opened"),
-    ):
-        _warn(file, what)
+    sweeps, opens = "lock it, and then nothing is swept", "lock it, and then the store cannot be opened"
+    _warn(names.sweeper, sweeps)
+    _warn(names.lock, opens)
+    if not _warn(names.main, f"read the sessions in it, its {names.wal.name} and its {names.shm.name}"):
+        _warn(names.wal, "read the sessions in it")  # made with the mode that the database had
+        _warn(names.shm, "read the sessions in it")
 
 
 def culprit(names: Names) -> str | None:
@@ -38,16 +35,19 @@ def culprit(names: Names) -> str | None:
     return None
 
 
-def _warn(file: Path, what: str) -> None:
+def _warn(file: Path, what: str) -> bool:
+    """Warn of a file if there is a reason, and return whether there is."""
     try:
         found = file.stat()
     except OSError:
-        return
+        return False
     mode = S_IMODE(found.st_mode)
     if mode & 0o006:
         _say(f"{file}: its mode is {mode:04o}, so every user of this machine can {what}: chmod o= {file}")
-    if found.st_uid not in (os.geteuid(), 0):  # root reaches everything
+    is_foreign = found.st_uid not in (os.geteuid(), 0)  # root reaches everything
+    if is_foreign:
         _say(f"{file}: belongs to uid {found.st_uid}, who can {what}; this process runs as uid {os.geteuid()}")
+    return bool(mode & 0o006) or is_foreign
 
 
 def _say(words: str) -> None:

@@ -20,6 +20,9 @@ SCHEMA = """
 """
 PAGE = "SELECT sid, sess, CAST(expired AS INTEGER) FROM sessions WHERE expired > ? AND sid > ? ORDER BY sid LIMIT ?"
 LENGTH = "SELECT count(*) FROM sessions WHERE expired > ?"
+HAS_KEY = "EXPLAIN INSERT INTO sessions VALUES (0, 0, 0) ON CONFLICT (sid) DO NOTHING"
+"""Fails if the table lets an id occur twice; nothing is inserted."""
+HAS_ROWID = "SELECT 1 FROM pragma_index_xinfo('sessions_expired') WHERE cid = -1"
 BACKLOG = "SELECT count(*) FROM (SELECT 1 FROM sessions WHERE expired <= ? LIMIT ?)"
 
 

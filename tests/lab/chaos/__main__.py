@@ -20,6 +20,7 @@ from .flood import no_rows, swept
 from .kill import kill_9
 from .outage import outage
 from .parallel import CONFLICTS, express, mutate, parallel
+from .replaced import replaced
 from .report import Report
 from .requests import check
 from .serving import SQLITE
@@ -70,6 +71,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     "mutate": lambda folder, args: mutate(folder, args.store, clients=25, changes=10_000, conflicts=CONFLICTS),
     "kill": lambda folder, args: kill_9(folder, args.store, rounds=50),
     "faults": run_faults,
+    "replaced": lambda folder, _: replaced(folder, pairs=1_000, http=False),
+    "replaced-http": lambda folder, _: replaced(folder, pairs=1_000, http=True),
     "requests": run_requests,
     "power": lambda folder, _: power(folder, writes=1_000),
     "flood": lambda folder, args: no_rows(folder, args.store, seconds=20),

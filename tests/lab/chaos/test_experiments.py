@@ -11,6 +11,7 @@ from .flood import no_rows, swept
 from .kill import kill_9
 from .outage import outage
 from .parallel import mutate, parallel
+from .replaced import replaced
 from .report import Report
 from .term import sigterm
 from .trace import power, why_not
@@ -66,6 +67,12 @@ async def test_a_fault_of_the_store_is_borne(tmp_path: Path, name: str) -> None:
         pytest.skip(reason)
 
     ok(await outage(name, fault, tmp_path, QUICK))
+
+
+@pytest.mark.parametrize("http", [False, True], ids=["store", "http"])
+async def test_promise_7_a_file_that_is_replaced_has_what_was_acknowledged_since(tmp_path: Path, http: bool) -> None:
+    """By its backup, in pairs, with three processes at work: nobody writes into files that nobody sees."""
+    ok(await replaced(tmp_path, pairs=15, http=http))
 
 
 async def test_a_flood_of_strangers_makes_no_rows(tmp_path: Path) -> None:

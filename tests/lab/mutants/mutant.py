@@ -27,7 +27,7 @@ class Mutant:
     tests: str
     """Paths in `tests/`, with a space between them."""
     target: str
-    """`package.module:Class.method`, as `pkgutil.resolve_name` reads it."""
+    """`package.module:Class.method`, as `pkgutil.resolve_name` reads it; the items of a dict have names, too."""
     replacement: Replacement
 
     @property
@@ -53,9 +53,9 @@ class Mutant:
         owner: object = module
         try:
             for each in path:
-                owner = getattr(owner, each)
+                owner = owner[each] if isinstance(owner, dict) else getattr(owner, each)
             original = inspect.getattr_static(owner, name)
-        except AttributeError as error:
+        except (AttributeError, KeyError) as error:
             raise Stale(f"{self.target}: {error}") from error
         made = self.replacement(original)
         if made is original or made == original:

@@ -25,7 +25,7 @@ def statement(name: str, old: str, new: str) -> Replacement:
                 else:
                     setattr(self, name, edited(getattr(self, name), old, new))
 
-        Statements("session")
+        Statements("session", "json")
         return Statements
 
     return replacement
@@ -42,15 +42,13 @@ breaks(2, "a PostgreSQL rename compares nothing", RENAME, STATEMENTS)(
 breaks(2, "a PostgreSQL touch overtakes another", "stores/test_postgres.py", STATEMENTS)(
     statement("touch", "= job.expected::bigint", "IS NOT NULL AND job.expected IS NOT NULL")
 )
-breaks(3, "PostgreSQL saves what has expired", CONTRACT, STATEMENTS)(
-    statement("update", "AND s.expire > to_timestamp($5::float8 / 1000)", "AND $5::bigint > 0")
-)
+breaks(3, "PostgreSQL saves what has expired", CONTRACT, STATEMENTS)(statement("update", " AND s.expire > now()", ""))
 breaks(3, "a PostgreSQL rename leaves no tombstone", RENAME, STATEMENTS)(
     statement("rename", "WHERE closed IS NOT NULL", "WHERE false")
 )
 breaks(6, "every PostgreSQL sweeper leads", LOCKED, STATEMENTS)(
     statement(
-        "sweep", "(SELECT pg_try_advisory_xact_lock(1936028531, to_regclass($3)::oid::int))", "$3::text IS NOT NULL"
+        "sweep", "(SELECT pg_try_advisory_xact_lock(1936028531, to_regclass($2)::oid::int))", "$2::text IS NOT NULL"
     )
 )
 breaks(6, "a PostgreSQL sweep waits for rows that somebody holds", LOCKED, STATEMENTS)(
@@ -96,12 +94,12 @@ def _(original: Any) -> Any:
 # ---------------------------------------------------------------- errors and limits
 
 
-@breaks(2, "PostgreSQL waits in company for a row that is locked", LOCKED, f"{CONNECTIONS}:is_for_one")
+@breaks(2, "PostgreSQL waits in company for a row that is locked", LOCKED, "stores.postgres.errors:is_for_one")
 def _(_original: Any) -> Any:
     return lambda _error: False
 
 
-@breaks(3, "a taken id in PostgreSQL is an error", RENAME, f"{CONNECTIONS}:is_taken")
+@breaks(3, "a taken id in PostgreSQL is an error", RENAME, "stores.postgres.errors:is_taken")
 def _(_original: Any) -> Any:
     return lambda _error: False
 

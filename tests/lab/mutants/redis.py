@@ -14,9 +14,9 @@ def script(old: str, new: str) -> Replacement:
     """A script in which some words are others, under the SHA-1 that it has then."""
 
     def replacement(original: Any) -> Any:
-        from sessions.stores.redis.scripts import _script
+        from sessions.stores.redis.scripts import script as of
 
-        return _script(edited(original.text, old, new))
+        return of(edited(original.text, old, new))
 
     return replacement
 

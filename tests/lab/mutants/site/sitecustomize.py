@@ -47,7 +47,7 @@ class Finder:
         return spec
 
 
-_start = subprocess.Popen.__init__
+_start: Any = subprocess.Popen.__init__
 
 
 def _start_the_same(self: Any, *args: Any, env: dict[str, str] | None = None, **options: Any) -> None:
@@ -58,4 +58,4 @@ def _start_the_same(self: Any, *args: Any, env: dict[str, str] | None = None, **
 
 
 sys.meta_path.insert(0, Finder)
-subprocess.Popen.__init__ = _start_the_same  # type: ignore[method-assign] # also asyncio starts processes by it
+subprocess.Popen.__init__ = _start_the_same  # type: ignore[assignment,method-assign] # also asyncio starts processes by it
