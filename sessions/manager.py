@@ -18,9 +18,10 @@ from .formats.signing import Signer
 from .observe import AMBIGUOUS, DESTROYED, DROPPED, UNKNOWN, note
 from .options import SessionOptions
 from .policy import Performed, Plan, decide, no_session
+from .progress import Generate
 from .rotation import Rotation
 from .session import Session
-from .state import Generate, SessionState
+from .state import SessionState
 from .store import Store, StoredSession, is_ready, name_of
 from .timeout import Deadline
 from .turns import LARGE, decode_if_large, is_large
@@ -120,8 +121,8 @@ class SessionManager:
         if plan.change == "touch":
             outcome = await self._writes.touch(state)
         elif record is None:
-            await self._writes.remove(state.id, state.base)
-            note(DESTROYED, state.id)
+            await self._writes.remove(state.row.id, state.base)
+            note(DESTROYED, state.row.id)
         else:
             outcome = await self._writes.write(state, record)
             if outcome in ("gone", "closed"):

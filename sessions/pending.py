@@ -33,8 +33,9 @@ class Verb(Coroutine[Any, Any, Result], Generic[Result]):
         self._waiting: Coroutine[Any, Any, Result] | None = None
 
     async def _wait(self) -> Result:
+        await asyncio.wait({self.task})  # to stop waiting does not cancel it
         try:
-            return await asyncio.shield(self.task)
+            return self.task.result()
         except Exception as error:
             waiter = asyncio.current_task()
             if waiter is None or waiter.get_coro() is not self:

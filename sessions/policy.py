@@ -28,7 +28,7 @@ END_MESSAGES: dict[EndReason, str] = {
     "unset": "it was unset in this request",
     "gone": "it was destroyed or has expired since it was loaded",
     "closed": "it goes on under another id",
-    "failed": "its destruction failed",
+    "failed": "a verb of this request has failed",
 }
 """Why a session is over, for a person."""
 

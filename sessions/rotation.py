@@ -13,9 +13,9 @@ from .errors import CorruptSession, SessionError, StoreError, StoreUnavailable
 from .formats import json_text
 from .meta import tombstone
 from .observe import DESTROYED, RENEWED, note
-from .state import SessionState
+from .state import Row, SessionState
 from .store import Outcome, Store, StoredSession, Update
-from .writes import ID_TRIES, Writes
+from .writes import ID_TRIES, Writes, known
 
 SETTLED = 5.0
 """Seconds after which a store that answers has performed, or dropped, what was asked before."""
@@ -67,31 +67,29 @@ class Rotation:
 
     def regenerate(self, state: SessionState) -> Coroutine[Any, Any, None]:
         """Go on as a new session at once; what is returned ends the row of the old one."""
-        old, base, is_led_to, was_closed = state.id, state.base, _is_led_to(state), state.end == "closed"
+        row, was_closed = state.row, state.end == "closed"
         go_back = state.snapshot()
         state.restart(keep=False)
 
         async def work() -> None:
             try:
-                await self._in_time(self._leave(state, old, base, is_led_to=is_led_to, is_closed=was_closed))
+                await self._in_time(self._leave(state, row, is_closed=was_closed))
             except BaseException:
                 go_back()
                 if not self._writes.is_blind:
                     state.failed()
                 raise
-            note(RENEWED, old)
+            note(RENEWED, row.id)
 
         return work()
 
-    async def _leave(
-        self, state: SessionState, old: str, base: StoredSession | None, *, is_led_to: bool, is_closed: bool
-    ) -> None:
-        if is_closed:  # the row under the old id is a tombstone already
+    async def _leave(self, state: SessionState, row: Row, *, is_closed: bool) -> None:
+        if is_closed:  # it is a tombstone already
             return
-        if base is None or not is_led_to or not self._grace:
-            await self._store.destroy(old)  # an id that nobody knows leaves no tombstone
+        if row.base is None or not _is_led_to(state) or not self._grace:
+            await self._store.destroy(row.id)  # an id that nobody knows leaves no tombstone
             return
-        await self._writes.close(old, base, lambda: self._tombstone(state, state.id))
+        await self._writes.close(row.id, row.base, lambda: self._tombstone(state, state.id))
 
     def _tombstone(self, state: SessionState, new: str) -> StoredSession:
         return tombstone(state.cookie, self._grace, self._clock(), self._writes.key_of(new))
@@ -107,17 +105,20 @@ class Rotation:
         if state.end in ("gone", "closed", "destroyed"):
             state.restart_with_assigned()
             return _nothing()
-        if state.base is None:
-            state.restart(keep=True)
-            return _nothing()
-        old, base, is_led_to = state.id, state.base, _is_led_to(state)
+        row = state.row
         go_back = state.snapshot()
         state.take_new_id()
         begun: list[_Attempt] = []
 
         async def work() -> None:
+            if row is not state.row or state.end is not None or row.id == state.id:
+                return  # the verb behind this one ends the row, or the one before has moved it
+            if row.base is None:
+                row.id = state.id
+                return
+            old = row.id
             try:
-                await self._in_time(self._move(state, old, base, begun, is_led_to=is_led_to))
+                await self._in_time(self._move(state, row, begun))
             except BaseException as error:
                 go_back()
                 state.failed()
@@ -129,25 +130,26 @@ class Rotation:
 
         return work()
 
-    async def _move(
-        self, state: SessionState, old: str, base: StoredSession, begun: list[_Attempt], *, is_led_to: bool
-    ) -> None:
+    async def _move(self, state: SessionState, row: Row, begun: list[_Attempt]) -> None:
+        old = row.id
         for _ in range(ID_TRIES):
             new = state.id
-            closed = self._tombstone(state, new) if self._grace and is_led_to else None
+            closed = self._tombstone(state, new) if self._grace and _is_led_to(state) else None
 
             async def step(expected: StoredSession, new: str = new, closed: StoredSession | None = closed) -> Update:
+                if row is not state.row:
+                    return Update(Outcome.SAVED, expected)  # regenerate(), called meanwhile, ends it
                 sent = await self._writes.turns.on(state, expected)
                 begun.append(_Attempt(new, expected, closed))
                 update = await self._renamed(old, new, sent, expected, closed)
                 begun.pop()
                 if update.record is not None and update.outcome is Outcome.SAVED:
-                    state.moved(sent, update.record)
+                    state.moved(row, new, sent, update.record)
                     return update._replace(record=closed)  # what the next commit under the old id finds
                 return update
 
-            update = await self._writes.queues.commit(old, base, step)
-            if update.outcome is Outcome.GONE and state.end != "destroyed":  # by a call after this one
+            update = await self._writes.queues.commit(old, known(row), step)
+            if update.outcome is Outcome.GONE and row is state.row and state.end != "destroyed":  # by a later call
                 state.restart_with_assigned()
             if update.outcome is not Outcome.TAKEN:
                 return

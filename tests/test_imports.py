@@ -23,7 +23,7 @@ FLOORS = """
     manager  sweeper  stores  late_store
     queues  timeout  checked_store  turns  writes  rotation  verbs
     state  session
-    merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending
+    merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending  progress
     options  formats  store  observe
     validation
     errors  clock

@@ -19,8 +19,9 @@ from ..manager import SessionManager
 from ..observe import TAMPERED, note
 from ..options import CookieOptions
 from ..policy import no_session
+from ..progress import Generate
 from ..session import Session
-from ..state import Generate, SessionState
+from ..state import SessionState
 from ..stored_cookie import StoredCookie
 from ..validation import COOKIE_BYTES
 from . import xsrf

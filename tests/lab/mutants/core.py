@@ -32,7 +32,7 @@ def _(original: Any) -> Any:
 
 @breaks(2, "a save is a blind set", "trips/test_parallel.py", f"{WRITES}.write")
 def _(_original: Any) -> Any:
-    async def write(self: Any, state: Any, record: Any) -> str:
+    async def write(self: Any, state: Any, record: Any, _row: Any = None) -> str:
         from sessions.store import overwriting
 
         store: Any = overwriting(self._store)
@@ -77,11 +77,11 @@ def _(_original: Any) -> Any:
 
 @breaks(3, "a save that finds no session creates it", "trips/test_ended.py", f"{WRITES}._update")
 def _(original: Any) -> Any:
-    async def update(self: Any, state: Any, record: Any) -> Any:
-        outcome = await original(self, state, record)
+    async def update(self: Any, state: Any, record: Any, row: Any = None) -> Any:
+        outcome = await original(self, state, record, row)
         if outcome != "gone":
             return outcome
-        state.base = None
+        state.row.base = None
         return await self.create(state, record)
 
     return update
@@ -187,7 +187,7 @@ def _(original: Any) -> Any:
     async def load(self: Any, sids: Any, generate: Any) -> Any:
         state = await original(self, sids, generate)
         if state.base is None and state.end is None:
-            state.id = state._origin_id = sids[0]
+            state.id = state.row.id = state._origin_id = sids[0]
         return state
 
     return load
@@ -195,7 +195,7 @@ def _(original: Any) -> Any:
 
 @breaks(4, "a new session shares another visitor's id", "trips/test_ids.py", f"{WRITES}.create")
 def _(_original: Any) -> Any:
-    async def create(self: Any, state: Any, record: Any) -> str:
+    async def create(self: Any, state: Any, record: Any, _row: Any = None) -> str:
         state.saved(record, await self._store.create(state.id, record) or record)
         return "saved"
 
