@@ -60,8 +60,10 @@ class TestEnded:
     @pytest.mark.parametrize("by", ["tcp_url", "url"])
     @pytest.mark.parametrize("turns", range(4))
     @pytest.mark.parametrize("verb", ["get", "create", "rename"])
-    async def test_what_was_not_begun_is_begun_once_more(self, server: Server, verb: str, turns: int, by: str) -> None:
-        """The loop has not seen the end of the connection yet, or only a part of it; nobody notices."""
+    async def test_an_end_that_the_loop_has_not_seen_is_noticed(
+        self, server: Server, verb: str, turns: int, by: str
+    ) -> None:
+        """Or only a part of it: nothing is sent, and the call goes on with a fresh connection."""
         async with PostgresStore(getattr(server, by), pool=3) as store:
             made = await store.set("old", OLD)
             await store.get("old")
@@ -80,7 +82,7 @@ class TestEnded:
             assert answer == (Update(Outcome.SAVED, OLD) if verb == "rename" else OLD)
 
     @pytest.mark.parametrize("verb", ["update", "rename", "destroy"])
-    async def test_what_is_unknown_is_not_begun_once_more(self, server: Server, verb: str) -> None:
+    async def test_what_is_unknown_is_not_tried_again(self, server: Server, verb: str) -> None:
         """The connection breaks before the answer comes: it is written once, and nobody is told that it is not."""
         async with breaking(server) as (url, is_broken), PostgresStore(url, timeout=2_000, pool=3) as store:
             calls: dict[str, Callable[[str], Any]] = {

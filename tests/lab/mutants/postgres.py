@@ -56,7 +56,9 @@ breaks(6, "a PostgreSQL sweep waits for rows that somebody holds", LOCKED, STATE
 )
 
 
-@breaks(7, "a PostgreSQL time loses its milliseconds", CONTRACT, "stores.postgres.statements:_moment")
+@breaks(
+    7, "a PostgreSQL time loses its milliseconds", "stores/test_postgres_zone.py", "stores.postgres.statements:_moment"
+)
 def _(original: Any) -> Any:
     return lambda milliseconds: edited(original(milliseconds), "::float8", "::bigint")
 
