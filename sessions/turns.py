@@ -36,7 +36,7 @@ class Turns:
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._is_taken = False
-        self._holder: asyncio.Task[Any] | None = None  # whose turn it is, until its step of the loop ends
+        self._holder: asyncio.Task[Any] | None = None  # it has the turn until its step of the loop ends
 
     async def on(self, state: SessionState, newer: StoredSession) -> StoredSession:
         """Return the record to store on top of this one, as `SessionState.on` does, in the next turn.
