@@ -1,7 +1,7 @@
-"""What a bystander waits for while others have large sessions: the latency of small requests in a burst of large ones.
+"""What a bystander waits for while others have large sessions: the latency of small requests in a burst of them.
 
-The server has one core and the SQLite store as it comes; the load has the other. In each round the bystander, a visitor
-with a small session, increments its counter again and again on one connection, from the first byte of the burst to the
+The server has one core and the SQLite store as it comes; the load has the other. In each round the bystander, who
+has a small session, increments its counter again and again on one connection, from the first byte of the burst to the
 answer of its last request. `python -m bench.large --serve PORT` is the server.
 """
 

@@ -1,8 +1,8 @@
 """Owns the turns of large sessions: their texts are decoded, merged and encoded one at a time.
 
 That work cannot be divided, and a thread would not help: orjson keeps the interpreter to itself while it works. So a
-large session waits for a turn, which is one step of the event loop, and after it the loop belongs to everybody else for
-as long as the turn took, or 50 ms. However many large sessions there are, another visitor waits for one of them.
+large session waits for a turn, which is one step of the event loop, and after it the loop belongs to everybody else
+for as long as the turn took, or 50 ms. However many large sessions there are, another visitor waits for one of them.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class Turns:
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._is_taken = False
-        self._holder: asyncio.Task[Any] | None = None  # it has the turn until its step of the loop ends
+        self._holder: asyncio.Task[Any] | None = None  # has the turn, until its step of the loop ends
 
     async def on(self, state: SessionState, newer: StoredSession) -> StoredSession:
         """Return the record to store on top of this one, as `SessionState.on` does, in the next turn.

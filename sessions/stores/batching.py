@@ -125,7 +125,8 @@ class Batcher:
             if not has_room or (self._once and (job.sid in ids or job.new in ids)):
                 later.append(job)
             else:
-                room -= job.size if batch else min(job.size, MAX_CHARACTERS // 2)  # a large one shares with small ones
+                # a large one leaves room for small ones
+                room -= job.size if batch else min(job.size, MAX_CHARACTERS // 2)
                 batch.append(job)
             ids.add(job.sid)
             if job.new is not None:

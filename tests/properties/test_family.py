@@ -19,8 +19,9 @@ from sessions import queues, rotation
 from sessions.meta import is_closed
 from sessions.stores.memory import MemoryStore
 
-from .family import GRACE, KEYS, World
+from .family import World
 from .held import HOW
+from .visits import GRACE, KEYS
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -160,7 +161,9 @@ def test_a_sign_out_is_not_undone_by_the_way_back(
     asyncio.run(history())
 
 
-@pytest.mark.parametrize("verbs", ["rotate rotate", "rotate rotate rotate", "rotate regenerate", "regenerate save rotate"])
+@pytest.mark.parametrize(
+    "verbs", ["rotate rotate", "rotate rotate rotate", "rotate regenerate", "regenerate save rotate"]
+)
 def test_a_sign_out_under_an_old_id_follows_each_id_of_a_request(
     clock: MovableClock, monkeypatch: pytest.MonkeyPatch, verbs: str
 ) -> None:

@@ -347,6 +347,8 @@ async def test_closed_is_said_and_not_ready(tmp_path: Path) -> None:
     """Before it is opened and after it was closed; it can be opened again."""
     store = postgres(tmp_path)
     assert not store.ready
+    with pytest.raises(StoreUnavailable, match="the store was never opened; open it by `async with store:`"):
+        await store.get("a")
     async with store:
         assert store.ready
         await store.create("a", StoredSession("1", 10**15))

@@ -7,7 +7,7 @@ import pytest
 
 from sessions import NoSession
 
-from .world import MARK, Site, visit
+from .world import Site, visit
 
 
 def increment(data: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Owns the end of a process that has not closed its store: the driver's threads would keep the process alive for ever.
 
-Python waits for such threads before it calls what `atexit` has registered. So a thread that Python does not wait for
-waits for the end of the main thread, and then closes what is open.
+Python waits for such threads before it calls what `atexit` has registered. So a thread of our own, which Python waits
+for as well, waits for the end of the main thread, and then closes what is open.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ def watch(closable: Closable) -> None:
     """Have something closed at the end of the process if it is still open then; `forget` it when it was closed."""
     _open[closable] = threading.current_thread()
     if not _threads:
-        _threads.append(threading.Thread(target=_close_at_exit, name="closes SQLite files at exit", daemon=True))
+        _threads.append(threading.Thread(target=_close_at_exit, name="closes SQLite files at exit", daemon=False))
         _threads[0].start()
 
 

@@ -6,23 +6,16 @@ made small, and shown. The model is in tests/properties/family.py.
 
 import argparse
 import logging
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
-
-from .. import ROOT
-
-sys.path.insert(0, str(ROOT / "tests"))  # as pytest has it
-
 from clock import MovableClock
+from hypothesis import settings
+from properties.test_family import HISTORIES, try_histories
 from stores.redis_server import end_all
-
-from ...properties.test_family import HISTORIES, try_histories
-from ...stores.test_model import stores_of
+from stores.test_model import stores_of
 
 DEFAULT = {"memory": 10_000, "sqlite": 1_000, "redis": 1_000, "postgres": 1_000}
 

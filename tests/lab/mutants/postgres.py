@@ -111,11 +111,10 @@ def _(original: Any) -> Any:
 
 @breaks(7, "PostgreSQL goes on with what was given up", RENAME, f"{CONNECTIONS}:Connections._leave")
 def _(original: Any) -> Any:
-    def leave(self: Any, pool: Any, connection: Any, error: Any) -> None:
-        if hasattr(error, "sqlstate"):
-            original(self, pool, connection, error)
-        else:
+    def leave(self: Any, pool: Any, connection: Any, error: Any) -> Any:
+        if not hasattr(error, "sqlstate"):
             connection.terminate()  # nobody tells the server
+        return original(self, pool, connection, error)
 
     return leave
 
