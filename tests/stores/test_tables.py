@@ -18,11 +18,11 @@ STORES: dict[str, Any] = {
 
 @pytest.mark.parametrize("table", STORE_OPTIONS)
 def test_a_table_has_the_options_of_its_store_with_their_defaults(table: str) -> None:
-    """Python's and the file's are the same; a clock, which a store may take, has no place in a file."""
+    """Python's and the file's are the same; a clock has no place in a file."""
     parameters = signature(STORES[table]).parameters.values()
 
     of_the_store = {each.name: each.default for each in parameters if each.default is not each.empty}
-    of_the_store.pop("clock", None)
+    of_the_store.pop("clock", None)  # PostgreSQL and Redis go by their own
     assert vars(STORE_OPTIONS[table]()) == of_the_store
 
 
