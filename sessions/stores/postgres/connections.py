@@ -52,7 +52,7 @@ class PoolSettings:
     statement_cache: int
 
 
-class Connection(asyncpg.Connection):  # type: ignore[misc] # asyncpg has no types
+class _Connection(asyncpg.Connection):  # type: ignore[misc] # asyncpg has no types
     """A connection that notices its end before it is used."""
 
     __slots__ = ("_incoming",)
@@ -227,7 +227,7 @@ class Connections:
             max_size=size,
             connect=self._connect,
             reset=_nothing,
-            connection_class=Connection,
+            connection_class=_Connection,
             timeout=timeout if target.connect_timeout is None else min(timeout, target.connect_timeout),
             ssl=target.tls(),
             statement_cache_size=self._settings.statement_cache,
