@@ -10,7 +10,7 @@ BENCH := bench/.cache
 TOOLS := .cache
 NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
-.PHONY: help venv run test test-pythons wheels lab properties check lint types coverage mutants chaos soak soak-plot cluster \
+.PHONY: help venv run test test-pythons wheels lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
 	interop browser screenshots \
 	bench bench-peers bench-scale bench-plots fuzz lock audit clean
 
@@ -67,6 +67,9 @@ coverage: $(READY) ## Run the suite and show what of sessions/ it does not reach
 	$(BIN)/coverage run -m pytest --quiet --ignore tests/browser --ignore tests/interop
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+family: $(READY) ## Try 10,000 histories of session ids on memory, 1,000 on each database (ARGS="memory --histories 500")
+	$(BIN)/python -m tests.lab.family $(ARGS)
 
 mutants: $(READY) ## Break each promise on purpose and see that a test notices
 	$(BIN)/python -m tests.lab.mutants
