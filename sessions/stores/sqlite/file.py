@@ -142,7 +142,6 @@ class OpenFile:
                 self._trio = self._trio._replace(wal=identity(self._log), shm=identity(self._names.shm))
 
     async def _close(self, patience: float | None) -> None:
-        at_exit.forget(self)
         lock = Lock(self._names)
         with contextlib.suppress(StoreUnavailable):  # if the lock is not free in time, it goes on without
             await lock.acquire()
@@ -152,6 +151,7 @@ class OpenFile:
             await self._leave(patience)
         finally:
             lock.release()
+        at_exit.forget(self)
 
     def _drops_log(self) -> bool:
         """If the path leads to another file, delete the log: it would be played into that. Returns whether it does."""

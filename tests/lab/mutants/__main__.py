@@ -103,7 +103,7 @@ MUTANTS = (
     breaks(2, "a rename does not compare", RENAME,
            SQL, "RENAME = Verb(… AND sessions.sess = job.old", ""),
     breaks(2, "a rename is begun before it has the lock", RENAME,
-           TRANSACTION, " and RENAME not in groups", ""),
+           TRANSACTION, "frozenset({RENAME, ", "frozenset({"),
     breaks(2, "a rename that nobody waits for is begun", RENAME,
            TRANSACTION, " if not job.future.done()", ""),
     breaks(2, "a new id that is taken fails the whole batch", RENAME,
