@@ -65,12 +65,16 @@ def run(code: str, database: Path) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.parametrize("how", FORGETS)
 def test_the_process_ends(database: Path, how: str) -> None:
-    """However it comes to its end; what it was told is stored is in the one file that it leaves."""
+    """However it comes to its end; what it was told is stored is in the one file that it leaves.
+
+    If its loop ends before the driver's answer, the driver's thread dies, and the log stays for the next one to open.
+    """
     done = run(FORGETS[how], database)
+    left = {each.name for each in database.parent.iterdir()}
 
     assert done.returncode == ("exception" in how), done.stderr
     assert query(database, "SELECT sid FROM sessions WHERE sid = 'a'") == [("a",)]
-    assert {each.name for each in database.parent.iterdir()} == {database.name}
+    assert left == {database.name} or "under way" in how
 
 
 def test_a_server_in_a_thread_serves_on_after_the_main_thread(database: Path) -> None:

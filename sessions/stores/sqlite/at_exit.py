@@ -7,17 +7,16 @@ for as well, waits for the end of the main thread, and then closes what is open.
 import asyncio
 import os
 import threading
-import time
 from typing import Protocol
 
-PATIENCE = 10.0
-"""Seconds that closing may take."""
+PATIENCE = 1.0
+"""Seconds to wait for each connection. The driver's thread has died if its loop ended before an answer of its."""
 
 
 class Closable(Protocol):
     """What is closed at the end, on an event loop of its own."""
 
-    async def close(self) -> None:
+    async def close(self, patience: float | None = None) -> None:
         """Close it."""
 
 
@@ -47,15 +46,7 @@ def _close_at_exit() -> None:
         closable, thread = _open.popitem()
         if not thread.daemon:
             thread.join()  # it may serve on, although the main thread has ended
-        asyncio.run(_close(closable))
-
-
-async def _close(closable: Closable) -> None:
-    """Close something, unless nobody is left to do it: a driver's thread dies when its loop ends before an answer."""
-    closing = asyncio.ensure_future(closable.close())
-    ends = time.monotonic() + PATIENCE
-    while not closing.done() and threading.active_count() > 2 and time.monotonic() < ends:  # noqa: PLR2004 # main, this
-        await asyncio.wait([closing], timeout=0.05)
+        asyncio.run(closable.close(PATIENCE))
 
 
 def _begin_anew() -> None:

@@ -97,9 +97,9 @@ class OpenFile:
         if (size > LARGE_LOG) is not self._log_is_large:
             self._note_log(size)
 
-    async def close(self) -> None:
-        """Close all connections."""
-        await _to_its_end(self._close())
+    async def close(self, patience: float | None = None) -> None:
+        """Close all connections; wait for each so many seconds at the most: it may have more to do first."""
+        await _to_its_end(self._close(patience))
 
     # ---------------------------------------------------------------- opening and leaving, one process at a time
 
@@ -141,17 +141,17 @@ class OpenFile:
                 self._log = hold(self._names)
                 self._trio = self._trio._replace(wal=identity(self._log), shm=identity(self._names.shm))
 
-    async def _close(self) -> None:
-        at_exit.forget(self)
+    async def _close(self, patience: float | None) -> None:
         lock = Lock(self._names)
         with contextlib.suppress(StoreUnavailable):  # if the lock is not free in time, it goes on without
             await lock.acquire()
         try:
             if self._drops_log():
                 lock.release()  # a write may be under way for long; SQLite deletes nothing beside a file that has moved
-            await self._leave()
+            await self._leave(patience)
         finally:
             lock.release()
+        at_exit.forget(self)
 
     def _drops_log(self) -> bool:
         """If the path leads to another file, delete the log: it would be played into that. Returns whether it does."""
@@ -161,12 +161,16 @@ class OpenFile:
                 drop_log(self._names, self._trio)
         return has_moved
 
-    async def _leave(self) -> None:
+    async def _leave(self, patience: float | None = None) -> None:
         """Close the connections. A log that has no name any more is brought into its file first: nobody else can."""
         if self._log is not None and identity(self._names.wal) is None:
             with contextlib.suppress(*DRIVER):
                 await self._connections[-1].execute_fetchall("PRAGMA wal_checkpoint")
-        await asyncio.gather(*(each.close() for each in self._connections), return_exceptions=True)
+        for connection in self._connections:  # one after another: the last one brings the log into the file
+            stopped = connection.stop()
+            if stopped is not None:
+                with contextlib.suppress(*DRIVER, TimeoutError):
+                    await asyncio.wait_for(stopped, patience)
         descriptor, self._log = self._log, None
         if descriptor is not None:
             os.close(descriptor)
