@@ -120,9 +120,6 @@ def _is_secure(cookie: object) -> bool:
     return isinstance(cookie, CookieOptions) and cookie.secure is True
 
 
-# -------------------------------------------------------------------- the server
-
-
 def make_app(manager: SessionManager) -> log.LoggingApplication:
     """The application: its routes, its sessions, XSRF protection for its forms."""
     secure = _is_secure(manager.options.cookie)

@@ -83,6 +83,11 @@ class SessionData:
             self._values = json_text.read(self.text)
         return self._values
 
+    @property
+    def is_untouched(self) -> bool:
+        """True if the values are, to the character, those of `text`. Raises DataError."""
+        return self._values is None or json_text.dumps(self._values) == self.text
+
     def current(self) -> str:
         """Return the values as JSON text: `text` itself until they change.
 

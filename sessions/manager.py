@@ -96,7 +96,9 @@ class SessionManager:
         """
         if state.pending is not None:
             return self._commit_behind(state, ends=ends)
-        return self._commit_in_turn(state, ends=ends) if is_large(state) else self._commit(state, ends=ends)
+        if is_large(state) and not (self._writes.turns.is_mine() and state.data.is_untouched):
+            return self._commit_in_turn(state, ends=ends)
+        return self._commit(state, ends=ends)
 
     def _commit(self, state: SessionState, *, ends: bool) -> Awaitable[None] | None:
         plan = decide(state.facts(), self.options, ends=ends)

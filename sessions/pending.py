@@ -162,6 +162,6 @@ def _is_looked_at(task: "asyncio.Task[Any]") -> bool:
 
 
 def _look(task: "asyncio.Task[Any]") -> None:
-    """Read the failure of a task: it is told elsewhere."""
+    """Read the failure of a task: it is reported elsewhere."""
     if task.done() and not task.cancelled():
         task.exception()

@@ -86,8 +86,8 @@ class Rotation:
     async def _leave(self, state: SessionState, row: Row, *, is_closed: bool) -> None:
         if is_closed:  # it is a tombstone already
             return
-        if row.base is None or row.id != state.request_sid or not self._grace:
-            await self._store.destroy(row.id)  # an id that has not left yet leaves no tombstone
+        if row.base is None or not _is_led_to(state) or not self._grace:
+            await self._store.destroy(row.id)  # an id that nobody knows leaves no tombstone
             return
         await self._writes.close(row.id, row.base, lambda: self._tombstone(state, state.id))
 
@@ -102,7 +102,7 @@ class Rotation:
         If the row is gone, or closed, the session goes on as a new one with only what this request itself assigned. If
         the move fails the session can still be read, and this request writes nothing more.
         """
-        if state.end in ("gone", "closed"):
+        if state.end in ("gone", "closed", "destroyed"):
             state.restart_with_assigned()
             return _nothing()
         row = state.row
@@ -134,7 +134,7 @@ class Rotation:
         old = row.id
         for _ in range(ID_TRIES):
             new = state.id
-            closed = self._tombstone(state, new) if self._grace and old == state.request_sid else None
+            closed = self._tombstone(state, new) if self._grace and _is_led_to(state) else None
 
             async def step(expected: StoredSession, new: str = new, closed: StoredSession | None = closed) -> Update:
                 if row is not state.row:
@@ -149,7 +149,7 @@ class Rotation:
                 return update
 
             update = await self._writes.queues.commit(old, known(row), step)
-            if update.outcome is Outcome.GONE and row is state.row:
+            if update.outcome is Outcome.GONE and row is state.row and state.end != "destroyed":  # by a later call
                 state.restart_with_assigned()
             if update.outcome is not Outcome.TAKEN:
                 return
@@ -189,8 +189,13 @@ class Rotation:
         found = await self._store.get(old)
         if found is not None and attempt.closed is not None and _has_text(found, attempt.closed.data):
             await self._store.update(old, attempt.expected, found)
-        elif found is None:
+        elif found is None and attempt.closed is None:  # a tombstone that is gone was removed by a sign-out
             await self._store.create(old, attempt.expected)
+
+
+def _is_led_to(state: SessionState) -> bool:
+    """Return True if a browser may know the session's id, or a tombstone that this request has left leads to it."""
+    return state.request_sid is not None
 
 
 def _has_text(found: StoredSession, text: str) -> bool:

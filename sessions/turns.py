@@ -1,12 +1,13 @@
 """Owns the turns of large sessions: their texts are decoded, merged and encoded one at a time.
 
 That work cannot be divided, and a thread would not help: orjson keeps the interpreter to itself while it works. So a
-large session waits for a turn, which is one step of the event loop, and after it the loop belongs to everybody else for
-as long as the turn took, or 20 ms. However many large sessions there are, another visitor waits for one of them.
+large session waits for a turn, which is one step of the event loop, and after it the loop belongs to everybody else
+for as long as the turn took, or 50 ms. However many large sessions there are, another visitor waits for one of them.
 """
 
 import asyncio
 from collections import deque
+from typing import Any
 
 from .state import SessionState
 from .store import StoredSession
@@ -14,7 +15,7 @@ from .store import StoredSession
 LARGE = 262_144
 """Characters of a stored text from which on its session takes turns: many keys are milliseconds of work."""
 
-FREE = 0.02
+FREE = 0.05
 """Seconds for which the loop is free after a turn at most: enough for the steps of many an ordinary request."""
 
 
@@ -35,6 +36,7 @@ class Turns:
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._is_taken = False
+        self._holder: asyncio.Task[Any] | None = None  # has the turn, until its step of the loop ends
 
     async def on(self, state: SessionState, newer: StoredSession) -> StoredSession:
         """Return the record to store on top of this one, as `SessionState.on` does, in the next turn.
@@ -48,12 +50,17 @@ class Turns:
         """Wait for a turn, if the text is large. It ends with the step of the event loop that it begins in."""
         if len(text) < LARGE:
             return
-        if not self._is_taken:
+        if self._is_taken:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            (self._waiting.appendleft if is_next else self._waiting.append)(turn)
+            await turn  # if the caller is cancelled at that moment, the turn ends all the same
+        else:
             self._begin()
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        (self._waiting.appendleft if is_next else self._waiting.append)(turn)
-        await turn  # if the caller is cancelled at that moment, the turn ends all the same
+        self._holder = asyncio.current_task()
+
+    def is_mine(self) -> bool:
+        """Return True if the turn that this task has taken has not ended: it has not waited since."""
+        return self._holder is asyncio.current_task()
 
     def _begin(self) -> None:
         self._is_taken = True
@@ -61,6 +68,7 @@ class Turns:
         loop.call_soon(self._end, loop.time())
 
     def _end(self, began: float) -> None:
+        self._holder = None
         loop = asyncio.get_running_loop()
         loop.call_later(min(loop.time() - began, FREE), self._next)
 

@@ -161,6 +161,7 @@ class SessionVerbs:
                 results[:] = [_changed(change, data.values)]
                 return Update(Outcome.SAVED, expected)
             await self._writes.turns.on(state, expected)
+            await self._writes.turns.take(expected.data, is_next=True)
             before = state.data.current()
             try:
                 results[:] = [_changed(change, state.values)]

@@ -88,6 +88,22 @@ async def test_others_are_served_between_two_turns() -> None:
     assert seen <= 2
 
 
+async def test_a_turn_is_its_tasks_until_the_step_ends() -> None:
+    """What it does in that step needs no second one; after a wait of its own it does."""
+    turns, seen = Turns(), list[tuple[bool, bool]]()
+
+    async def one() -> None:
+        await turns.take(TEXT)
+        at_once = turns.is_mine()
+        await asyncio.sleep(0)
+        seen.append((at_once, turns.is_mine()))
+
+    await asyncio.gather(one(), one())
+
+    assert seen == [(True, False)] * 2
+    assert not turns.is_mine()
+
+
 async def test_a_small_text_waits_for_nobody() -> None:
     """One character less."""
     turns = Turns()

@@ -1,7 +1,6 @@
 """The words of the sources and the docs: those that a reader with second-hand English has to read twice are not used."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,15 +15,17 @@ WORDS = re.compile(
 QUOTED = re.compile(r"`[^`\n]*`")
 """Names are names: what is in backticks is not looked at."""
 
+HIDDEN = {"node_modules", "__pycache__", "build", ".venv"}
+"""Folders that are made and not written."""
+
 PLACES = ("sessions", "handlers", "server.py", "config.toml", "docs", "README.md", "CONTRIBUTING.md", "SECURITY.md")
 
 
 def texts() -> list[Path]:
     """What a reader opens first: all files of these places that are text."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--", *PLACES], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    return [ROOT / name for name in listed if name.endswith((".py", ".md", ".toml", ".html", ".js"))]
+    found = [path for place in PLACES for path in (ROOT / place, *(ROOT / place).rglob("*"))]
+    kinds = (".py", ".md", ".toml", ".html", ".js")
+    return sorted(path for path in found if path.suffix in kinds and not HIDDEN & set(path.relative_to(ROOT).parts))
 
 
 @pytest.mark.parametrize("line", ["# whose lock it is", "The value stands in the text.", "It is made Anew."])

@@ -103,8 +103,8 @@ def loads(text: str) -> Any:
 def split(text: str) -> tuple[str, str]:
     """A stored text as the texts of its cookie and of its data, neither decoded.
 
-    A guess, right for what JSON.stringify makes of a session: the cookie ends at the first "}". Whether it does is seen
-    when the cookie is decoded; if not, `split_slowly` knows. Of several members `cookie` the last counts, as in
+    A guess, right for what JSON.stringify makes of a session: the cookie ends at the first "}". Whether it does is
+    seen when the cookie is decoded; if not, `split_slowly` knows. Of several members `cookie` the last counts, as in
     JSON.parse. Raises CorruptSession where there is no cookie object.
     """
     if text.startswith('{"cookie":{') and text.endswith("}"):

@@ -1,4 +1,4 @@
-"""Owns the Node process that is asked what npm's packages make of an input; skips, and says so, where there is none."""
+"""Owns the Node process that is asked what npm's packages make of an input; skips, and says so, if there is none."""
 
 import json
 import subprocess

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -106,6 +107,18 @@ def locked(database: Path) -> Iterator[sqlite3.Connection]:
         other.execute("BEGIN IMMEDIATE")
         yield other
         other.rollback()
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without root's power to write what is read-only; for all others it changes nothing."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 def query(database: Path, sql: str, *parameters: Any) -> list[Any]:

@@ -48,6 +48,37 @@ def test_sqlite_paths(url: str, path: str) -> None:
     assert store.path == Path(path)
 
 
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("sqlite:///sessions.db", "sqlite:sessions.db"),
+        ("sqlite:///./sessions.db", "sqlite:sessions.db"),
+        ("sqlite:///my sessions.sqlite3", "sqlite:my sessions.sqlite3"),
+        ("sqlite:///instance/sessions.db", "sqlite:instance/sessions.db"),
+    ],
+)
+def test_a_relative_path_in_the_spelling_of_others_is_refused(folder: Path, url: str, meant: str) -> None:
+    """SQLAlchemy's three slashes would make a file in the root folder, or look for a folder there that is here."""
+    (folder / "instance").mkdir()
+
+    with pytest.raises(OptionsError, match=f"^store: .* the one in the working folder is {re.escape(meant)} "):
+        open_store(url)
+
+
+def test_an_absolute_path_is_never_taken_for_a_relative_one(folder: Path) -> None:
+    """Neither if its folder is there, nor with one slash, nor with SQLAlchemy's four."""
+    (folder / "data").mkdir()
+    for url, path in (
+        (f"sqlite://{folder}/data/s.db", f"{folder}/data/s.db"),
+        ("sqlite:/s.db", "/s.db"),
+        ("sqlite:////s.db", "//s.db"),
+    ):
+        store = open_store(url)
+
+        assert isinstance(store, SQLiteStore)
+        assert store.path == Path(path)
+
+
 async def test_what_it_names_is_where_sessions_go(tmp_path: Path, clock: MovableClock) -> None:
     """The file is made when the store is opened, not before; options reach the store."""
     url = f"sqlite:{tmp_path}/here.db"
@@ -102,7 +133,7 @@ async def test_postgresql(url: str, shown: str) -> None:
     store = open_store(url)
 
     assert type(store) is PostgresStore
-    with pytest.raises(StoreUnavailable, match=f"^{re.escape(shown)}: the store was never opened"):
+    with pytest.raises(StoreUnavailable, match=f"^{re.escape(shown)}: the store was never opened; "):
         await store.get("a")
     assert "hush" not in repr(store)
 

@@ -14,6 +14,7 @@ from tornado.ioloop import IOLoop
 from sessions.errors import StoreError, StoreUnavailable
 from sessions.store import Outcome, StoredSession, Update
 from sessions.stores.postgres import PostgresStore
+from sessions.stores.postgres import store as postgres_store
 
 from .postgres_client import NODE_GET, NODE_SET, NODE_TOUCH, TABLE_SQL, connected, database, shape, table
 from .postgres_server import shared
@@ -268,6 +269,50 @@ class TestStatements:
 
         assert 2 <= used <= 4
 
+    async def test_clear_goes_in_steps(self, store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each is a transaction by itself, so that a million rows are never held at once; all are gone at its end."""
+        monkeypatch.setattr(postgres_store, "_CLEARED", 10)
+        await asyncio.gather(*(store.create(f"{n}", OLD) for n in range(35)))
+        seen: list[int] = []
+        query = store._query
+
+        async def noting(sql: str, *arguments: Any, **options: Any) -> Any:
+            rows = await query(sql, *arguments, **options)
+            async with connected() as other:
+                seen.append(await other.fetchval(f"SELECT count(*) FROM {table(store)}"))
+            return rows
+
+        monkeypatch.setattr(store, "_query", noting)
+        await store.clear()
+
+        assert seen == [25, 15, 5, 0]
+
+    @pytest.mark.parametrize("number", [0, 1, 9, 10, 11, 20])
+    async def test_clear_ends_with_the_last_row(
+        self, store: PostgresStore, monkeypatch: pytest.MonkeyPatch, number: int
+    ) -> None:
+        """However many there are; an id may be empty, or begin with any character."""
+        monkeypatch.setattr(postgres_store, "_CLEARED", 10)
+        ids = ["", " ", "~", "é", "\U0001f600", *(f"{n}" for n in range(15))][:number]
+        await asyncio.gather(*(store.create(sid, OLD) for sid in ids))
+        await store.clear()
+
+        assert await store.length() == 0
+
+    async def test_what_nobody_waits_for_leaves_connections_to_the_others(
+        self, tmp_path: Path, clock: MovableClock
+    ) -> None:
+        """Counts of millions, one after another: a rename, which shares their connections, waits for none of them."""
+        async with postgres(tmp_path, clock, pool=4) as store:
+            made = await store.set("a", OLD)
+            counts = [asyncio.ensure_future(store._query("SELECT pg_sleep(0.5)")) for _ in range(5)]
+            await asyncio.sleep(0.1)
+            renamed = await store.rename("a", "b", NEW, made)
+
+            assert renamed.outcome is Outcome.SAVED
+            assert [count.done() for count in counts] == [False] * 5
+            await asyncio.gather(*counts)
+
     async def test_a_statement_that_takes_too_long_is_ended_by_the_server(
         self, tmp_path: Path, clock: MovableClock
     ) -> None:
@@ -302,6 +347,8 @@ async def test_closed_is_said_and_not_ready(tmp_path: Path) -> None:
     """Before it is opened and after it was closed; it can be opened again."""
     store = postgres(tmp_path)
     assert not store.ready
+    with pytest.raises(StoreUnavailable, match="the store was never opened; open it by `async with store:`"):
+        await store.get("a")
     async with store:
         assert store.ready
         await store.create("a", StoredSession("1", 10**15))

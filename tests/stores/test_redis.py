@@ -425,7 +425,7 @@ async def test_as_valkey_with_a_database(server: RedisServer) -> None:
 async def test_a_closed_store_says_so(server: RedisServer) -> None:
     """Before it is opened, and afterwards; it can be opened again."""
     store = RedisStore(server.url)
-    for words in ("never opened", "closed"):
+    for words in ("the store was never opened; open it by `async with store:`", "the store is closed"):
         assert store.ready is False
         assert await outcome(store.get("a")) is StoreError
         with pytest.raises(StoreUnavailable, match=words):

@@ -10,8 +10,9 @@ import fcntl
 import json
 import shutil
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import pytest
 from clock import MovableClock
 
 from sessions.errors import StoreUnavailable
-from sessions.stores.sqlite import SQLiteStore, beside
+from sessions.stores.sqlite import SQLiteStore, beside, file
 
 from .processes import child, kill, line
 from .replacing import Writers, replacements, writing
@@ -173,6 +174,33 @@ class TestTwoReplacements:
 
         assert steps > 15
 
+    @pytest.mark.parametrize("nth", [1, 5, 9, 14])
+    async def test_not_the_log_that_a_peer_has_open_either(
+        self, database: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch, nth: int
+    ) -> None:
+        """Node has the first file open, and changes in its log; we are at a statement of opening it."""
+        SQLiteStore(database).prepare()
+        successor = replacement(database, "successor")
+        left, real = nth, aiosqlite.Connection.execute_fetchall
+
+        async def execute_fetchall(connection: aiosqlite.Connection, *arguments: Any) -> Any:
+            nonlocal left
+            rows = await real(connection, *arguments)
+            left -= 1
+            if left == 0:
+                successor.rename(database)
+            return rows
+
+        monkeypatch.setattr(aiosqlite.Connection, "execute_fetchall", execute_fetchall)
+        with closing(sqlite3.connect(database)) as node:
+            with node:
+                node.executemany("INSERT INTO sessions VALUES (?, ?, ?)", [(f"node-{n}", 1, "") for n in range(100)])
+            with pytest.raises(StoreUnavailable):
+                await SQLiteStore(database, clock=clock).__aenter__()
+            async with SQLiteStore(database, clock=clock) as store:
+                assert await store.length() == 50
+            assert sessions_in(database) == {"successor"}
+
 
 class TestWhoHoldsTheLog:
     """A log is used, or deleted, by who has it open."""
@@ -196,14 +224,14 @@ class TestWhoHoldsTheLog:
             acknowledged = [line(writer) for _ in range(30)] + kill(writer)
         copy = tmp_path / "copy"
         copy.mkdir()
-        for file in database.parent.glob(f"{database.name}*"):
-            shutil.copy2(file, copy / file.name)
+        for each in database.parent.glob(f"{database.name}*"):
+            shutil.copy2(each, copy / each.name)
         assert (copy / f"{database.name}-wal").stat().st_size > 0
 
-        for file in (database, copy / database.name):
-            async with SQLiteStore(file) as store:
+        for each in (database, copy / database.name):
+            async with SQLiteStore(each) as store:
                 assert await store.length() >= len(acknowledged)
-            assert set(acknowledged) <= {sid for (sid,) in query(file, "SELECT sid FROM sessions")}
+            assert set(acknowledged) <= {sid for (sid,) in query(each, "SELECT sid FROM sessions")}
 
     async def test_what_is_noted_counts_only_while_somebody_holds_the_log(self, database: Path) -> None:
         """By chance the numbers in a copied folder may be those that are noted, for another file."""
@@ -231,9 +259,11 @@ class TestWhoHoldsTheLog:
             with child("lead", database) as late:
                 assert line(late) == "True"
                 await write(store, "ours")
+                index = beside.identity(Path(f"{database}-shm"))
                 Path(f"{database}-wal").unlink()
                 await until_works(lambda: store.set("again-0", OLD))
 
+                assert beside.identity(Path(f"{database}-shm")) != index  # that was of the log that is gone
                 assert sessions_in(database) == {"ours", "again"}
                 assert await store.length() == 101
 
@@ -249,6 +279,24 @@ class TestWhoHoldsTheLog:
 
 class TestLock:
     """`<file>.lock`, under which one process at a time opens the file."""
+
+    @pytest.fixture
+    def inside(self, database: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
+        """For each opening how many there were at the same time, and whether the lock's file was there."""
+        seen: list[tuple[int, bool]] = []
+        now = 0
+        made = file._made
+
+        def _made(*arguments: Any) -> beside.Pin:
+            nonlocal now
+            now += 1
+            time.sleep(0.02)
+            seen.append((now, Path(f"{database}.lock").exists()))
+            now -= 1
+            return made(*arguments)
+
+        monkeypatch.setattr(file, "_made", _made)
+        return seen
 
     async def test_waiting_for_it_ends_and_stops_nobody_else(
         self, database: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
@@ -279,6 +327,32 @@ class TestLock:
                 fcntl.flock(held, fcntl.LOCK_EX)
 
         assert sessions_in(database) == {"ours"}
+
+    async def test_one_at_a_time_opens_the_file(
+        self, database: Path, clock: MovableClock, inside: list[tuple[int, bool]]
+    ) -> None:
+        """However many come at once."""
+        stores = [SQLiteStore(database, clock=clock) for _ in range(5)]
+        await asyncio.gather(*(store.__aenter__() for store in stores))
+        await asyncio.gather(*(store.__aexit__() for store in stores))
+
+        assert inside == [(1, True)] * 5
+
+    async def test_one_that_is_deleted_as_it_is_taken_is_none(
+        self, database: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch, inside: list[tuple[int, bool]]
+    ) -> None:
+        """The next one would make another, and open the file at the same time."""
+        lock, flock = Path(f"{database}.lock"), fcntl.flock
+
+        def deleting(descriptor: int, operation: int) -> None:
+            flock(descriptor, operation)
+            if operation & fcntl.LOCK_EX and not inside:
+                monkeypatch.setattr(fcntl, "flock", flock)
+                lock.unlink()
+
+        monkeypatch.setattr(fcntl, "flock", deleting)
+        async with SQLiteStore(database, clock=clock):
+            assert inside == [(1, True)]
 
     async def test_one_that_was_deleted_is_made_again(self, database: Path, clock: MovableClock) -> None:
         """By `rm sessions.db*`, say, while somebody waits for it: the lock of a file without a name is none."""

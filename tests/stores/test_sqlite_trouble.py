@@ -3,12 +3,10 @@
 # ruff: noqa: ASYNC240 # files are what is tested, and nobody else is on the loop
 
 import asyncio
-import os
 import resource
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +18,7 @@ from sessions.errors import StoreError, StoreUnavailable
 from sessions.store import Outcome, StoredSession, Update
 from sessions.stores.sqlite import SQLiteStore
 
-from .support import LATER, NEW, OLD, listed, locked, outcome, query
+from .support import LATER, NEW, OLD, as_nobody, listed, locked, outcome, query
 
 BIG = StoredSession("x" * 300_000, LATER)
 
@@ -189,18 +187,6 @@ class TestFull:
         with pytest.raises(StoreUnavailable, match=r"sessions\.db"):
             await SQLiteStore(disk.folder / "sessions.db", clock=clock).__aenter__()
         disk.free()
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Without root's power to write what is read-only; for all others it changes nothing."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65_534)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
 
 
 class TestReadOnly:

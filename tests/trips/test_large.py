@@ -1,4 +1,4 @@
-"""Large sessions: one visitor's many keys, or many characters, are no other visitor's wait, and nothing of them is lost."""
+"""Large sessions: one visitor's many keys, or many characters, keep no other waiting, and nothing of them is lost."""
 
 import asyncio
 import json

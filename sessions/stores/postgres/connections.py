@@ -5,6 +5,7 @@ may take longer (a row that somebody has locked, a sweep, a count) shares the re
 """
 
 import asyncio
+import select
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from ..base import RETRY_SECONDS, CircuitBreaker
-from .errors import DRIVER, has_met_another, was_not_begun
+from .errors import DRIVER, has_met_another
 from .url import ServerURL
 
 UPKEEP = 60_000
@@ -49,6 +50,26 @@ class PoolSettings:
     pool: int
     timeout: int
     statement_cache: int
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc] # asyncpg has no types
+    """A connection that notices its end before it is used."""
+
+    __slots__ = ("_incoming",)
+
+    def __init__(self, protocol: Any, transport: Any, *arguments: Any) -> None:
+        super().__init__(protocol, transport, *arguments)
+        self._incoming = select.poll() if hasattr(select, "poll") else None  # Windows has none, and does without
+        if self._incoming is not None:
+            self._incoming.register(transport.get_extra_info("socket"), select.POLLIN)
+
+    def has_ended(self) -> bool:
+        """True if the server has ended the connection, also if the driver does not know yet.
+
+        What there is to read on a connection that has asked nothing is the server's last words, or the end. A statement
+        sent behind them would have an outcome that nobody knows, though it is never begun.
+        """
+        return self.is_closed() or (self._incoming is not None and bool(self._incoming.poll(0)))
 
 
 class Connections:
@@ -114,27 +135,25 @@ class Connections:
     async def _with_connection(
         self, pool: asyncpg.Pool, ends: float, act: Callable[[Any], Awaitable[Result]]
     ) -> Result:
-        """Do something with a connection; if that had ended and nothing was done, once more with a fresh one."""
-        is_again = False
-        while True:
-            connection = None
-            try:
-                async with asyncio.timeout_at(ends + _GRACE):
+        """Do something with a connection, in time."""
+        connection = None
+        try:
+            async with asyncio.timeout_at(ends + _GRACE):
+                connection = await pool.acquire()
+                while connection.has_ended():
+                    connection.terminate()
                     connection = await pool.acquire()
-                    result = await act(connection)
-            except BaseException as error:
-                if connection is None:  # or all of them wait for locked rows
-                    raise
-                is_again = not is_again and isinstance(error, DRIVER) and was_not_begun(error, connection)
-                leaving = self._leave(pool, connection, error)
-                if isinstance(error, TimeoutError) and not isinstance(error, _TooLate):
-                    self._breaker.trip()
-                    await asyncio.wait([leaving])  # so that nothing is written after the caller has a failure
-                if is_again:
-                    continue
+                result = await act(connection)
+        except BaseException as error:
+            if connection is None:  # or all of them wait for locked rows
                 raise
-            await pool.release(connection)
-            return result
+            leaving = self._leave(pool, connection, error)
+            if isinstance(error, TimeoutError) and not isinstance(error, _TooLate):
+                self._breaker.trip()
+                await asyncio.wait([leaving])  # so that nothing is written after the caller has the failure
+            raise
+        await pool.release(connection)
+        return result
 
     def _leave(self, pool: asyncpg.Pool, connection: Any, error: BaseException) -> "asyncio.Task[None]":
         """Give a connection back on which something went wrong. Returns the task that does it.
@@ -142,9 +161,8 @@ class Connections:
         Where PostgreSQL did not answer, driver and server have to stop, and the connection ends: its answer, coming
         late, could be taken for the next call's.
         """
-        is_whole = isinstance(error, asyncpg.PostgresError | _TooLate)
-        if is_whole and not connection.is_closed():
-            is_whole = not connection.is_in_transaction()
+        is_answered = isinstance(error, asyncpg.PostgresError | _TooLate)
+        is_whole = _is_closed(connection) or (is_answered and not connection.is_in_transaction())
         leaving = pool.release(connection) if is_whole else connection.close(timeout=_STOP)
         task = asyncio.get_running_loop().create_task(_quietly(leaving))
         self._leaving.add(task)
@@ -189,7 +207,7 @@ class Connections:
         try:
             result = await act(connection)
         except asyncpg.PostgresError:
-            if not connection.is_closed():
+            if not _is_closed(connection):
                 with suppress(asyncpg.PostgresError):  # its time is over as well; then the connection ends
                     await connection.execute("ROLLBACK")
             raise
@@ -209,6 +227,7 @@ class Connections:
             max_size=size,
             connect=self._connect,
             reset=_nothing,
+            connection_class=_Connection,
             timeout=timeout if target.connect_timeout is None else min(timeout, target.connect_timeout),
             ssl=target.tls(),
             statement_cache_size=self._settings.statement_cache,
@@ -240,6 +259,14 @@ def _session(timeout: int, lock_timeout: int, idle_timeout: int) -> dict[str, st
         "enable_mergejoin": "off",
         "jit": "off",
     }
+
+
+def _is_closed(connection: Any) -> bool:
+    """True if the driver knows that a connection has ended. If the pool knows it too, the question is an error."""
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True
 
 
 async def _quietly(leaving: Awaitable[None]) -> None:

@@ -1,10 +1,8 @@
-"""Owns PostgreSQL's errors: which are ours to raise, which may be of one row, after which nothing was done.
+"""Owns PostgreSQL's errors: which are ours to raise, which may be of one row, which waiting does not help.
 
 The codes are SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-appendix.html); two characters are a class. Of
 an error only PostgreSQL's first line is shown, since the lines after it may hold a row.
 """
-
-from typing import Any
 
 import asyncpg
 
@@ -20,7 +18,6 @@ _MET_ANOTHER = {"40001", "40P01"}  # serialization, deadlock
 _LOCK_TIMEOUT = "55P03"
 _UNIQUE = "23505"
 _ROW = {"22", "23", "44", "54", "P0"}  # data, constraint, check option, limit, a trigger's refusal
-_ENDED_IDLE = {"57P01", "57P05"}  # by a command, after its time; never while a transaction commits
 _NOT_READY = "55000"  # a key that is DEFERRABLE, for one
 _SETUP = {"0A", "3F", "42"}  # what the server cannot do, a schema that is not there, names, rights and types
 
@@ -49,19 +46,6 @@ def is_refusal(error: Exception) -> bool:
     """True if PostgreSQL refuses a statement for what it is, so that waiting does not help."""
     is_setup = _class(error) in _SETUP or code(error) == _NOT_READY
     return is_setup or _class(error) in _ROW or isinstance(error, asyncpg.ClientConfigurationError)
-
-
-def was_not_begun(error: Exception, connection: Any) -> bool:
-    """True if a connection ended before its server had begun with a statement, or has rolled it back: nothing was done.
-
-    The driver sends nothing on a connection that it knows to have ended. On one that has ended before the driver has
-    seen that, either the sending fails, or what comes back are the server's last words, which say why it ended it.
-    A connection that breaks in any other way leaves the outcome unknown.
-    """
-    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
-        return bool(connection.is_closed())
-    cause = error.__cause__
-    return isinstance(cause, BrokenPipeError) or (cause is not None and code(cause) in _ENDED_IDLE)
 
 
 def translated(name: str, error: Exception) -> StoreError:

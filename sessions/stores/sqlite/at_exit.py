@@ -1,14 +1,17 @@
 """Owns the end of a process that has not closed its store: the driver's threads would keep the process alive for ever.
 
-Python waits for such threads before it calls what `atexit` has registered. So a thread that Python does not wait for
-waits for the end of the main thread, and then closes what is open.
+Python waits for such threads before it calls what `atexit` has registered. So a thread of our own, which Python waits
+for as well, waits for the end of the main thread, and then closes what is open.
 """
 
 import asyncio
 import os
 import threading
+import time
 from typing import Protocol
-from weakref import WeakKeyDictionary
+
+PATIENCE = 10.0
+"""Seconds that closing may take."""
 
 
 class Closable(Protocol):
@@ -18,8 +21,8 @@ class Closable(Protocol):
         """Close it."""
 
 
-_open: "WeakKeyDictionary[Closable, threading.Thread]" = WeakKeyDictionary()
-"""What is open, and the thread of its event loop."""
+_open: dict[Closable, threading.Thread] = {}
+"""What is open, and the thread of its event loop. The driver's threads hold their connections just as long."""
 
 _threads: list[threading.Thread] = []
 """The thread that waits, once there is something to close."""
@@ -29,7 +32,7 @@ def watch(closable: Closable) -> None:
     """Have something closed at the end of the process if it is still open then; `forget` it when it was closed."""
     _open[closable] = threading.current_thread()
     if not _threads:
-        _threads.append(threading.Thread(target=_close_at_exit, name="closes SQLite files at exit", daemon=True))
+        _threads.append(threading.Thread(target=_close_at_exit, name="closes SQLite files at exit", daemon=False))
         _threads[0].start()
 
 
@@ -44,7 +47,15 @@ def _close_at_exit() -> None:
         closable, thread = _open.popitem()
         if not thread.daemon:
             thread.join()  # it may serve on, although the main thread has ended
-        asyncio.run(closable.close())
+        asyncio.run(_close(closable))
+
+
+async def _close(closable: Closable) -> None:
+    """Close something, unless nobody is left to do it: a driver's thread dies when its loop ends before an answer."""
+    closing = asyncio.ensure_future(closable.close())
+    ends = time.monotonic() + PATIENCE
+    while not closing.done() and threading.active_count() > 2 and time.monotonic() < ends:  # noqa: PLR2004 # main, this
+        await asyncio.wait([closing], timeout=0.05)
 
 
 def _begin_anew() -> None:

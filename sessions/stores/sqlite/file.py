@@ -163,12 +163,10 @@ class OpenFile:
 
     async def _leave(self) -> None:
         """Close the connections. A log that has no name any more is brought into its file first: nobody else can."""
-        for connection in self._connections:
-            if self._log is not None and identity(self._names.wal) is None:
-                with contextlib.suppress(*DRIVER):
-                    await connection.execute_fetchall("PRAGMA wal_checkpoint")
+        if self._log is not None and identity(self._names.wal) is None:
             with contextlib.suppress(*DRIVER):
-                await connection.close()
+                await self._connections[-1].execute_fetchall("PRAGMA wal_checkpoint")
+        await asyncio.gather(*(each.close() for each in self._connections), return_exceptions=True)
         descriptor, self._log = self._log, None
         if descriptor is not None:
             os.close(descriptor)

@@ -44,12 +44,12 @@ def _(_original: Any) -> Any:
 
 @breaks(2, "a merge forgets what was deleted", "trips/test_parallel.py", "merge:merged")
 def _(original: Any) -> Any:
-    return lambda loaded, mine, theirs: original(loaded, {**loaded, **mine}, theirs)
+    return lambda change, mine, theirs: original(change._replace(deleted=set()), mine, theirs)
 
 
-@breaks(2, "a merge takes along what was only read", "trips/test_parallel.py", "merge:merged")
+@breaks(2, "a merge takes along what was only read", "trips/test_parallel.py", "merge:changes")
 def _(original: Any) -> Any:
-    return lambda loaded, mine, theirs: {**original(loaded, mine, theirs), **mine}
+    return lambda loaded, mine: original(loaded, mine)._replace(assigned=list(mine))
 
 
 @breaks(2, "a merge overwrites the cookie's attributes", "trips/test_parallel_cookie.py", f"{COOKIE}.assigned")

@@ -56,7 +56,9 @@ breaks(6, "a PostgreSQL sweep waits for rows that somebody holds", LOCKED, STATE
 )
 
 
-@breaks(7, "a PostgreSQL time loses its milliseconds", CONTRACT, "stores.postgres.statements:_moment")
+@breaks(
+    7, "a PostgreSQL time loses its milliseconds", "stores/test_postgres_zone.py", "stores.postgres.statements:_moment"
+)
 def _(original: Any) -> Any:
     return lambda milliseconds: edited(original(milliseconds), "::float8", "::bigint")
 
@@ -111,11 +113,10 @@ def _(original: Any) -> Any:
 
 @breaks(7, "PostgreSQL goes on with what was given up", RENAME, f"{CONNECTIONS}:Connections._leave")
 def _(original: Any) -> Any:
-    def leave(self: Any, pool: Any, connection: Any, error: Any) -> None:
-        if hasattr(error, "sqlstate"):
-            original(self, pool, connection, error)
-        else:
+    def leave(self: Any, pool: Any, connection: Any, error: Any) -> Any:
+        if not hasattr(error, "sqlstate"):
             connection.terminate()  # nobody tells the server
+        return original(self, pool, connection, error)
 
     return leave
 
