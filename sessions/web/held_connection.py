@@ -40,16 +40,15 @@ class HeldConnection(HTTPConnection):
         self._chunks.append(chunk)
         return self.sent
 
-    async def release(self) -> None:
-        """Write it all, in one piece: a connection remembers the Future of its last write only."""
+    def release(self) -> None:
+        """Write it all, in one piece: a connection remembers, and resolves, the Future of its last write only."""
         try:
             sent = self.connection.write_headers(self._start_line, self.headers, b"".join(self._chunks))
-            self.released.set_result(None)
-            await sent
         except Exception as error:  # noqa: BLE001 # it concerns those who await the flush, and the end
             self.refuse(error)
-        else:
-            settle(self.sent, None)
+            return
+        self.released.set_result(None)
+        sent.add_done_callback(lambda done: settle(self.sent, done.exception()))
 
     def refuse(self, error: Exception) -> None:
         """Forget what was kept."""
@@ -60,7 +59,7 @@ class HeldConnection(HTTPConnection):
         return getattr(self.connection, name)
 
 
-def settle(future: "asyncio.Future[None]", error: Exception | None) -> None:
+def settle(future: "asyncio.Future[None]", error: BaseException | None) -> None:
     """Resolve a Future that may have been resolved, or cancelled by its only reader, and that need not be awaited."""
     if not future.done():
         if error is None:

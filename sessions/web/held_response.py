@@ -151,7 +151,7 @@ class HeldResponse:
             self.phase = "streaming" if self.phase == "held" else self.phase
             self.session.add_headers(handler, held.headers)
             self.session.seal()
-            await held.release()
+            held.release()
 
     def _add_headers(self, handler: Any) -> None:
         if not handler._headers_written:  # noqa: SLF001 # Tornado's

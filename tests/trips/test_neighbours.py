@@ -89,6 +89,7 @@ async def test_an_upload_is_refused_before_it_has_come(serve: Any) -> None:
     response = await browser.fetch("/upload", method="POST", body=b"x" * 3_000_000)
 
     assert (response.status, response.header("Location")) == (302, "/login")
+    assert pieces == []
     assert await site.row(browser.sid) == {"wanted": "upload"}
 
 
