@@ -17,7 +17,7 @@ from interop.processes import Process, wait_until
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "docs" / "deployment" / "nginx.conf"
 HOST = "127.0.0.1"
-SECRET = "of the tests, and as long as the server demands it"
+SECRET = "of-the-tests-and-as-long-as-the-server-demands-it"
 
 NGINX = """
 daemon off;
