@@ -10,7 +10,7 @@ BENCH := bench/.cache
 TOOLS := .cache
 NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
-.PHONY: help venv run test test-pythons wheels lab properties check lint types coverage mutants chaos soak soak-plot cluster \
+.PHONY: help venv run test test-pythons wheels lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
 	interop browser screenshots \
 	bench bench-peers bench-scale bench-plots fuzz lock audit clean
 
@@ -68,6 +68,9 @@ coverage: $(READY) ## Run the suite and show what of sessions/ it does not reach
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+family: $(READY) ## Try 10,000 histories of session ids on memory, 1,000 on each database (ARGS="memory --histories 500")
+	$(BIN)/python -m tests.lab.family $(ARGS)
+
 mutants: $(READY) ## Break each promise on purpose and see that a test notices
 	$(BIN)/python -m tests.lab.mutants
 
@@ -109,6 +112,9 @@ bench-instructions: $(READY) ## Count instructions per request (needs valgrind)
 bench-scale: $(READY) ## Measure growth, a sweep under load, two processes
 	$(BIN)/python -m bench.scale $(ARGS)
 
+bench-large: $(READY) ## Measure what a bystander waits for while others have large sessions
+	$(BIN)/python -m bench.large $(ARGS)
+
 bench-plots: $(BENCH)/plots/.ready ## Draw docs/performance/*.svg from bench/results
 	$(BENCH)/plots/bin/python -m bench.plots
 
@@ -116,7 +122,7 @@ bench-docs: $(READY) ## Put the tables of bench/results into docs/performance.md
 	$(BIN)/python -m bench.docs
 
 bench-all: bench-setup ## All of these, one after the other: about 40 minutes on a quiet machine
-	@failed=; for step in bench bench-peers bench-instructions bench-scale bench-plots bench-docs; do \
+	@failed=; for step in bench bench-peers bench-instructions bench-scale bench-large bench-plots bench-docs; do \
 	  $(MAKE) $$step || failed="$$failed $$step"; done; \
 	  test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
@@ -141,8 +147,8 @@ LOCK := UV_CUSTOM_COMPILE_COMMAND='make lock' $(TOOLS)/uv/bin/uv pip compile pyp
 	--python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 
 lock: $(TOOLS)/uv/.ready ## Renew requirements.lock and requirements-dev.lock from pyproject.toml
-	$(LOCK) --upgrade --extra redis --extra postgres --output-file requirements.lock
-	$(LOCK) --upgrade --extra dev --extra speed --constraint requirements.lock --output-file requirements-dev.lock
+	$(LOCK) --upgrade --extra redis --extra postgres --group server --output-file requirements.lock
+	$(LOCK) --upgrade --extra dev --extra speed --group server --constraint requirements.lock --output-file requirements-dev.lock
 
 audit: $(TOOLS)/pip-audit/.ready ## Ask for known vulnerabilities of what the two locks pin
 	$(TOOLS)/pip-audit/bin/pip-audit --strict --require-hashes --disable-pip \

@@ -92,7 +92,7 @@ ALL = {server.name: server for server in [*_tornado(), *_node(), *_python()]}
 
 
 def choose(groups: list[str], only: list[str]) -> list[Server]:
-    """The servers of these groups, or those whose name holds one of the words; always with their bare ones."""
+    """The servers of these groups, or those with a name that holds one of the words; always with their bare ones."""
     chosen = [s for s in ALL.values() if (any(word in s.name for word in only) if only else s.group in groups)]
     names = {s.name for s in chosen} | {s.bare for s in chosen}
     return [s for s in ALL.values() if s.name in names]

@@ -15,6 +15,7 @@ PICTURES = {
     "peers": {"shares": "Share of each one's bare server", "rates": "Requests per second"},
     "instructions": {"instructions": "Instructions added to a request"},
     "parts": {},
+    "large": {},
     "scale": {"growth": "Cost by sessions in the file", "sweep": "p99 during a sweep"},
 }
 

@@ -73,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.instructions", description=__doc__)
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--workloads", default="RWN")
-    parser.add_argument("--only", default="", help="servers whose name holds this")
+    parser.add_argument("--only", default="", help="only servers with this in their names")
     parser.add_argument("--quick", action="store_true", help="300 requests of each: does it work?")
     parser.add_argument("--out", default="instructions", help="the name of the file in bench/results")
     args = parser.parse_args()

@@ -15,13 +15,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from tornado.httputil import HTTPHeaders
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
 
 from bench.figures import RESULTS, save
 from bench.process import BenchError, fail, first_line, folder, machine
 from bench.report import print_parts
 from bench.servers.tornado_app import SECRET
-from sessions import CookieOptions, Session, SessionManager, SessionOptions, now_ms, open_store
+from sessions import CookieOptions, SessionManager, SessionOptions, now_ms, open_store
 from sessions.formats.cookie_header import encode, values
 from sessions.formats.signing import new_id
 from sessions.policy import decide
@@ -33,7 +33,6 @@ from sessions.web.headers import add_cookie, vary_by_cookie
 TIMES = 500
 AT_ONCE = 64
 OPTIONS = SessionOptions(secret=SECRET)
-COOKIE = CookieOptions()
 
 
 class Counter:
@@ -81,56 +80,53 @@ class Counter:
         subprocess.run(["callgrind_control", *flags, str(os.getpid())], check=True, capture_output=True)
 
 
-def new_cookie() -> StoredCookie:
-    return StoredCookie.new(COOKIE, now_ms, is_secure=lambda: False)
-
-
 def count_steps(counter: Counter, manager: SessionManager) -> None:
     """What happens in the process, without a store."""
     sid = new_id()
     signed = manager.signer.sign(sid)
     header = [f"connect.sid={encode(signed)}"]
-    cookie = new_cookie()
-    state = manager.new(lambda: (sid, cookie))
+    options = CookieOptions()
+    cookie = StoredCookie.new(options, now_ms, is_secure=lambda: False)
+
+    def new() -> SessionState:
+        return manager.new(lambda: (sid, cookie))
+
+    state = new()
     manager.face(state)["n"] = 1
-    record = state.to_store()
+    stored = state.to_store()
 
     def loaded() -> SessionState:
-        return SessionState.loaded(OPTIONS, now_ms, lambda: (sid, cookie), sid, record)
+        return SessionState.loaded(OPTIONS, now_ms, lambda: (sid, cookie), sid, stored)
 
     def read() -> SessionState:
         state = loaded()
         _ = manager.face(state)["n"]
         return state
 
-    def decided(state: SessionState) -> SessionState:
+    def written() -> SessionState:
+        state = loaded()
+        session = manager.face(state)
+        session["n"] = session["n"] + 1
         decide(state.facts(), OPTIONS)
         return state
-
-    def written() -> SessionState:
-        state = read()
-        manager.face(state)["n"] = 2
-        return decided(state)
-
-    def new() -> Session:
-        return manager.face(manager.new(lambda: (sid, cookie)))
 
     counter.part("our cookie is found in the header", lambda: list(values(header, "connect.sid")))
     counter.part("its signature is verified", lambda: manager.signer.unsign(signed))
     load = counter.part("the row becomes a session", loaded)
     decoded = counter.part("its data is decoded", read, less=load)
-    counter.part("nothing has changed", lambda: decided(read()), less=decoded)
+    counter.part("nothing has changed", lambda: decide(read().facts(), OPTIONS), less=decoded)
     change = counter.part("a key has changed", written, less=decoded)
     counter.part("the text for the store", lambda: written().to_store(), less=change)
     counter.part("a new id", new_id)
-    counter.part("a new cookie", new_cookie)
+    counter.part("a new cookie", lambda: StoredCookie.new(options, now_ms, is_secure=lambda: False))
     counter.part("a new session", new)
     bare = counter.part("a set of headers", HTTPHeaders)
     counter.part("Vary", lambda: vary_by_cookie(HTTPHeaders()), less=bare)
     state.settle(decide(state.facts(), OPTIONS), "saved")
+    request = HTTPServerRequest("GET", "/")
     counter.part(
         "Set-Cookie, signed, and Cache-Control",
-        lambda: add_cookie(HTTPHeaders(), state, manager, lambda: False),
+        lambda: add_cookie(HTTPHeaders(), state, manager, request, lambda: False),
         less=bare,
     )
 
@@ -146,7 +142,7 @@ async def count_calls(counter: Counter, data: Path) -> None:
     await counter.calls("a deadline around a call", lambda _: deadline.keep(nothing(0)), less=task)
     async with open_store(f"sqlite:{data}/sessions.db", busy_timeout=600_000) as store:
         manager = SessionManager(store, OPTIONS)
-        state = manager.new(lambda: (new_id(), new_cookie()))
+        state = manager.new(lambda: (new_id(), StoredCookie.new(CookieOptions(), now_ms, is_secure=lambda: False)))
         manager.face(state)["n"] = 1
         row = state.to_store()
         other = row._replace(data=row.data.replace("1", "2", 1))

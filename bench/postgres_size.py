@@ -57,11 +57,12 @@ def chunks(items: list[Any]) -> Iterator[list[Any]]:
 
 
 async def fill(store: PostgresStore, number: int, size: int, expires_at: int) -> dict[str, StoredSession]:
-    """So many sessions, made by the store."""
-    made = {secrets.token_urlsafe(24): StoredSession(text(size), expires_at) for _ in range(number)}
-    for chunk in chunks(list(made.items())):
-        await asyncio.gather(*(store.create(sid, stored) for sid, stored in chunk))
-    return made
+    """So many sessions, made by the store: their records by id."""
+    made: dict[str, StoredSession | None] = {}
+    for chunk in chunks([secrets.token_urlsafe(24) for _ in range(number)]):
+        records = await asyncio.gather(*(store.create(sid, StoredSession(text(size), expires_at)) for sid in chunk))
+        made |= zip(chunk, records, strict=True)
+    return {sid: record for sid, record in made.items() if record is not None}
 
 
 async def sizes(connection: Any, number: int) -> str:
@@ -82,10 +83,12 @@ async def growth(url: str, connection: Any, number: int, size: int) -> None:
         print(f"{size:5} bytes of text, new       {await sizes(connection, number)}   ({number / took:.0f} a second)")
         begun = time.perf_counter()
         for turn in range(CHANGES):
-            changed = {sid: StoredSession(text(size), now_ms() + DAY + turn) for sid in made}
+            expires_at = now_ms() + DAY + turn
             for chunk in chunks(list(made)):
-                await asyncio.gather(*(store.update(sid, changed[sid], made[sid].data) for sid in chunk))
-            made = changed
+                updates = await asyncio.gather(
+                    *(store.update(sid, StoredSession(text(size), expires_at), made[sid]) for sid in chunk)
+                )
+                made |= {sid: update.record for sid, update in zip(chunk, updates, strict=True) if update.record}
         took = time.perf_counter() - begun
         print(
             f"{size:5} bytes of text, {CHANGES} changes {await sizes(connection, number)}"

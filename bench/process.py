@@ -25,7 +25,7 @@ CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = str(CORES[0]), str(CORES[-1])
 BOTH_CORES = f"{SERVER_CORE},{LOAD_CORE}"
 QUIET = 0.5  # the load average up to which wall-clock figures mean something
-START_SECONDS = 300.0  # long enough for a server under valgrind on a busy machine; one that dies is told at once
+START_SECONDS = 300.0  # long enough for a server under valgrind on a busy machine; one that dies is noticed at once
 
 
 # Told to end, the benchmark leaves its `with` blocks, and so ends the servers that it started.

@@ -167,6 +167,19 @@ def print_sweep(sweep: dict[str, Any]) -> None:
     print(f"{mib['vacuumed']} after `VACUUM`, which took {sweep['vacuum seconds']:.1f} s.\n")
 
 
+def print_large(result: dict[str, Any]) -> None:
+    print_machine(result)
+    print("### A bystander while others have large sessions\n")
+    rows = []
+    for burst in dict.fromkeys(run["burst"] for run in result["large"]):
+        runs = [run for run in result["large"] if run["burst"] == burst]
+        tails = [spread((run[key] for run in runs), 1) for key in ("p50_ms", "p99_ms", "max_ms", "step_ms")]
+        statuses = sorted({status for run in runs for status in run["statuses"]})
+        rows.append([burst, *tails, spread((run["seconds"] for run in runs), 1), ", ".join(statuses)])
+    head = ["at once", "p50, ms", "p99, ms", "longest, ms", "longest step of the loop, ms of CPU", "seconds", "answers"]
+    table(head, rows)
+
+
 def print_processes(measured: list[dict[str, Any]]) -> None:
     rows = []
     for server, workload in dict.fromkeys((m["server"], m["workload"]) for m in measured):
@@ -198,6 +211,7 @@ PRINTERS: dict[str, Callable[[dict[str, Any]], None]] = {
     "runs": print_run,
     "servers": print_instructions,
     "parts": print_parts,
+    "large": print_large,
     **dict.fromkeys(("growth", "sweep", "processes"), print_scale),
 }
 

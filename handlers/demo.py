@@ -7,7 +7,7 @@ class Demo(BaseHandler):
     """A handler that answers in plain text and takes no forms."""
 
     def set_default_headers(self) -> None:
-        """Plain text: what stands in a session is not markup."""
+        """Plain text: what is in a session is not markup."""
         super().set_default_headers()
         self.set_header("Content-Type", "text/plain; charset=UTF-8")
 

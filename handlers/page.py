@@ -5,7 +5,7 @@ from typing import Any
 
 from sessions import DataError
 
-from .base import BaseHandler, Told, read_json
+from .base import BaseHandler, ClientError, read_json
 
 
 class Page(BaseHandler):
@@ -46,22 +46,26 @@ class _Form(BaseHandler):
         try:
             return self.request.body_arguments["key"][-1].decode()
         except (KeyError, UnicodeDecodeError):
-            raise Told(400, "the form names no key") from None
+            raise ClientError(400, "the form names no key") from None
 
 
 class SetKey(_Form):
     """Sets a key to a JSON value; what is no JSON is taken as text."""
 
     async def act(self) -> None:
-        """Set it, and store it: what cannot be stored is the visitor's to correct."""
+        """Set it, and store it: what cannot be stored is the visitor's to correct, and leaves the session as it was."""
         key = self.key().strip()
         if not key:
-            raise Told(400, "the form names no key")
+            raise ClientError(400, "the form names no key")
+        value, session = _value(self.get_body_argument("value", "")), self.session
+        before = {key: session[key]} if key in session else {}
         try:
-            self.session[key] = _value(self.get_body_argument("value", ""))
-            await self.session.save()
+            session[key] = value
+            await session.save()
         except DataError as error:
-            raise Told(400, str(error)) from None
+            session.pop(key, None)
+            session.update(before)
+            raise ClientError(400, str(error)) from None
 
 
 class DeleteKey(_Form):
@@ -76,7 +80,7 @@ class Regenerate(_Form):
     """Starts a new session under a new id, as every login should."""
 
     async def act(self) -> None:
-        """Start it, where there is one to start anew."""
+        """Start its lifetime again, if there is one."""
         if not self.session.is_new:
             await self.session.regenerate()
 

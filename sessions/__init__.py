@@ -25,6 +25,7 @@ from .stores.memory import MemoryStore
 from .stores.wrappers import StoreWrapper
 from .sweeper import Sweeper
 from .validation import ABSENT
+from .web.held_response import CommitFailed
 from .web.mixin import SessionMixin
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABSENT",
+    "CommitFailed",
     "Cookie",
     "CookieOptions",
     "CorruptSession",
@@ -85,7 +87,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _without_driver(name: str, error: OptionsError) -> type:
-    """Return what `from sessions import *` gets where a driver is missing: a class whose making raises the error."""
+    """Return what `from sessions import *` gets where a driver is missing: a class without objects, which says why."""
 
     def init(*_: object, **__: object) -> None:
         raise error

@@ -1,12 +1,15 @@
 """Owns the absolute timeout: a session ends so long after its creation, whatever is done with it (`absoluteTimeout`).
 
 Its moment of creation is the member `createdAt` of `__meta` (meta.py). A session without it (made by Node, or before
-the option was set) counts from the first time it is seen, and so does one whose moment is no number or lies in the
-future, where a clock was wrong. Either is written down at once, so that it counts from then on. That is no 500: the
+the option was set) counts from the first time it is seen, and so does one with a moment that is no number or is in
+the future, where a clock was wrong. Either is written down at once, so that it counts from then on. That is no 500: the
 visitor cannot help it.
 """
 
+from typing import Any
+
 from .meta import Meta
+from .options import SessionOptions
 from .validation import is_number
 
 
@@ -42,3 +45,19 @@ class AbsoluteTimeout:
         if renewed < self.ends_at:
             return renewed - expires_at >= after
         return expires_at > self.ends_at or self.ends_at - expires_at >= max(after, 1)
+
+
+def is_touch_due(
+    options: SessionOptions, lifetime: Any, expires_at: int, now: int, timeout: AbsoluteTimeout | None
+) -> bool:
+    """Return True if so much of a lifetime has passed that a read renews it: `touchAfter`.
+
+    `lifetime` is the cookie's originalMaxAge; where it is no number the `ttl` counts.
+    """
+    lives = lifetime if lifetime is not None and is_number(lifetime) else options.ttl
+    after = options.touch_after
+    if after is None:
+        after = 0 if options.rolling else lives / 20
+    if timeout is not None:
+        return timeout.is_touch_due(now + lives, expires_at, after)
+    return bool(now + lives - expires_at >= after)

@@ -6,8 +6,17 @@ person spelled it.
 
 from typing import Any, NamedTuple
 
+from .clock import Clock
+from .errors import CorruptSession
 from .formats import json_text
-from .merge import merged, restored
+from .formats.signing import fingerprint
+from .merge import Changes, changes, merged, restored
+from .meta import parsed
+from .store import StoredSession
+from .stored_cookie import StoredCookie
+
+SMALL = 16_384
+"""Characters of data up to which it is looked at as a whole; in more, what has changed is found first."""
 
 
 class Parts(NamedTuple):
@@ -22,10 +31,29 @@ class Parts(NamedTuple):
         return f"<Parts of {sum(map(len, self))} characters>"  # a repr comes into logs and error pages
 
 
+def parts_of(sid: str, record: StoredSession, clock: Clock) -> tuple[Parts, StoredCookie]:
+    """Return the texts of a record, and its cookie. Raises CorruptSession."""
+    try:
+        try:
+            text, data = json_text.split(record.data)
+            cookie = StoredCookie.load(text, record.expires_at, clock)
+        except CorruptSession:
+            text, data = json_text.split_slowly(record.data)
+            cookie = StoredCookie.load(text, record.expires_at, clock)
+        meta = ""
+        if json_text.META in data:
+            found, rest = json_text.split_meta(data)
+            if parsed(found) is not None:  # or it is another application's, and data
+                meta, data = found, rest
+    except CorruptSession as error:
+        raise CorruptSession(f"session {fingerprint(sid)}: {error}") from None
+    return Parts(text, data, meta), cookie
+
+
 class SessionData:
     """The data of one session, with its text as last read from the store or written to it."""
 
-    __slots__ = ("_canonical", "_checked", "_values", "assigned", "text")
+    __slots__ = ("_canonical", "_checked", "_compared", "_loaded", "_values", "assigned", "text")
 
     def __init__(self, text: str = json_text.EMPTY) -> None:
         self.text: str = text
@@ -33,18 +61,20 @@ class SessionData:
         self.assigned: set[str] = set()
         """The keys that this request has set itself. A change inside a value does not count, nor does a merge."""
         self._values: dict[str, Any] | None = None
+        self._loaded: dict[str, Any] | None = None  # `text` once more, which no handler changes
         self._canonical: str | None = None  # our spelling of `text`
+        self._compared: tuple[str, Changes] | None = None  # a text of the values, and how it differs from `text`
         self._checked: str | None = None  # a text of ours that Node can read
 
     def read(self, text: str) -> None:
         """Take over the text of a stored session; what was changed here is dropped."""
-        self.text = text
-        self._values = self._canonical = None
+        self.wrote(text)
+        self._values = None
 
     def wrote(self, text: str) -> None:
         """Note that the store has this text. The values stay: they may have changed since it was made."""
         self.text = text
-        self._canonical = None
+        self._loaded = self._canonical = self._compared = None
 
     @property
     def values(self) -> dict[str, Any]:
@@ -53,24 +83,50 @@ class SessionData:
             self._values = json_text.read(self.text)
         return self._values
 
+    @property
+    def is_untouched(self) -> bool:
+        """True if the values are, to the character, those of `text`. Raises DataError."""
+        return self._values is None or json_text.dumps(self._values) == self.text
+
     def current(self) -> str:
         """Return the values as JSON text: `text` itself until they change.
 
-        Raises DataError, naming the place, for a value that JSON, or Node, cannot hold.
+        Raises DataError for a value that JSON cannot hold.
         """
         if self._values is None:
             return self.text
         text = json_text.dumps(self._values)
         if text == self.text:
             return text
+        if self._compared is not None and self._compared[0] == text and self._compared[1]:
+            return text
         if self._canonical is None:  # a row in another spelling is not modified by that
-            self._canonical = json_text.dumps(json_text.read(self.text))
-        if text == self._canonical:
-            return self.text
-        if text != self._checked:
-            json_text.check(self._values)
-            self._checked = text
-        return text
+            self._canonical = json_text.dumps(self._before())
+        return self.text if text == self._canonical else text
+
+    def check(self, text: str) -> None:
+        """Look at what has changed in a text that `current` gave.
+
+        Raises DataError, naming the place, for a value that JSON, or Node, cannot hold.
+        """
+        if text in (self.text, self._checked):
+            return
+        values = self.values
+        if len(text) > SMALL or not json_text.is_plain(values):
+            for key in self._changes(text).assigned:
+                json_text.check(key, values[key])
+        self._checked = text
+
+    def _before(self) -> dict[str, Any]:
+        if self._loaded is None:
+            self._loaded = json_text.read(self.text)
+        return self._loaded
+
+    def _changes(self, text: str) -> Changes:
+        """Return how the values differ from what was loaded; this is their text. They are compared once."""
+        if self._compared is None or self._compared[0] != text:
+            self._compared = text, changes(self._before(), self.values)
+        return self._compared[1]
 
     def set(self, key: str, value: Any) -> None:
         """Set a key. A loaded list or dict that is put back under its key is not assigned by that."""
@@ -97,9 +153,13 @@ class SessionData:
 
     def merge(self, text: str) -> None:
         """Apply what was changed here to a newer text, which is the stored text from here on."""
-        mine, loaded = self.values, json_text.read(self.text)
+        mine = self.values
+        change = self._changes(json_text.dumps(mine))
         self.read(text)
-        self._values = merged(loaded, mine, json_text.read(text))
+        self._values, left = merged(change, mine, json_text.read(text))
+        encoded = json_text.dumps(self._values)
+        self._compared = encoded, left
+        self._canonical = None if left else encoded
 
     def restore(self, text: str) -> None:
         """Put the values back to a text that `current` gave."""

@@ -1,4 +1,4 @@
-"""The errors of the library: one tree, each named for whose fault it is.
+"""The errors of the library: one tree, each name says where the fault is.
 
 A bad cookie is not in it: it makes a new visitor, not an error. This file knows nothing else of the project.
 """
@@ -13,7 +13,15 @@ class OptionsError(SessionError, ValueError):
 
 
 class NoSession(SessionError):
-    """The handler's: `self.session` was asked for where there is none. The message says why."""
+    """The handler's: `self.session` was asked for where there is none. The message says why.
+
+    Where it leaves a handler the answer is 500, and 409 if `is_over`: then it is nobody's fault.
+    """
+
+    def __init__(self, message: str, *, is_over: bool = False) -> None:
+        super().__init__(message)
+        self.is_over: bool = is_over
+        """Whether the session ended, or went on under another id, in another request."""
 
 
 class DataError(SessionError, ValueError):

@@ -13,15 +13,19 @@ from typing import Any
 from .checked_store import checked
 from .clock import Clock, now_ms
 from .errors import NoSession, StoreUnavailable
+from .formats import json_text
 from .formats.signing import Signer
 from .observe import AMBIGUOUS, DESTROYED, DROPPED, UNKNOWN, note
 from .options import SessionOptions
-from .policy import Performed, Plan, decide
+from .policy import Performed, Plan, decide, no_session
+from .progress import Generate
 from .rotation import Rotation
 from .session import Session
-from .state import END_MESSAGES, Generate, SessionState
+from .state import SessionState
 from .store import Store, StoredSession, is_ready, name_of
 from .timeout import Deadline
+from .turns import LARGE, decode_if_large, is_large
+from .validation import secrets_of
 from .verbs import SessionVerbs
 from .writes import Writes
 
@@ -50,6 +54,10 @@ class SessionManager:
     def is_ready(self) -> bool:
         """True if the store is up, as far as it knows without asking."""
         return is_ready(self._store)
+
+    def use_secrets(self, secret: str | bytes | list[str | bytes] | tuple[str | bytes, ...]) -> None:
+        """Sign and verify with other secrets from now on: the first signs, all verify. Raises OptionsError."""
+        self.signer = Signer(secrets_of(secret))
 
     # ---------------------------------------------------------------- the trip
 
@@ -83,16 +91,21 @@ class SessionManager:
         """Write what the session has changed to the store. Returns None if that is nothing.
 
         `ends` is False for the first bytes of a stream. Raises at once what the handler did wrong (DataError,
-        HeadersSent, CorruptSession); the awaitable raises StoreError. Afterwards `state.cookie_act` says what the
-        response does to the browser's cookie.
+        HeadersSent, CorruptSession), which the awaitable raises for a large session; it raises StoreError too.
+        Afterwards `state.cookie_act` says what the response does to the browser's cookie.
         """
         if state.pending is not None:
             return self._commit_behind(state, ends=ends)
+        if is_large(state) and not (self._writes.turns.is_mine() and state.data.is_untouched):
+            return self._commit_in_turn(state, ends=ends)
+        return self._commit(state, ends=ends)
+
+    def _commit(self, state: SessionState, *, ends: bool) -> Awaitable[None] | None:
         plan = decide(state.facts(), self.options, ends=ends)
         if plan.refuses:
             state.check_can_send()
         if plan.cookie == "send":
-            state.cookie.check()  # before anything is stored that no browser could be told of
+            state.cookie.check()  # before anything is stored that no browser would know
         if plan.renews:
             state.renew()
         if plan.change == "nothing":
@@ -100,15 +113,16 @@ class SessionManager:
             if state.end in ("gone", "closed") and state.is_changed:
                 note(DROPPED, state.id)
             return None
-        return self._in_time(self._perform(state, plan, None if plan.change == "destroy" else state.to_store()))
+        record = None if plan.change in ("destroy", "touch") else state.to_store()
+        return self._in_time(self._perform(state, plan, record))
 
     async def _perform(self, state: SessionState, plan: Plan, record: StoredSession | None) -> None:
         outcome: Performed = "saved"
         if plan.change == "touch":
             outcome = await self._writes.touch(state)
         elif record is None:
-            await self._writes.remove(state.id, state.base)
-            note(DESTROYED, state.id)
+            await self._writes.remove(state.row.id, state.base)
+            note(DESTROYED, state.row.id)
         else:
             outcome = await self._writes.write(state, record)
             if outcome in ("gone", "closed"):
@@ -122,13 +136,23 @@ class SessionManager:
         if commit is not None:
             await commit
 
+    async def _commit_in_turn(self, state: SessionState, *, ends: bool) -> None:
+        await self._writes.turns.take(state.data.text)
+        commit = self._commit(state, ends=ends)
+        if commit is not None:
+            await commit
+
     async def _living(self, sid: str, record: StoredSession, generate: Generate) -> SessionState | None:
         """Return the session of a record; one that is over for a tombstone, None where nothing is left of it."""
-        if self._writes.is_over(record):
-            closed = SessionState.closed(self.options, self.clock, generate, sid, record)
-            return closed if closed.closed_until > self.clock() else None
+        if len(record.data) >= LARGE:
+            await self._writes.turns.take(record.data)
         state = SessionState.loaded(self.options, self.clock, generate, sid, record)
+        if self._writes.is_over(record):
+            state.data.read(json_text.EMPTY)
+            state.over("closed")
+            return state if state.meta.closed_until > self.clock() else None
         if not state.is_too_old:
+            decode_if_large(state)
             return state
         await self._in_time(self._store.destroy(sid))  # a Node server that has moved its expiry would still know it
         return None
@@ -154,15 +178,16 @@ class SessionManager:
         record = await self._in_time(self._store.get(sid))
         state = None if record is None else await self._living(sid, record, _no_new_id)
         if state is None or state.end is not None:
-            raise NoSession(f"no session: {END_MESSAGES['gone']}")
+            raise no_session("gone")
         state.seal()
         yield self.face(state)
         if state.pending is not None:
             await state.verbs().settled()
+        await self._writes.turns.take(state.data.text)
         if state.is_dirty():
             outcome = await self._in_time(self._writes.write(state, state.to_store()))
             if outcome in ("gone", "closed"):
-                raise NoSession(f"no session: {END_MESSAGES[outcome]}")
+                raise no_session(outcome)
 
     # ---------------------------------------------------------------- work in the background
 
@@ -172,7 +197,8 @@ class SessionManager:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Stop the work in the background: before the store closes, after the last request."""
+        """Wait for the verbs under way, and stop the work in the background. Call it before the store closes."""
+        await self._verbs.settled()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

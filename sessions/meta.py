@@ -6,7 +6,7 @@ It survives a whole-session save by Node, and a visitor never sees it. It is our
 member of ours; members that we do not know are kept. Anything else under that name belongs to another application and
 is data.
 
-A **tombstone** is the record under an id that a session has left: a row without data, whose `__meta` says until when it
+A **tombstone** is the record under an id that a session has left: a row without data. Its `__meta` says until when it
 counts (`closed`, milliseconds since the epoch) and under which key the session goes on (`next`). To every store, and to
 Node, it is an ordinary session.
 """
@@ -30,13 +30,65 @@ def parsed(text: str) -> Meta | None:
     return found if json_text.is_meta(found) else None
 
 
-def merged(newer: Meta, assigned: Meta) -> Meta:
-    """Return the members of the newer row with those that this request has set; of two times the later counts."""
-    result = {**newer, **assigned}
-    for name in newer.keys() & assigned.keys():
-        if name.endswith("At") and is_number(newer[name]) and is_number(assigned[name]):
-            result[name] = max(newer[name], assigned[name])
-    return result
+def check_own(data: str) -> None:
+    """Raise CorruptSession if a session's data holds another application's `__meta`: nothing can be recorded there."""
+    if json_text.META in data and json_text.split_meta(data)[0]:
+        raise CorruptSession("its member __meta belongs to another application")
+
+
+class SessionMeta:
+    """The `__meta` of one session in one request: as the row has it, and what this request has set."""
+
+    __slots__ = ("_assigned", "row")
+
+    def __init__(self) -> None:
+        self.row: Meta = {}
+        """The members that the row has."""
+        self._assigned: Meta = {}
+
+    def read(self, text: str) -> None:
+        """Take over the `__meta` of a stored session; "" for none."""
+        self.row = parsed(text) or {}
+
+    def get(self, name: str) -> Any:
+        """Return a member; None if there is none."""
+        return self._assigned.get(name, self.row.get(name))
+
+    def set(self, **members: Any) -> None:
+        """Set members, which are stored with the next write."""
+        self._assigned.update(members)
+
+    def saved(self) -> None:
+        """Note that the store has what was set."""
+        self._assigned = {}
+
+    @property
+    def is_unrecorded(self) -> bool:
+        """True if something was set that the store does not have."""
+        return bool(self._assigned)
+
+    @property
+    def closed_until(self) -> int:
+        """Until when a tombstone counts, in milliseconds since the epoch; 0 for a session that is none."""
+        closed = self.row.get("closed")
+        return int(closed) if is_number(closed) else 0  # type: ignore[arg-type] # a number, just asked
+
+    def text(self, created: int | None) -> str:
+        """Return the text to store, "" for none; `created` is recorded where an absolute timeout needs it.
+
+        The row's members count, and over them those that were set here; of two times the later.
+        """
+        if not self.row and not self._assigned and created is None:
+            return ""
+        members = {**self.row, **self._assigned}
+        for name in self.row.keys() & self._assigned.keys():
+            if name.endswith("At") and is_number(self.row[name]) and is_number(self._assigned[name]):
+                members[name] = max(self.row[name], self._assigned[name])
+        members.pop("closed", None)  # of a tombstone that Node has filled: it is a session again
+        members.pop("next", None)
+        if created is not None:
+            members["createdAt"] = created
+        return json_text.dumps(members) if members else ""
 
 
 # ---------------------------------------------------------------- tombstones

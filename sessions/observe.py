@@ -5,7 +5,6 @@ This file must not know sessions.
 """
 
 import logging
-import re
 
 from .formats.signing import fingerprint
 
@@ -17,29 +16,15 @@ RENEWED = "session_renewed"
 DESTROYED = "session_destroyed"
 UNKNOWN = "session_use_after_expire"
 """An id that we have signed, and that the store does not know any more."""
-DROPPED = "session_dropped"
-"""A change of a session that ended, or went on under another id, before it could be stored."""
 AMBIGUOUS = "session_ambiguous"
 """A further living session in one request: the first counts."""
 TAMPERED = "session_tampered"
 """A cookie of our name that no secret has signed."""
+DROPPED = "session_dropped"
+"""A change is dropped, because its session has ended meanwhile."""
 
 
 def note(event: str, secret: str, level: int = logging.INFO) -> None:
     """Log an event of a session, by the fingerprint of its id, or of the cookie's value where there is no id."""
     if log.isEnabledFor(level):
         log.log(level, "%s: %s", event, fingerprint(secret))
-
-
-_QUOTED = re.compile(r"(?s)^(Invalid header (?:name|value)) .*")
-
-
-def _unquoted(record: logging.LogRecord) -> bool:
-    """Tornado quotes the header that it refuses, the Cookie header too. The rest of its message stays."""
-    if isinstance(record.args, tuple) and record.args:
-        *others, reason = record.args
-        record.args = (*others, _QUOTED.sub(r"\1", str(reason)) if isinstance(reason, Exception) else reason)
-    return True
-
-
-logging.getLogger("tornado.general").addFilter(_unquoted)

@@ -47,7 +47,7 @@ class CookieOptions:
     """What a new session's cookie is made of. `ABSENT` is left out of the stored session, as Express does."""
 
     path: str | None = "/"
-    """Only requests whose path begins with it have a session; the cookie's Path."""
+    """Only requests below this path have a session; the cookie's Path."""
     domain: str | None | Absent = ABSENT
     """The cookie's Domain; absent: this host only."""
     expires: datetime | Literal[False] | None | Absent = ABSENT
@@ -125,6 +125,8 @@ class SessionOptions:
     """With `proxy`: a request from the proxy counts as secure unless it says `X-Forwarded-Proto: http`."""
     store: str = field(default="sqlite:sessions.db", repr=False)
     """The URL that `open_store` takes; it may hold a password."""
+    secret_file: str | None = field(default=None, repr=False)
+    """Where `sessions.config` keeps a secret that nobody has chosen; None: beside the store's file."""
     cookie: CookieOptions | Callable[[Any], CookieOptions] = field(default_factory=CookieOptions)
     """The cookie of new sessions, or a function of the request that returns it."""
     touch_after: float | None = None
@@ -159,6 +161,7 @@ class SessionOptions:
             raise OptionsError('grace: needs conflict = "merge", as Express knows no tombstones')
         if isinstance(self.cookie, CookieOptions):
             self._check_together(self.cookie)
+            self._check_touch_after(self.cookie)
         elif not callable(self.cookie):
             raise wrong("cookie", "a table of cookie options", self.cookie)
 
@@ -175,6 +178,16 @@ class SessionOptions:
             raise OptionsError(f"name: {self.name!r} needs cookie.httpOnly = true (its prefix promises it)")
         if prefix.startswith("__host-") and (cookie.domain or cookie.path != "/"):
             raise OptionsError(f'name: {self.name!r} needs cookie.path = "/" and no cookie.domain')
+
+    def _check_touch_after(self, cookie: CookieOptions) -> None:
+        """Refuse a renewal that comes when the session has ended, so that a visitor who only reads is signed out."""
+        lifetimes = {"cookie.maxAge": cookie.max_age, "cookie.originalMaxAge": cookie.original_max_age}
+        given = {name: each for name, each in lifetimes.items() if is_number(each)} or {"ttl": self.ttl}
+        for name, lifetime in given.items():
+            if self.touch_after and self.touch_after >= lifetime:  # type: ignore[operator] # a number, just asked
+                raise OptionsError(
+                    f"touchAfter: expected less than {name}, which is {lifetime}, got {self.touch_after}"
+                )
 
     def generated(self, request: Any) -> str:
         """An id by `genid`. Raises OptionsError, without the id, for what is none or what no browser would keep."""

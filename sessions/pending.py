@@ -4,7 +4,8 @@ What a verb returns may be awaited, or not: the answer waits for it either way (
 `await` is harmless, as in Express. To stop waiting stops no verb.
 
 A failure is *seen* when it was raised into somebody who was still waiting. One that nobody has seen becomes the
-answer's failure, and the verbs behind it are not performed but fail with it.
+answer's failure. The verbs that were called behind one that fails are not performed but fail with it: what they have
+done to the session object was put back.
 """
 
 import asyncio
@@ -16,22 +17,31 @@ log: logging.Logger = logging.getLogger("sessions")
 
 Result = TypeVar("Result")
 
+TURNS = 5
+"""Turns of the loop until whoever waits for a verb has seen its failure, through the task of a gather() too."""
+
 
 class Verb(Coroutine[Any, Any, Result], Generic[Result]):
     """A verb that was called: `gather`, `wait_for`, `create_task`, a TaskGroup and `await` take it."""
 
-    __slots__ = ("_pending", "_task", "_waiting")
+    __slots__ = ("_pending", "_waiting", "task")
 
     def __init__(self, task: "asyncio.Task[Result]", pending: "Pending") -> None:
-        self._task = task
+        self.task: asyncio.Task[Result] = task
+        """What performs it."""
         self._pending = pending
         self._waiting: Coroutine[Any, Any, Result] | None = None
 
     async def _wait(self) -> Result:
+        await asyncio.wait({self.task})  # to stop waiting does not cancel it
         try:
-            return await asyncio.shield(self._task)
+            return self.task.result()
         except Exception as error:
-            self._pending.see(error)
+            waiter = asyncio.current_task()
+            if waiter is None or waiter.get_coro() is not self:
+                self._pending.see(error)
+            else:  # it is a task of this verb alone: whoever looks at its result sees the failure
+                self._pending.watch(error, waiter)
             raise
 
     def _coroutine(self) -> Coroutine[Any, Any, Result]:
@@ -59,12 +69,14 @@ class Verb(Coroutine[Any, Any, Result], Generic[Result]):
 class Pending:
     """The verbs of one session in one request."""
 
-    __slots__ = ("_last", "_unseen", "is_answered")
+    __slots__ = ("_last", "_seen", "_unseen", "_waiters", "is_answered")
 
     def __init__(self) -> None:
         self._last: asyncio.Task[Any] | None = None
+        self._seen: Exception | None = None
         self._unseen: Exception | None = None
-        self.is_answered = False
+        self._waiters: list[asyncio.Task[Any]] = []  # they have failed with what is unseen
+        self.is_answered: bool = False
         """Whether the answer has left, or is a socket: an unseen failure is logged then."""
 
     def start(self, fingerprint: str, work: Coroutine[Any, Any, Result]) -> Verb[Result]:
@@ -75,43 +87,81 @@ class Pending:
         return Verb(task, self)
 
     async def _behind(self, before: "asyncio.Task[Any] | None", work: Coroutine[Any, Any, Result]) -> Result:
+        failure: BaseException | None = self.unseen
         if before is not None and not before.done():
             await asyncio.wait({before})
-        if self._unseen is not None:
+            failure = None if before.cancelled() else before.exception()
+        if failure is not None:
             work.close()
-            raise self._unseen
+            raise failure
         return await work
 
     def _done(self, task: "asyncio.Task[Any]", fingerprint: str) -> None:
-        if task.cancelled():
-            return
-        error = task.exception()
-        if not isinstance(error, Exception):
+        error = None if task.cancelled() else task.exception()
+        if not isinstance(error, Exception) or error is self._seen:
             return
         self._unseen = error
         if self.is_answered:
-            loop = task.get_loop()
-            loop.call_soon(loop.call_soon, self._report, fingerprint)  # after whoever waits has seen it
+            self._report(fingerprint, TURNS)
 
-    def _report(self, fingerprint: str) -> None:
-        error, self._unseen = self._unseen, None
-        if error is not None:
+    def _report(self, fingerprint: str, turns: int) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(self._report, fingerprint, turns - 1)
+        elif (error := self._take()) is not None:
             log.error("session %s: a verb that nobody awaited failed: %s", fingerprint, error)
+
+    # ---------------------------------------------------------------- failures
 
     def see(self, error: Exception) -> None:
         """Note that a failure was raised into somebody who waits."""
+        self._seen = error
         if error is self._unseen:
             self._unseen = None
+            self._waiters.clear()
+
+    def watch(self, error: Exception, waiter: "asyncio.Task[Any]") -> None:
+        """Note that a task fails with it, which somebody may look at, or not."""
+        if error is self._seen:
+            waiter.add_done_callback(_look)
+        else:
+            self._waiters.append(waiter)
+
+    @property
+    def unseen(self) -> Exception | None:
+        """The failure that nobody has seen."""
+        if self._unseen is not None and any(_is_looked_at(waiter) for waiter in self._waiters):
+            self.see(self._unseen)
+        return self._unseen
+
+    def _take(self) -> Exception | None:
+        """Return the failure that nobody has seen, to tell of it."""
+        error = self.unseen
+        if error is not None:
+            for waiter in self._waiters:
+                _look(waiter)
+            self.see(error)
+        return error
 
     @property
     def is_clear(self) -> bool:
         """True if no verb is under way, and no failure is unseen."""
-        return self._unseen is None and (self._last is None or self._last.done())
+        return self.unseen is None and (self._last is None or self._last.done())
 
     async def settled(self) -> None:
         """Wait for all verbs. Raises a failure that nobody has seen."""
         while self._last is not None and not self._last.done():
             await asyncio.wait({self._last})
-        if self._unseen is not None:
-            error, self._unseen = self._unseen, None
+        error = self._take()
+        if error is not None:
             raise error
+
+
+def _is_looked_at(task: "asyncio.Task[Any]") -> bool:
+    """Return True if the failure of a task was raised, or read: asyncio would not say that it was never retrieved."""
+    return task.done() and not task._log_traceback  # noqa: SLF001 # nothing public says so
+
+
+def _look(task: "asyncio.Task[Any]") -> None:
+    """Read the failure of a task: it is reported elsewhere."""
+    if task.done() and not task.cancelled():
+        task.exception()

@@ -10,17 +10,33 @@ shouldSetCookie). `decide` reads the facts in this order:
 2. What is to be written: data that the store does not have (create or update), then a change of the cookie or of
    `__meta` alone (update), then the expiry alone (touch).
 3. Whether the cookie is sent: always for an id that the browser does not know; for a known id as `rolling`, or a change
-   of a session whose cookie expires, says.
+   of a session with a cookie that expires, says.
 """
 
 from typing import Literal, NamedTuple, TypeAlias
 
+from .errors import NoSession
 from .options import SessionOptions
 
 # Words and no Enum: these are compared on every request, and Python 3.11 takes its time to look a member up.
 EndReason: TypeAlias = Literal["gone", "closed", "destroyed", "unset", "failed"]
 """Why a session is over: gone (destroyed elsewhere, or expired), closed (it goes on under another id), destroyed or
 unset in this request, failed (a verb of this request failed, and nothing more is written)."""
+
+END_MESSAGES: dict[EndReason, str] = {
+    "destroyed": "it was destroyed in this request",
+    "unset": "it was unset in this request",
+    "gone": "it was destroyed or has expired since it was loaded",
+    "closed": "it goes on under another id",
+    "failed": "a verb of this request has failed",
+}
+"""Why a session is over, for a person."""
+
+
+def no_session(end: EndReason) -> NoSession:
+    """Return the error of a handler that asks for a session that is over."""
+    return NoSession(f"no session: {END_MESSAGES[end]}", is_over=end in ("gone", "closed"))
+
 
 Change: TypeAlias = Literal["nothing", "create", "update", "touch", "destroy"]
 """What is done to the store."""
@@ -62,7 +78,7 @@ class Plan(NamedTuple):
     renews: bool
     """Whether the cookie's lifetime starts again."""
     refuses: bool = False
-    """Whether it cannot be done: a new session whose cookie cannot leave any more. The error is HeadersSent."""
+    """Whether it cannot be done: the cookie of a new session cannot leave any more. The error is HeadersSent."""
 
 
 NOTHING = Plan("nothing", "keep", renews=False)

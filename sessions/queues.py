@@ -48,7 +48,11 @@ class CommitQueues:
 
         Returns GONE with the record if that is a tombstone.
         """
-        queue = await self._enter(sid)
+        queue = self._queues.get(sid)
+        if queue is None:
+            queue = self._queues[sid] = Queue()
+        else:
+            await self._turn(sid, queue)
         try:
             newest = queue.newest
             if newest is not None and self._is_over(newest):
@@ -72,12 +76,8 @@ class CommitQueues:
             await asyncio.sleep(random.uniform(0, min(PAUSE, number / 1000)))  # noqa: S311 # it spreads the tries
         raise StoreError(f"{name_of(self._store)}: met a conflict {TRIES} times; nothing was saved")
 
-    async def _enter(self, sid: str) -> Queue:
-        """Wait for the turn. Whoever enters has to leave."""
-        queue = self._queues.get(sid)
-        if queue is None:
-            queue = self._queues[sid] = Queue()
-            return queue
+    async def _turn(self, sid: str, queue: Queue) -> None:
+        """Wait for the turn. Whoever has had it has to leave."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.waiting.append(turn)
         try:
@@ -86,7 +86,6 @@ class CommitQueues:
             if turn.done() and not turn.cancelled():
                 self._leave(sid, queue)  # the turn came together with the cancellation
             raise
-        return queue
 
     def _leave(self, sid: str, queue: Queue) -> None:
         """Give the turn to the next commit."""

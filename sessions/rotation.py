@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from .clock import Clock
-from .errors import SessionError, StoreError, StoreUnavailable
+from .errors import CorruptSession, SessionError, StoreError, StoreUnavailable
+from .formats import json_text
 from .meta import tombstone
 from .observe import DESTROYED, RENEWED, note
-from .state import SessionState
+from .state import Row, SessionState
 from .store import Outcome, Store, StoredSession, Update
-from .writes import ID_TRIES, Writes
+from .writes import ID_TRIES, Writes, known
 
 SETTLED = 5.0
 """Seconds after which a store that answers has performed, or dropped, what was asked before."""
@@ -66,31 +67,29 @@ class Rotation:
 
     def regenerate(self, state: SessionState) -> Coroutine[Any, Any, None]:
         """Go on as a new session at once; what is returned ends the row of the old one."""
-        old, base, was_known, was_closed = state.id, state.base, state.is_known, state.end == "closed"
+        row, was_closed = state.row, state.end == "closed"
         go_back = state.snapshot()
         state.restart(keep=False)
 
         async def work() -> None:
             try:
-                await self._in_time(self._leave(state, old, base, is_known=was_known, is_closed=was_closed))
+                await self._in_time(self._leave(state, row, is_closed=was_closed))
             except BaseException:
                 go_back()
                 if not self._writes.is_blind:
                     state.failed()
                 raise
-            note(RENEWED, old)
+            note(RENEWED, row.id)
 
         return work()
 
-    async def _leave(
-        self, state: SessionState, old: str, base: StoredSession | None, *, is_known: bool, is_closed: bool
-    ) -> None:
-        if is_closed:  # the row under the old id is a tombstone already
+    async def _leave(self, state: SessionState, row: Row, *, is_closed: bool) -> None:
+        if is_closed:  # it is a tombstone already
             return
-        if base is None or not is_known or not self._grace:
-            await self._store.destroy(old)  # an id that has not left yet leaves no tombstone
+        if row.base is None or not _is_led_to(state) or not self._grace:
+            await self._store.destroy(row.id)  # an id that nobody knows leaves no tombstone
             return
-        await self._writes.close(old, base, lambda: self._tombstone(state, state.id))
+        await self._writes.close(row.id, row.base, lambda: self._tombstone(state, state.id))
 
     def _tombstone(self, state: SessionState, new: str) -> StoredSession:
         return tombstone(state.cookie, self._grace, self._clock(), self._writes.key_of(new))
@@ -103,20 +102,23 @@ class Rotation:
         If the row is gone, or closed, the session goes on as a new one with only what this request itself assigned. If
         the move fails the session can still be read, and this request writes nothing more.
         """
-        if state.end in ("gone", "closed"):
+        if state.end in ("gone", "closed", "destroyed"):
             state.restart_with_assigned()
             return _nothing()
-        if state.base is None:
-            state.restart(keep=True)
-            return _nothing()
-        old, base, was_known = state.id, state.base, state.is_known
+        row = state.row
         go_back = state.snapshot()
         state.take_new_id()
         begun: list[_Attempt] = []
 
         async def work() -> None:
+            if row is not state.row or state.end is not None or row.id == state.id:
+                return  # the verb behind this one ends the row, or the one before has moved it
+            if row.base is None:
+                row.id = state.id
+                return
+            old = row.id
             try:
-                await self._in_time(self._move(state, old, base, begun, is_known=was_known))
+                await self._in_time(self._move(state, row, begun))
             except BaseException as error:
                 go_back()
                 state.failed()
@@ -128,25 +130,26 @@ class Rotation:
 
         return work()
 
-    async def _move(
-        self, state: SessionState, old: str, base: StoredSession, begun: list[_Attempt], *, is_known: bool
-    ) -> None:
+    async def _move(self, state: SessionState, row: Row, begun: list[_Attempt]) -> None:
+        old = row.id
         for _ in range(ID_TRIES):
             new = state.id
-            closed = self._tombstone(state, new) if self._grace and is_known else None
+            closed = self._tombstone(state, new) if self._grace and _is_led_to(state) else None
 
             async def step(expected: StoredSession, new: str = new, closed: StoredSession | None = closed) -> Update:
-                sent = state.on(expected)
+                if row is not state.row:
+                    return Update(Outcome.SAVED, expected)  # regenerate(), called meanwhile, ends it
+                sent = await self._writes.turns.on(state, expected)
                 begun.append(_Attempt(new, expected, closed))
                 update = await self._renamed(old, new, sent, expected, closed)
                 begun.pop()
                 if update.record is not None and update.outcome is Outcome.SAVED:
-                    state.moved(sent, update.record)
+                    state.moved(row, new, sent, update.record)
                     return update._replace(record=closed)  # what the next commit under the old id finds
                 return update
 
-            update = await self._writes.queues.commit(old, base, step)
-            if update.outcome is Outcome.GONE:
+            update = await self._writes.queues.commit(old, known(row), step)
+            if update.outcome is Outcome.GONE and row is state.row and state.end != "destroyed":  # by a later call
                 state.restart_with_assigned()
             if update.outcome is not Outcome.TAKEN:
                 return
@@ -161,12 +164,12 @@ class Rotation:
             return await self._store.rename(old, new, record, expected, closed)
         except StoreUnavailable:
             found = await self._store.get(new)
-            if found is None or found.data != record.data:
+            if found is None or not _has_text(found, record.data):
                 raise  # a row that is absent proves nothing: the step may still be performed
             return Update(Outcome.SAVED, found)
 
     async def _way_back(self, old: str, attempt: _Attempt) -> None:
-        """Undo a rename that is performed after its caller was told that it failed.
+        """Undo a rename that is performed after its caller had its failure.
 
         The visitor has the session as it was, under the old id: never two sessions, never the login under the old id.
         """
@@ -184,10 +187,23 @@ class Rotation:
 
     async def _restore(self, old: str, attempt: _Attempt) -> None:
         found = await self._store.get(old)
-        if found is not None and attempt.closed is not None and found.data == attempt.closed.data:
+        if found is not None and attempt.closed is not None and _has_text(found, attempt.closed.data):
             await self._store.update(old, attempt.expected, found)
-        elif found is None:
+        elif found is None and attempt.closed is None:  # a tombstone that is gone was removed by a sign-out
             await self._store.create(old, attempt.expected)
+
+
+def _is_led_to(state: SessionState) -> bool:
+    """Return True if a browser may know the session's id, or a tombstone that this request has left leads to it."""
+    return state.request_sid is not None
+
+
+def _has_text(found: StoredSession, text: str) -> bool:
+    """Return True if a record has a text, however the database spells it: `jsonb` keeps its value."""
+    try:
+        return found.data == text or bool(json_text.loads(found.data) == json_text.loads(text))
+    except CorruptSession:
+        return False
 
 
 async def _nothing() -> None:

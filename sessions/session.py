@@ -4,8 +4,9 @@ What a request knows of its session is in state.py; each verb is the manager's. 
 `self.session.` offers what a handler may use, and nothing else.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from copy import deepcopy
+from typing import Any, Protocol, Self, TypeVar
 
 from .cookie import Cookie
 from .errors import DataError
@@ -28,6 +29,8 @@ class Verbs(Protocol):
 
 class Session(MutableMapping[str, Any]):
     """The session in a handler. Values are JSON values; nested changes are seen at the end of the request.
+
+    It is joined and copied as a dict is, and that gives a dict: plain data, which no longer belongs to the session.
 
     Assigning a key that is not a string, or that express-session uses itself, raises DataError; a change after the
     answer was finished raises HeadersSent. Each verb acts on this object at once and on the store soon. What it returns
@@ -64,11 +67,14 @@ class Session(MutableMapping[str, Any]):
         return self._cookie
 
     def touch(self) -> None:
-        """Start the lifetime again from now. The store is told at the end of the request, `touchAfter` or not."""
+        """Start the lifetime again from now. It is stored at the end of the request, `touchAfter` or not."""
         self._state.touch()
 
     def save(self) -> Awaitable[None]:
-        """Write the session to the store now. Raises StoreError, and DataError for a value that JSON cannot hold."""
+        """Write the session to the store now; on a WebSocket its lifetime starts again.
+
+        Raises StoreError, DataError for a value that JSON cannot hold, and NoSession if the session is over.
+        """
         return self._verbs.save(self._state)
 
     def destroy(self) -> Awaitable[None]:
@@ -130,6 +136,22 @@ class Session(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._state.values)
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self._state.values, **other}
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**other, **self._state.values}
+
+    def __ior__(self, other: Mapping[str, Any]) -> Self:
+        self.update(other)
+        return self
+
+    def __copy__(self) -> dict[str, Any]:
+        return self._state.values.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return deepcopy(self._state.values, memo)
 
     def __repr__(self) -> str:
         return f"<Session {self.fingerprint}>"

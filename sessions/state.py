@@ -5,43 +5,40 @@ are in policy.py; no store is reached from here.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
-from .absolute_timeout import AbsoluteTimeout
+from .absolute_timeout import AbsoluteTimeout, is_touch_due
 from .clock import Clock
-from .data import Parts, SessionData
-from .errors import CorruptSession, HeadersSent
+from .data import Parts, SessionData, parts_of
+from .errors import CorruptSession
 from .formats import json_text
 from .formats.signing import fingerprint
-from .meta import Meta, merged, parsed
+from .meta import SessionMeta, check_own
 from .options import SessionOptions
-from .pending import Pending
 from .policy import ENDED, CookieAct, EndReason, Facts, Performed, Plan, answer
+from .progress import Generate, Progress
 from .store import StoredSession
 from .stored_cookie import StoredCookie
-from .validation import is_number
-
-Generate: TypeAlias = Callable[[], tuple[str, StoredCookie]]
-"""Makes the id and the cookie of a new session, as express-session's `generate` does."""
-
-END_MESSAGES: dict[EndReason, str] = {
-    "destroyed": "it was destroyed in this request",
-    "unset": "it was unset in this request",
-    "gone": "it was destroyed or has expired since it was loaded",
-    "closed": "it goes on under another id",
-    "failed": "its destruction failed",
-}
-"""Why a session is over, for a person."""
 
 
-class SessionState:
+class Row:
+    """Where a session is stored, as far as this request knows. A verb that waits for its turn holds on to it."""
+
+    __slots__ = ("base", "id")
+
+    def __init__(self, sid: str) -> None:
+        self.id: str = sid
+        self.base: StoredSession | None = None
+        """What is stored there; None where nothing is."""
+
+
+class SessionState(Progress):
     """One session in one request."""
 
     __slots__ = (
-        "_already_deleted", "_committed", "_generate", "_has_left", "_is_answered", "_is_renewed", "_is_sealed",
-        "_meta_assigned", "_options", "_origin_id", "_origin_text", "_pending", "_saved_text", "_stored_cookie",
-        "_timeout", "_touch_asked", "_written", "base", "clock", "cookie", "cookie_act", "data", "end", "id",
-        "is_finished", "is_readable", "meta", "others", "renamed", "request_sid",
+        "_already_deleted", "_committed", "_is_renewed", "_options", "_origin_id", "_origin_text", "_saved_text",
+        "_stored_cookie", "_timeout", "_touch_asked", "_written", "clock", "cookie_act", "data", "end", "id",
+        "is_readable", "meta", "others", "renamed", "request_sid", "row",
     )  # fmt: skip
 
     def __init__(
@@ -53,20 +50,17 @@ class SessionState:
         sid: str,
         cookie: StoredCookie,
     ) -> None:
+        super().__init__(generate, cookie)
         self._options = options
         self.clock: Clock = clock
-        self._generate: Generate | None = generate  # leads to the handler, which holds the session: until it is sealed
         self.request_sid: str | None = request_sid
         """The verified id that the browser sent; the store may not know it."""
         self.id: str = sid
-        self.cookie: StoredCookie = cookie
-        """One object from first to last: a handler may hold it."""
         self.data: SessionData = SessionData()
-        self.meta: Meta = {}
-        """What our own features keep with the session, as the row has it."""
-        self._meta_assigned: Meta = {}  # the members of it that this request has set
-        self.base: StoredSession | None = None
-        """The row as this request knows it; None where there is none."""
+        self.meta: SessionMeta = SessionMeta()
+        """What our own features keep with the session."""
+        self.row: Row = Row(sid)
+        """Its row, which is still under another id until a `rotate()` has moved it."""
         self.end: EndReason | None = None
         """Why the session is over; None while it lives."""
         self.is_readable: bool = True
@@ -83,11 +77,7 @@ class SessionState:
         self._written: tuple[StoredSession, Parts] | None = None  # the last record made for the store, and its parts
         self.others: tuple[str, ...] = ()
         """Further verified ids of the request: `destroy()` ends them too."""
-        self._pending: Pending | None = None  # made for the first verb
         self._is_renewed = self._touch_asked = self._committed = self._already_deleted = False
-        self._is_sealed = self._has_left = self._is_answered = False
-        self.is_finished: bool = False
-        """Whether the answer is finished: a change comes too late."""
 
     @classmethod
     def new(
@@ -101,26 +91,21 @@ class SessionState:
         cls, options: SessionOptions, clock: Clock, generate: Generate, sid: str, record: StoredSession
     ) -> "SessionState":
         """Return the session of a stored record. Raises CorruptSession where its text is none."""
-        parts, cookie = _parts_of(sid, record, clock)
+        parts, cookie = parts_of(sid, record, clock)
         state = cls(options, clock, generate, sid, sid, cookie)
-        state.base, state._stored_cookie = record, parts.cookie
+        state.row.base, state._stored_cookie = record, parts.cookie
         state.data.text = state._origin_text = parts.data
         state._saved_text = None if options.resave else parts.data
         if parts.meta or state._timeout is not None:
             state._read_meta(parts)
         return state
 
-    @classmethod
-    def closed(
-        cls, options: SessionOptions, clock: Clock, generate: Generate, sid: str, record: StoredSession
-    ) -> "SessionState":
-        """Return the session of a tombstone: empty, and over."""
-        state = cls.loaded(options, clock, generate, sid, record)
-        state.data = SessionData()
-        state.over("closed")
-        return state
-
     # ---------------------------------------------------------------- what a handler asks, through the face
+
+    @property
+    def base(self) -> StoredSession | None:
+        """The record of its row; None where there is none."""
+        return self.row.base
 
     @property
     def is_known(self) -> bool:
@@ -141,14 +126,14 @@ class SessionState:
             raise CorruptSession(f"session {self.fingerprint}: {error}") from None
 
     def touch(self) -> None:
-        """Start the lifetime again; the store is told at the end of the request, whatever `touch_after` says."""
+        """Start the lifetime again; it is stored at the end of the request, whatever `touch_after` says."""
         self._touch_asked = True
         self.cookie.touch()
 
     # ---------------------------------------------------------------- facts, plan, outcome
 
     def facts(self) -> Facts:
-        """Return what the rules look at. Raises DataError for a value that JSON cannot hold."""
+        """Return what the rules look at. Raises DataError for what JSON cannot hold; `to_store` looks closer."""
         if self.end is not None:
             return ENDED._replace(
                 end=self.end,
@@ -173,7 +158,11 @@ class SessionState:
             cookie_expires=self.cookie.has_expiry,
             meta_unrecorded=base is not None and self._is_meta_unrecorded(),
             touch_asked=self._touch_asked,
-            touch_due=base is not None and not is_unsaved and self._touch_is_due(base),
+            touch_due=base is not None
+            and not is_unsaved
+            and is_touch_due(
+                self._options, self.cookie.member("originalMaxAge"), base.expires_at, self.clock(), self._timeout
+            ),
             renewal_due=False,
             committed=self._committed,
             cookie_can_leave=not self._has_left,
@@ -217,55 +206,10 @@ class SessionState:
         changed = data not in (self._origin_text, self._saved_text)
         return changed or (self.base is not None and self.cookie.changed_from(self._stored_cookie))
 
-    def verbs(self) -> Pending:
-        """Return the verbs of this session that are under way."""
-        if self._pending is None:
-            self._pending = Pending()
-            self._pending.is_answered = self._is_answered
-        return self._pending
-
-    @property
-    def pending(self) -> Pending | None:
-        """The verbs that the answer has to wait for, or whose failure it has to tell; None: none."""
-        return None if self._pending is None or self._pending.is_clear else self._pending
-
-    # ---------------------------------------------------------------- the response's head
-
-    def seal(self, *, has_left: bool = True) -> None:
-        """Note that the response's head is made, or has left: a handler can ask for no new cookie any more."""
-        self._is_sealed = True
-        if has_left:  # until then a commit may find that an id is taken
-            self._has_left = True
-            self._generate = None  # or each request would leave a cycle to the garbage collector
-
-    def finish(self) -> None:
-        """Note that a handler has finished its answer: a change after it could not be stored, and is refused."""
-        self.is_finished = self.cookie.is_sealed = True
-
-    def answered(self) -> None:
-        """Note that the commit is done: an unseen failure of a later verb can only be logged."""
-        self._is_answered = True
-        if self._pending is not None:
-            self._pending.is_answered = True
-
     @property
     def is_changed(self) -> bool:
         """True if a handler has changed data of this session."""
         return bool(self.data.assigned) or self.data.current() != self.data.text
-
-    def check_change(self, key: object) -> None:
-        """Raise HeadersSent for a change after the answer was finished."""
-        if self.is_finished:
-            raise HeadersSent(
-                f"session[{key!r}] was changed after the answer was finished: it could not be stored with it."
-                " For work after the answer there is manager.open()"
-            )
-
-    def check_can_send(self) -> Generate:
-        """Return what makes a new id and its cookie. Raises HeadersSent where the cookie could not be sent any more."""
-        if self._generate is None or self._is_sealed:
-            raise HeadersSent("the headers have left: a new session, or a new id, could not be sent to the browser")
-        return self._generate
 
     # ---------------------------------------------------------------- records
 
@@ -277,24 +221,18 @@ class SessionState:
         return int(expires)
 
     @property
-    def closed_until(self) -> int:
-        """Until when a tombstone counts, in milliseconds since the epoch; 0 for a session that is none."""
-        closed = self.meta.get("closed")
-        return int(closed) if is_number(closed) else 0  # type: ignore[arg-type] # a number, just asked
-
-    @property
     def is_too_old(self) -> bool:
         """True if the session has come to the end that `absoluteTimeout` sets."""
         return self._timeout is not None and self._timeout.ends_at <= self.clock()
 
     def to_store(self) -> StoredSession:
-        """Return the record to store. Raises DataError where changed data would take too many bytes."""
-        cookie, data, meta, limit = self.cookie.text(), self.data.current(), "", self._options.max_bytes
-        if self.meta or self._meta_assigned or self._timeout is not None:
-            meta = json_text.dumps(self._meta_to_store())
+        """Return the record to store. Raises DataError for changed data that is too large, or that Node cannot hold."""
+        cookie, data, limit = self.cookie.text(), self.data.current(), self._options.max_bytes
+        meta = self.meta.text(None if self._timeout is None else self._timeout.created)
         text = json_text.join(cookie, data, meta)
         if limit and 4 * len(text) > limit and data != self.data.text:  # no character takes more than four bytes
             json_text.check_size(text, limit)
+        self.data.check(data)
         record = StoredSession(text, self.expires_at())
         self._written = record, Parts(cookie, data, meta)
         return record
@@ -319,32 +257,35 @@ class SessionState:
         self.data.read(parts.data)
         self._take(record, parts, cookie)
 
-    def saved(self, sent: StoredSession, record: StoredSession) -> None:
-        """Note that the store holds `record`, as which it has stored `sent`."""
-        self.base = record
+    def saved(self, sent: StoredSession, record: StoredSession, row: Row | None = None) -> None:
+        """Note that the store has stored `sent` as `record`, in a row that the session may have left meanwhile."""
+        row = row or self.row
+        row.base = record
+        if row is not self.row:
+            return
         written, parts = self._written or (None, None)
         if parts is None or written is not sent:
             parts, _ = self._parts(record)
         self._stored_cookie = parts.cookie
         self._saved_text = parts.data
         self.data.wrote(parts.data)
-        self._meta_assigned = {}
-        if parts.meta or self.meta:
+        self.meta.saved()
+        if parts.meta or self.meta.row:
             self._read_meta(parts)
 
     def touched(self, record: StoredSession) -> None:
         """Note that the store has moved the expiry."""
-        self.base = record
+        self.row.base = record
 
     # ---------------------------------------------------------------- a new id
 
     def snapshot(self) -> Callable[[], None]:
         """Return what puts the session back to this moment, for a verb that fails."""
-        before = self.id, self.base, self.data, self.meta, self._meta_assigned, self.end, self.is_readable
+        before = self.id, self.row, self.data, self.meta, self.end, self.is_readable
         stored_cookie, timeout, restore_cookie = self._stored_cookie, self._timeout, self.cookie.snapshot()
 
         def go_back() -> None:
-            self.id, self.base, self.data, self.meta, self._meta_assigned, self.end, self.is_readable = before
+            self.id, self.row, self.data, self.meta, self.end, self.is_readable = before
             self._stored_cookie, self._timeout = stored_cookie, timeout
             restore_cookie()
 
@@ -356,7 +297,7 @@ class SessionState:
         if not keep:
             self._begin(cookie)
             self.data = SessionData()
-        self.base, self._stored_cookie = None, json_text.EMPTY
+        self.row, self._stored_cookie = Row(self.id), json_text.EMPTY
 
     def restart_with_assigned(self) -> None:
         """Go on as a new session that holds only what this request itself assigned: keys and cookie attributes."""
@@ -364,7 +305,7 @@ class SessionState:
         self._begin(self.take_new_id())
         self.cookie.reassign(assigned)
         self.data.keep_assigned()
-        self.base, self._stored_cookie = None, json_text.EMPTY
+        self.row, self._stored_cookie = Row(self.id), json_text.EMPTY
 
     def take_new_id(self) -> StoredCookie:
         """Take a new id, and ask again whether the request is secure. Returns the cookie of a new session."""
@@ -372,26 +313,31 @@ class SessionState:
         self.cookie.ask_again(cookie)
         return cookie
 
-    def moved(self, sent: StoredSession, record: StoredSession) -> None:
-        """Note that the row has moved to the new id, with the record that was sent."""
-        self.renamed = True
-        self.saved(sent, record)
+    def moved(self, row: Row, sid: str, sent: StoredSession, record: StoredSession) -> None:
+        """Note that a row has moved to a new id, with the record that was sent."""
+        row.id = sid
+        self.renamed = self.renamed or row is self.row
+        self.saved(sent, record, row)
+
+    def stays_in(self, row: Row) -> bool:
+        """Return True if a change may be written to a row: the session has not left it, and no new id waits for it."""
+        return row is self.row and (row.base is None or row.id == self.id)
 
     def _begin(self, cookie: StoredCookie) -> None:
         self.end, self.is_readable = None, True  # a login is a session, also where the one before has just expired
         self.cookie.become(cookie)
-        self.meta, self._meta_assigned = {}, {}
+        self.meta = SessionMeta()
         self._timeout = None if self._options.absolute_timeout is None else self._new_timeout()
 
     # ---------------------------------------------------------------- parts
 
     def _take(self, record: StoredSession, parts: Parts, cookie: StoredCookie) -> None:
-        self.base, self._stored_cookie = record, parts.cookie
+        self.row.base, self._stored_cookie = record, parts.cookie
         self.cookie.become(cookie)
         self._read_meta(parts)
 
     def _parts(self, record: StoredSession) -> tuple[Parts, StoredCookie]:
-        return _parts_of(self.id, record, self.clock)
+        return parts_of(self.id, record, self.clock)
 
     def _new_timeout(self) -> AbsoluteTimeout:
         timeout = AbsoluteTimeout(self._options.absolute_timeout or 0, self.clock())
@@ -400,59 +346,22 @@ class SessionState:
 
     def set_meta(self, **members: Any) -> None:
         """Set members of `__meta`, stored with the next write. Raises CorruptSession if it is another application's."""
-        if json_text.META in self.data.text:
-            self._check_meta(self.data.text)
-        self._meta_assigned.update(members)
-
-    def _meta_to_store(self) -> Meta:
-        meta = merged(self.meta, self._meta_assigned)
-        meta.pop("closed", None)  # of a tombstone that Node has filled: it is a session again
-        meta.pop("next", None)
-        if self._timeout is not None:
-            meta["createdAt"] = self._timeout.created
-        return meta
+        self._check_own(self.data.text)
+        self.meta.set(**members)
 
     def _is_meta_unrecorded(self) -> bool:
-        return bool(self._meta_assigned) or (self._timeout is not None and not self._timeout.is_recorded)
+        return self.meta.is_unrecorded or (self._timeout is not None and not self._timeout.is_recorded)
 
     def _read_meta(self, parts: Parts) -> None:
-        self.meta = parsed(parts.meta) or {}
+        self.meta.read(parts.meta)
         if self._timeout is not None:
-            if not parts.meta and json_text.META in parts.data:
-                self._check_meta(parts.data)
-            self._timeout.read(self.meta, self.clock())
+            if not parts.meta:
+                self._check_own(parts.data)
+            self._timeout.read(self.meta.row, self.clock())
             self.cookie.cap(self._timeout.ends_at)
 
-    def _check_meta(self, data: str) -> None:
-        """Raise CorruptSession if the member `__meta` is another application's: nothing can be recorded there."""
-        if json_text.split_meta(data)[0]:
-            raise CorruptSession(f"session {self.fingerprint}: its member __meta belongs to another application")
-
-    def _touch_is_due(self, base: StoredSession) -> bool:
-        lifetime, after = self.cookie.member("originalMaxAge"), self._options.touch_after
-        if lifetime is None or not is_number(lifetime):
-            lifetime = self._options.ttl
-        if after is None:
-            after = 0 if self._options.rolling else lifetime / 20
-        if self._timeout is not None:
-            return self._timeout.is_touch_due(self.clock() + lifetime, base.expires_at, after)
-        return bool(self.clock() + lifetime - base.expires_at >= after)
-
-
-def _parts_of(sid: str, record: StoredSession, clock: Clock) -> tuple[Parts, StoredCookie]:
-    """Return the texts of a record, and its cookie. Raises CorruptSession."""
-    try:
+    def _check_own(self, data: str) -> None:
         try:
-            text, data = json_text.split(record.data)
-            cookie = StoredCookie.load(text, record.expires_at, clock)
-        except CorruptSession:
-            text, data = json_text.split_slowly(record.data)
-            cookie = StoredCookie.load(text, record.expires_at, clock)
-        meta = ""
-        if json_text.META in data:
-            found, rest = json_text.split_meta(data)
-            if parsed(found) is not None:  # or it is another application's, and data
-                meta, data = found, rest
-    except CorruptSession as error:
-        raise CorruptSession(f"session {fingerprint(sid)}: {error}") from None
-    return Parts(text, data, meta), cookie
+            check_own(data)
+        except CorruptSession as error:
+            raise CorruptSession(f"session {self.fingerprint}: {error}") from None

@@ -135,7 +135,7 @@ class StoredCookie:
             self._members["sameSite"], self._fixed = new.member("sameSite"), None
 
     def reassign(self, assigned: dict[str, Any]) -> None:
-        """Apply what was assigned before to what the cookie has become, and compute its expiry anew."""
+        """Apply what was assigned before to what the cookie has become, and compute its expiry again."""
         self._members.update(assigned)
         self._assigned = assigned
         self._fixed = None
@@ -262,12 +262,12 @@ class _Fixed:
 
     @cached_property
     def header(self) -> tuple[str, str]:
-        """What stands before and after Expires in Set-Cookie. Raises OptionsError."""
+        """What comes before and after Expires in Set-Cookie. Raises OptionsError."""
         return around_expires(*map(self._members.get, _HEADER_MEMBERS))
 
     @cached_property
     def json(self) -> tuple[str, str]:
-        """What stands between originalMaxAge and expires in the stored cookie, and after them."""
+        """What comes between originalMaxAge and expires in the stored cookie, and after them."""
         split = _MEMBERS.index("expires")
         before, after = (
             dumps({name: self._members[name] for name in names if name in self._members})
@@ -300,7 +300,7 @@ def _stored(text: str) -> "tuple[dict[str, Any], _Fixed]":
     lifetime = _LIFETIME.match(text)
     if lifetime is None:
         return _read_stored(text)
-    members, fixed = _read_stored(f'{{"originalMaxAge":0,{lifetime[2]}"expires":0{text[lifetime.end() :]}')
+    members, fixed = _read_stored(f'{{"originalMaxAge":0,{lifetime[2]}"expires":1{text[lifetime.end() :]}')
     return members | {"originalMaxAge": int(lifetime[1])}, fixed
 
 
@@ -316,7 +316,9 @@ def _read_stored(text: str) -> "tuple[dict[str, Any], _Fixed]":
     members.setdefault("path", "/")
     members.setdefault("httpOnly", True)
     expires = members.setdefault("expires", None)
-    if expires is not None and expires is not False and not _is_date(expires):
+    if expires == 0:  # a false one of Node's: no date, but not null either
+        members["expires"] = False
+    elif expires is not None and not _is_date(expires):
         members["expires"] = None
     return members, _Fixed(members)
 

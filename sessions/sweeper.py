@@ -19,6 +19,12 @@ log: logging.Logger = logging.getLogger("sessions")
 
 Sleep = Callable[[float], Awaitable[None]]
 
+LEAP_SECONDS = 60
+"""How far the wall clock may be set without a word: time servers slew, and correct some seconds at a time."""
+
+MISTRUST_SECONDS = 600
+"""How long a wall clock that has leapt sweeps nobody."""
+
 BACKLOG_LIMIT = 10_000
 """How far the backlog is counted: a count of millions would cost more than the sweep it measures."""
 
@@ -69,6 +75,8 @@ class Sweeper:
         self._jitter = jitter
         self._sleep = sleep
         self._task: asyncio.Task[None] | None = None
+        self._wall = _wall()  # where the wall clock is against the monotonic one
+        self._trusts_at = 0.0  # on time.monotonic(), after the wall clock has leapt
         self.errors: int = 0
         """Sweeps that failed since the start."""
         self.deleted: int = 0
@@ -104,9 +112,29 @@ class Sweeper:
         """How many expired sessions wait to be swept, counted up to 10,000; 0 for a store that needs no sweeping."""
         return 0 if self._swept is None else await self._swept.backlog(BACKLOG_LIMIT)
 
+    def _has_leapt(self) -> bool:
+        """Return True if the wall clock has leapt against the monotonic one, so that nothing is to be swept by it.
+
+        A virtual machine that wakes, or a wrong time server, would have every session deleted. It is trusted again when
+        it is back, or has stayed where it is for some minutes.
+        """
+        leap, now = _wall() - self._wall, time.monotonic()
+        if abs(leap) < LEAP_SECONDS:
+            self._trusts_at = 0.0
+            return False
+        if not self._trusts_at:
+            self._trusts_at = now + MISTRUST_SECONDS
+            log.warning("the wall clock has leapt by %+.0f s: nothing is swept until it is back, or stays there", leap)
+        if now < self._trusts_at:
+            return True
+        self._wall, self._trusts_at = self._wall + leap, 0.0
+        return False
+
     async def _run(self, store: Sweepable) -> None:
         while True:
             await self._sleep(self._interval * random.uniform(1 - self._jitter, 1 + self._jitter))  # noqa: S311 # spread
+            if self._has_leapt():
+                continue
             try:
                 waiting = await self.backlog() if store.lead() else 0
                 swept = await self.sweep() if waiting else 0
@@ -117,3 +145,7 @@ class Sweeper:
             if swept:
                 more = "at least " if waiting == BACKLOG_LIMIT else ""
                 log.info("swept %d expired sessions; the backlog was %s%d", swept, more, waiting)
+
+
+def _wall() -> float:
+    return time.time() - time.monotonic()

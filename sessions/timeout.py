@@ -20,7 +20,7 @@ class Deadline:
         self._name = name  # of what is called, for the message
         self._ends: dict[asyncio.Task[object] | None, float] = {}  # by the task that waits, in the order of their ends
         self._late: set[asyncio.Task[object]] = set()  # those that were cut off
-        self._loop: asyncio.AbstractEventLoop | None = None  # whose timer it is
+        self._loop: asyncio.AbstractEventLoop | None = None  # that the timer is of
         self._timer: asyncio.TimerHandle | None = None
 
     async def keep(self, awaitable: Awaitable[Result]) -> Result:

@@ -157,6 +157,10 @@ _OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "proxy": ("true or false, or nothing", lambda each: each is None or _is_bool(each)),
     "proxySecure": ("true or false", _is_bool),
     "store": ("a URL such as sqlite:sessions.db or memory:", lambda each: isinstance(each, str)),
+    "secretFile": (
+        "the path of a file, or nothing",
+        lambda each: each is None or (isinstance(each, str) and each != "" and "\0" not in each),
+    ),
     "touchAfter": (
         "a number of milliseconds, 0 or more",
         lambda each: each is None or (is_lifetime(each) and each >= 0),
@@ -180,8 +184,8 @@ _OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def wrong(name: str, expected: str, value: object) -> OptionsError:
-    """The error for a value that is not what the option takes."""
-    return OptionsError(f"{name}: expected {expected}, got {value!r}")
+    """The error for a value that is not what the option takes. A password in it is not shown."""
+    return OptionsError(f"{name}: expected {expected}, got {masked(value)!r}")
 
 
 def check_attribute(name: str, value: Any) -> None:
@@ -216,6 +220,35 @@ def secrets_of(given: object) -> tuple[bytes, ...]:
             raise OptionsError("secret: is empty")
         secrets.append(each.encode() if isinstance(each, str) else each)
     return tuple(secrets)
+
+
+# -------------------------------------------------------------------- what is not shown
+
+MASK = "********"
+
+_SECRET_NAME = re.compile("secret(?!_?file)|passw|passphrase|token|credential|(?<!user)keys?$", re.IGNORECASE)
+_LOGIN = re.compile(r"(?s)(?<=:)(//)?[^@]*:.*(?=@)|(?<=://).*(?=@)")
+"""User and password of a URL: what is between its scheme, a second one too, and the last "@"."""
+_PASSWORD = re.compile("(?<=password=)[^&]*")
+"""A password in the query of a URL."""
+
+
+def is_secret_name(name: str) -> bool:
+    """True if an option of that name holds a secret, of a store from elsewhere too; a user key is a name."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def masked(value: Any) -> Any:
+    """The value without the passwords in it: those of URLs, and those that a key in it names."""
+    if isinstance(value, str):
+        return _PASSWORD.sub(MASK, _LOGIN.sub(lambda found: f"{found[1] or ''}{MASK}", value))
+    if isinstance(value, list):
+        return [masked(each) for each in value]
+    if isinstance(value, tuple):
+        return tuple(masked(each) for each in value)
+    if isinstance(value, Mapping):
+        return {key: MASK if is_secret_name(str(key)) else masked(each) for key, each in value.items()}
+    return value
 
 
 # -------------------------------------------------------------------- names

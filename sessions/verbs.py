@@ -4,18 +4,24 @@ A verb that is called does to the object what can be done without the store, and
 The rest is a task, and the tasks of one session run one after the other (pending.py).
 """
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
-from .errors import NoSession, SessionError
+from .errors import SessionError
 from .pending import Verb
+from .policy import no_session
 from .rotation import Rotation
-from .state import END_MESSAGES, SessionState
+from .state import Row, SessionState
 from .store import Outcome, Store, StoredSession, Update
+from .turns import decode_if_large
 from .writes import Writes, known, performed
 
 Result = TypeVar("Result")
+ENDED_HERE = ("destroyed", "unset")
+"""Ends that a handler has asked for."""
+
 InTime: TypeAlias = Callable[[Awaitable[Any]], Awaitable[Any]]
 """Keeps the deadline of a call of the store."""
 
@@ -28,45 +34,62 @@ class SessionVerbs:
         self._writes = writes
         self._rotation = rotation
         self._in_time = in_time
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def _start(self, state: SessionState, work: Coroutine[Any, Any, Result]) -> Verb[Result]:
+        verb = state.verbs().start(state.fingerprint, work)
+        self._running.add(verb.task)
+        verb.task.add_done_callback(self._running.discard)
+        return verb
+
+    async def settled(self) -> None:
+        """Wait for the verbs of all sessions that are under way."""
+        while self._running:
+            await asyncio.wait(self._running)
 
     def save(self, state: SessionState) -> Verb[None]:
-        """Write the session as it is now, whether or not it was changed. Its lifetime does not start again.
+        """Write the session as it is now, whether or not it was changed. On a WebSocket its lifetime starts again.
 
         Raises NoSession if the session is over, and HeadersSent if it is new and its cookie cannot be sent any more.
         """
         self._check_lives(state)
         if state.end is None and state.base is None and not state.renamed:
             state.check_can_send()
-        record = None if state.end is not None else state.to_store()
+        if state.is_socket:
+            state.cookie.touch()
+        row, record = state.row, None if state.end is not None else state.to_store()
 
         async def work() -> None:
-            if record is None or state.end is not None:
+            if record is None or _is_superseded(state, row):
                 return
-            outcome = await self._in_time(self._writes.write(state, record))
+            if state.end is not None:
+                self._check_lives(state)
+                return
+            outcome = await self._in_time(self._writes.write(state, record, row))
             if outcome in ("gone", "closed"):
                 state.over(outcome)
                 self._check_lives(state)
 
-        return _start(state, work())
+        return self._start(state, work())
 
     def destroy(self, state: SessionState) -> Verb[None]:
         """End the session at once, whatever the store answers, and delete its row: in this browser for good."""
-        sids, base = (state.id, *state.others), state.base
+        row, others = state.row, state.others
         state.over("destroyed")
 
         async def work() -> None:
             try:
-                await self._in_time(self._end(sids, state, base))
+                await self._in_time(self._end(row, others))
             except BaseException:
                 state.failed()
                 raise
 
-        return _start(state, work())
+        return self._start(state, work())
 
-    async def _end(self, sids: tuple[str, ...], state: SessionState, base: StoredSession | None) -> None:
-        """End the session, and those of the other verified ids in the request."""
-        await self._rotation.end(sids[0], base if state.base is None else state.base)
-        for sid in sids[1:]:
+    async def _end(self, row: Row, others: tuple[str, ...]) -> None:
+        """End the session of a row, and those of the other verified ids in the request."""
+        await self._rotation.end(row.id, row.base)
+        for sid in others:
             other = await self._store.get(sid)
             if other is not None:
                 await self._rotation.end(sid, other)
@@ -74,25 +97,31 @@ class SessionVerbs:
     def regenerate(self, state: SessionState) -> Verb[None]:
         """Go on as a new session under a new id, and end the row of the old one."""
         state.check_can_send()
-        return _start(state, self._rotation.regenerate(state))
+        return self._start(state, self._rotation.regenerate(state))
 
     def rotate(self, state: SessionState) -> Verb[None]:
         """Go on under a new id with the same data, and move the row there."""
         state.check_can_send()
         if state.end is None:
             state.to_store()  # raises the handler's own errors at the call
-        return _start(state, self._rotation.rotate(state))
+        return self._start(state, self._rotation.rotate(state))
 
     def reload(self, state: SessionState) -> Verb[None]:
         """Read the session again when its turn comes, and drop what was changed here."""
+        row = state.row
 
         async def work() -> None:
-            record = await self._in_time(self._store.get(state.id))
+            if row is not state.row or state.end in ENDED_HERE:
+                return
+            record = await self._in_time(self._store.get(row.id))
+            if record is not None:
+                await self._writes.turns.take(record.data)
             if record is None or state.is_too_old or state.end == "closed" or self._writes.is_over(record):
                 raise SessionError("failed to load session")
             state.read(record)
+            decode_if_large(state)
 
-        return _start(state, work())
+        return self._start(state, work())
 
     def mutate(self, state: SessionState, change: Callable[[dict[str, Any]], Result]) -> Verb[Result]:
         """Read, change and write as one step when its turn comes: compare and set, whatever `conflict` says.
@@ -104,42 +133,50 @@ class SessionVerbs:
         self._check_lives(state)
         if state.base is None:
             state.check_can_send()
+        row, data = state.row, state.data
 
         async def work() -> Result:
+            if _is_superseded(state, row):
+                return _changed(change, data.values)
             self._check_lives(state)
-            if state.base is not None:
-                return await self._in_time(self._mutate(state, change))  # type: ignore[no-any-return] # Result
+            if row.base is not None:
+                return await self._in_time(self._mutate(state, row, change))  # type: ignore[no-any-return] # Result
             before = state.data.current()  # nobody else knows the id yet
             try:
                 result = _changed(change, state.values)
-                await self._in_time(self._writes.create(state, state.to_store()))
+                await self._in_time(self._writes.create(state, state.to_store(), row))
             except BaseException:
                 state.data.restore(before)
                 raise
             return result
 
-        return _start(state, work())
+        return self._start(state, work())
 
-    async def _mutate(self, state: SessionState, change: Callable[[dict[str, Any]], Result]) -> Result:
+    async def _mutate(self, state: SessionState, row: Row, change: Callable[[dict[str, Any]], Result]) -> Result:
         results: list[Result] = []
+        data = state.data
 
         async def step(expected: StoredSession) -> Update:
-            state.on(expected)
+            if _is_superseded(state, row):
+                results[:] = [_changed(change, data.values)]
+                return Update(Outcome.SAVED, expected)
+            await self._writes.turns.on(state, expected)
+            await self._writes.turns.take(expected.data, is_next=True)
             before = state.data.current()
             try:
                 results[:] = [_changed(change, state.values)]
                 sent = state.to_store()
-                update = await self._store.update(state.id, sent, expected)
+                update = await self._store.update(row.id, sent, expected)
             except BaseException:
                 state.data.restore(before)
                 raise
             if update.record is not None and update.outcome is Outcome.SAVED:
-                state.saved(sent, update.record)
+                state.saved(sent, update.record, row)
             else:
                 state.data.restore(before)
             return update
 
-        outcome = performed(await self._writes.queues.commit(state.id, known(state), step))
+        outcome = performed(await self._writes.queues.commit(row.id, known(row), step))
         if outcome in ("gone", "closed"):
             state.over(outcome)
             self._check_lives(state, strict=True)
@@ -148,11 +185,12 @@ class SessionVerbs:
     def _check_lives(self, state: SessionState, *, strict: bool = False) -> None:
         """Raise NoSession if the session is over; Express's save() of one is silent."""
         if state.end is not None and (strict or not self._writes.is_blind):
-            raise NoSession(f"no session: {END_MESSAGES[state.end]}")
+            raise no_session(state.end)
 
 
-def _start(state: SessionState, work: Coroutine[Any, Any, Result]) -> Verb[Result]:
-    return state.verbs().start(state.fingerprint, work)
+def _is_superseded(state: SessionState, row: Row) -> bool:
+    """Return True if a verb that was called later takes along what is to be written to a row, or ends it."""
+    return state.end in ENDED_HERE or not state.stays_in(row)
 
 
 def _changed(change: Callable[[dict[str, Any]], Result], values: dict[str, Any]) -> Result:

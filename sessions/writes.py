@@ -15,8 +15,9 @@ from .observe import CREATED, note
 from .options import SessionOptions
 from .policy import Performed
 from .queues import CommitQueues
-from .state import SessionState
+from .state import Row, SessionState
 from .store import Outcome, Store, StoredSession, Update, by_key, key_of, name_of, overwriting
+from .turns import Turns
 
 ID_TRIES = 3
 """Ids that are made before a new session is given up because each was taken."""
@@ -40,6 +41,8 @@ class Writes:
             raise OptionsError(f'conflict: "overwrite" needs a store that can write blindly, unlike {name_of(store)}')
         self.queues: CommitQueues = CommitQueues(store, self.is_over)
         """The commits of each session, one at a time."""
+        self.turns: Turns = Turns()
+        """The work on large sessions, one at a time."""
 
     @property
     def is_blind(self) -> bool:
@@ -50,43 +53,51 @@ class Writes:
         """Return True for a tombstone: its session goes on under another id."""
         return is_closed(record, self._clock())
 
-    async def write(self, state: SessionState, record: StoredSession) -> Performed:
-        """Store the session as it was when `record` was made."""
+    async def write(self, state: SessionState, record: StoredSession, row: Row | None = None) -> Performed:
+        """Store the session as it was when `record` was made, in the row that it had then."""
+        row = row or state.row
         if self._overwriting is not None:
-            state.saved(record, await self._overwriting.set(state.id, record))
+            state.saved(record, await self._overwriting.set(row.id, record), row)
             return "saved"
-        return await (self.create(state, record) if state.base is None else self._update(state, record))
+        return await (self.create(state, record, row) if row.base is None else self._update(state, record, row))
 
-    async def create(self, state: SessionState, record: StoredSession) -> Performed:
+    async def create(self, state: SessionState, record: StoredSession, row: Row | None = None) -> Performed:
         """Insert a new session, under another id where its own is taken. Raises SessionError after three of them."""
+        row = row or state.row
         for _ in range(ID_TRIES):
-            made = await self._store.create(state.id, record)
+            made = await self._store.create(row.id, record)
             if made is not None:
-                note(CREATED, state.id, DEBUG)
-                state.saved(record, made)
+                note(CREATED, row.id, DEBUG)
+                state.saved(record, made, row)
                 return "saved"
-            if state.base is not None:  # a save() of the same request, beside this one, was first
-                return await self._update(state, state.to_store())
-            state.restart(keep=True)  # the id belongs to another visitor, and is never shared
+            if row.base is not None:  # a save() of the same request, beside this one, was first
+                return await self._update(state, state.to_store(), row)
+            if row is not state.row:
+                return "saved"  # the session goes on without it
+            state.take_new_id()  # that one belongs to another visitor, and is never shared
+            row.id = state.id
         raise SessionError(f"genid returned an id that is taken, {ID_TRIES} times")
 
-    async def _update(self, state: SessionState, record: StoredSession) -> Performed:
-        base = known(state)
+    async def _update(self, state: SessionState, record: StoredSession, row: Row | None = None) -> Performed:
+        row = row or state.row
+        base = known(row)
 
         async def step(expected: StoredSession) -> Update:
-            sent = record if expected is base else state.on(expected)
-            update = await self._store.update(state.id, sent, expected)
+            if expected is not base and not state.stays_in(row):
+                return Update(Outcome.SAVED, expected)  # the verb behind this one takes the change along, or ends it
+            sent = record if expected is base else await self.turns.on(state, expected)
+            update = await self._store.update(row.id, sent, expected)
             if update.record is not None and update.outcome is Outcome.SAVED:
-                state.saved(sent, update.record)
+                state.saved(sent, update.record, row)
             return update
 
-        return performed(await self.queues.commit(state.id, base, step))
+        return performed(await self.queues.commit(row.id, base, step))
 
     async def touch(self, state: SessionState) -> Performed:
         """Move the expiry of the row to that of the session."""
 
         async def step(expected: StoredSession) -> Update:
-            update = await self._store.touch(state.id, state.expires_at(), expected)
+            update = await self._store.touch(state.row.id, state.expires_at(), expected)
             if update.record is None:
                 return update
             if update.outcome is Outcome.SAVED:
@@ -95,7 +106,7 @@ class Writes:
                 return update._replace(outcome=Outcome.SAVED)  # whoever changed the row has moved its expiry too
             return update
 
-        return performed(await self.queues.until_agreed(known(state), step))
+        return performed(await self.queues.until_agreed(known(state.row), step))
 
     # ---------------------------------------------------------------- an end
 
@@ -111,7 +122,9 @@ class Writes:
         for _ in range(HOPS):
             if not self.is_over(expected):
                 update = await self._replaced(store, key, expected, lambda: NOTHING)
-                if update.outcome is not Outcome.GONE or update.record is None:
+                if update.outcome is Outcome.SAVED:
+                    await store.destroy(key)  # a Node server's touch would bring an expired row back
+                if update.record is None:
                     return
                 expected = update.record
             meta = closed_meta(expected) or {}
@@ -140,11 +153,11 @@ class Writes:
         return key_of(self._store, sid)
 
 
-def known(state: SessionState) -> StoredSession:
-    """Return the row of a session that has one. Raises SessionError."""
-    if state.base is None:
+def known(row: Row) -> StoredSession:
+    """Return what is stored in a row. Raises SessionError where nothing is."""
+    if row.base is None:
         raise SessionError("a session that is not stored has nothing to update")
-    return state.base
+    return row.base
 
 
 def performed(update: Update) -> Performed:

@@ -52,7 +52,8 @@ def clock() -> MovableClock:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder, empty, and no secret in the environment."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SESSION_SECRET", raising=False)
+    for variable in ("SESSION_SECRET", "SESSION_SECRET_FILE"):
+        monkeypatch.delenv(variable, raising=False)
     return tmp_path
 
 

@@ -88,6 +88,8 @@ def test_a_table_of_the_callers_may_be_missing() -> None:
     ("text", "said"),
     [
         ("[lamp]\nwats = 60\n", "my.toml: [lamp] wats: no such option; did you mean watts?"),
+        ("[lamp]\nrolling = true\n", "my.toml: [lamp] rolling: no such option; it belongs to [session]"),
+        ("[lamp]\nmaxAge = 5\n", "my.toml: [lamp] maxAge: no such option; it belongs to [session] as cookie.maxAge"),
         ("[lamp]\nwatts = -1\n", "my.toml: [lamp] watts: expected a number of watts, got -1"),
         ("lamp = 1\n", "my.toml: lamp: expected a table [lamp]"),
     ],
@@ -98,6 +100,15 @@ def test_a_mistake_in_the_callers_table_is_named_alike(text: str, said: str) -> 
         read(text, "lamp").table("lamp", Lamp)
 
     assert str(error.value) == said
+
+
+def test_an_option_of_the_callers_table_is_told_where_it_belongs() -> None:
+    """The other way round, once the table is read."""
+    file = read("[session]\nwatts = 60\n", "lamp")
+    file.table("lamp", Lamp)
+
+    with pytest.raises(OptionsError, match=r"^my\.toml: \[session\] watts: no such option; it belongs to \[lamp\]$"):
+        file.config(exposed=False)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +141,8 @@ WRONG: dict[str, dict[str, tuple[str, str]]] = {
         "proxy": ('"yes"', "true or false, or nothing"),
         "proxySecure": ("1", "true or false"),
         "store": ("5", "a URL such as sqlite:sessions.db or memory:"),
+        "secretFile": ('""', "the path of a file, or nothing"),
+        "grace": ("300001", "a number of milliseconds from 0 to 300000, or nothing"),
         "touchAfter": ("-1", "a number of milliseconds, 0 or more"),
         "ttl": ("0", "a number of milliseconds above 0"),
         "absoluteTimeout": ("0", "a number of milliseconds above 0, or nothing"),
@@ -162,9 +175,10 @@ WRONG: dict[str, dict[str, tuple[str, str]]] = {
         "timeout": ("0", "a number of milliseconds, 1 or more"),
         "statementCache": ("true", "a whole number, 0 or more"),
     },
-    "memory": {"maxSessions": ("0", "a whole number above 0")},
+    "memory": {"maxSessions": ("0", "a whole number above 0"), "maxBytes": ("-1", "a whole number above 0")},
     "redis": {
         "prefix": ("1", "a text"),
+        "colonIds": ("1", "true or false"),
         "timeout": ("0", "a number of milliseconds above 0"),
     },
     "sweeper": {
@@ -204,7 +218,13 @@ def test_every_option_of_every_table_has_a_wrong_value() -> None:
 MISTAKES = {
     "[sesion]\n": "[sesion]: no such table; known are session, sqlite, postgres, memory, redis, sweeper",
     "[rediss]\n": "[rediss]: no such table; known are session, sqlite",
-    "ttl = 3000\n": "[ttl]: no such table",
+    "ttl = 3000\n": "[ttl]: no such table; ttl is an option of [session]",
+    "timeout = 3000\n": "[timeout]: no such table; timeout is an option of [postgres] or [redis]",
+    "[cookie]\nmaxAge = 1\n": "[cookie]: no such table; the cookie's options are lines of [session], such as cookie.maxAge",
+    "[session]\ninterval = 1000\n": "[session] interval: no such option; it belongs to [sweeper]",
+    "[session]\ncookie.rolling = true\n": "[session] cookie.rolling: no such option; it belongs to [session]",
+    "[sqlite]\ntimeout = 1000\n": "[sqlite] timeout: no such option; it belongs to [postgres] or [redis]",
+    "[sweeper]\nttl = 1000\n": "[sweeper] ttl: no such option; it belongs to [session]",
     "session = 3000\n": "session: expected a table [session]",
     "[session]\nsaveUninitialised = true\n": "[session] saveUninitialised: no such option; did you mean saveUninitialized?",
     "[session]\nmaxAge = 1\n": "[session] maxAge: no such option; did you mean cookie.maxAge?",
@@ -303,6 +323,10 @@ def test_every_option_is_shown_with_the_value_that_counts() -> None:
         ("postgresql://me:hush@host/mine", "postgresql://********@host/mine"),
         ("postgresql://host/mine?user=me&password=hush&sslmode=require", "postgresql://host/mine?user=me&password=********&sslmode=require"),
         ("redis://:hu@sh@host/0", "redis://********@host/0"),
+        ("memory:redis://me:hush@host", "memory:********@host"),
+        ("sqlite:redis:me:hush@host", "sqlite:********@host"),
+        ("redis:/me:hush@host", "redis:********@host"),
+        ("sqlite:data@home/mine.db", "sqlite:data@home/mine.db"),
     ],
 )  # fmt: skip
 def test_the_password_of_a_store_is_masked(store: str, shown: str) -> None:
@@ -310,6 +334,32 @@ def test_the_password_of_a_store_is_masked(store: str, shown: str) -> None:
     options = SessionOptions(secret=SECRET, store=store)
 
     assert f'store = "{shown}"\n' in effective_options({"session": options})
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        '"memory:redis://me:hush@host"',
+        '"sqlite:postgresql://me:hush@host/d?x=1"',
+        '"redis:/me:hush@host"',
+        '"redis://me:hush@[host"',
+        '"postgres://me:hush@@host:x/d"',
+        '"sqlite://me:hush@[host"',
+        '["redis://me:hush@host", "redis://b"]',
+        '{ url = "redis://me:hush@host" }',
+        '{ password = "hush" }',
+    ],
+)
+def test_a_store_that_is_refused_shows_no_password(store: str) -> None:
+    """Whatever is wrong with the URL, in the errors behind the error too."""
+    with pytest.raises(OptionsError) as error:
+        config(f"[session]\nstore = {store}\n")
+
+    shown = ""
+    seen: BaseException | None = error.value
+    while seen is not None:
+        shown, seen = f"{shown}{seen!r}{seen}", seen.__cause__ or seen.__context__
+    assert "hush" not in shown
 
 
 def test_what_a_table_of_another_store_keeps_secret_is_masked() -> None:

@@ -90,8 +90,8 @@ class TestMade:
 
     @pytest.mark.parametrize(
         ("content", "said"),
-        [(b"", "is empty"), ("geheimnisvoll-ä".encode(), ""), (None, "directory")],
-        ids=["empty", "not ASCII", "a folder"],
+        [(b"", "is empty"), (b"\n,\n", "is empty"), (b"geheim-\xe4", "is not UTF-8"), (None, "directory")],
+        ids=["empty", "nothing but commas", "not UTF-8", "a folder"],
     )
     def test_a_file_that_holds_none(self, folder: Path, content: bytes | None, said: str) -> None:
         """Is an error that names it, not another secret."""

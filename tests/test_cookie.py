@@ -299,6 +299,11 @@ class TestLoad:
             ({"foo": 1, "_expires": 2, "signed": True}, {"expires": None, "httpOnly": True, "path": "/"}),
             ({"expires": "no date"}, {"expires": None, "httpOnly": True, "path": "/"}),
             ({"expires": False}, {"expires": False, "httpOnly": True, "path": "/"}),
+            ({"expires": 0}, {"expires": False, "httpOnly": True, "path": "/"}),
+            (
+                {"expires": 0.0, "originalMaxAge": 5},
+                {"originalMaxAge": 5, "expires": False, "httpOnly": True, "path": "/"},
+            ),
         ],
     )
     def test_a_foreign_cookie_is_filled_with_defaults(

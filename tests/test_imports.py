@@ -20,11 +20,10 @@ FLOORS = """
     handlers
     sessions
     web  config  testing
-    manager  sweeper  stores
-    queues  timeout  checked_store  rotation
-    session
-    state
-    merge  data  policy  stored_cookie  cookie  meta  absolute_timeout
+    manager  sweeper  stores  late_store
+    queues  timeout  checked_store  turns  writes  rotation  verbs
+    state  session
+    merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending  progress
     options  formats  store  observe
     validation
     errors  clock

@@ -37,7 +37,7 @@ class TestDefaults:
             ("save_uninitialized", False), ("unset", "keep"), ("proxy", None), ("proxy_secure", False),
             ("store", "sqlite:sessions.db"), ("cookie", CookieOptions()), ("touch_after", None), ("ttl", DAY),
             ("absolute_timeout", None), ("max_bytes", 1_048_576),
-            ("conflict", "merge"), ("clear_cookie", True), ("cache_headers", True), ("store_down", "error"),
+            ("conflict", "merge"), ("grace", None), ("clear_cookie", True), ("cache_headers", True), ("store_down", "error"),
             ("store_timeout", 5000),
         ],
     )  # fmt: skip
@@ -75,6 +75,7 @@ class TestExpressNames:
             ("touchAfter", "touch_after", 0), ("touchAfter", "touch_after", 5000), ("ttl", "ttl", 0.5), ("conflict", "conflict", "overwrite"),
             ("absoluteTimeout", "absolute_timeout", None), ("absoluteTimeout", "absolute_timeout", DAY),
             ("maxBytes", "max_bytes", 0), ("maxBytes", "max_bytes", 4096),
+            ("grace", "grace", None), ("grace", "grace", 0), ("grace", "grace", 300_000),
             ("clearCookie", "clear_cookie", False), ("cacheHeaders", "cache_headers", False),
             ("storeDown", "store_down", "none"), ("storeTimeout", "store_timeout", 250),
         ],
@@ -249,6 +250,11 @@ class TestWrongValues:
                 "a number of milliseconds above 0, or nothing",
             ),
             ("maxBytes", [-1, None, True, False, "1M", 0.5], "a whole number of bytes, 0 for no limit"),
+            (
+                "grace",
+                [-1, 300_001, True, "30s", float("nan")],
+                "a number of milliseconds from 0 to 300000, or nothing",
+            ),
             ("storeTimeout", [0, -1, None, True, "5s", float("nan")], "a number of milliseconds above 0"),
             ("cookie", [None, True, "secure", ["secure"]], "a table of cookie options"),
         ],

@@ -31,12 +31,14 @@ from sessions import (
 from sessions.checked_store import CheckedStore
 from sessions.data import Parts, SessionData
 from sessions.formats.signing import Signer
+from sessions.merge import _paired
 from sessions.queues import CommitQueues
 from sessions.session import Session
 from sessions.state import SessionState
 from sessions.stored_cookie import StoredCookie
 from sessions.stores.batching import Job
 from sessions.stores.postgres.connections import PoolSettings
+from sessions.stores.postgres.url import parse as parse_postgres
 from sessions.stores.redis.url import parse
 from sessions.stores.sqlite.statements import CREATE
 from sessions.stores.sqlite.transaction import Step
@@ -91,23 +93,25 @@ def is_hidden(shown: str) -> bool:
 
 OBJECTS: dict[str, Callable[[Path], object]] = {
     "CheckedStore": lambda _: CheckedStore(manager().store),
-    "CommitQueues": lambda _: CommitQueues(manager().store),
+    "CommitQueues": lambda _: CommitQueues(manager().store, lambda _: False),
     "Config": config,
     "Cookie": lambda _: loaded().cookie,
     "Job": lambda _: Job("create", SID, STORED),
     "MemoryStore": lambda _: manager().store,
     "Parts": lambda _: Parts("{}", STORED.data, STORED.data),
-    "PoolSettings": lambda _: PoolSettings(POSTGRES, 5, 4_000, 100),
+    "PoolSettings": lambda _: PoolSettings(parse_postgres(POSTGRES), 5, 4_000, 100),
     "PostgresStore": lambda _: open_store(POSTGRES),
     "RedisStore": lambda _: open_store(OPTIONS.store),
+    "_Pairs": lambda _: _paired({"mark": DATA}, {"mark": SECRET}),
     "SQLiteStore": lambda folder: SQLiteStore(folder / "sessions.db"),
+    "ServerURL": lambda _: parse_postgres(POSTGRES),
     "Session": lambda _: loaded(),
     "SessionData": lambda _: SessionData(STORED.data),
     "SessionManager": lambda _: manager(),
     "SessionOptions": lambda _: OPTIONS,
     "SessionState": lambda _: state_of(),
     "Signer": lambda _: Signer([SECRET.encode()]),
-    "Step": lambda _: Step(CREATE, [], [(SID, STORED.data)]),
+    "Step": lambda _: Step(CREATE, [], [(SID, STORED.data)], 0),
     "StoredCookie": lambda _: state_of().cookie,
     "StoredSession": lambda _: STORED,
     "Sweeper": lambda _: Sweeper(manager().store),
@@ -139,6 +143,7 @@ def test_every_class_that_prints_its_fields_is_looked_at() -> None:
                     found.add(node.name)
 
     harmless = {
+        "Changes",
         "CookieOptions",
         "Facts",
         "MemoryOptions",
@@ -150,6 +155,7 @@ def test_every_class_that_prints_its_fields_is_looked_at() -> None:
         "SQLiteOptions",
         "Settings",
         "SweeperOptions",
+        "Trio",
         "Write",
     }
     assert found - OBJECTS.keys() == harmless
@@ -203,7 +209,7 @@ async def taken() -> None:
     full = manager()
     state = full.new(generate)
     state.data.set("mark", DATA)
-    await full.save(state)
+    await full.face(state).save()
 
 
 ERRORS: dict[str, Callable[[], Any]] = {
@@ -251,7 +257,7 @@ async def test_an_error_shows_no_secret(kind: str) -> None:
 
 
 def test_signatures_are_compared_in_constant_time_only() -> None:
-    """`hmac.compare_digest` is called once, in `Signer.unsign`; there nothing else compares, and nobody else makes one."""
+    """`hmac.compare_digest` is called where a secret is compared; there nothing else compares, and nobody else makes one."""
     calls, makers, compared = [], [], []
     for path in SOURCES:
         tree = ast.parse(path.read_text("utf-8"))
@@ -267,8 +273,12 @@ def test_signatures_are_compared_in_constant_time_only() -> None:
                 if isinstance(node, ast.Compare | ast.Match) and function.name in ("unsign", "_mac"):
                     compared.append(ast.unparse(node))
 
-    assert calls == [("signing.py", "unsign", "hmac.compare_digest")]
-    assert set(makers) == {("signing.py", "sign"), ("signing.py", "unsign")}
+    assert sorted(calls) == [
+        ("signing.py", "unsign", "hmac.compare_digest"),
+        ("xsrf.py", "bind", "hmac.compare_digest"),
+        ("xsrf.py", "check", "hmac.compare_digest"),
+    ]
+    assert set(makers) == {("signing.py", "sign"), ("signing.py", "unsign"), ("signing.py", "derived")}
     assert compared == []
 
 

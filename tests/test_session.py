@@ -6,6 +6,7 @@ owes to store and browser is in properties/test_session_end.py and test_session_
 
 import json
 from collections.abc import Callable
+from copy import copy, deepcopy
 from typing import Any
 
 import pytest
@@ -53,6 +54,38 @@ class TestMapping:
         session.clear()
 
         assert (dict(session), session.id, session.cookie.max_age) == ({}, "apple", MINUTE)
+
+    @pytest.mark.parametrize(
+        "plain",
+        [
+            dict,
+            copy,
+            deepcopy,
+            lambda session: session | {},
+            lambda session: {} | session,
+            lambda session: {**session},
+        ],
+    )
+    def test_what_is_made_of_it_is_a_dict(self, clock: MovableClock, plain: Callable[[CoreSession], Any]) -> None:
+        """Plain data, whose keys are not the session's any more."""
+        session = loaded(clock)
+
+        made = plain(session)
+        made["b"] = 2
+
+        assert type(made) is dict
+        assert dict(session) == {key: value for key, value in made.items() if key != "b"}
+
+    def test_a_joining_assignment_sets_keys(self, clock: MovableClock) -> None:
+        """It is `update`, which refuses what an assignment refuses."""
+        session = same = loaded(clock, '"a":1')
+
+        session |= {"a": 2, "b": 3}
+
+        assert session is same
+        assert dict(session) == {"a": 2, "b": 3}
+        with pytest.raises(DataError):
+            session |= {"cookie": 1}
 
     @pytest.mark.parametrize("read", [lambda session: session["zzz"], lambda session: session.pop("zzz")])
     def test_a_key_that_is_not_there_is_a_key_error(
@@ -237,6 +270,29 @@ class TestModified:
 
         assert owed(session) == "update"
         assert session.to_store().data.endswith(',"a":2,"b":"é"}')
+
+    @pytest.mark.parametrize(
+        "foreign",
+        ["[" * 600 + "]" * 600, "12345678901234567890", '{"a":' * 700 + "1" + "}" * 700],
+        ids=["deep list", "large integer", "deep object"],
+    )
+    def test_what_another_has_stored_is_not_checked_again(self, clock: MovableClock, foreign: str) -> None:
+        """A key beside a value that we would not take can be changed, and the value stays."""
+        session = loaded(clock, f'"foreign":{foreign},"n":1')
+
+        session["n"] = 2
+
+        assert owed(session) == "update"
+        assert f'"foreign":{foreign},"n":2' in session.to_store().data
+
+    def test_a_foreign_value_that_is_changed_is_checked(self, clock: MovableClock) -> None:
+        """Like any other."""
+        session = loaded(clock, '"foreign":[12345678901234567890]')
+
+        session["foreign"].append(1)
+
+        with pytest.raises(DataError, match=r"^session\['foreign'\]\[0\]: the integer is beyond"):
+            session.commit()
 
     @pytest.mark.parametrize("value", [float("nan"), {1}, 2**53 + 1, {5: 1}, MINUTE.to_bytes(4)])
     def test_a_value_that_json_cannot_hold_is_found_at_the_end(self, clock: MovableClock, value: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 from clock import MINUTE, MovableClock
 
 from sessions import MemoryStore, OptionsError, StoredSession, StoreUnavailable, Sweeper
+from sessions.sweeper import LEAP_SECONDS, MISTRUST_SECONDS
 
 pytestmark = pytest.mark.usefixtures("io_loop")
 
@@ -130,7 +131,7 @@ class TestWork:
     async def test_it_pauses_as_long_as_the_batch_took(self, sleep: Sleep, monkeypatch: pytest.MonkeyPatch) -> None:
         """A slow store is left alone for as long as it was kept busy."""
         now = [0.0]
-        monkeypatch.setattr("sessions.sweeper.time", SimpleNamespace(monotonic=lambda: now[0]))
+        monkeypatch.setattr("sessions.sweeper.time", SimpleNamespace(monotonic=lambda: now[0], time=lambda: 0.0))
         store = Swept(10)
         store.on_sweep = lambda: now.__setitem__(0, now[0] + 1.5)
         sweep = asyncio.ensure_future(Sweeper(store, batch=10, pause=40, sleep=sleep).sweep())
@@ -344,3 +345,60 @@ def test_the_smallest_options_will_do() -> None:
     """The bounds themselves are allowed."""
     Sweeper(MemoryStore(), interval=1, batch=1, pause=0, jitter=0)
     Sweeper(MemoryStore(), interval=0.1 + 1, jitter=0.999)
+
+
+class TestLeap:
+    """A wall clock that leaps against the monotonic one: a machine that wakes, a wrong time server."""
+
+    @pytest.fixture
+    def times(self, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+        """Both clocks, to be moved."""
+        now = SimpleNamespace(wall=1_000_000.0, monotonic=0.0)
+        clocks = SimpleNamespace(time=lambda: now.wall, monotonic=lambda: now.monotonic)
+        monkeypatch.setattr("sessions.sweeper.time", clocks)
+        return now
+
+    @pytest.mark.parametrize("leap", [2 * 86_400, -2 * 86_400, 61])
+    async def test_a_leap_sweeps_nobody(
+        self, sleep: Sleep, times: SimpleNamespace, caplog: pytest.LogCaptureFixture, leap: float
+    ) -> None:
+        """Every session would seem to have expired; the log says so, once."""
+        store = Swept(5)
+        async with running(store, sleep):
+            times.wall += leap
+            await sleep.over()
+            await sleep.over()
+
+        assert store.expired == 5
+        assert len([line for line in caplog.messages if line.startswith("the wall clock has leapt")]) == 1
+
+    async def test_a_clock_that_is_back_is_trusted(self, sleep: Sleep, times: SimpleNamespace) -> None:
+        """The next sweep sweeps."""
+        store = Swept(5)
+        async with running(store, sleep):
+            times.wall += 86_400
+            await sleep.over()
+            times.wall -= 86_400
+            await sleep.over()
+
+        assert store.expired == 0
+
+    async def test_a_clock_that_stays_is_trusted_at_last(self, sleep: Sleep, times: SimpleNamespace) -> None:
+        """It was wrong before, and is right now."""
+        store = Swept(5)
+        async with running(store, sleep):
+            times.wall += 86_400
+            await sleep.over()
+            times.wall, times.monotonic = times.wall + MISTRUST_SECONDS, times.monotonic + MISTRUST_SECONDS
+            await sleep.over()
+
+        assert store.expired == 0
+
+    async def test_what_a_time_server_corrects_is_no_leap(self, sleep: Sleep, times: SimpleNamespace) -> None:
+        """Some seconds, forward or back."""
+        store = Swept(5)
+        async with running(store, sleep):
+            times.wall += LEAP_SECONDS - 1
+            await sleep.over()
+
+        assert store.expired == 0

@@ -23,7 +23,7 @@ SECRET = "a secret of the benchmark, longer than thirty-two bytes"
 
 
 class Bare(RequestHandler):
-    """No sessions: one dictionary for everybody stands where the session would be."""
+    """No sessions: one dictionary for everybody, in place of the session."""
 
     session: ClassVar[dict[str, Any]] = {"n": 1}
 
@@ -118,7 +118,7 @@ def main() -> None:
     if args.workers > 1:
         if args.store.startswith("sqlite:"):
             open_our_store(args).prepare()  # the journal mode is set by one process only
-        # fork_processes forgets its children when the parent is told to end: the harness ends the whole process group
+        # fork_processes forgets its children when the parent ends: the harness ends the whole process group
         fork_processes(args.workers, max_restarts=0)
     if args.uvloop:
         import uvloop

@@ -60,7 +60,7 @@ def values(headers: Iterable[str], name: str) -> Iterator[str]:
     """The values that the Cookie headers give to a name, in their order, decoded.
 
     Whatever a client sends is read: other cookies are passed over unseen, a value may be quoted, and one with a bad
-    percent sequence is taken as it stands.
+    percent sequence is taken as it is.
     """
     for header in headers:
         if name not in header:

@@ -48,6 +48,9 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
+_PLAIN = orjson.OPT_STRICT_INTEGER | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+"""Refuses most of what orjson takes and JSON or Node cannot hold."""
+
 # orjson does nearly all of the work, and these two what it refuses: deep nesting, and halves of surrogate pairs.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -79,8 +82,9 @@ def _dumps_slowly(value: Any) -> str:
     except (TypeError, ValueError, RecursionError):
         text = None
     if text is None:
-        check(value)
-        raise DataError("session: has no JSON form")  # not reached as long as check() knows all that JSON cannot hold
+        for key, each in value.items() if isinstance(value, dict) else ():
+            check(key, each)
+        raise DataError("session: has no JSON form")  # a value that is no session
     return _SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)  # well-formed JSON.stringify (ES2019)
 
 
@@ -99,16 +103,24 @@ def loads(text: str) -> Any:
 def split(text: str) -> tuple[str, str]:
     """A stored text as the texts of its cookie and of its data, neither decoded.
 
-    A guess, right for what JSON.stringify makes of a session: the cookie ends at the first "}". Whether it does is seen
-    when the cookie is decoded; if not, `split_slowly` knows. Raises CorruptSession where there is no cookie object.
+    A guess, right for what JSON.stringify makes of a session: the cookie ends at the first "}". Whether it does is
+    seen when the cookie is decoded; if not, `split_slowly` knows. Of several members `cookie` the last counts, as in
+    JSON.parse. Raises CorruptSession where there is no cookie object.
     """
     if text.startswith('{"cookie":{') and text.endswith("}"):
         end = text.index("}", len(_HEAD)) + 1
         if text.startswith(',"', end):
-            return text[len(_HEAD) : end], "{" + text[end + 1 :]
-        if end == len(text) - 1:
+            data = "{" + text[end + 1 :]
+            if not _names_cookie(data) or "cookie" not in loads(data):
+                return text[len(_HEAD) : end], data
+        elif end == len(text) - 1:
             return text[len(_HEAD) : end], EMPTY
     return split_slowly(text)
+
+
+def _names_cookie(data: str) -> bool:
+    """Return False if no member `cookie` can be in a text: its name is not there, nor a letter of it as an escape."""
+    return '"cookie"' in data or "\\u006" in data
 
 
 def split_slowly(text: str) -> tuple[str, str]:
@@ -121,7 +133,7 @@ def split_slowly(text: str) -> tuple[str, str]:
 
 
 def split_meta(data: str) -> tuple[str, str]:
-    """The text of the member `__meta`, wherever it stands, and the data without it; "" where there is none.
+    """The text of the member `__meta`, wherever it is, and the data without it; "" where there is none.
 
     Raises CorruptSession.
     """
@@ -160,58 +172,90 @@ def read(data: str) -> dict[str, Any]:
     if data == EMPTY:
         return {}
     values = loads(data)
-    if not _LOST.isdisjoint(values):
+    if not values.keys().isdisjoint(_LOST):  # looks for a few names, however many keys there are
         for key in values.keys() & _LOST:
             del values[key]
     return values  # type: ignore[no-any-return] # the text of an object, by split()
 
 
-def texts(values: dict[str, Any]) -> dict[str, str]:
-    """The JSON text of each value: what differs in it differs, 1 from True as well."""
-    return {key: dumps(value) for key, value in values.items()}
+def check(key: object, value: Any) -> None:
+    """Raise DataError, naming the place, for a key with a value that JSON cannot hold or Node could not read back.
 
-
-def check(values: Any) -> None:
-    """Raise DataError, naming the place, for data that JSON cannot hold or Node could not read back."""
-    if not isinstance(values, dict):
-        _check(values, "session", LEVELS)
+    A value that comes back from its text as it was is right; any other is looked through, item by item.
+    """
+    place = _place("session", key)
+    if key in RESERVED:
+        raise DataError(f"{place}: {RESERVED_BECAUSE}")
+    if _comes_back(value):
         return
-    for key, value in values.items():
-        place = _place("session", key)
-        if key in RESERVED and (key != "__meta" or is_meta(value)):  # another application's is data
-            raise DataError(f"{place}: {RESERVED_BECAUSE}")
+    try:
+        _look_through(value, LEVELS)
+    except RecursionError:
+        raise DataError(f"{place}: is nested more than {LEVELS} levels deep, or holds itself") from None
+    except _Refused as refused:
+        raise DataError(f"{place}{''.join(reversed(refused.place))}: {refused}") from None
+
+
+def is_plain(values: dict[str, Any]) -> bool:
+    """Return True for data that is right as a whole: each key would pass `check`."""
+    return values.keys().isdisjoint(RESERVED) and _comes_back(values)
+
+
+def _comes_back(value: Any) -> bool:
+    try:
+        return bool(orjson.loads(orjson.dumps(value, option=_PLAIN)) == value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
+class _Refused(Exception):
+    """Says what is wrong with a value; the steps to its place are added on the way out."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.place: list[str] = []
+
+
+def _look_through(value: Any, levels: int) -> None:
+    """Look for what JSON or Node cannot hold, in a value of at most so many levels of lists and dicts.
+
+    Raises _Refused, and RecursionError for more levels.
+    """
+    if not isinstance(value, dict | list | tuple):
+        _look_at(value)
+        return
+    if not levels:
+        raise RecursionError
+    for step, each in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(value, dict) and not isinstance(step, str):
+            raise _Refused(_not_a_string(step))
         try:
-            _check(value, place, LEVELS)
-        except RecursionError:
-            raise DataError(f"{place}: is nested more than {LEVELS} levels deep, or holds itself") from None
+            _look_through(each, levels - 1)
+        except _Refused as refused:
+            refused.place.append(f"[{step!r}]")
+            raise
 
 
-def _check(value: Any, place: str, levels: int) -> None:  # noqa: C901 # a branch for each type
-    """Check a value of at most so many levels of lists and dicts. Raises DataError, and RecursionError for more."""
+def _look_at(value: Any) -> None:
     if value is None or isinstance(value, str | bool):
         return
     if isinstance(value, int):
         if abs(value) > _MAX_EXACT and not _survives_node(value):
-            raise DataError(f"{place}: the integer is beyond what a JavaScript number holds exactly")
-    elif isinstance(value, float):
-        if not isfinite(value):
-            raise DataError(f"{place}: {value} has no JSON form")
-    elif not isinstance(value, dict | list | tuple):
-        raise DataError(f"{place}: a {type(value).__name__} has no JSON form")
-    elif not levels:
-        raise RecursionError
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            _check(each, _place(place, key), levels - 1)
-    else:
-        for index, each in enumerate(value):
-            _check(each, f"{place}[{index}]", levels - 1)
+            raise _Refused("the integer is beyond what a JavaScript number holds exactly")
+    elif not isinstance(value, float):
+        raise _Refused(f"a {type(value).__name__} has no JSON form")
+    elif not isfinite(value):
+        raise _Refused(f"{value} has no JSON form")
 
 
 def _place(place: str, key: object) -> str:
     if not isinstance(key, str):
-        raise DataError(f"{place}: the key {key!r} is not a string")
+        raise DataError(f"{place}: {_not_a_string(key)}")
     return f"{place}[{key!r}]"
+
+
+def _not_a_string(key: object) -> str:
+    return f"the key {key!r} is not a string"
 
 
 def _survives_node(value: int) -> bool:

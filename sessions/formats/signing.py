@@ -44,6 +44,11 @@ class Signer:
         """`s:<id>.<signature>`, signed with the first secret."""
         return f"{PREFIX}{sid}.{_mac(self._keys[0], sid.encode()).decode('ascii')}"
 
+    def derived(self, purpose: str, sid: str) -> bytes:
+        """Return 32 bytes that only a holder of the first secret can make of an id, others for each purpose."""
+        key = _mac(self._keys[0], f"\0{purpose}".encode())  # no id begins so
+        return hmac.digest(key, sid.encode("utf-8", "surrogatepass"), "sha256")
+
     def unsign(self, value: str) -> str | None:
         """The id in a signed cookie value, or None for anything that none of the secrets has signed."""
         if not value.startswith(PREFIX):

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from ..errors import OptionsError
 from ..store import OpenableStore, Store
+from ..validation import masked
 from .tables import STORE_TABLES
 from .wrappers import StoreWrapper
 
@@ -62,13 +63,13 @@ def open_store(url: str, **options: Any) -> OpenableStore:
     """
     scheme, colon, rest = url.partition(":")
     if not colon:
-        raise OptionsError(f"store: expected a URL such as sqlite:sessions.db or memory:, got {url!r}")
+        raise OptionsError(f"store: expected a URL such as sqlite:sessions.db or memory:, got {masked(url)!r}")
     if scheme not in STORE_TABLES:
         return _from_elsewhere(scheme, url, options)
     make = store_class(scheme)
     if scheme == "memory":
         if rest:
-            raise OptionsError(f"store: memory: takes no path, got {url!r}")
+            raise OptionsError(f"store: memory: takes no path, got {masked(url)!r}")
         return make(**options)
     return make(_path(url) if scheme == "sqlite" else url, **options)
 
@@ -140,17 +141,17 @@ def _path(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise OptionsError(f"store: expected sqlite:PATH, got {url!r} ({error})") from None
+    except ValueError:
+        raise OptionsError(f"store: expected sqlite:PATH, got {masked(url)!r}") from None
     path = parts.netloc + parts.path
     if not path or path == ":memory:" or "\0" in path or parts.query or parts.fragment:
-        raise OptionsError(f"store: expected sqlite:PATH, got {url!r}")
+        raise OptionsError(f"store: expected sqlite:PATH, got {masked(url)!r}")
     if url.startswith("sqlite:///") and not path.startswith("//"):
         folder = Path(os.path.normpath(path)).parent
         meant = Path(path.lstrip("/"))
         if folder == Path("/") or (meant.parent.is_dir() and not folder.is_dir()):
             raise OptionsError(
-                f"store: {url} is the file {path}; the one in the working folder is sqlite:{meant}"
+                f"store: {masked(url)} is the file {path}; the one in the working folder is sqlite:{meant}"
                 f" (and if {path} is meant: sqlite:{path})"
             )
     return path

@@ -1,7 +1,8 @@
 """Owns group commit: the jobs that arrive while one batch is under way become the next batch.
 
 An idle store answers at once, because a batch of one starts right away. A busy store shares each step among all jobs
-that wait. There is no timer. A batch is bounded by jobs and by characters.
+that wait. There is no timer. A batch is bounded by jobs and by characters. The oldest job is always in it, and small
+jobs overtake large ones that do not fit: a small session waits for one batch, however many large ones wait.
 """
 
 import asyncio
@@ -69,7 +70,7 @@ class Batcher:
     """Performs jobs in batches by `perform`, which resolves each job; an error that it raises fails the rest.
 
     With `once` True a batch holds every id once, a rename's old id and new id both: of two jobs of one id the later
-    waits for the next batch. A job whose caller does not wait any more when its batch begins is left out.
+    waits for the next batch. A job is left out if its caller does not wait any more when its batch begins.
     """
 
     def __init__(self, perform: Callable[[list[Job]], Awaitable[None]], *, once: bool) -> None:
@@ -117,16 +118,16 @@ class Batcher:
         later: list[Job] = []
         ids: set[str] = set()
         room = MAX_CHARACTERS
-        is_full = False
         for job in self._waiting:
             if job.future.done():
                 continue
-            if is_full or (self._once and (job.sid in ids or job.new in ids)):
+            has_room = not batch or (len(batch) < MAX_BATCH and job.size <= room)
+            if not has_room or (self._once and (job.sid in ids or job.new in ids)):
                 later.append(job)
             else:
-                room -= job.size
-                is_full = room < 0 or len(batch) == MAX_BATCH
-                (later if is_full and batch else batch).append(job)
+                # a large one leaves room for small ones
+                room -= job.size if batch else min(job.size, MAX_CHARACTERS // 2)
+                batch.append(job)
             ids.add(job.sid)
             if job.new is not None:
                 ids.add(job.new)

@@ -1,6 +1,7 @@
 """Owns the store in memory: the contract in its shortest form, for tests and for single processes."""
 
 from collections.abc import AsyncIterator
+from sys import getsizeof
 from typing import Self
 
 from ..clock import Clock, now_ms
@@ -16,17 +17,27 @@ _LOOK_EVERY = 1_000
 class MemoryStore:
     """Keeps sessions in a dict until the process ends. `clock` returns milliseconds since the epoch.
 
-    A store that holds `max_sessions` drops expired ones to make room. If there are none it refuses a new id with
-    StoreUnavailable, and it drops no living session: a flood of strangers may lock new visitors out for as long as its
-    sessions live, but it signs nobody out. A `rename` needs no room; in a full store it leaves no tombstone.
+    A store that holds `max_sessions`, or texts of `max_bytes`, drops expired sessions to make room. If there are none
+    it refuses a new id, or a session that grows, with StoreUnavailable, and it drops no living session: a flood of
+    strangers may lock new visitors out for as long as its sessions live, but it signs nobody out. A `rename` needs no
+    room; in a full store it leaves no tombstone.
     """
 
     name = "memory:"
 
-    def __init__(self, *, max_sessions: int = MemoryOptions.max_sessions, clock: Clock = now_ms) -> None:
-        if not isinstance(max_sessions, int) or isinstance(max_sessions, bool) or max_sessions < 1:
-            raise wrong("maxSessions", "a whole number above 0", max_sessions)
+    def __init__(
+        self,
+        *,
+        max_sessions: int = MemoryOptions.max_sessions,
+        max_bytes: int = MemoryOptions.max_bytes,
+        clock: Clock = now_ms,
+    ) -> None:
+        for name, number in (("maxSessions", max_sessions), ("maxBytes", max_bytes)):
+            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+                raise wrong(name, "a whole number above 0", number)
         self._max = max_sessions
+        self._max_bytes = max_bytes
+        self._bytes = 0  # of all texts
         self._looked: int | None = None  # when a full store was last searched for expired sessions
         self._clock = clock
         self._rows: dict[str, StoredSession] = {}
@@ -65,17 +76,16 @@ class MemoryStore:
         return await self.set(sid, record)
 
     async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
-        """Replace a session whose text is still the expected one."""
+        """Replace a session if its text is still the expected one."""
         row = self._living(sid)
         if row is None:
             return GONE
         if row.data != expected.data:
             return Update(Outcome.CONFLICT, row)
-        self._rows[sid] = record = StoredSession(record.data, record.expires_at)
-        return Update(Outcome.SAVED, record)
+        return Update(Outcome.SAVED, self._put(sid, record))
 
     async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
-        """Move the expiry of a session whose expiry is still the expected one."""
+        """Move the expiry of a session if it is still the expected one."""
         row = self._living(sid)
         if row is None:
             return GONE
@@ -92,7 +102,7 @@ class MemoryStore:
         expected: StoredSession,
         tombstone: StoredSession | None = None,
     ) -> Update:
-        """Move a session whose text is still the expected one to a new id, in one step."""
+        """Move a session to a new id, in one step, if its text is still the expected one."""
         row = self._living(old)
         if row is None:
             return GONE
@@ -100,24 +110,24 @@ class MemoryStore:
             return Update(Outcome.CONFLICT, row)
         if new in self._rows:
             return TAKEN
-        del self._rows[old]
-        self._rows[new] = record = StoredSession(record.data, record.expires_at)
-        if tombstone is not None and self._has_room():
-            self._rows[old] = StoredSession(tombstone.data, tombstone.expires_at)
-        return Update(Outcome.SAVED, record)
+        if (size := _size(record) - _size(row)) > 0:
+            self._check_growth(size)
+        self._drop(old)
+        made = self._put(new, record)
+        if tombstone is not None and self._has_room(_size(tombstone)):
+            self._put(old, tombstone)
+        return Update(Outcome.SAVED, made)
 
     async def destroy(self, sid: str) -> None:
         """Delete a session; an id that has none is not an error."""
-        self._rows.pop(sid, None)
+        if sid in self._rows:
+            self._drop(sid)
 
     # ---------------------------------------------------------------- the powers
 
     async def set(self, sid: str, record: StoredSession) -> StoredSession:
         """Insert or replace a session. Raises StoreUnavailable in a full store."""
-        if sid not in self._rows and not self._has_room():
-            raise StoreUnavailable(f"the store in memory is full: maxSessions is {self._max}")
-        self._rows[sid] = record = StoredSession(record.data, record.expires_at)
-        return record
+        return self._put(sid, record)
 
     async def length(self) -> int:
         """Return how many sessions live."""
@@ -134,6 +144,7 @@ class MemoryStore:
     async def clear(self) -> None:
         """Delete every session."""
         self._rows.clear()
+        self._bytes = 0
 
     def lead(self) -> bool:
         """Return True: the memory belongs to this process."""
@@ -143,7 +154,7 @@ class MemoryStore:
         """Delete at most `limit` expired sessions, the oldest first. Returns how many it deleted."""
         expired = sorted(self._expired(), key=lambda sid: self._rows[sid].expires_at)[:limit]
         for sid in expired:
-            del self._rows[sid]
+            self._drop(sid)
         return len(expired)
 
     async def backlog(self, limit: int) -> int:
@@ -156,16 +167,45 @@ class MemoryStore:
         row = self._rows.get(sid)
         return row if row is not None and row.expires_at > self._clock() else None
 
-    def _has_room(self) -> bool:
-        """Return True if one more row fits; a full store drops what has expired first."""
-        if len(self._rows) >= self._max:
+    def _put(self, sid: str, record: StoredSession) -> StoredSession:
+        """Keep a record. Raises StoreUnavailable if there is no room for it."""
+        row = self._rows.get(sid)
+        if row is None and not self._has_room():
+            raise StoreUnavailable(f"the store in memory is full: maxSessions is {self._max}")
+        size, before = _size(record), 0 if row is None else _size(row)
+        if size > before:
+            self._check_growth(size - before)
+        if sid in self._rows:  # or it had expired, and made room
+            self._bytes -= before
+        self._bytes += size
+        self._rows[sid] = record = StoredSession(record.data, record.expires_at)
+        return record
+
+    def _drop(self, sid: str) -> None:
+        self._bytes -= _size(self._rows.pop(sid))
+
+    def _check_growth(self, size: int) -> None:
+        if not self._has_room(size, rows=0):
+            raise StoreUnavailable(f"the store in memory is full: maxBytes is {self._max_bytes}")
+
+    def _has_room(self, size: int = 0, rows: int = 1) -> bool:
+        """Return True if so much more fits; a full store drops what has expired first."""
+        if not self._fits(size, rows):
             now = self._clock()
             if self._looked is None or abs(now - self._looked) >= _LOOK_EVERY:
                 self._looked = now
                 for sid in self._expired():
-                    del self._rows[sid]
-        return len(self._rows) < self._max
+                    self._drop(sid)
+        return self._fits(size, rows)
+
+    def _fits(self, size: int, rows: int) -> bool:
+        return len(self._rows) + rows <= self._max and self._bytes + size <= self._max_bytes
 
     def _expired(self) -> list[str]:
         now = self._clock()
         return [sid for sid, row in self._rows.items() if row.expires_at <= now]
+
+
+def _size(record: StoredSession) -> int:
+    """Return the bytes of memory that the text of a record takes."""
+    return getsizeof(record.data)

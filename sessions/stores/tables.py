@@ -38,6 +38,7 @@ class RedisOptions:
     """The table [redis]: read where `store` is a URL of Redis or Valkey."""
 
     prefix: str = "sess:"
+    colon_ids: bool = False
     timeout: float = 3_000
 
 
@@ -58,6 +59,8 @@ class MemoryOptions:
 
     max_sessions: int = 100_000
     """Some 60 MB, at 300 characters each."""
+    max_bytes: int = 268_435_456
+    """Bytes of memory that the sessions' texts may take: 256 MiB."""
 
 
 STORE_OPTIONS: Mapping[str, type[Any]] = {

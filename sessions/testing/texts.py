@@ -165,7 +165,7 @@ class TextContract(Suite):
     @on_store
     async def test_an_expiry_may_be_as_far_as_javascripts_last_date(self, store: Store) -> None:
         """A moment that no calendar knows is kept as well."""
-        last = StoredSession('{"n":1}', 8_640_000_000_000_000)
+        last = self.record(1)._replace(expires_at=8_640_000_000_000_000)
         made = await create(store, "a", self.record(1))
         assert_saved(await store.touch("a", last.expires_at, made), last)
 

@@ -1,1 +1,7 @@
 """The rooms that know Tornado."""
+
+import logging
+
+from .tornado_log import unquoted
+
+logging.getLogger("tornado.general").addFilter(unquoted)

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 """The errors of accept() that pass when somebody closes what they hold (accept(2))."""

@@ -18,6 +18,7 @@ from typing import Any
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPConnection, HTTPHeaders, HTTPMessageDelegate, RequestStartLine, ResponseStartLine
 
+from . import sockets
 from .accepting import PausingAcceptor
 
 log: logging.Logger = logging.getLogger("sessions")
@@ -36,11 +37,13 @@ class DrainingServer(HTTPServer):
     """
 
     _busy: set[object]
+    _is_cut: bool
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         """Set the server up. Tornado calls this instead of `__init__`, with the same arguments."""
         super().initialize(*args, **kwargs)
         self._busy = set()
+        self._is_cut = False
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """Begin to wait for a request on a connection: the one before is answered. Tornado calls this."""
@@ -52,9 +55,9 @@ class DrainingServer(HTTPServer):
         self._busy.discard(server_conn)
         super().on_close(server_conn)
 
-    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+    def add_sockets(self, listening: Iterable[socket.socket]) -> None:
         """Begin to take connections on these sockets, with pauses while there are no descriptors left."""
-        for each in sockets:
+        for each in listening:
             self._sockets[each.fileno()] = each
             self._handlers[each.fileno()] = PausingAcceptor(each, self._handle_connection).stop
 
@@ -62,6 +65,7 @@ class DrainingServer(HTTPServer):
         """Stop: take no new connection, answer every request, and close the connections.
 
         Requests that come on an open connection meanwhile are answered too, and their answers say `Connection: close`.
+        WebSockets of handlers with the SessionMixin are closed with 1001; what their handlers save then is stored.
         Returns when no request has come for 0.2 s, or after `seconds`, when the requests in flight are cut off and
         their number is logged.
         """
@@ -71,13 +75,23 @@ class DrainingServer(HTTPServer):
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         idle_since = loop.time()
-        while loop.time() < min(end, idle_since + IDLE_SECONDS):
+        while sockets.close_all(self.request_callback) or loop.time() < idle_since + IDLE_SECONDS:
+            if self._is_cut or loop.time() >= end:
+                break
             await asyncio.sleep(POLL_SECONDS)
             if self._busy:
                 idle_since = loop.time()
         if self._busy:
             log.warning("%d requests were not answered within the %g s of drain", len(self._busy), seconds)
         await self.close_all_connections()
+        for _ in range(int(IDLE_SECONDS / POLL_SECONDS)):  # until each on_close() has run: it may save
+            if not sockets.cut_all(self.request_callback):
+                break
+            await asyncio.sleep(POLL_SECONDS)
+
+    def cut(self) -> None:
+        """End the drain that is under way at once."""
+        self._is_cut = True
 
     def _accept_waiting(self) -> None:
         """Take the connections that the kernel has accepted: if their socket were closed now, they would be reset."""

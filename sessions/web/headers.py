@@ -12,7 +12,7 @@ from ..manager import SessionManager
 from ..state import SessionState
 from ..validation import BROWSER_MAX_AGE
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 
 class _Sealed(HTTPHeaders):
@@ -91,6 +91,8 @@ def _keep_out_of_shared_caches(headers: HTTPHeaders, manager: SessionManager) ->
 def _remove_own(headers: HTTPHeaders, manager: SessionManager) -> None:
     """Take away the handler's own cookies of our name: of two, a browser keeps either."""
     given = headers.get_list("Set-Cookie")
+    if not given:
+        return
     kept = [each for each in given if each.partition("=")[0].strip() != manager.options.name]
     if len(kept) < len(given):
         del headers["Set-Cookie"]

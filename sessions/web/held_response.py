@@ -23,7 +23,7 @@ from .headers import SEALED
 from .held_connection import HeldConnection, settle
 from .request import FAILED, RequestSession
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 Future: TypeAlias = "asyncio.Future[None]"
 Answer: TypeAlias = tuple[int, str, HTTPHeaders, list[bytes], SimpleCookie]
@@ -43,7 +43,7 @@ class HeldResponse:
     __slots__ = ("_done", "_first", "_held", "_task", "phase", "session")
 
     def __init__(self) -> None:
-        self.session = RequestSession()
+        self.session: RequestSession = RequestSession()
         self.phase: Literal["open", "held", "streaming", "waiting", "done"] = "open"
         self._held: HeldConnection | None = None  # keeps the head, and what follows it
         self._first: asyncio.Task[None] | None = None  # the commit before the first flush
@@ -88,12 +88,13 @@ class HeldResponse:
             settle(done, error)
 
     def _last_commit(self, handler: Any) -> Awaitable[None] | None:
-        if self._first is None or (self._first.done() and not self._first.cancelled() and not self._first.exception()):
+        first = self._first
+        if first is None or (self._held is None and first.done() and first.exception() is None):
             return self.session.commit(handler)
-        return self._behind_first(handler, self._first)
+        return self._behind_first(handler, first)  # which may be done already, while its bytes are held
 
     async def _behind_first(self, handler: Any, first: "asyncio.Task[None]") -> None:
-        """Commit the end of a stream whose first commit is under way, after it. Raises what failed there."""
+        """Commit the end of a stream after its first commit, which is under way. Raises what failed there."""
         await first
         if self._held is not None:
             await self._held.released
@@ -164,8 +165,11 @@ class HeldResponse:
 
     # ---------------------------------------------------------------- errors
 
-    def replace(self, handler: Any) -> bool:
-        """Make room for an error page. Returns False if bytes have left already, and the answer can only be cut."""
+    def replace(self, handler: Any, error: object) -> bool:
+        """Make room for the page of an error. Returns False if bytes have left already: the answer can only be cut."""
+        first = self._first
+        if first is not None and first.done() and first.exception() is error:
+            self._first = None  # the page tells of it
         if self._held is not None:
             held, self._held = self._held, None
             handler.request.connection = held.connection
@@ -175,7 +179,7 @@ class HeldResponse:
         return not handler._headers_written  # noqa: SLF001 # Tornado's
 
     def _fail(self, handler: Any, error: Exception) -> None:
-        """Answer a request whose commit failed where no handler can: 5xx, or a cut connection."""
+        """Answer a request after its commit failed where no handler can: 5xx, or a cut connection."""
         self.phase, self._first = "open", None
         if isinstance(error, StoreUnavailable):
             answer: Exception = self.session.unavailable(error)

@@ -6,7 +6,6 @@ websocket.py.
 
 import functools
 import logging
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tornado.iostream import IOStream, SSLIOStream
@@ -25,6 +24,17 @@ if TYPE_CHECKING:
 log: logging.Logger = logging.getLogger("sessions")
 
 
+class _HeldResponseOf:
+    """Makes a handler's HeldResponse at the first look, which leaves it in the handler for the next ones.
+
+    `functools.cached_property` does the same; on Python 3.11 it takes a lock for it.
+    """
+
+    def __get__(self, handler: RequestHandler, _owner: type) -> HeldResponse:
+        response = handler.__dict__["_session_response"] = HeldResponse()
+        return response
+
+
 class SessionMixin(RequestHandler):
     """Gives a handler `self.session`. Put it before Tornado's class: `class Main(SessionMixin, RequestHandler)`.
 
@@ -32,10 +42,8 @@ class SessionMixin(RequestHandler):
     overrides `prepare` has to `await super().prepare()`.
     """
 
-    @cached_property
-    def _session_response(self) -> HeldResponse:
-        """The one attribute that this mixin has in a handler. It works where `initialize` is overridden."""
-        return HeldResponse()
+    _session_response = _HeldResponseOf()
+    """The one attribute that this mixin has in a handler. It works where `initialize` is overridden."""
 
     # ---------------------------------------------------------------- what a handler uses
 
@@ -45,10 +53,11 @@ class SessionMixin(RequestHandler):
         return self._session_response.session.session(self)
 
     @session.setter
-    def session(self, value: None) -> None:
-        if value is not None:
+    def session(self, value: Session | None) -> None:
+        if value is None:
+            self._session_response.session.unset(self)
+        elif not isinstance(value, Session) or value is not self.session:  # `self.session |= {…}` assigns what it was
             raise TypeError("self.session can only be set to None, which unsets it; change its keys instead")
-        self._session_response.session.unset(self)
 
     @session.deleter
     def session(self) -> None:
@@ -90,6 +99,10 @@ class SessionMixin(RequestHandler):
         if parent is not None:
             await parent
 
+    def write(self, chunk: str | bytes | dict[str, Any] | Session) -> None:
+        """Write a chunk as Tornado does; the session as the JSON object that its data is."""
+        super().write(_plain(chunk))
+
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None, *args: Any, **kwargs: Any) -> "Future[None]":
         """Commit the session, then end the response.
 
@@ -102,7 +115,7 @@ class SessionMixin(RequestHandler):
         if chunk is not None and _is_tornados(finish):
             self.write(chunk)
             chunk = None
-        return self._session_response.finish(self, lambda: finish(chunk, *args, **kwargs))
+        return self._session_response.finish(self, lambda: finish(_plain(chunk), *args, **kwargs))
 
     def flush(self, include_footers: bool = False) -> "Future[None]":
         """Send what was written. The first flush sends the headers, and the session is committed before they leave."""
@@ -115,10 +128,13 @@ class SessionMixin(RequestHandler):
         if self._finished or is_written(self.request.connection):
             log.error("no error %d can be sent: the answer is finished", status_code)
             return
-        away = store_unavailable(kwargs.get("exc_info", (None, None))[1])
+        error = kwargs.get("exc_info", (None, None))[1]
+        away = store_unavailable(error)
+        if _is_over(error):
+            status_code = 409
         if away is not None:  # it left the handler, which had awaited a verb of the session
             status_code = response.session.unavailable(away).status_code
-        if not response.replace(self):
+        if not response.replace(self, error):
             response.session.abandon("the response broke off")
             close = getattr(self.request.connection, "close", None)
             if close is not None:
@@ -131,12 +147,14 @@ class SessionMixin(RequestHandler):
         value: BaseException | None,
         tb: "TracebackType | None",
     ) -> None:
-        """Log an exception that left the handler; a store that is away gets one line and no traceback."""
+        """Log an exception that left the handler; a store that is away, or a session that is over, gets one line."""
         away = store_unavailable(value)
-        if away is None:
-            super().log_exception(typ, value, tb)
-        else:
+        if away is not None:
             log.warning("%s %s: session store: %s", self.request.method, self.request.path, away)
+        elif _is_over(value):
+            log.info("%s %s: %s", self.request.method, self.request.path, value)
+        else:
+            super().log_exception(typ, value, tb)
 
     def detach(self) -> IOStream:
         """Take the socket over. Raises SessionError where a change of the session is not committed.
@@ -170,6 +188,17 @@ class SessionMixin(RequestHandler):
     @current_user.setter
     def current_user(self, value: Any) -> None:
         RequestHandler.current_user.fset(self, value)  # type: ignore[attr-defined] # a property's setter
+
+    @property
+    def xsrf_token(self) -> bytes:
+        """Tornado's token for a form, tied to the session."""
+        self._session_response.session.bind_xsrf(self)
+        return super().xsrf_token
+
+    def check_xsrf_cookie(self) -> None:
+        """Let Tornado check the form's token; `prepare` asks then whether it is the session's. May be overridden."""
+        super().check_xsrf_cookie()
+        self._session_response.session.checks_xsrf = True
 
     def check_origin(self, origin: str) -> bool:
         """Note what a WebSocketHandler says: a handshake that is refused commits nothing."""
@@ -210,6 +239,16 @@ def _refuse_clashes(cls: type) -> None:
                     f"{cls.__qualname__}: SessionMixin.{name} hides {base.__qualname__}.{name}: give one of the two"
                     " another name, or define it in the class itself"
                 )
+
+
+def _is_over(error: object) -> bool:
+    """Return True for the session of a handler that another request has ended meanwhile: 409."""
+    return isinstance(error, NoSession) and error.is_over
+
+
+def _plain(chunk: Any) -> Any:
+    """Return the data of a session as a dict, and anything else as it is."""
+    return chunk | {} if isinstance(chunk, Session) else chunk
 
 
 def _is_tornados(finish: Any) -> bool:

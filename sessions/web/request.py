@@ -18,13 +18,16 @@ from ..formats.signing import new_id
 from ..manager import SessionManager
 from ..observe import TAMPERED, note
 from ..options import CookieOptions
+from ..policy import no_session
+from ..progress import Generate
 from ..session import Session
-from ..state import END_MESSAGES, Generate, SessionState
+from ..state import SessionState
 from ..stored_cookie import StoredCookie
 from ..validation import COOKIE_BYTES
+from . import xsrf
 from .headers import add_cookie, vary_by_cookie
 
-log = logging.getLogger("sessions")
+log: logging.Logger = logging.getLogger("sessions")
 
 SETTING = "sessions"
 """The application's setting that holds its SessionManager."""
@@ -72,6 +75,7 @@ class RequestSession:
         "_manager",
         "_sid",
         "_state",
+        "checks_xsrf",
         "is_refused_upgrade",
         "missing",
     )
@@ -88,6 +92,8 @@ class RequestSession:
         self._sid: str | None = None  # the id that the browser sent, verified
         self.is_refused_upgrade: bool = False
         """Whether `check_origin` has refused a WebSocket handshake."""
+        self.checks_xsrf: bool = False
+        """Whether Tornado has checked an XSRF token, which has to be the session's then."""
         self._is_looked_at = self._is_finished = False
         self._is_down = False
 
@@ -100,7 +106,7 @@ class RequestSession:
         self._is_looked_at = True
         state = self._state or self._begin(handler)
         if state.end is not None and not state.is_readable:
-            raise NoSession(f"no session: {END_MESSAGES[state.end]}")
+            raise no_session(state.end)
         if self._face is None:
             self._face = self.manager(handler).face(state)
         return self._face
@@ -151,6 +157,13 @@ class RequestSession:
             except Exception:
                 self.abandon(FAILED)
                 raise
+        if self.checks_xsrf:
+            xsrf.check(handler, self._state)
+
+    def bind_xsrf(self, handler: Handler) -> None:
+        """Tie the XSRF token that is about to be rendered to the session, if the visitor has one."""
+        if self.missing is None and self._state is not None:
+            xsrf.bind(handler, self._state, self.manager(handler).signer)
 
     def manager(self, handler: Handler) -> SessionManager:
         """Return the application's SessionManager. Raises SessionError."""
@@ -232,6 +245,13 @@ class RequestSession:
         """Note that the commit is done."""
         if self._state is not None:
             self._state.answered()
+
+    def opened(self) -> None:
+        """Note that the answer is a WebSocket."""
+        self.seal()
+        self.answered()
+        if self._state is not None:
+            self._state.is_socket = True
 
     def tell_if_uncommitted(self, handler: Handler) -> None:
         """Log an error where an answer leaves by a `finish()` that is not ours while a change is not committed."""

@@ -1,13 +1,14 @@
 """Owns the commit of a WebSocket handshake: after its checks (Origin, version), before its answer.
 
 The handshake calls `finish()` and takes the socket in the next statement, so its answer cannot wait in `finish()`.
-After it no cookie can be sent, and a handler stores by `await self.session.save()`.
+After it no cookie can be sent, and a handler stores by `await self.session.save()`, which starts the lifetime again.
 """
 
 from typing import Any
 
 from tornado.web import RequestHandler
 
+from . import sockets
 from .request import Handler, RequestSession
 
 HEADERS = ("Host", "Sec-Websocket-Key", "Sec-Websocket-Version")
@@ -23,8 +24,11 @@ def commit_first(session: RequestSession, handler: Handler, protocol: Any) -> No
             commit = session.commit(handler)
             if commit is not None:
                 await session.or_abandon(commit)
-            session.seal()
-            session.answered()
-        await accept(accepted)
+            session.opened()
+        sockets.opened(accepted.application, protocol)
+        try:
+            await accept(accepted)  # until the socket is closed
+        finally:
+            sockets.closed(accepted.application, protocol)
 
     protocol.accept_connection = accept_connection

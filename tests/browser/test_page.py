@@ -217,6 +217,16 @@ class TestForEverybody:
 
         assert broken == []
 
+    @pytest.mark.parametrize("width", [320, 360])
+    def test_a_value_has_the_width_of_a_telephone(self, visitor: Visitor, width: int) -> None:
+        """A long one is not read by the letter."""
+        set_width(visitor.driver, width)
+        visitor.set("basket", LONG)
+
+        cell = visitor.find("td:nth-child(2)").size["width"]
+
+        assert cell > 0.8 * width
+
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     @pytest.mark.parametrize("path", ["", "nowhere"], ids=["page", "error page"])
     def test_contrast(self, visitor: Visitor, scheme: str, path: str) -> None:

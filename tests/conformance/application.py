@@ -15,6 +15,7 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -261,10 +262,11 @@ async def request_sid(handler: Generic, args: Json) -> Json:
 
 @op
 async def unset(handler: Generic, args: Json) -> Json:
-    if args.get("how") == "delete":
-        del handler.session
-    else:
-        handler.session = None
+    with suppress(NoSession):  # JavaScript sets a property that is not there without a word
+        if args.get("how") == "delete":
+            del handler.session
+        else:
+            handler.session = None
     return OK
 
 

@@ -27,7 +27,8 @@ from .scenario import Json
 
 FILE = "deviations-defaults.json"
 REASONS = {
-    "conflict": "promises 2 and 3 (conflict): parallel changes are merged, and an ended session stays ended",
+    "conflict": "promises 2 and 3 (conflict): parallel changes are merged, an ended session stays ended, an id that"
+    " was replaced leaves a tombstone, an assigned cookie attribute is sent at once",
     "clearCookie": "an ended session's cookie is removed from the browser (clearCookie), expressjs/session#241",
     "touchAfter": "promise 5 (touchAfter): no touch before a twentieth of the lifetime has gone",
     "cacheHeaders": "no cache keeps a cookie (cacheHeaders)",

@@ -196,6 +196,7 @@ class RecordingStore:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._removed: set[str] = set()  # ids whose removal was recorded, and whose row is deleted after it
 
     @property
     def ready(self) -> bool:
@@ -242,13 +243,16 @@ class RecordingStore:
             return made
 
     async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
-        """Recorded as "set", or as "touch" where Express would touch."""
-        async with self._write(sid, record, expected.data) as call:
+        """Recorded as "set", or as "touch" where Express would touch; as "destroy" if it removes the session."""
+        removes = record.expires_at <= self._world.now()
+        async with self._call("destroy", sid) if removes else self._write(sid, record, expected.data) as call:
             if call.left_out:
                 return Update(Outcome.SAVED, record)
             update = await self._world.data.update(sid, record, expected)
             if update.outcome is Outcome.SAVED:
                 call.keep(record)
+                if removes:
+                    self._removed.add(sid)
             return update
 
     async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
@@ -273,7 +277,11 @@ class RecordingStore:
         return await self._world.data.rename(old, new, record, expected, tombstone)
 
     async def destroy(self, sid: str) -> None:
-        """Recorded as "destroy"."""
+        """Recorded as "destroy", unless that was recorded of its update."""
+        if sid in self._removed:
+            self._removed.discard(sid)
+            await self._world.data.destroy(sid)
+            return
         async with self._call("destroy", sid):
             await self._world.data.destroy(sid)
 

@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+import random
 import re
 from urllib.parse import quote
 
@@ -127,6 +128,27 @@ class TestUnsign:
         """Unsigned, cut, lengthened, in another case, or no signature at all: never an error, never an id."""
         assert Signer([CAT]).unsign(value) is None
 
+    @pytest.mark.parametrize("wrong", [0, 20, 42])
+    def test_no_early_exit_tells_how_much_of_a_signature_is_right(
+        self, monkeypatch: pytest.MonkeyPatch, wrong: int
+    ) -> None:
+        """Whichever character is wrong, whole signatures come to `compare_digest`, once for each secret."""
+        compared: list[tuple[bytes, bytes]] = []
+
+        def compare(one: bytes, other: bytes) -> bool:
+            compared.append((one, other))
+            return compare_digest(one, other)
+
+        compare_digest = hmac.compare_digest
+        monkeypatch.setattr("hmac.compare_digest", compare)
+        signer = Signer([CAT, b"another"])
+        value = signer.sign("an-id")
+        place = len(value) - 43 + wrong
+        forged = value[:place] + ("A" if value[place] != "A" else "B") + value[place + 1 :]
+
+        assert signer.unsign(forged) is None
+        assert [(len(one), other) for one, other in compared] == [(43, forged[-43:].encode())] * 2
+
     def test_a_signature_belongs_to_its_id(self) -> None:
         """The signature of one id says nothing of another."""
         signature = GOLDEN[0][2].rpartition(".")[2]
@@ -178,6 +200,19 @@ class TestNewId:
         ids = {new_id() for _ in range(20_000)}
 
         assert len(ids) == 20_000
+
+    def test_an_id_is_no_function_of_the_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nor of a seed, the process or what was made before: with all of these held, ids differ."""
+        for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns"):
+            monkeypatch.setattr(f"time.{name}", lambda: 1_900_000_000)
+        monkeypatch.setattr("os.getpid", lambda: 1)
+
+        ids = set()
+        for _ in range(100):
+            random.seed(1)
+            ids.add(new_id())
+
+        assert len(ids) == 100
 
     def test_every_bit_of_an_id_is_random(self) -> None:
         """Each of the 192 bits is set in about half of 4096 ids: none is fixed, none leans (ten sigma)."""

@@ -37,10 +37,14 @@ class Document(HTMLParser):
         self.tags: Counter[str] = Counter()
         self.attributes: list[tuple[str, str]] = []
         self.forms: list[Form] = []
+        self.links: list[str] = []
+        self.buttons: dict[str, str] = {}
+        """What stands on each button, and its class."""
         self.cells: list[str] = []
         self.text = ""
         """What is seen, the style left out."""
         self._within: list[str] = []
+        self._class = ""
         self.feed(html)
         self.close()
 
@@ -50,7 +54,11 @@ class Document(HTMLParser):
         self.tags[tag] += 1
         self.attributes += given.items()
         self._within.append(tag)
-        if tag == "form":
+        if tag == "a":
+            self.links.append(given["href"])
+        elif tag == "button":
+            self._class = given.get("class", "")
+        elif tag == "form":
             self.forms.append(Form(given["action"], given["method"]))
         elif tag == "input" and self.forms:
             self.forms[-1].fields[given["name"]] = given.get("value", "")
@@ -68,6 +76,8 @@ class Document(HTMLParser):
         """Note what is seen."""
         if "style" not in self._within:
             self.text += data
+        if self._within[-1:] == ["button"]:
+            self.buttons[data] = self._class
         if "td" in self._within:
             self.cells[-1] += data
 

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 import pytest
 from clock import HOUR, MINUTE
@@ -12,6 +12,8 @@ from stage import Site, Visitor
 
 from handlers import routes
 from sessions import StoredSession
+from sessions.formats.signing import fingerprint
+from sessions.meta import is_closed
 
 Serve = Callable[..., Any]
 
@@ -46,6 +48,14 @@ async def plant(site: Site, visitor: Visitor, **data: Any) -> None:
     assert stored is not None
     text = json.dumps(json.loads(stored.data) | data)
     await site.store.set(visitor.sid, StoredSession(text, stored.expires_at))
+
+
+def form(kind: str, fields: dict[str, str]) -> bytes:
+    """A form's body, of one of the two kinds that browsers send."""
+    if "boundary" not in kind:
+        return urlencode(fields).encode()
+    parts = (f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n' for name, text in fields.items())
+    return "".join([*parts, "--x--\r\n"]).encode()
 
 
 class TestShows:
@@ -110,6 +120,30 @@ class TestShows:
 
         assert ("Not sent: the cookie is Secure" in page.text) is not proxied
 
+    async def test_the_endpoints_are_a_click_away(self, serve: Serve) -> None:
+        """Both of the example's, for a new visitor too."""
+        site: Site = await serve()
+
+        page = await site.visitor().page()
+
+        assert page.links == ["/set-session", "/get-session"]
+
+    async def test_what_cannot_be_undone_is_marked(self, serve: Serve) -> None:
+        """Delete and Destroy, and no other button."""
+        _, visitor = await known(serve)
+
+        page = await visitor.page()
+
+        assert page.buttons == {"Delete": "danger", "Set": "", "Regenerate": "", "Destroy": "danger"}
+
+    async def test_the_log_name_is_explained(self, serve: Serve) -> None:
+        """It is the one that the log's lines have."""
+        _, visitor = await known(serve)
+
+        page = await visitor.page()
+
+        assert f"Its log calls it {fingerprint(visitor.sid or '')}: a name made from the id" in page.text
+
 
 class TestForms:
     """What can be done on it."""
@@ -145,6 +179,30 @@ class TestForms:
         assert response.status == 400
         assert "session[" in response.text
         assert (await visitor.page()).data == {"user": '"ada"'}
+
+    @pytest.mark.parametrize("action", FORMS)
+    @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+    async def test_a_form_that_is_too_large(self, serve: Serve, action: str, kind: str) -> None:
+        """Is a 413 that says how much is read, and changes nothing."""
+        _, visitor = await known(serve)
+        token = (await visitor.page()).form("/set").fields["_xsrf"]
+        fields = {"_xsrf": token, "key": "user", "value": "x" * 102_400}
+
+        response = await visitor.fetch(action, method="POST", body=form(kind, fields), headers={"Content-Type": kind})
+
+        assert response.status == 413
+        assert "the form has more than 102400 bytes" in response.text
+        assert (await visitor.page()).data == {"user": '"ada"'}
+
+    async def test_the_largest_form(self, serve: Serve) -> None:
+        """100 kB are read, as of JSON."""
+        _, visitor = await known(serve)
+        token = (await visitor.page()).form("/set").fields["_xsrf"]
+        rest = len(urlencode({"_xsrf": token, "key": "user", "value": ""}))
+
+        response = await visitor.post("/set", {"_xsrf": token, "key": "user", "value": "x" * (102_400 - rest)})
+
+        assert response.status == 303
 
     @pytest.mark.parametrize("key", ["cookie", "__meta", "__proto__", "", " "])
     async def test_a_key_that_no_session_has(self, serve: Serve, key: str) -> None:
@@ -194,7 +252,9 @@ class TestForms:
 
         await visitor.submit("/regenerate")
 
-        assert await site.store.get(old) is None
+        left = await site.store.get(old)
+        assert left is not None
+        assert is_closed(left, site.clock())
         assert visitor.sid != old
         assert (await visitor.page()).data == {}
 
@@ -299,7 +359,7 @@ class TestSafe:
         assert not {"script", "iframe", "object", "embed", "base"} & set(page.tags)
         assert [name for name, _ in page.attributes if name.startswith("on")] == []
         links = [value for name, value in page.attributes if name in ("href", "src", "action")]
-        assert set(links) <= {"data:,", "/", *FORMS}
+        assert set(links) <= {"data:,", "/", "/set-session", "/get-session", *FORMS}
 
     async def test_the_id_is_nowhere_but_in_set_cookie(self, serve: Serve) -> None:
         """Not on a page, in a header or in an error, whatever is asked for and by whatever method."""
@@ -324,6 +384,7 @@ class TestSafe:
     async def test_what_is_private_is_not_kept(self, serve: Serve) -> None:
         """By no cache, the browser's own included: after a logout "back" shows nothing."""
         _, visitor = await known(serve)
+        await visitor.page()  # which ties the token of its forms to the session
 
         response = await visitor.fetch("/")
 

@@ -106,7 +106,8 @@ class TestSharedSession:
 
         assert after.sid != before.sid
         assert visitor.post(pair[one], ("data",)).results == [{"user": "ada"}]
-        assert Visitor().post(pair[one], ("data",), headers={"Cookie": f"shared.sid={old}"}).results == [{}]
+        (left,) = Visitor().post(pair[one], ("data",), headers={"Cookie": f"shared.sid={old}"}).results
+        assert left.keys() <= {"__meta"}  # what Express sees of the tombstone that Tornado leaves
 
     def test_values(self, pair: Pair, one: str, other: str) -> None:
         """Every kind of JSON value goes across and back, and a look at it is not a change."""
@@ -201,7 +202,7 @@ COOKIES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=COOKIES.values(), ids=COOKIES)
+@pytest.fixture(scope="module", params=COOKIES.values(), ids=list(COOKIES))
 def pair_of_cookie(
     request: pytest.FixtureRequest, backend: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pair]:
@@ -312,7 +313,7 @@ class TestAbsoluteTimeout:
 
     def test_node_keeps_the_moment_of_creation(self, make_pair: MakePair) -> None:
         """Through changes, renewals and a key that Node spells before the cookie; a look at it writes nothing."""
-        pair = make_pair(tornado={"absoluteTimeout": DAY, "touchAfter": DAY})
+        pair = make_pair(tornado={"absoluteTimeout": DAY, "touchAfter": OPTIONS["cookie"]["maxAge"] - 1})
         visitor = Visitor()
         made = visitor.post(pair.tornado, ("set", "user", "ada"), ("set", "old", 1))
         meta = pair.row(made.sid).data["__meta"]

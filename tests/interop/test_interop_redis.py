@@ -113,13 +113,13 @@ class TestSharedSession:
         assert again.sid != made.sid
 
     def test_regenerated(self, pair: RedisPair, one: str, other: str) -> None:
-        """A login at the other leaves the one's id behind."""
+        """A login at the other leaves the one's id behind: Tornado's as a tombstone, in which Express sees no data."""
         visitor = Visitor()
         made = visitor.post(pair[one], ("set", "basket", 1))
 
         login = visitor.post(pair[other], ("regenerate",), ("set", "user", "ada"))
 
-        assert pair.text(made.sid) is None
+        assert (pair.text(made.sid) or {}).keys() == ({"cookie", "__meta"} if other == "tornado" else set())
         assert visitor.post(pair[one], ("data",)).results == [{"user": "ada"}]
         assert pair.text(login.sid)["user"] == "ada"
 

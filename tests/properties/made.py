@@ -68,6 +68,8 @@ class CoreSession(Session):
             self.state.cookie.check()
         if plan.renews:
             self.state.renew()
+        if plan.change not in ("nothing", "destroy", "touch"):
+            self.state.to_store()
         self.state.settle(plan, "saved")
         return plan.change
 

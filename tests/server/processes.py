@@ -52,11 +52,16 @@ def environment(folder: Path, *, secret: str | None, uvloop: bool = True) -> dic
     return env
 
 
-def run(folder: Path, config: str, *arguments: object, secret: str | None = SECRET) -> subprocess.CompletedProcess[str]:
-    """Run the server's command where it is to end by itself; the result with what it printed."""
+def run(
+    folder: Path, config: str, *arguments: object, secret: str | None = SECRET, path: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the server's command where it is to end by itself; the result with what it printed.
+
+    What is in the folder `path` is imported before what is installed.
+    """
     (folder / "config.toml").write_text(config, encoding="utf-8")
     given = command("--config", "config.toml", *arguments)
-    env = environment(folder, secret=secret)
+    env = environment(folder, secret=secret) | ({} if path is None else {"PYTHONPATH": str(path)})
     return subprocess.run(given, cwd=folder, env=env, capture_output=True, text=True, timeout=SECONDS, check=False)
 
 

@@ -70,3 +70,34 @@ def test_check_masks_the_password(tmp_path: Path, url: str) -> None:
     assert PASSWORD not in result.stdout
     assert "********" in result.stdout.partition("store = ")[2].partition("\n")[0]
     assert 'table = "session"\nschema = (not set)\npool = 5\n' in result.stdout
+
+
+def test_check_names_a_parameter_that_nobody_knows(tmp_path: Path) -> None:
+    """Once, without its value; the configuration is good all the same, since the server may know it."""
+    url = f"postgresql://me:{PASSWORD}@db.example/mine?ssl_mode=require"
+
+    result = run(tmp_path, f'[session]\nstore = "{url}"\n', "--check")
+
+    assert result.returncode == 0
+    assert (result.stdout + result.stderr).count("the URL's ssl_mode goes to the server") == 1
+    assert PASSWORD not in result.stdout + result.stderr
+
+
+def test_check_takes_what_neon_hands_out(tmp_path: Path) -> None:
+    """With a word about what is dropped."""
+    url = "postgresql://me:it@db.example/mine?sslmode=require&channel_binding=require"
+
+    result = run(tmp_path, f'[session]\nstore = "{url}"\n', "--check")
+
+    assert result.returncode == 0
+    assert "the URL's channel_binding is dropped" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("query", ["sslmode=nonsense", "target_session_attrs=primry", "connect_timeout=ten"])
+def test_check_refuses_a_nonsense_value(tmp_path: Path, query: str) -> None:
+    """By the parameter's name, with the table and the option that the URL is of."""
+    result = run(tmp_path, f'[session]\nstore = "postgresql://me:{PASSWORD}@db.example/mine?{query}"\n', "--check")
+
+    assert result.returncode == 2
+    assert f"[session] store: the URL's {query.partition('=')[0]}: expected" in result.stderr
+    assert PASSWORD not in result.stdout + result.stderr

@@ -1,6 +1,7 @@
 """config.toml against the code: each option, its default, the two blocks to switch on, and what is said of a mistake."""
 
 import dataclasses
+import json
 import re
 import tomllib
 from collections.abc import Callable
@@ -211,7 +212,16 @@ MISTAKES = {
     "[server]\nprot = 1\n": "[server] prot: no such option; did you mean port?",
     "[server]\nPort = 1\n": "[server] Port: no such option; did you mean port?",
     "[server]\nxyz = 1\n": "[server] xyz: no such option; known are port, address",
-    "[server]\npath = 1\n": "[server] path: no such option; known are port, address",
+    "[server]\npath = 1\n": "[server] path: no such option; it belongs to [session] as cookie.path",
+    "[server]\nmaxAge = 1\n": "[server] maxAge: no such option; it belongs to [session] as cookie.maxAge",
+    "[server]\nrolling = true\n": "[server] rolling: no such option; it belongs to [session]",
+    "[server]\ninterval = 1\n": "[server] interval: no such option; it belongs to [sweeper]",
+    "[session]\nport = 3000\n": "[session] port: no such option; it belongs to [server]",
+    "[session]\nlogLevel = 'info'\n": "[session] logLevel: no such option; it belongs to [server]",
+    "[cookie]\nmaxAge = 86400000\n": "[cookie]: no such table; the cookie's options are lines of [session]",
+    '[server]\nlog = "JSON"\n': '[server] log: expected "text" or "json", got \'JSON\'',
+    "[server]\nlog = true\n": '[server] log: expected "text" or "json", got True',
+    '[server]\nlogLevel = "warn"\n': '[server] logLevel: expected "debug", "info", "warning" or "error", got \'warn\'',
     "[server]\ntrusted_downstream = []\n": "[server] trusted_downstream: no such option; did you mean trustedDownstream?",
     '[server]\nport = "3000"\n': "[server] port: expected a whole number from 0 to 65535, got '3000'",
     "[server]\nport = true\n": "[server] port: expected a whole number",
@@ -247,7 +257,7 @@ def test_a_mistake_for_the_server_is_named(folder: Path, text: str) -> None:
 
 def test_check_prints_what_counts(tmp_path: Path) -> None:
     """Every option of every table with its value, the file's or the default, and the secret masked. Nothing is made."""
-    config = '[server]\nport = 1\n[session]\nsecret = "the-file-has-a-secret-of-some-length"\ncookie.maxAge = 5\n'
+    config = '[server]\nport = 1\n[session]\nsecret = "the-file-has-a-secret-of-some-length"\ncookie.maxAge = 60000\n'
 
     result = run(tmp_path, config, "--check", "--port", 4000, secret=None)
 
@@ -255,7 +265,7 @@ def test_check_prints_what_counts(tmp_path: Path) -> None:
     tables = [part.partition("]\n") for part in re.split(r"^\[", result.stdout, flags=re.MULTILINE)[1:]]
     shown = {table: {line.partition(" = ")[0] for line in body.splitlines()} for table, _, body in tables}
     assert shown == {table: set(express_names(kind)) - {"cookie"} for table, kind in TABLES.items()}
-    for line in ("port = 4000", "secret = ********", "maxAge = 5", 'durability = "full"', "proxy = (not set)"):
+    for line in ("port = 4000", "secret = ********", "maxAge = 60000", 'durability = "full"', "proxy = (not set)"):
         assert f"{line}\n" in result.stdout
     assert "the-file-has" not in result.stdout
     assert [each.name for each in tmp_path.iterdir()] == ["config.toml"]
@@ -284,3 +294,47 @@ def test_check_finds_a_mistake(tmp_path: Path) -> None:
 
     assert (result.returncode, result.stdout) == (2, "")
     assert "batch: expected a number of at least 1, got 0" in result.stderr
+
+
+UNUSUAL = {
+    "[session]\ncookie.maxAge = 3600\n": "[session] cookie.maxAge: 3600 are milliseconds; for as many seconds write 3600000",
+    "[server]\ndrain = 10\n": "[server] drain: 10 are milliseconds; for as many seconds write 10000",
+    "[sweeper]\ninterval = 60\n": "[sweeper] interval: 60 are milliseconds; for as many seconds write 60000",
+    "[session]\ncookie.expires = 2020-01-01T00:00:00Z\n": "[session] cookie.expires: 2020-01-01 00:00:00+00:00 has passed",
+    '[session]\nname = "__Host-sid"\ncookie.secure = true\n': "[session] cookie.secure = true: no browser gets the cookie",
+}
+
+
+@pytest.mark.parametrize("text", UNUSUAL)
+def test_check_warns_of_what_is_mostly_a_mistake(tmp_path: Path, text: str) -> None:
+    """In the log, beside what counts: the status is 0."""
+    result = run(tmp_path, text, "--check")
+
+    assert result.returncode == 0
+    assert result.stderr.count("\n") == 1
+    assert f" WARNING {result.stderr.split()[2]} - sessions: {UNUSUAL[text]}" in result.stderr
+    assert result.stdout.startswith("[server]\n")
+
+
+async def test_a_start_warns_of_it_too(start: Callable[..., Server]) -> None:
+    """As the log is configured."""
+    server = await start('[server]\nlog = "json"\n[session]\nttl = 3600\nstore = "memory:"\n').serving()
+
+    first = json.loads(server.output.partition("\n")[0])
+    assert (first["level"], first["message"]) == (
+        "WARNING",
+        "[session] ttl: 3600 are milliseconds; for as many seconds write 3600000",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[session]\nname = "__Host-sid"\ncookie.secure = true\nproxy = true\n',
+        '[server]\nxheaders = true\n[session]\nname = "__Host-sid"\ncookie.secure = true\n',
+        '[session]\ncookie.secure = "auto"\n',
+    ],
+)
+def test_a_secure_cookie_behind_a_proxy_is_taken_without_a_word(tmp_path: Path, text: str) -> None:
+    """There its requests came over TLS."""
+    assert run(tmp_path, text, "--check").stderr == ""

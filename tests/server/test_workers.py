@@ -1,11 +1,17 @@
 """Several worker processes: they share the port and the file, and live and end with their parent."""
 
+import asyncio
 import os
+import re
+import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from processes import BODY, Server, is_running, run, until
+import pytest
+from client import Response
+from processes import BODY, SECONDS, Server, is_running, run, until
 
 Start = Callable[..., Server]
 
@@ -119,3 +125,89 @@ def test_a_memory_store_cannot_be_shared(tmp_path: Path) -> None:
 
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("config.toml: [server] workers: memory:")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1], ids=lambda each: each.name)
+async def test_a_worker_that_was_ended_alone_is_replaced(start: Start, number: int) -> None:
+    """Whether it drained, or died; the parent says how."""
+    server = start(TWO)
+    ended, other = await both(server)
+
+    os.kill(ended, number)
+    await until(lambda: len(set(server.workers) - {ended}) == 2)
+
+    assert other in server.workers
+    assert (
+        f"worker {ended} has ended ({'by SIGUSR1' if number == signal.SIGUSR1 else 'with status 0'})" in server.output
+    )
+    assert (await server.browser().fetch("/set-session")).status == 200
+
+
+async def test_workers_that_are_killed_again_and_again_come_back(start: Start) -> None:
+    """With growing pauses; when it is over all are there. The long form is among the experiments."""
+    server = start("[server]\nworkers = 3\n")
+    await server.serving()
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        for pid in server.workers[:1]:
+            os.kill(pid, signal.SIGKILL)
+        await asyncio.sleep(0.1)
+    await until(lambda: len(server.workers) == 3)
+
+    assert (await server.browser().fetch("/set-session")).status == 200
+    pauses = [float(each) for each in re.findall(r"the others start in ([\d.]+) s", server.output)]
+    assert pauses == sorted(pauses)
+    assert pauses[:2] == [0.1, 0.2]
+    assert len(pauses) <= 5
+    server.signal(signal.SIGTERM)
+    assert await server.ended() == 0
+
+
+async def test_a_worker_starts_without_its_store(start: Start, tmp_path: Path) -> None:
+    """It answers 503, as its sibling does, until the store is back; no worker ends for it."""
+    (tmp_path / "place").mkdir()
+    server = start(f'{TWO}[session]\nstore = "sqlite:place/sessions.db"\n')
+    killed, sibling = await both(server)
+    browser = server.browser()
+    await browser.fetch("/set-session")
+    shutil.rmtree(tmp_path / "place")
+    os.kill(killed, signal.SIGKILL)
+    await until(lambda: len(set(server.workers) - {killed}) == 2)
+    (new,) = set(server.workers) - {sibling}
+    os.kill(sibling, signal.SIGSTOP)
+
+    away = [await visitor.fetch("/set-session") for visitor in (browser, server.browser())]
+    (tmp_path / "place").mkdir()
+    os.kill(sibling, signal.SIGCONT)
+    back = [await eventually(server, "/set-session") for _ in range(4)]
+
+    assert [(each.status, each.header("Retry-After")) for each in away] == [(503, "1")] * 2
+    assert [each.status for each in back] == [200] * 4
+    assert set(server.workers) == {sibling, new}
+    assert "Traceback" not in server.output
+    server.signal(signal.SIGTERM)
+    assert await server.ended() == 0
+
+
+async def eventually(server: Server, path: str) -> Response:
+    """The answer when it is none of a store that is away."""
+    async with asyncio.timeout(SECONDS):
+        while True:
+            response = await server.browser().fetch(path)
+            if response.status != 503:
+                return response
+            await asyncio.sleep(0.05)
+
+
+async def test_a_second_signal_ends_all_at_once(start: Start) -> None:
+    """The first lets the workers answer what they have begun."""
+    server = start("[server]\nworkers = 2\ndrain = 60000\n")
+    workers = await both(server)
+    await server.ask()
+    server.signal(signal.SIGTERM)
+    await until(server.refuses)
+
+    server.signal(signal.SIGTERM)
+
+    assert await server.ended() == 0
+    assert [pid for pid in workers if is_running(pid)] == []

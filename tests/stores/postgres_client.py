@@ -34,7 +34,7 @@ NODE_TOUCH = "UPDATE {} SET expire = to_timestamp($1) WHERE sid = $2 RETURNING s
 
 def table(store: PostgresStore) -> str:
     """Its table, for SQL."""
-    return store._sql.name
+    return store._table.name
 
 
 @asynccontextmanager

@@ -21,6 +21,8 @@ from typing import Any, Self
 
 from interop.processes import wait_until
 
+from .postgres_time import FUNCTION
+
 HOST = "127.0.0.1"
 USER = "postgres"
 PASSWORD = "of-the-tests"
@@ -59,6 +61,8 @@ class Server:
         (self.data / "pg_hba.conf").write_text(HBA)
         self.start()
         self.sql(f"ALTER ROLE {USER} PASSWORD '{PASSWORD}'")
+        for database in ("template1", "postgres"):
+            self.sql(FUNCTION, database)
 
     def __enter__(self) -> Self:
         return self
@@ -175,15 +179,15 @@ class Server:
 
 
 class Bouncer:
-    """PgBouncer in transaction mode before a server, ended by `with`."""
+    """PgBouncer in transaction mode before a database of a server, ended by `with`."""
 
-    def __init__(self, server: Server, *, connections: int) -> None:
+    def __init__(self, server: Server, database: str, *, connections: int) -> None:
         self.port = _free_port()
-        self.url = f"postgresql://{USER}@{HOST}:{self.port}/postgres"
+        self.url = f"postgresql://{USER}@{HOST}:{self.port}/{database}"
         file = server.folder / "pgbouncer.ini"
         file.write_text(f"""
             [databases]
-            postgres = host={server.folder} port={server.port} user={USER}
+            {database} = host={server.folder} port={server.port} user={USER}
             [pgbouncer]
             listen_addr = {HOST}
             listen_port = {self.port}

@@ -133,7 +133,7 @@ class RedisServer:
         wait_until(lambda: self.admin.info("replication")["slave0"]["offset"] >= written, SECONDS)
 
     def command(self, *words: Any) -> Any:
-        return self.admin.execute_command(*words)
+        return self.admin.execute_command(*words)  # type: ignore[no-untyped-call] # redis-py has no types for it
 
     def _signal(self, number: int) -> None:
         assert self._process is not None, "it does not run"

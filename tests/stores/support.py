@@ -23,6 +23,7 @@ from sessions.stores.sqlite import SQLiteStore
 from sessions.stores.wrappers import StoreWrapper
 
 from . import postgres_server
+from .postgres_time import timed
 from .redis_time import redis_cluster_store, redis_store
 
 LATER = START + MINUTE
@@ -49,10 +50,25 @@ def prefix(folder: Path) -> str:
     return f"session of {crc32(bytes(folder))}:"
 
 
-def postgres(folder: Path, settings: str = "", **options: Any) -> PostgresStore:
-    """A store on the shared server, with a table for each folder; `settings` go into its URL."""
-    url = postgres_server.shared().url + settings
-    return PostgresStore(url, table=f"session of {crc32(bytes(folder))}", **{"timeout": 30_000, **options})
+def postgres(folder: Path, clock: MovableClock | None = None, settings: str = "", **options: Any) -> PostgresStore:
+    """A store on the shared server, with a table for each folder; `settings` go into its URL.
+
+    With a clock, the server's time is what that shows.
+    """
+    server = postgres_server.shared()
+    url = server.url if clock is None else timed(server, server.url, clock)
+    return PostgresStore(url + settings, table=f"session of {crc32(bytes(folder))}", **{"timeout": 30_000, **options})
+
+
+PEERS_COLUMNS = "sid text PRIMARY KEY, sess jsonb NOT NULL, expire timestamptz NOT NULL"
+"""As an ORM's schema may have them, not one as connect-pg-simple's own."""
+
+
+def postgres_of_peers(folder: Path, clock: MovableClock | None = None, **options: Any) -> PostgresStore:
+    """The same with such a table."""
+    store = postgres(folder, clock, **options)
+    postgres_server.shared().sql(f"CREATE TABLE IF NOT EXISTS {store._table.name} ({PEERS_COLUMNS})")
+    return store
 
 
 class Entry(NamedTuple):
@@ -66,7 +82,7 @@ class Entry(NamedTuple):
 STORES = {
     "memory": Entry(lambda _, clock: MemoryStore(clock=clock), shared=False, sweeps=True),
     "sqlite": Entry(lambda folder, clock: SQLiteStore(folder / "sessions.db", clock=clock), shared=True, sweeps=True),
-    "postgres": Entry(lambda folder, clock: postgres(folder, clock=clock), shared=True, sweeps=True),
+    "postgres": Entry(postgres, shared=True, sweeps=True),
     "redis": Entry(redis_store, shared=True, sweeps=False),
     "redis cluster": Entry(redis_cluster_store, shared=True, sweeps=False),
 }

@@ -151,15 +151,24 @@ class TestSharing:
 
         assert worker.seen() == [["set a", "set b"], ["set c", "set d"], ["set e"]]
 
-    async def test_a_job_larger_than_a_batch_goes_alone(self, batcher: Batcher, worker: Worker) -> None:
-        """It is not refused, and holds no other up for longer than it takes."""
+    async def test_a_small_job_overtakes_those_that_do_not_fit(self, batcher: Batcher, worker: Worker) -> None:
+        """Each batch has one large job, the oldest, and all small ones; of one key none overtakes."""
+        large = StoredSession("x" * MAX_CHARACTERS, 1)
+        worker.allow()
+        waiting = [batcher.add(Job("set", key, large)) for key in "abcd"]
+        await asyncio.gather(*waiting, *(batcher.add(Job("set", key)) for key in ("e", "b", "f")))
+
+        assert worker.seen() == [["set a", "set e", "set f"], ["set b"], ["set c", "set b"], ["set d"]]
+
+    async def test_a_job_larger_than_a_batch_is_not_refused(self, batcher: Batcher, worker: Worker) -> None:
+        """It goes when it is the oldest."""
         large = StoredSession("x" * (MAX_CHARACTERS + 1), 1)
         worker.allow()
         await asyncio.gather(
             batcher.add(Job("set", "a")), batcher.add(Job("set", "large", large)), batcher.add(Job("set", "b"))
         )
 
-        assert worker.seen() == [["set a"], ["set large"], ["set b"]]
+        assert worker.seen() == [["set a", "set b"], ["set large"]]
 
     async def test_a_job_for_a_later_batch_takes_no_room(self, batcher: Batcher, worker: Worker) -> None:
         """Only what is in the batch counts."""

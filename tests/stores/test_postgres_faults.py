@@ -20,6 +20,7 @@ from sessions.stores.postgres import PostgresStore
 from sessions.stores.postgres.connections import UPKEEP
 
 from .postgres_server import PASSWORD, Server, fragile
+from .postgres_time import timed
 from .support import LATER, NEW, OLD, listed, opened, outcome, until
 
 SECONDS = 30.0
@@ -38,7 +39,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def store(io_loop: IOLoop, server: Server, clock: MovableClock) -> Iterator[PostgresStore]:
     """The store, by TCP and with its password."""
-    with opened(io_loop, PostgresStore(server.tcp_url, timeout=2_000, clock=clock)) as store:
+    with opened(io_loop, PostgresStore(timed(server, server.tcp_url, clock), timeout=2_000)) as store:
         io_loop.run_sync(partial(store.create, "old", OLD))
         yield store
 
@@ -209,7 +210,7 @@ class TestFrozen:
 
     async def test_closing_does_not_wait_for_it(self, server: Server, clock: MovableClock) -> None:
         """A server process that is to stop stops."""
-        store = await PostgresStore(server.tcp_url, timeout=2_000, clock=clock).__aenter__()
+        store = await PostgresStore(timed(server, server.tcp_url, clock), timeout=2_000).__aenter__()
         await store.get("old")
         server.pause()
         try:

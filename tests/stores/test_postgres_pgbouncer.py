@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from clock import MovableClock
+from clock import START, MovableClock
 from interop.processes import missing
 from tornado.ioloop import IOLoop
 
@@ -15,23 +15,41 @@ from sessions.errors import StoreUnavailable
 from sessions.store import TAKEN, Outcome, StoredSession, Update
 from sessions.stores.postgres import PostgresStore
 
+from .postgres_client import database
 from .postgres_server import Bouncer, shared
+from .postgres_time import settings
 from .support import LATER, NEW, OLD, OTHER, listed, opened, outcome
 
 pytestmark = pytest.mark.skipif(shutil.which("pgbouncer") is None, reason=str(missing("pgbouncer")))
 
 
 @pytest.fixture(scope="module")
-def bouncer() -> Iterator[Bouncer]:
-    """Two connections to the shared server for whoever comes."""
-    with Bouncer(shared(), connections=2) as bouncer:
+def shown() -> MovableClock:
+    """The clock of the database."""
+    return MovableClock()
+
+
+@pytest.fixture(scope="module")
+def bouncer(shown: MovableClock) -> Iterator[Bouncer]:
+    """Two connections to a database of the shared server for whoever comes."""
+    database("bounced")
+    for name, value in settings(shared(), shown).items():
+        shared().sql(f"ALTER DATABASE bounced SET {name} = {value if ',' in value else repr(value)}")
+    with Bouncer(shared(), "bounced", connections=2) as bouncer:
         yield bouncer
+
+
+@pytest.fixture
+def clock(shown: MovableClock) -> MovableClock:
+    """The clock of the database, at its beginning again."""
+    shown.now = START
+    return shown
 
 
 @pytest.fixture
 def store(io_loop: IOLoop, bouncer: Bouncer, clock: MovableClock) -> Iterator[PostgresStore]:
     """The store behind it, open and empty."""
-    with opened(io_loop, PostgresStore(bouncer.url, table="bounced", statement_cache=0, clock=clock)) as store:
+    with opened(io_loop, PostgresStore(bouncer.url, table="bounced", statement_cache=0)) as store:
         io_loop.run_sync(store.clear)
         yield store
 
@@ -55,7 +73,7 @@ async def test_every_verb_works(store: PostgresStore, clock: MovableClock) -> No
 
 async def test_more_stores_than_connections_share_them(bouncer: Bouncer, clock: MovableClock) -> None:
     """Every transaction may have another connection, on which others have been: nothing is lost, nothing left behind."""
-    stores = [PostgresStore(bouncer.url, table="bounced", statement_cache=0, clock=clock) for _ in range(4)]
+    stores = [PostgresStore(bouncer.url, table="bounced", statement_cache=0) for _ in range(4)]
     await asyncio.gather(*(store.__aenter__() for store in stores))
     await stores[0].clear()
     await stores[0].create("n", StoredSession("0", LATER))
@@ -82,9 +100,9 @@ async def test_more_stores_than_connections_share_them(bouncer: Bouncer, clock: 
 
 async def test_a_locked_row_is_given_up_in_time(bouncer: Bouncer, clock: MovableClock) -> None:
     """The limits that are set hold in every transaction."""
-    async with PostgresStore(bouncer.url, table="bounced", statement_cache=0, timeout=2_000, clock=clock) as store:
+    async with PostgresStore(bouncer.url, table="bounced", statement_cache=0, timeout=2_000) as store:
         await store.set("a", OLD)
-        other = await asyncpg.connect(shared().url)
+        other = await asyncpg.connect(shared().url.replace("/postgres?", "/bounced?"))
         async with other.transaction():
             await other.execute("UPDATE bounced SET expire = expire")
             with pytest.raises(StoreUnavailable, match="lock timeout"):

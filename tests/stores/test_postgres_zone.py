@@ -13,6 +13,7 @@ from sessions.stores.postgres import PostgresStore
 
 from .postgres_client import NODE_GET, NODE_SET, connected, database
 from .postgres_server import shared
+from .postgres_time import timed
 from .support import LATER, OLD, opened
 
 ZONE = "America/New_York"
@@ -34,7 +35,7 @@ def url() -> str:
 @pytest.fixture
 def store(io_loop: IOLoop, url: str, clock: MovableClock) -> Iterator[PostgresStore]:
     """The store there, open and empty."""
-    with opened(io_loop, PostgresStore(url, clock=clock)) as store:
+    with opened(io_loop, PostgresStore(timed(shared(), url, clock))) as store:
         io_loop.run_sync(store.clear)
         yield store
 
@@ -90,7 +91,7 @@ async def test_a_touch_in_the_hour_that_comes_twice_is_saved(store: PostgresStor
 async def test_in_utc_no_hour_comes_twice(url: str, clock: MovableClock) -> None:
     """`?timezone=UTC` in our URL sets it for us alone: where Node has another, the two are hours apart."""
     night = range(ms(2030, 11, 3, 4, 0), ms(2030, 11, 3, 8, 0), 7 * MINUTE)
-    async with PostgresStore(f"{url}&timezone=UTC", clock=clock) as store:
+    async with PostgresStore(timed(shared(), f"{url}&timezone=UTC", clock)) as store:
         await store.clear()
         for end in night:
             await store.set(f"{end}", StoredSession("1", end))

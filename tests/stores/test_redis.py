@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from sessions import now_ms
 from sessions.errors import OptionsError, StoreError, StoreUnavailable
 from sessions.store import Outcome, StoredSession, Update, admin, overwriting, prepared, sweepable
 from sessions.stores.redis import RedisStore
+from sessions.validation import camel
 
 from .redis_server import RedisServer, shared_server
 from .support import listed, opened, outcome, until
@@ -139,7 +140,7 @@ async def test_a_touch_of_another_text_is_a_conflict(redis: RedisStore, server: 
 @pytest.mark.parametrize("prefix", ["other:", "", "[a-z]*:", "sess?", "a\\b:", "{tag}é:"])
 async def test_the_prefix_is_ones_own(server: RedisServer, prefix: str) -> None:
     """Listing and clearing mean what stands under it, whatever its characters mean in a pattern."""
-    foreign = {"xyz", "a", "sessX", "a\\\\b:c"} if prefix else set()
+    foreign = {"xyz", "a", "sessX", "a\\\\b:c"} if prefix else {"sess:a"}
     for key in foreign:
         server.command("SET", key, "foreign")
     async with RedisStore(server.url, prefix=prefix) as store:
@@ -150,6 +151,48 @@ async def test_the_prefix_is_ones_own(server: RedisServer, prefix: str) -> None:
         assert await store.length() == 0
 
     assert {key.decode() for key in server.command("KEYS", "*")} == foreign
+
+
+@pytest.mark.parametrize(
+    ("prefix", "longer"),
+    [("sess:", "sess:admin:"), ("sess:", "sess::"), ("", "sess:"), ("sess", "sess2:"), ("é*", "é*é:")],
+)
+async def test_a_longer_prefix_keeps_its_sessions(server: RedisServer, prefix: str, longer: str) -> None:
+    """Of two prefixes that begin alike, the shorter one's verbs over all sessions reach its own only."""
+    async with RedisStore(server.url, prefix=prefix) as shop, RedisStore(server.url, prefix=longer) as admin:
+        await shop.create("a", ahead())
+        await admin.create("b", ahead())
+
+        assert (await shop.length(), list(await listed(shop))) == (1, ["a"])
+        await shop.clear()
+        assert (await shop.length(), await admin.length(), list(await listed(admin))) == (0, 1, ["b"])
+
+    assert server.command("KEYS", "*") == [f"{longer}b".encode()]
+
+
+async def test_a_longer_prefix_does_not_reach_a_shorter_one(server: RedisServer) -> None:
+    """Its pattern does not match them, whatever their ids hold."""
+    async with RedisStore(server.url, colon_ids=True) as shop, RedisStore(server.url, prefix="sess:admin:") as admin:
+        await shop.create("a", ahead())
+        await shop.create("admins:b", ahead())
+
+        await admin.clear()
+
+        assert await shop.length() == 2
+
+
+async def test_an_id_with_a_colon_is_served_and_listed_if_it_is_said(server: RedisServer) -> None:
+    """The six verbs take every id; `colon_ids` is for those that go over all sessions."""
+    async with RedisStore(server.url) as silent, RedisStore(server.url, colon_ids=True) as said:
+        await silent.create("shop:a", ahead())
+
+        assert await silent.get("shop:a") is not None
+        assert (await silent.length(), await listed(silent)) == (0, {})
+        assert (await said.length(), list(await listed(said))) == (1, ["shop:a"])
+        await silent.clear()
+        assert await said.length() == 1
+        await said.clear()
+        assert await said.length() == 0
 
 
 async def test_a_session_ends_by_itself(redis: RedisStore, server: RedisServer) -> None:
@@ -272,6 +315,68 @@ async def test_what_waits_together_is_one_call(redis: RedisStore, server: RedisS
     assert await redis.length() == 101
 
 
+MEGABYTE = "x" * 1_000_000
+MOST = 2_200_000
+"""Bytes of a call that begins with less than a batch has and ends with one session of a megabyte."""
+
+
+@pytest.mark.parametrize("verb", ["create", "set", "update", "rename"])
+async def test_a_call_that_writes_is_bounded_by_bytes(redis: RedisStore, sent: list[Any], verb: str) -> None:
+    """Twelve sessions of a megabyte are no call of twelve: the server serves nobody else meanwhile."""
+    old = ahead()
+    new = ahead(data=MEGABYTE)
+    if verb in ("update", "rename"):
+        await asyncio.gather(*(redis.create(f"{n}", old) for n in range(12)))
+    sent.clear()
+
+    calls: dict[str, Callable[[int], Awaitable[Any]]] = {
+        "create": lambda n: redis.create(f"{n}", new),
+        "set": lambda n: redis.set(f"{n}", new),
+        "update": lambda n: redis.update(f"{n}", new, old),
+        "rename": lambda n: redis.rename(f"{n}", f"new {n}", new, old),
+    }
+    done = await asyncio.gather(*(calls[verb](n) for n in range(12)))
+
+    assert done == [new if verb in ("create", "set") else Update(Outcome.SAVED, new)] * 12
+    assert max(sum(len(word) for word in words if isinstance(word, bytes)) for words in sent) <= MOST
+    assert len(sent) >= 6
+
+
+async def test_a_call_that_compares_is_bounded_by_bytes(redis: RedisStore, sent: list[Any]) -> None:
+    """The old text goes out, too."""
+    old = ahead(data=MEGABYTE)
+    await asyncio.gather(*(redis.create(f"{n}", old) for n in range(4)))
+    sent.clear()
+
+    await asyncio.gather(*(redis.update(f"{n}", ahead(data="{}"), old) for n in range(4)))
+
+    assert max(sum(len(word) for word in words if isinstance(word, bytes)) for words in sent) <= MOST
+
+
+async def test_a_reply_is_bounded_by_bytes(redis: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve sessions of a megabyte that are read together, and small ones and none between them, come in several."""
+    large = {f"{n}": ahead(data=f"{n}{MEGABYTE}") for n in range(12)}
+    await asyncio.gather(*(redis.create(sid, record) for sid, record in large.items()))
+    await redis.create("small", ahead())
+    received: list[int] = []
+    read = Connection.read_response
+
+    async def noting(connection: Connection, *arguments: Any, **options: Any) -> Any:
+        reply = await read(connection, *arguments, **options)
+        if isinstance(reply, list):
+            received.append(sum(len(row[0]) for row in reply if row))
+        return reply
+
+    monkeypatch.setattr(Connection, "read_response", noting)
+    sids = [*list(large)[:6], "small", "nobody", *list(large)[6:], "small"]
+    found = await asyncio.gather(*map(redis.get, sids))
+
+    texts = {sid: record.data for sid, record in large.items()} | {"small": '{"n":1}', "nobody": None}
+    assert [record and record.data for record in found] == [texts[sid] for sid in sids]
+    assert max(received) <= MOST
+    assert sum(received) == sum(len(texts[sid] or "") for sid in sids)
+
+
 async def test_few_connections_are_kept(redis: RedisStore, server: RedisServer) -> None:
     """However many calls wait: one connection for reads, one for writes, one for administration."""
     for _ in range(3):
@@ -340,11 +445,20 @@ async def test_nobody_there(server: RedisServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"prefix": 1}, {"prefix": "\ud800"}, {"timeout": 0}, {"timeout": "1"}, {"timeout": float("inf")}]
+    "options",
+    [
+        {"prefix": 1},
+        {"prefix": "\ud800"},
+        {"timeout": 0},
+        {"timeout": "1"},
+        {"timeout": float("inf")},
+        {"colon_ids": 1},
+    ],
 )
 def test_a_wrong_option_is_refused(options: dict[str, Any]) -> None:
     """When the store is made, by its name."""
-    with pytest.raises(OptionsError, match=f"^{next(iter(options))}: expected "):
+    name = camel(next(iter(options)))
+    with pytest.raises(OptionsError, match=f"^{name}: expected "):
         RedisStore("redis://localhost", **options)
 
 

@@ -347,7 +347,8 @@ async def test_an_old_id_of_another_type_fails_its_own_rename_only(single: tuple
     assert place.text("b") is None
 
 
-async def test_a_full_server_leaves_the_old_session_whole(io_loop: IOLoop) -> None:
+@pytest.mark.parametrize("closed", [None, ahead("closed", HOUR // 2)])
+async def test_a_full_server_leaves_the_old_session_whole(closed: StoredSession | None) -> None:
     """With maxmemory and noeviction: a 503, no new row, no tombstone; with room the same rename is SAVED."""
     with RedisServer(maxmemory_policy="noeviction") as server:
         async with RedisStore(server.url) as redis:
@@ -355,13 +356,13 @@ async def test_a_full_server_leaves_the_old_session_whole(io_loop: IOLoop) -> No
             server.command("CONFIG", "SET", "maxmemory", "1kb")
 
             with pytest.raises(StoreUnavailable, match="OOM"):
-                await redis.rename("a", "b", ahead("new"), OLD, ahead("closed", HOUR // 2))
+                await redis.rename("a", "b", ahead("new"), OLD, closed)
 
             assert server.command("KEYS", "*") == [b"sess:a"]
             assert server.command("GET", "sess:a") == b"old"
             assert server.command("PTTL", "sess:a") > HOUR // 2
             server.command("CONFIG", "SET", "maxmemory", "0")
-            assert (await redis.rename("a", "b", ahead("new"), OLD, ahead("closed"))).outcome is Outcome.SAVED
+            assert (await redis.rename("a", "b", ahead("new"), OLD, closed)).outcome is Outcome.SAVED
 
 
 # ---------------------------------------------------------------- a cluster, whose rename has three steps

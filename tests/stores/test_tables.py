@@ -22,7 +22,7 @@ def test_a_table_has_the_options_of_its_store_with_their_defaults(table: str) ->
     parameters = signature(STORES[table]).parameters.values()
 
     of_the_store = {each.name: each.default for each in parameters if each.default is not each.empty}
-    del of_the_store["clock"]
+    of_the_store.pop("clock", None)  # PostgreSQL and Redis go by their own
     assert vars(STORE_OPTIONS[table]()) == of_the_store
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tornado.web import Finish, HTTPError
 
-from .world import visit
+from .world import Act, visit
 
 PAGE = "page.html"
 
@@ -97,7 +97,7 @@ def streamed_blindly(handler: Any) -> None:
     handler.write("ne")
 
 
-ENDS = {
+ENDS: dict[Act, int] = {
     written: 200, empty: 200, finished: 200, finish_awaited: 200, rendered: 200, redirected: 302, raised_finish: 200,
     http_error: 404, exception: 500, error_sent: 403, no_content: 204, not_modified: 304, streamed: 200,
     streamed_blindly: 200,

@@ -71,6 +71,17 @@ class StagedStore(StoreWrapper):
 
         self._always.update(dict.fromkeys(verbs or WRITES, refuse))
 
+    def fail_once(self, error: Exception, verb: str, *, after: int = 0) -> None:
+        """Answer one call of a verb with an error, behind so many that are done."""
+
+        async def refuse() -> None:
+            raise error
+
+        async def let_pass() -> None:
+            pass
+
+        self._once.setdefault(verb, []).extend([*[let_pass] * after, refuse])
+
     def silence(self, *verbs: str) -> None:
         """Never answer the verbs (any write, if none is named) from now on."""
         self._always.update(dict.fromkeys(verbs or WRITES, _never))

@@ -8,6 +8,7 @@ from client import Browser
 from clock import DAY, HOUR, MINUTE, SECOND
 
 from sessions import CookieOptions, StoredSession
+from sessions.store import overwriting
 
 from .conftest import memory_only
 from .staged import Gate
@@ -355,7 +356,7 @@ async def test_a_first_look_at_what_is_gone_brings_nothing_back(serve: Any) -> N
 
     call = await browser.start("/slow")
     await gate.reached()
-    await site.store.inner.clear()
+    await site.store.clear()
     gate.open()
     response = await call.response()
 
@@ -367,7 +368,7 @@ async def test_a_first_look_at_what_is_gone_brings_nothing_back(serve: Any) -> N
 @pytest.mark.parametrize("option", [{"absolute_timeout": LIMIT}, {}], ids=["on", "off"])
 async def test_where_it_stands_is_no_change(serve: Any, place: str, option: dict[str, Any]) -> None:
     """Node keeps what it does not know, perhaps at another place: to look at it writes nothing, with the option off too."""
-    site: Site = await serve(PAGES, touch_after=HOUR, **option)
+    site: Site = await serve(PAGES, touch_after=HOUR - 1, **option)
     browser = site.browser()
     mark = {"createdAt": site.clock() - 1}
     row = json.loads(node_row(site, mark=MARK, n=1))
@@ -474,7 +475,9 @@ async def test_reload_finds_no_session_past_its_end(serve: Any) -> None:
 
     call = await browser.start("/slow")
     await gate.reached()
-    await site.store.inner.set(browser.sid or "", StoredSession(stored.data, site.clock() + YEAR))
+    rows = overwriting(site.store.inner)
+    assert rows is not None
+    await rows.set(browser.sid or "", StoredSession(stored.data, site.clock() + YEAR))
     site.clock.forward(LIMIT)
     gate.open()
     await call.response()
@@ -482,7 +485,7 @@ async def test_reload_finds_no_session_past_its_end(serve: Any) -> None:
     assert seen == ["failed to load session"]
 
 
-FOREIGN = [None, 5, "soon", [], {}, {"v": 1}]
+FOREIGN: list[Any] = [None, 5, "soon", [], {}, {"v": 1}]
 """What other applications may keep under `__meta`: without a member of ours it is theirs."""
 
 BROKEN = [{"createdAt": None}, {"createdAt": "2030"}, {"createdAt": True}, {"createdAt": [1]}]

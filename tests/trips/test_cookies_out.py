@@ -8,7 +8,7 @@ from clock import HOUR
 
 from sessions import CookieOptions
 
-from .conftest import memory_only
+from .conftest import Logbook, memory_only
 from .world import LIFETIME, MARK, Act, Site, count, logout, show, unset, visit
 
 pytestmark = memory_only
@@ -165,7 +165,7 @@ async def test_regenerate_replaces_the_cookie_and_removes_none(serve: Any) -> No
         ({}, {"/show": 0, "/plain": 0, "/count": 1}),
         ({"cookie": CookieOptions()}, {"/show": 0, "/plain": 0, "/count": 0}),
         ({"rolling": True}, {"/show": 1, "/plain": 1, "/count": 1}),
-        ({"rolling": True, "touch_after": HOUR}, {"/show": 0, "/plain": 0, "/count": 1}),
+        ({"rolling": True, "touch_after": HOUR - 1}, {"/show": 0, "/plain": 0, "/count": 1}),
     ],
     ids=["maxAge", "no maxAge", "rolling", "rolling, throttled"],
 )
@@ -211,6 +211,37 @@ async def test_a_handlers_own_cookies_stand_beside_ours(serve: Any) -> None:
     response = await site.browser().fetch()
 
     assert sorted(cookie.partition("=")[0] for cookie in response.set_cookies) == ["connect.sid", "theme"]
+
+
+OWN: dict[str, Act] = {
+    "set": lambda handler: handler.set_cookie("connect.sid", "mine"),
+    "cleared": lambda handler: handler.clear_cookie("connect.sid"),
+    "added as a header": lambda handler: handler.add_header("Set-Cookie", "connect.sid=mine; Path=/"),
+    "all cleared": lambda handler: handler.clear_all_cookies(),
+}
+
+
+@pytest.mark.parametrize("how", OWN)
+async def test_of_the_sessions_name_only_ours_is_sent(serve: Any, logbook: Logbook, how: str) -> None:
+    """Of two cookies of a name a browser keeps either. Other cookies of the handler stay; the log says it once."""
+
+    def act(handler: Any) -> None:
+        handler.set_cookie("theme", "dark")
+        OWN[how](handler)
+        visit(handler)
+
+    site: Site = await serve(act, rolling=True)
+    browser = site.browser()
+
+    responses = [await browser.fetch() for _ in range(2)]
+
+    for response in responses:
+        ours = [cookie for cookie in response.set_cookies if cookie.startswith("connect.sid=")]
+        assert len(ours) == 1
+        assert ours[0].startswith("connect.sid=s%3A")
+    assert any("theme=" in cookie for cookie in responses[0].set_cookies)
+    said = [line for line in logbook.lines("sessions") if "a cookie named 'connect.sid' of its own" in line]
+    assert len(said) <= 1
 
 
 # ---------------------------------------------------------------- caches

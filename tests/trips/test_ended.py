@@ -1,6 +1,7 @@
 """Promise 3: a session that has ended does not come back, and the late answer carries no session cookie."""
 
 import json
+import logging
 from contextlib import suppress
 from typing import Any
 
@@ -9,6 +10,7 @@ from client import Browser
 
 from sessions import CookieOptions, NoSession, SessionError
 
+from .conftest import Logbook
 from .staged import Gate
 from .world import LIFETIME, MARK, Act, Site, count, logout, overtaken, replay, show, slow, unset, visit
 
@@ -127,6 +129,30 @@ async def test_promise_3_verbs_do_not_revive_either(serve: Any, save: str) -> No
     assert late.text == {"reload": "SessionError"}.get(save, "NoSession")
     assert late.set_cookies == []
     assert await site.rows() == {}
+
+
+@pytest.mark.parametrize("wait", ["awaited", "left alone"])
+async def test_a_verb_of_a_session_that_ended_answers_409(serve: Any, logbook: Logbook, wait: str) -> None:
+    """It is nobody's fault: one line, no traceback, no cookie. Awaited or not, and also where the id has moved on."""
+    for fast in (logout, login):
+        gate = Gate()
+
+        async def act(handler: Any, gate: Gate = gate) -> None:
+            await gate.wait()
+            verb = handler.session.mutate(lambda data: data.update(n=1))
+            if wait == "awaited":
+                await verb
+
+        site: Site = await serve({"/visit": visit, "/slow": act, "/fast": fast})
+        browser = site.browser()
+        await browser.fetch("/visit")
+
+        late = await overtaken(browser, gate)
+
+        assert (late.status, late.set_cookies) == (409, [])
+    lines = logbook.lines("sessions", level=logging.INFO)
+    assert len([line for line in lines if line.startswith("GET /slow: no session: it ")]) == 2
+    assert not any("Traceback" in line for line in logbook.lines())
 
 
 async def test_promise_3_a_session_that_ended_can_be_read_to_the_end(serve: Any) -> None:

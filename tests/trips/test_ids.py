@@ -1,5 +1,6 @@
 """Promise 4: an id that a visitor brings along is never adopted, and a forged cookie costs no store call."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -23,7 +24,7 @@ async def visit_with(site: Site, value: str, path: str = "/visit") -> tuple[Resp
     return await browser.fetch(path, headers={"Cookie": f"connect.sid={value}"}), browser
 
 
-FORGERIES = {
+FORGERIES: dict[str, Callable[[str], str]] = {
     "unsigned": lambda good: quote(SID),
     "unsigned, prefixed": lambda good: quote(f"s:{SID}"),
     "tampered id": lambda good: good.replace("s%3A", "s%3AX"),
@@ -39,6 +40,38 @@ FORGERIES = {
     "only the prefix": lambda good: "s%3A",
     "only dots": lambda good: "s%3A....",
 }
+
+
+ELSEWHERE: dict[str, Callable[[str], dict[str, Any]]] = {
+    "the query": lambda value: {"path": f"/show?connect.sid={value}"},
+    "the query, as PHP names it": lambda value: {"path": f"/show?PHPSESSID={value}&sid={value}"},
+    "the path": lambda value: {"path": f"/show;jsessionid={value}"},
+    "X-Session-Id": lambda value: {"headers": {"X-Session-Id": value}},
+    "Authorization": lambda value: {"headers": {"Authorization": f"Bearer {value}"}},
+    "a header of the cookie's name": lambda value: {"headers": {"connect.sid": value}},
+    "Cookie2": lambda value: {"headers": {"Cookie2": f"connect.sid={value}"}},
+    "another cookie": lambda value: {"headers": {"Cookie": f"sid={value}; connect.sid2={value}"}},
+}
+
+
+@memory_only  # no store is asked
+@pytest.mark.parametrize("where", ELSEWHERE)
+async def test_an_id_is_read_from_the_cookie_alone(serve: Any, where: str) -> None:
+    """A good id anywhere else is nobody's session: it would be in logs, in Referer, and in links that fix a session."""
+    pages = {"/visit": visit, "/show": show, "/show;jsessionid=.*": show}
+    site: Site = await serve(
+        pages, genid=lambda _: "an id"
+    )  # so short that the access log, which has URLs, may show it
+    browser = site.browser()
+    await browser.fetch("/visit")
+    good = browser.kept().value
+    site.store.forget()
+    request = {"path": "/show", **ELSEWHERE[where](good)}
+
+    response = await site.browser().fetch(request.pop("path"), **request)
+
+    assert (response.status, response.json()) == (200, {})
+    assert site.store.calls == []
 
 
 @memory_only  # no store is asked

@@ -183,7 +183,7 @@ async def test_initialize_without_super_loses_nothing(serve: Any) -> None:
 
     class Stateful(SessionMixin, RequestHandler):
         def initialize(self, **_: Any) -> None:
-            self._data = {}
+            self._data: dict[str, Any] = {}
 
         def get(self) -> None:
             self.write(show(self))

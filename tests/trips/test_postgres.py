@@ -8,13 +8,14 @@ from typing import Any
 import asyncpg
 import pytest
 from client import Browser
-from clock import MovableClock
+from clock import DAY, START, MovableClock
 from stores.postgres_server import Server, fragile
+from stores.postgres_time import timed
 from tornado.web import HTTPError
 
-from sessions import Store, StoreUnavailable, open_store
+from sessions import Store, StoreUnavailable, Sweeper, open_store
 
-from .world import MARK, Site, count, show, visit
+from .world import LIFETIME, MARK, Site, World, count, replay, show, visit
 
 SECONDS = 30.0
 """Until something must have happened, far above what it takes."""
@@ -30,7 +31,7 @@ def server() -> Server:
 @pytest.fixture
 def make_store(server: Server, clock: MovableClock) -> Callable[[], Store]:
     """Makes stores that share their data, in place of what other trips use."""
-    return lambda: open_store(server.tcp_url, timeout=2_000, clock=clock)
+    return lambda: open_store(timed(server, server.tcp_url, clock), timeout=2_000)
 
 
 async def add_one(handler: Any) -> str:
@@ -158,6 +159,51 @@ class TestFrozen:
         assert 3 <= n <= 5
         await browser.fetch("/add")
         assert (await browser.fetch("/show")).json()["n"] == n + 1
+
+
+class TestClocks:
+    """Hosts whose clocks differ: what has expired is by the database's."""
+
+    async def test_a_host_with_a_clock_ahead_signs_nobody_out(
+        self, serve: Any, make_store: Callable[[], Store]
+    ) -> None:
+        """It reads a session of another host, changes it and sweeps: everybody stays signed in, at both."""
+        here: Site = await serve(PAGES)
+        browser, idle = here.browser(), here.browser()
+        await browser.fetch("/visit")
+        await idle.fetch("/visit")
+        world = World(make_store, MovableClock(START + 2 * DAY))
+        try:
+            there = await world.serve(PAGES)
+            answers = [await there.browser().fetch(path, headers=replay(browser)) for path in ("/show", "/count")]
+            swept = await Sweeper(there.store).sweep()
+            after = [(await each.fetch("/show")).json() for each in (browser, idle)]
+        finally:
+            await world.close()
+
+        assert answers[0].json() == {"mark": MARK}
+        assert (answers[1].text, swept) == ("1", 0)
+        assert after == [{"mark": MARK, "n": 1}, {"mark": MARK}]
+
+    async def test_a_session_ends_by_the_database_s_clock(
+        self, serve: Any, make_store: Callable[[], Store], clock: MovableClock
+    ) -> None:
+        """A host whose clock stands still brings back nobody, reads nobody and sweeps what has ended."""
+        here: Site = await serve(PAGES)
+        browser = here.browser()
+        await browser.fetch("/visit")
+        world = World(make_store, MovableClock(START))
+        try:
+            there = await world.serve(PAGES)
+            cookie = replay(browser)
+            clock.forward(LIFETIME)
+            answer = await there.browser().fetch("/show", headers=cookie)
+            swept = await Sweeper(there.store).sweep()
+        finally:
+            await world.close()
+
+        assert answer.json() == {}
+        assert swept == 1
 
 
 class TestLocked:

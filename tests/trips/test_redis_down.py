@@ -9,8 +9,7 @@ from client import Browser, Response
 from clock import MovableClock
 from stores.redis_server import RedisServer
 
-from sessions.stores.redis import RedisStore
-from sessions.stores.redis import servers as redis_servers
+from sessions.stores.redis import RedisStore, one_server
 
 from .world import MARK, Site, count, show, visit
 
@@ -140,7 +139,7 @@ async def test_a_store_that_is_known_to_be_down_costs_no_waiting(
     serve: Any, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After one call has waited for a paused server, the others are told at once, until it is time to try again."""
-    monkeypatch.setattr(redis_servers, "_RETRY_SECONDS", 3_600.0)
+    monkeypatch.setattr(one_server, "RETRY_SECONDS", 3_600.0)
     site: Site = await serve(PAGES)
     browser = site.browser()
     await browser.fetch("/visit")

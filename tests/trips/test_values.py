@@ -31,9 +31,9 @@ def deep() -> list[Any]:
 
 
 REFUSED: dict[str, tuple[Callable[[], object], str]] = {
-    "a set": (lambda: {1}, "session['bad']"),
+    "a set": (lambda: {MARK}, "session['bad']"),
     "a date": (lambda: datetime.now(UTC), "session['bad']"),
-    "bytes": (lambda: b"bytes", "session['bad']"),
+    "bytes": (MARK.encode, "session['bad']"),
     "an object": (object, "session['bad']"),
     "NaN": (lambda: float("nan"), "session['bad']"),
     "infinity": (lambda: float("inf"), "session['bad']"),

@@ -169,7 +169,7 @@ async def test_destroy_ends_the_session_at_once(serve: Any) -> None:
     response = await browser.fetch("/logout")
 
     assert response.text == "bye"
-    assert site.store.calls == ["get", "update"]
+    assert site.store.calls == ["get", "update", "destroy"]
     assert await site.rows() == {}
     assert browser.cookie() is None
 

@@ -6,7 +6,7 @@ The library is used as anybody would use it: pages are handlers with the mixin, 
 import asyncio
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Any
@@ -53,7 +53,7 @@ class Page(SessionMixin, RequestHandler):
     post = put = delete = head = get
 
 
-Pages = Act | dict[str, Act | type[RequestHandler] | tuple[type[Page], Act]]
+Pages = Act | Mapping[str, Act | type[RequestHandler] | tuple[type[Page], Act]]
 
 
 def routes(pages: Pages) -> list[Any]:
@@ -61,7 +61,7 @@ def routes(pages: Pages) -> list[Any]:
 
     A page is what it does, a handler, or a kind of `Page` and what it does.
     """
-    table = pages if isinstance(pages, dict) else {"/.*": pages}
+    table = pages if isinstance(pages, Mapping) else {"/.*": pages}
     return [(path, *_route(page)) for path, page in table.items()]
 
 

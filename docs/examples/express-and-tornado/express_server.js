@@ -63,7 +63,7 @@ app.post('/node/sign-in', async (req, res) => {
   await call(req, 'regenerate'); // a new id for a new degree of trust; it empties the session
   if (basket) req.session.basket = basket;
   req.session.user = String(req.body.user || 'somebody').slice(0, 40);
-  await call(req, 'save'); // Express sends the redirect before it has saved, unless it is told to wait
+  await call(req, 'save'); // Express sends the redirect before it has saved, unless it has to wait
   res.redirect(303, '/node/');
 });
 

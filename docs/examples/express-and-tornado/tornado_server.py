@@ -48,7 +48,7 @@ class SignIn(Base):
         """Sign in. There is no password: it is an example of sessions."""
         await self.session.rotate()  # a new id for a new degree of trust; the basket comes along
         self.session["user"] = self.get_body_argument("user", "")[:40] or "somebody"
-        self.redirect("/", status=303)  # leaves when the session is saved, without being told
+        self.redirect("/", status=303)  # leaves when the session is saved, by itself
 
 
 class Basket(Base):

@@ -1,32 +1,33 @@
-"""Owns the connections to a PostgreSQL server: their settings, their limits of time, and their errors as ours.
+"""Owns the connections to a PostgreSQL server: their settings, their limits of time, and their end.
 
 It must not know what a statement does. One connection reads and one writes, so that neither waits for the other; what
-may take longer (a row that somebody has locked, a sweep, a count) shares the rest. Of an error only PostgreSQL's first
-line is shown, since the lines after it may hold a row. No message shows a password.
+may take longer (a row that somebody has locked, a sweep, a count) shares the rest.
 """
 
 import asyncio
-from collections.abc import Awaitable
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+import select
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import asyncpg
 
-from ...errors import OptionsError, StoreError, StoreUnavailable
 from ..base import RETRY_SECONDS, CircuitBreaker
-
-DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-"""What asyncpg raises; a TimeoutError is an OSError."""
+from .errors import DRIVER, has_met_another
+from .url import ServerURL
 
 UPKEEP = 60_000
-"""Milliseconds that a count or a deletion of all sessions may take: no request waits for it."""
+"""Milliseconds that a count or a step of a deletion may take: no request waits for it."""
 
 _BRIEF = 200
 """Milliseconds that a batch waits for a row that another transaction has locked; then each row is tried alone."""
 
 _GRACE = 0.5
-"""Seconds that the client is more patient than the server, whose refusal says more and leaves the connection whole."""
+"""Seconds that the client is more patient than the server: its refusal says more and leaves the connection whole."""
+
+_STOP = 0.25
+"""Seconds that a statement which the client gives up has to stop, before its caller has the failure."""
 
 _AT_ONCE = 250
 """Milliseconds that a statement may wait for a connection and still have the connection's own limits, within _GRACE."""
@@ -34,45 +35,45 @@ _AT_ONCE = 250
 _TRIES = 5
 """How often a statement is tried that PostgreSQL rolls back to end a deadlock: renames that cross may meet again."""
 
+Result = TypeVar("Result")
+
+
+class _TooLate(TimeoutError):
+    """The time of a statement has passed before it was sent."""
+
 
 @dataclass(frozen=True)
 class PoolSettings:
     """How the server is reached. `timeout` in milliseconds; `statement_cache` 0 is for PgBouncer."""
 
-    url: str = field(repr=False)
+    target: ServerURL
     pool: int
     timeout: int
     statement_cache: int
 
-    @property
-    def name(self) -> str:
-        """The server for a person: without user, password and options."""
-        parts = urlsplit(self.url)
-        return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
+class _Connection(asyncpg.Connection):  # type: ignore[misc] # asyncpg has no types
+    """A connection that notices its end before it is used."""
 
-def check_url(url: str) -> None:
-    """Raise OptionsError, which shows nothing of it, for a URL that names no PostgreSQL database."""
-    problem = "" if url.partition(":")[2].startswith("//") else "its two slashes are missing"
-    try:
-        parts = urlsplit(url)
-        user, _, hosts = parts.netloc.rpartition("@")
-        for host in hosts.split(","):
-            _ = urlsplit(f"//{host}").port  # raises ValueError for one that is none
-        parse_qsl(parts.query, strict_parsing=bool(parts.query))
-    except ValueError:
-        problem = problem or "a host, a port or an option in it cannot be read"
-    else:
-        if "@" in user + parts.path or parts.fragment:
-            problem = "in user and password @ is written %40, # is %23, / is %2F"
-    if problem:
-        raise OptionsError(
-            f"store: expected a URL such as postgresql://user:password@host:5432/database, but {problem}"
-        )
+    __slots__ = ("_incoming",)
+
+    def __init__(self, protocol: Any, transport: Any, *arguments: Any) -> None:
+        super().__init__(protocol, transport, *arguments)
+        self._incoming = select.poll() if hasattr(select, "poll") else None  # Windows has none, and does without
+        if self._incoming is not None:
+            self._incoming.register(transport.get_extra_info("socket"), select.POLLIN)
+
+    def has_ended(self) -> bool:
+        """True if the server has ended the connection, also if the driver does not know yet.
+
+        What there is to read on a connection that has asked nothing is the server's last words, or the end. A statement
+        sent behind them would have an outcome that nobody knows, though it is never begun.
+        """
+        return self.is_closed() or (self._incoming is not None and bool(self._incoming.poll(0)))
 
 
 class Connections:
-    """The connections of one process, at most `pool`, made when they are needed and anew where they were lost."""
+    """The connections of one process, at most `pool`, made when they are needed and again if they were lost."""
 
     reading: asyncpg.Pool
     writing: asyncpg.Pool
@@ -111,33 +112,62 @@ class Connections:
         `patience` is the time in milliseconds that it may take, waiting for a connection and other tries included.
         PostgreSQL ends it by then; the client is patient for _GRACE seconds more. Raises what DRIVER names.
         """
-        limit = self._settings.timeout if patience is None else patience
-        ends = asyncio.get_running_loop().time() + limit / 1000
+        ends = self._ends(patience)
+
+        async def run(connection: Any) -> list[Any]:
+            return await self._run(pool, connection, patience, ends, sql, arguments)
+
+        return await self._with_connection(pool, ends, run)
+
+    async def rehearse(self, act: Callable[[Any], Awaitable[None]]) -> None:
+        """Run statements in a transaction, and roll it back. Raises what they raise."""
+        ends = self._ends(None)
+        timeout = self._settings.timeout
+
+        async def run(connection: Any) -> None:
+            await self._in_transaction(connection, _session(timeout, _half(timeout), timeout), act, "ROLLBACK")
+
+        await self._with_connection(self.waiting, ends, run)
+
+    def _ends(self, patience: int | None) -> float:
+        return asyncio.get_running_loop().time() + (self._settings.timeout if patience is None else patience) / 1000
+
+    async def _with_connection(
+        self, pool: asyncpg.Pool, ends: float, act: Callable[[Any], Awaitable[Result]]
+    ) -> Result:
+        """Do something with a connection, in time."""
         connection = None
         try:
             async with asyncio.timeout_at(ends + _GRACE):
                 connection = await pool.acquire()
-                rows = await self._run(pool, connection, patience, ends, sql, arguments)
+                while connection.has_ended():
+                    connection.terminate()
+                    connection = await pool.acquire()
+                result = await act(connection)
         except BaseException as error:
-            if isinstance(error, TimeoutError) and connection is not None:  # or all wait for locked rows
+            if connection is None:  # or all of them wait for locked rows
+                raise
+            leaving = self._leave(pool, connection, error)
+            if isinstance(error, TimeoutError) and not isinstance(error, _TooLate):
                 self._breaker.trip()
-            if connection is not None:
-                self._leave(pool, connection, error)
+                await asyncio.wait([leaving])  # so that nothing is written after the caller has the failure
             raise
         await pool.release(connection)
-        return rows
+        return result
 
-    def _leave(self, pool: asyncpg.Pool, connection: Any, error: BaseException) -> None:
-        """Give a connection back on which something went wrong, while nobody waits for it.
+    def _leave(self, pool: asyncpg.Pool, connection: Any, error: BaseException) -> "asyncio.Task[None]":
+        """Give a connection back on which something went wrong. Returns the task that does it.
 
-        Where PostgreSQL did not answer, driver and server are told to stop, and the connection ends: its answer, coming
+        Where PostgreSQL did not answer, driver and server have to stop, and the connection ends: its answer, coming
         late, could be taken for the next call's.
         """
-        is_answered = isinstance(error, asyncpg.PostgresError)
-        leaving = pool.release(connection) if is_answered else connection.close(timeout=_GRACE)
-        task = asyncio.get_running_loop().create_task(_quietly(leaving, connection))
+        is_answered = isinstance(error, asyncpg.PostgresError | _TooLate)
+        is_whole = _is_closed(connection) or (is_answered and not connection.is_in_transaction())
+        leaving = pool.release(connection) if is_whole else connection.close(timeout=_STOP)
+        task = asyncio.get_running_loop().create_task(_quietly(leaving))
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
+        return task
 
     async def _run(
         self, pool: asyncpg.Pool, connection: Any, patience: int | None, ends: float, sql: str, arguments: Any
@@ -145,53 +175,61 @@ class Connections:
         """Return the rows of a statement that PostgreSQL ends by itself when the loop's time is `ends`.
 
         The connection's limits are right for a statement that begins at once. A later one has what time is left, so
-        that nothing is written after its caller was told of a failure. A statement that PostgreSQL rolls back to end a
+        that nothing is written after its caller had a failure. A statement that PostgreSQL rolls back to end a
         deadlock is tried again; a batch is not, as its caller tries each row alone.
         """
+
+        async def fetch(connection: Any) -> list[Any]:
+            rows: list[Any] = await connection.fetch(sql, *arguments)
+            return rows
+
         tries = 1 if pool is self.writing else _TRIES
         while True:
             tries -= 1
             left = int((ends - asyncio.get_running_loop().time()) * 1000)
+            if left < 1:
+                raise _TooLate
             try:
                 if patience is None and not self._shared and left > self._settings.timeout - _AT_ONCE:
-                    rows: list[Any] = await connection.fetch(sql, *arguments)
-                    return rows
-                limit = max(1, left)
-                settings = _session(limit, _BRIEF if pool is self.writing else _half(limit))
-                return await self._in_transaction(connection, settings, sql, arguments)
+                    return await fetch(connection)
+                settings = _session(left, _BRIEF if pool is self.writing else _half(left), self._settings.timeout)
+                return await self._in_transaction(connection, settings, fetch, "COMMIT")
             except asyncpg.PostgresError as error:
-                if not tries or _code(error) not in _MET_ANOTHER:
+                if not tries or not has_met_another(error):
                     raise
 
     async def _in_transaction(
-        self, connection: Any, settings: dict[str, str], sql: str, arguments: tuple[Any, ...]
-    ) -> list[Any]:
-        """Return the rows of a statement. The settings end with it, so that the connection may be another's then."""
+        self, connection: Any, settings: Mapping[str, str], act: Callable[[Any], Awaitable[Result]], end: str
+    ) -> Result:
+        """Do something in a transaction. The settings end with it, so that the connection may be another's then."""
         local = [f"SET LOCAL {name} = '{value}'" for name, value in settings.items()]
         await connection.execute(";".join(["BEGIN ISOLATION LEVEL READ COMMITTED", *local]))
         try:
-            rows: list[Any] = await connection.fetch(sql, *arguments)
+            result = await act(connection)
         except asyncpg.PostgresError:
-            if not connection.is_closed():
-                await connection.execute("ROLLBACK")
+            if not _is_closed(connection):
+                with suppress(asyncpg.PostgresError):  # its time is over as well; then the connection ends
+                    await connection.execute("ROLLBACK")
             raise
-        await connection.execute("COMMIT")
-        return rows
+        await connection.execute(end)
+        return result
 
     async def _pool(self, size: int, lock_timeout: int) -> asyncpg.Pool:
-        settings = {}
+        target = self._settings.target
+        settings = dict(target.settings)
         if not self._shared:
-            settings = {
-                **_session(self._settings.timeout, lock_timeout),
-                "default_transaction_isolation": "read committed",
-            }
+            settings.update(_session(self._settings.timeout, lock_timeout, self._settings.timeout))
+            settings["default_transaction_isolation"] = "read committed"
+        timeout = self._settings.timeout / 1000 + _GRACE
         return await asyncpg.create_pool(
-            self._settings.url,
+            target.dsn,
             min_size=0,
             max_size=size,
             connect=self._connect,
             reset=_nothing,
-            timeout=self._settings.timeout / 1000 + _GRACE,
+            connection_class=_Connection,
+            timeout=timeout if target.connect_timeout is None else min(timeout, target.connect_timeout),
+            ssl=target.tls(),
             statement_cache_size=self._settings.statement_cache,
             server_settings=settings,
         )
@@ -210,12 +248,12 @@ def _half(timeout: int) -> int:
     return max(1, timeout // 2)  # 0 would be no limit at all
 
 
-def _session(timeout: int, lock_timeout: int) -> dict[str, str]:
+def _session(timeout: int, lock_timeout: int, idle_timeout: int) -> dict[str, str]:
     """The settings that we rely on. A table that was small when a statement was planned is not read whole later."""
     return {
         "statement_timeout": f"{timeout}",
         "lock_timeout": f"{lock_timeout}",
-        "idle_in_transaction_session_timeout": f"{timeout}",
+        "idle_in_transaction_session_timeout": f"{idle_timeout}",
         "enable_seqscan": "off",
         "enable_hashjoin": "off",
         "enable_mergejoin": "off",
@@ -223,50 +261,19 @@ def _session(timeout: int, lock_timeout: int) -> dict[str, str]:
     }
 
 
-async def _quietly(leaving: Awaitable[None], connection: Any) -> None:
+def _is_closed(connection: Any) -> bool:
+    """True if the driver knows that a connection has ended. If the pool knows it too, the question is an error."""
     try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True
+
+
+async def _quietly(leaving: Awaitable[None]) -> None:
+    """Wait for a connection that is given up. If this fails the driver has ended it, and no error is raised."""
+    with suppress(*DRIVER):
         await leaving
-    except DRIVER:
-        connection.terminate()
 
 
 async def _nothing(_connection: Any) -> None:
     """What a connection needs before its next use: nothing, as no statement of ours leaves anything behind."""
-
-
-_MET_ANOTHER = {"40001", "40P01"}  # serialization, deadlock
-_LOCK_TIMEOUT = "55P03"
-_UNIQUE = "23505"
-_ROW = {"22", "23", "54"}  # data, constraint, limit
-
-
-def is_for_one(error: Exception) -> bool:
-    """True if an error may be of one row among several: nothing was done, and each may be tried alone."""
-    return _code(error) in {*_MET_ANOTHER, _LOCK_TIMEOUT} or _is_of_a_row(error)
-
-
-def is_taken(error: Exception) -> bool:
-    """True if another row has the id: nothing was done."""
-    return _code(error) == _UNIQUE
-
-
-def translated(name: str, error: Exception) -> StoreError:
-    """Return a driver's error as ours. It loses the lines that may show a row, since a traceback would print them."""
-    kind = StoreError if _is_of_a_row(error) else StoreUnavailable
-    if isinstance(error, asyncpg.PostgresError):
-        error.detail = error.hint = error.context = None
-    if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
-        problem = str(error.args[0])
-    elif isinstance(error, TimeoutError):
-        problem = "no answer in time"
-    else:
-        problem = str(error) or type(error).__name__
-    return kind(f"{name}: {problem}")
-
-
-def _is_of_a_row(error: Exception) -> bool:
-    return isinstance(error, asyncpg.PostgresError) and _code(error)[:2] in _ROW
-
-
-def _code(error: Exception) -> str:
-    return str(getattr(error, "sqlstate", None) or "")

@@ -4,21 +4,22 @@
 
 `expire` has no time zone: it is local time by the connection's TimeZone setting, for Node as for us. All who share the
 table need the same setting (that of the role, the database or the server), best UTC: where clocks are put back, an hour
-comes twice and a session's end may be read an hour off. Node writes whole seconds, we milliseconds.
+comes twice and a session's end may be read an hour off. Node writes whole seconds, we milliseconds. Tables that others
+have made may differ (table.py).
 
 Reads that wait together are one SELECT, writes one statement for each verb (batching.py, statements.py). A rename goes
-alone, and so does a write of a row that another transaction has locked (alone.py). This file must not know what is in
-the text.
+alone, and so does a write of a row that another transaction has locked (alone.py). What nobody's request waits for (a
+count, a sweep) is asked one at a time. This file must not know what is in the text.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from operator import attrgetter
+from secrets import token_urlsafe
 from typing import Any, ClassVar, Self
 
 import asyncpg
 
-from ...clock import Clock, now_ms
 from ...errors import StoreError
 from ...store import TAKEN, StoredSession
 from ...validation import is_number, wrong
@@ -26,14 +27,19 @@ from ..base import SQLStoreBase
 from ..batching import Job
 from ..tables import PostgresOptions
 from .alone import ALONE, Writes
-from .connections import DRIVER, UPKEEP, Connections, PoolSettings, check_url, is_for_one, is_taken, translated
-from .statements import Statements
+from .connections import UPKEEP, Connections, PoolSettings
+from .errors import DRIVER, READ_ONLY, code, is_for_one, is_refusal, is_taken, translated, words
+from .statements import LAST, Statements
+from .table import RIGHTS, Table
+from .url import parse
 
 _NAME = 63
 """Bytes of an identifier; PostgreSQL cuts a longer one short, and its index's name might be another's then."""
 
 _PAGE = 500
-_COLUMNS = {"sid": "character varying", "sess": "json", "expire": "timestamp without time zone"}
+
+_CLEARED = 1_000
+"""Sessions that one step of `clear` deletes: some ten milliseconds, in which it holds their rows."""
 
 
 class PostgresStore(SQLStoreBase):
@@ -41,7 +47,8 @@ class PostgresStore(SQLStoreBase):
 
     `table` and `schema` name it. `pool` is the number of connections at most. `timeout` is how many milliseconds a
     statement may take; a locked row is waited for half as long. `statement_cache` is the number of prepared statements
-    that a connection keeps; 0 is for PgBouncer in transaction mode. `clock` returns milliseconds since the epoch.
+    that a connection keeps; 0 is for PgBouncer in transaction mode. `schema=`, `pgbouncer=true` and
+    `statement_cache_size=` in the URL, as Prisma has them, say the same. The time is PostgreSQL's own.
     """
 
     driver: ClassVar[tuple[type[Exception], ...]] = DRIVER
@@ -55,28 +62,29 @@ class PostgresStore(SQLStoreBase):
         pool: int = PostgresOptions.pool,
         timeout: float = PostgresOptions.timeout,
         statement_cache: int = PostgresOptions.statement_cache,
-        clock: Clock = now_ms,
     ) -> None:
-        check_url(url)
+        target = parse(url)
+        schema = target.schema if schema is None else schema
         for name, text, most in (("table", table, _NAME - len("IDX__expire")), ("schema", schema, _NAME)):
             if text is not None and not self._is_name(text, most):
                 raise wrong(name, f"a name of 1 to {most} bytes", text)
-        for name, number, least in (("pool", pool, 3), ("statementCache", statement_cache, 0)):
+        cache = statement_cache if target.statement_cache is None else target.statement_cache
+        for name, number, least in (("pool", pool, 3), ("statementCache", cache, 0)):
             if not isinstance(number, int) or isinstance(number, bool) or number < least:
                 raise wrong(name, f"a whole number, {least} or more", number)
         if not is_number(timeout) or timeout < 1:
             raise wrong("timeout", "a number of milliseconds, 1 or more", timeout)
-        settings = PoolSettings(url, pool, int(timeout), statement_cache)
-        super().__init__(settings.name)
-        self._sql = Statements(table, schema)
-        self._clock = clock
-        self._connections = Connections(settings)
+        super().__init__(target.place)
+        self._table = Table(table, schema)
+        self._sql: Statements  # for the table as it is found
+        self._connections = Connections(PoolSettings(target, pool, int(timeout), cache))
         self._queue = Writes(self._writes, self._write_alone)
+        self._upkeep = asyncio.Lock()
 
     @property
     def ready(self) -> bool:
         """True if the server was reached when that was last tried, or a second has passed since."""
-        return self.is_open and self._connections.ready
+        return bool(self.is_open) and self._connections.ready
 
     # ---------------------------------------------------------------- the powers
 
@@ -111,9 +119,10 @@ class PostgresStore(SQLStoreBase):
 
     async def __aenter__(self) -> Self:
         await self._connections.open()
-        self.is_open: bool = True
+        self.is_open: bool | None = True
         try:
-            await self._make_table()
+            await self._find_table()
+            await self._rehearse()
         except BaseException:
             self.is_open = False
             await self._connections.close()
@@ -129,22 +138,24 @@ class PostgresStore(SQLStoreBase):
 
     async def length(self) -> int:
         """Return how many sessions live."""
-        rows = await self._query(self._sql.length, self._clock(), patience=UPKEEP)
+        rows = await self._query(self._sql.length, patience=UPKEEP)
         return int(rows[0][0])
 
     async def all(self) -> AsyncIterator[tuple[str, StoredSession]]:
         """Yield every living session with its id, in the order of their ids."""
-        rows = await self._query(self._sql.first_page, self._clock(), _PAGE)
+        rows = await self._query(self._sql.first_page, _PAGE)
         while True:
-            for sid, sess, expires_at in rows:
-                yield sid, StoredSession(sess, expires_at)
+            for sid, *record in rows:
+                yield sid, StoredSession(*record)
             if len(rows) < _PAGE:
                 return
-            rows = await self._query(self._sql.page, self._clock(), _PAGE, rows[-1][0])
+            rows = await self._query(self._sql.page, _PAGE, rows[-1][0])
 
     async def clear(self) -> None:
-        """Delete every session."""
-        await self._query(self._sql.clear, patience=UPKEEP)
+        """Delete every session, in steps. A session that is made meanwhile may be deleted or not."""
+        deleted, last = _CLEARED, ""
+        while deleted == _CLEARED:
+            ((deleted, last),) = await self._query(self._sql.clear, last, _CLEARED, patience=UPKEEP)
 
     def lead(self) -> bool:
         """Return True: a lock in each sweep's own transaction decides who sweeps."""
@@ -152,11 +163,11 @@ class PostgresStore(SQLStoreBase):
 
     async def sweep(self, limit: int) -> int:
         """Delete at most `limit` expired sessions, the oldest first. Returns how many: 0 if another process sweeps."""
-        return len(await self._query(self._sql.sweep, self._clock(), limit, self._sql.name))
+        return len(await self._query(self._sql.sweep, limit, self._table.name))
 
     async def backlog(self, limit: int) -> int:
         """Return how many expired sessions wait to be swept, counted up to `limit`."""
-        rows = await self._query(self._sql.backlog, self._clock(), limit)
+        rows = await self._query(self._sql.backlog, limit)
         return int(rows[0][0])
 
     # ---------------------------------------------------------------- the verbs
@@ -205,10 +216,8 @@ class PostgresStore(SQLStoreBase):
     async def _perform(self, pool: asyncpg.Pool, jobs: list[Job]) -> list[Any]:
         """Perform jobs of one verb by one statement. Returns their outcomes. Raises DRIVER if nothing was done."""
         write = self._sql.writes[jobs[0].verb]
-        columns: list[Any] = list(zip(*map(write.row, jobs), strict=True))
-        if write.timed:
-            columns.append(self._clock())
-        written = dict(await self._connections.fetch(pool, write.sql, *columns))
+        rows = await self._connections.fetch(pool, write.sql, *write.columns(jobs))
+        written = {sid: rest for sid, *rest in rows}
         there: dict[str, StoredSession] = {}
         if write.compares and len(written) < len(jobs):
             with self.driver_errors():  # the others were written, so nothing may be tried again
@@ -217,26 +226,61 @@ class PostgresStore(SQLStoreBase):
 
     async def _select(self, pool: Any, sids: list[str]) -> dict[str, StoredSession]:
         """Return the living rows of some ids."""
-        rows = await self._connections.fetch(pool, self._sql.select, sids, self._clock())
-        return {sid: StoredSession(sess, expires_at) for sid, sess, expires_at in rows}
+        rows = await self._connections.fetch(pool, self._sql.select, sids)
+        return {sid: StoredSession(*record) for sid, *record in rows}
 
     async def _query(self, sql: str, *arguments: Any, patience: int | None = None) -> list[Any]:
+        """Ask what no request waits for: one question at a time, so that the other connections stay free."""
         self.check_open()
-        with self.driver_errors():
-            return await self._connections.fetch(self._connections.waiting, sql, *arguments, patience=patience)
+        async with self._upkeep:
+            with self.driver_errors():
+                return await self._connections.fetch(self._connections.waiting, sql, *arguments, patience=patience)
 
     def translated(self, error: Exception) -> StoreError:
         """Return our error for one of asyncpg's."""
         return translated(self.name, error)
 
-    async def _make_table(self) -> None:
-        """Make the table if it is missing, and check its columns. Raises StoreError."""
-        columns = dict(await self._query(self._sql.columns, self._sql.name))
+    # ---------------------------------------------------------------- the start
+
+    async def _find_table(self) -> None:
+        """Make the table if it is missing, and take the statements for its columns. Raises StoreError."""
+        columns = dict(await self._query(self._table.columns, self._table.name))
         if not columns:
-            await self._query(self._sql.make)
-            columns = dict(await self._query(self._sql.columns, self._sql.name))
-        if not columns.items() >= _COLUMNS.items():
-            raise StoreError(f"{self.name}: the table {self._sql.name} has the columns {columns}, not {_COLUMNS}")
+            await self._query(self._table.make)
+            columns = dict(await self._query(self._table.columns, self._table.name))
+        self._table.check(self.name, columns)
+        self._sql = Statements(self._table.name, columns["sess"])
+
+    async def _rehearse(self) -> None:
+        """Write a session, move it and delete it, and leave nothing of that. Raises StoreError where it is refused.
+
+        A server that only reads for now, as a standby does, is none that refuses.
+        """
+        old, new = token_urlsafe(24), token_urlsafe(24)
+        record = StoredSession('{"cookie":{"originalMaxAge":null}}', LAST)
+
+        async def write(connection: Any) -> None:
+            ((_, *made),) = await self._fetched(connection, Job("create", old, record))
+            made_record = StoredSession(record.data, *made)
+            await self._fetched(connection, Job("rename", old, record, made_record, new=new, tombstone=record))
+            await self._fetched(connection, Job("destroy", new))
+
+        try:
+            await self._connections.rehearse(write)
+        except DRIVER as error:
+            if code(error) == READ_ONLY:
+                return
+            if not is_refusal(error):
+                raise self.translated(error) from error
+            role, lacking = (await self._query(self._table.lacking, self._table.name, RIGHTS))[0]
+            advice = self._table.advice(code(error), getattr(error, "column_name", None), role, lacking)
+            problem = f"the table {self._table.name} cannot be written: {words(error)}{advice}"
+            raise StoreError(f"{self.name}: {problem}") from error
+
+    async def _fetched(self, connection: Any, job: Job) -> list[Any]:
+        write = self._sql.writes[job.verb]
+        rows: list[Any] = await connection.fetch(write.sql, *write.columns([job]))
+        return rows
 
     def _is_name(self, text: object, most: int) -> bool:
         return isinstance(text, str) and self.can_store(text) and 1 <= len(text.encode()) <= most

@@ -75,6 +75,10 @@ class Cluster:
         calls = (self._one(script, key, row) for key, row in zip(keys, rows, strict=True))
         return await asyncio.gather(*calls, return_exceptions=True)
 
+    async def send(self, *command: Any) -> Any:
+        """Return the reply to a command with keys of one slot."""
+        return await self._in_time(self._client.execute_command(*command))
+
     def reconnect(self) -> None:
         """Do nothing: redis-py follows a cluster's masters."""
 

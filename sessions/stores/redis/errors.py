@@ -30,21 +30,21 @@ _CODES = {
 """The codes that redis-py takes out of the text and makes a class of."""
 
 
-def refused(name: str, text: str) -> StoreError:
-    """Return the error for what a server says in words. `name` is the store's, as messages have it."""
+def refused(name: str, text: str, advice: str = "") -> StoreError:
+    """Return the error for what a server says in words, which `advice` follows. `name` is the store's in messages."""
     found = _CODE.match(text)
     code = found[1] if found else ""
     said = text[found.start(1) :] if found else text
     said = said.partition(", with args")[0]  # an id would follow
     if code in _ELSEWHERE:
         return StoreError(f"{name}: is a node of a cluster: the store's URL must begin with redis+cluster://")
-    return (StoreUnavailable if code in _TROUBLE else StoreError)(f"{name}: {said}")
+    return (StoreUnavailable if code in _TROUBLE else StoreError)(f"{name}: {said}{advice}")
 
 
-def translated(name: str, error: Exception) -> StoreError:
-    """Return our error for one of the driver's."""
+def translated(name: str, error: Exception, advice: str = "") -> StoreError:
+    """Return our error for one of the driver's; `advice` follows what the server says."""
     if isinstance(error, ResponseError):
-        return refused(name, _words(error))
+        return refused(name, _words(error), advice)
     if isinstance(error, TimeoutError):  # the built-in one: redis-py's own does not derive from it
         return StoreUnavailable(f"{name}: did not answer in time")
     return StoreUnavailable(f"{name}: {error}")

@@ -44,10 +44,6 @@ class OneServer:
         """True if the server has not failed in the last second."""
         return self._breaker.allows
 
-    def node_of(self, _key: bytes) -> str:
-        """Return the one name that stands for the one server."""
-        return ""
-
     async def open(self) -> None:
         """Connect. Raises what redis-py raises if nobody answers."""
         await self._ask(None, "PING")
@@ -68,6 +64,10 @@ class OneServer:
         except NoScriptError:  # nothing was done; from now on the server knows it
             replies = await self._ask(script, "EVAL", script.text, len(keys), *keys, *args)
         return replies
+
+    async def send(self, *command: Any) -> Any:
+        """Return the reply to a command."""
+        return await self._ask(None, *command)
 
     def reconnect(self) -> None:
         """Connect again before the next call, so that Sentinel is asked for the master."""

@@ -8,7 +8,7 @@ returns it as text, because an error inside a reply would break the reply off.
 import hashlib
 from typing import Any, NamedTuple
 
-from ..batching import Job
+from ..batching import MAX_CHARACTERS, Job
 
 
 class Script(NamedTuple):
@@ -23,31 +23,41 @@ def _sha1(text: str) -> str:
     return hashlib.sha1(encoded, usedforsecurity=False).hexdigest()
 
 
-def _script(text: str) -> Script:
+def script(text: str) -> Script:
+    """Return the script of a text."""
     return Script(_sha1(text), text)
 
 
-READ = _script("""
-local out = {}
+READ = script(
+    f"local out, room = {{}}, {MAX_CHARACTERS}\n"
+    """
 for i, key in ipairs(KEYS) do
   local text = redis.pcall('GET', key)
   if type(text) == 'table' then
     out[i] = {text.err}
   elseif text then
     out[i] = {text, redis.call('PTTL', key)}
+    room = room - #text
+    if room < 0 then
+      break
+    end
   else
     out[i] = 0
   end
 end
 return out
-""")
-"""For each key: [text, milliseconds that are left], or 0 if there is none, or [error]. No expiry is -1."""
+"""
+)
+"""For each key: [text, milliseconds that are left], or 0 if there is none, or [error]. No expiry is -1.
+
+The reply ends early when its texts are more than a batch has: nobody else is served while the server copies them.
+"""
 
 DONE, MISSING, IS_TAKEN = 1, 0, 2
 """What WRITE replies where it replies a number. MISSING: there is nothing to write to, or, of a create, something is
 in the way."""
 
-WRITE = _script("""
+WRITE = script("""
 local function done(reply)
   if type(reply) == 'table' and reply.err then
     return {reply.err}

@@ -2,7 +2,7 @@
 
 redis-py's public API only. Nothing is tried again: a write that lost its reply may have taken effect, and would be done
 twice. One time limit holds for a whole call, connecting included; that costs less than redis-py's own limit for every
-socket operation. A connection whose call was cut short is closed, so its late reply reaches nobody.
+socket operation. A connection is closed if its call was cut short, so its late reply reaches nobody.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -27,9 +27,6 @@ class Servers(Protocol):
     def ready(self) -> bool:
         """True if the servers are up, as far as is known without asking, or are worth another try."""
 
-    def node_of(self, key: bytes) -> str:
-        """Return the name of the node that keeps a key: calls to different nodes need not wait for each other."""
-
     async def open(self) -> None:
         """Connect. Raises if nobody answers."""
 
@@ -37,7 +34,10 @@ class Servers(Protocol):
         """Close every connection."""
 
     async def run(self, script: Script, keys: Sequence[bytes], args: Sequence[Any]) -> list[Any]:
-        """Return the replies of a script for keys of one node. An exception may be in the place of a reply."""
+        """Return the replies of a script. An exception may be in the place of a reply."""
+
+    async def send(self, *command: Any) -> Any:
+        """Return the reply to a command with keys on one node."""
 
     def reconnect(self) -> None:
         """Connect again before the next call: the server has refused a command, and may not be the master any more."""

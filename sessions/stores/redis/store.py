@@ -3,13 +3,14 @@
     key: the prefix and the id      value: JSON text      the key's own expiry is the session's
 
 What waits together is one call of one script (scripts.py): so compare-and-set is atomic, and a busy server shares its
-trips. In a cluster, whose scripts take keys of one slot only, the calls are made side by side instead, and a `rename`
+trips. In a cluster, where scripts take keys of one slot only, the calls are made side by side instead, and a `rename`
 takes three steps (`rename_in_steps`). Plain commands and Lua are all that is asked of the server; Redis from 6.0 on and
 Valkey have these alike.
 
-Redis expires by its own clock, so a life is given and read as the milliseconds that are left, from and to this host's
-clock. Hosts whose clocks differ agree on the moment at which a session ends; each tells it by its own clock. This store
-therefore needs no sweeper. This file must not know what is in the text, and leaves redis-py to the files beside it.
+Redis expires by its own clock, so a life is given and read as the milliseconds that are left, from and to this
+host's clock. Hosts with different clocks agree on the moment at which a session ends; each tells it by its own
+clock. This store therefore needs no sweeper. This file must not know what is in the text, and leaves redis-py to
+the files beside it.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ import re
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from functools import partial
+from secrets import token_urlsafe
 from typing import Any, ClassVar, Self
 
 from ...clock import Clock, now_ms
@@ -25,9 +27,11 @@ from ...store import GONE, TAKEN, Outcome, StoredSession, Update
 from ...validation import is_number, wrong
 from ..base import StoreBase, rename_in_steps
 from ..batching import Batcher, Job
+from ..tables import RedisOptions
 from .cluster import Cluster
 from .errors import DRIVER, refused, translated
 from .one_server import OneServer
+from .rehearsal import rehearse
 from .scripts import DONE, IS_TAKEN, MISSING, READ, WRITE, arguments
 from .servers import Servers
 from .url import parse
@@ -42,34 +46,48 @@ _SAVED = Outcome.SAVED  # Python 3.11 takes its time to look a member up
 class RedisStore(StoreBase):
     """Keeps sessions in Redis or Valkey: one server, the master that Sentinel names, or a cluster.
 
-    `url` is described in url.py. `prefix` is before the id in every key. `timeout` is how many milliseconds a call may
-    take, connecting included; it must be below the session's `storeTimeout`. `clock` returns milliseconds since the
-    epoch. Raises OptionsError for any of them that is wrong.
+    `url` is described in url.py. `prefix` is before the id in every key. `colon_ids` True says that ids may hold a
+    colon: without it `length`, `all` and `clear` leave such keys to a longer prefix that begins with this one, as
+    `sess:admin:` does with `sess:`. `timeout` is how many milliseconds a call may take, connecting included; it must
+    be below the session's `storeTimeout`. `clock` returns milliseconds since the epoch. Raises OptionsError for any of
+    them that is wrong.
     """
 
     driver: ClassVar[tuple[type[Exception], ...]] = DRIVER
 
-    def __init__(self, url: str, *, prefix: str = "sess:", timeout: float = 3_000, clock: Clock = now_ms) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str = RedisOptions.prefix,
+        colon_ids: bool = RedisOptions.colon_ids,
+        timeout: float = RedisOptions.timeout,
+        clock: Clock = now_ms,
+    ) -> None:
         if not isinstance(prefix, str) or not self.can_store(prefix):
             raise wrong("prefix", "a text", prefix)
+        if not isinstance(colon_ids, bool):
+            raise wrong("colonIds", "true or false", colon_ids)
         if not is_number(timeout) or timeout <= 0:
             raise wrong("timeout", "a number of milliseconds above 0", timeout)
         self._target = parse(url)
         super().__init__(self._target.place)
         self._prefix = prefix.encode()
+        self._colon_ids = colon_ids
         self._seconds = timeout / 1000
         self._clock = clock
         self._servers: Servers | None = None
+        self._cluster: Cluster | None = None  # the servers, if they are one
         self._readers: dict[str, Batcher] = defaultdict(partial(Batcher, self._read, once=False))
         self._writers: dict[str, Batcher] = defaultdict(partial(Batcher, self._write, once=True))
-        """By the node that keeps a key, so that a node that hangs holds up no other."""
+        """By the node of a cluster, so that a node that hangs holds up no other."""
         self._renames: set[asyncio.Task[Update]] = set()
 
     # ---------------------------------------------------------------- the powers
 
     @property
     def prepared(self) -> Self:
-        """This store asks whether the server answers."""
+        """This store asks whether the server answers, and lets the sessions be kept."""
         return self
 
     @property
@@ -83,7 +101,7 @@ class RedisStore(StoreBase):
         return self
 
     def prepare(self) -> None:
-        """Ask whether the server answers, and leave nothing open. Raises StoreError."""
+        """Ask whether the server answers and lets sessions be kept, and leave nothing open. Raises StoreError."""
 
         async def prepare() -> None:
             async with self:
@@ -115,24 +133,28 @@ class RedisStore(StoreBase):
         return self._servers is not None and self._servers.ready
 
     async def __aenter__(self) -> Self:
-        servers = (Cluster if self._target.kind == "cluster" else OneServer)(self._target, self._seconds)
+        cluster = Cluster(self._target, self._seconds) if self._target.kind == "cluster" else None
+        servers = OneServer(self._target, self._seconds) if cluster is None else cluster
         try:
             with self.driver_errors():
                 await servers.open()
+            # a cluster's node that was taken for a server refuses keys of two slots
+            sids = [token_urlsafe() for _ in range(2 if cluster is None else 1)]
+            await rehearse(servers, self.name, [self._key(sid) for sid in sids], self._prefix.decode())
         except BaseException:
             await servers.close()
             raise
-        self._servers = servers
+        self._servers, self._cluster = servers, cluster
         self.is_open: bool = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._renames:
             await asyncio.wait(self._renames)
-        for batcher in (*self._writers.values(), *self._readers.values()):
+        for batcher in (self._writes, self._reads, *self._writers.values(), *self._readers.values()):
             await batcher.close()
         self.is_open = False
-        servers, self._servers = self._servers, None
+        servers, self._servers, self._cluster = self._servers, None, None
         if servers is not None:
             await servers.close()
 
@@ -147,7 +169,7 @@ class RedisStore(StoreBase):
         tombstone: StoredSession | None = None,
     ) -> Update:
         """Move a session that is still the expected one to a new id: in one step, or, in a cluster, in three."""
-        if self._target.kind != "cluster":
+        if self._cluster is None:
             return await super().rename(old, new, record, expected, tombstone)
         self._check(old, record, expected, tombstone)
         self._check(new)
@@ -163,15 +185,17 @@ class RedisStore(StoreBase):
             steps.exception()  # it has been seen: a caller that was cancelled does not look
 
     async def _read(self, jobs: list[Job]) -> None:
-        """Read all in one call."""
-        now = self._clock()  # before the call: so that no life is reported longer than it is
-        with self.driver_errors():
-            replies = await self._opened().run(READ, [self._key(job.sid) for job in jobs], ())
-        for job, reply in zip(jobs, replies, strict=True):
-            try:
-                job.resolve(self._found(reply, now) if reply else None)
-            except StoreError as error:
-                job.fail(error)
+        """Read all in one call, or in several if their texts are long."""
+        while jobs:
+            now = self._clock()  # before the call: so that no life is reported longer than it is
+            with self.driver_errors():
+                replies = await self._opened().run(READ, [self._key(job.sid) for job in jobs], ())
+            for job, reply in zip(jobs, replies, strict=False):  # READ may end early
+                try:
+                    job.resolve(self._found(reply, now) if reply else None)
+                except StoreError as error:
+                    job.fail(error)
+            jobs = jobs[len(replies) :]
 
     async def _write(self, jobs: list[Job]) -> None:
         """Write all in one call."""
@@ -224,10 +248,10 @@ class RedisStore(StoreBase):
         return self._prefix + sid.encode()
 
     def _reader(self, sid: str) -> Batcher:
-        return self._readers[self._opened().node_of(self._key(sid))]
+        return self._reads if self._cluster is None else self._readers[self._cluster.node_of(self._key(sid))]
 
     def _writer(self, sid: str) -> Batcher:
-        return self._writers[self._opened().node_of(self._key(sid))]
+        return self._writes if self._cluster is None else self._writers[self._cluster.node_of(self._key(sid))]
 
     def _opened(self) -> Servers:
         self.check_open()
@@ -253,9 +277,12 @@ class RedisStore(StoreBase):
                 yield [sid for key in new if (sid := self._id_of(key)) is not None]
 
     def _id_of(self, key: bytes) -> str | None:
-        """Return the id of a key, or None if the key is not UTF-8."""
+        """Return the id of a key, or None if the key is not UTF-8, or another prefix's."""
+        rest = key.removeprefix(self._prefix)
+        if b":" in rest and not self._colon_ids:
+            return None
         try:
-            return key.removeprefix(self._prefix).decode()
+            return rest.decode()
         except UnicodeDecodeError:
             return None
 

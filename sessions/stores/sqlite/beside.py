@@ -205,7 +205,7 @@ class Lock:
 
 
 def hold(names: Names) -> int:
-    """Return a descriptor of the log, whose shared lock tells that it is in use. Raises OSError."""
+    """Return a descriptor of the log; its shared lock says that it is in use. Raises OSError."""
     descriptor = os.open(names.wal, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -26,7 +26,7 @@ DRIVER = (sqlite3.Error, ValueError, OverflowError)
 """What aiosqlite raises: ValueError for a text that is not UTF-8, or for a connection that was closed meanwhile."""
 
 LARGE_LOG = 200 * 1024 * 1024
-"""Bytes of the log that are worth a warning; SQLite cuts it to a third of that when it is free to begin it anew."""
+"""Bytes of the log that are worth a warning; SQLite cuts it to a third of that when it is free to begin it again."""
 
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 _CACHE_KIB = 32_768
@@ -61,7 +61,7 @@ class OpenFile:
         self._trio = Trio(main, None, None)
         self._watched: tuple[tuple[Path, Identity | None], ...] = ()  # what check() looks at; the log is the last
         self._connections: list[aiosqlite.Connection] = []
-        self._log: int | None = None  # a descriptor, whose lock tells other processes that the log is in use
+        self._log: int | None = None  # a descriptor; its lock tells other processes that the log is in use
         self._log_is_large = False
 
     @classmethod
@@ -263,9 +263,9 @@ def _opening(path: Path, names: Names) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        told = permissions.culprit(names)
+        reason = permissions.culprit(names)
         refusal = translated(path, error)
-        raise type(refusal)(f"{refusal} ({told})" if told else str(refusal)) from error
+        raise type(refusal)(f"{refusal} ({reason})" if reason else str(refusal)) from error
     except OSError as error:
         raise StoreUnavailable(f"{path}: cannot be opened: {error}") from error
 

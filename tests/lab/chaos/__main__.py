@@ -27,6 +27,7 @@ from .serving import SQLITE
 from .soak import soak, write_csv
 from .term import sigterm
 from .trace import power
+from .workers import workers
 
 Experiment = Callable[[Path, argparse.Namespace], Coroutine[Any, Any, Report]]
 
@@ -77,6 +78,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     "flood": lambda folder, args: no_rows(folder, args.store, seconds=20),
     "flood-swept": lambda folder, args: swept(folder, args.store, seconds=60),
     "term": lambda folder, args: sigterm(folder, args.store, rounds=10, seconds=2),
+    "workers-killed": lambda folder, _: workers(folder, kills=True, away=False, seconds=60),
+    "workers-away": lambda folder, _: workers(folder, kills=False, away=True, seconds=60),
+    "workers-both": lambda folder, _: workers(folder, kills=True, away=True, seconds=60),
     "express": lambda folder, _: express(folder, clients=32, changes=10_240, processes=1),
     "express-2": lambda folder, _: express(folder, clients=32, changes=10_240, processes=2),
     "soak": run_soak,

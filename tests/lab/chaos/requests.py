@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,20 @@ from stores.support import STORES
 from trips.staged import StagedStore
 
 from sessions import CookieOptions, NoSession, Session, SessionManager, SessionOptions, StoredSession, queues
+from sessions.meta import closed_meta
 from sessions.state import SessionState
 from sessions.store import Outcome
 from sessions.stored_cookie import StoredCookie
+from sessions.writes import NOTHING
 
 TURNS = 30
 """Of the loop after a call, until its request stands at the next one, waits for its turn, or has ended."""
 
 MAX_AGE = 1_000
 MISSING = object()
+OPEN = (None, "gone", "closed")
+"""The ends of a session that a handler may still look at."""
+
 VERBS = ("save", "destroy", "regenerate", "rotate", "mutate")
 ACTS: st.SearchStrategy[list[tuple[str, str]]] = st.one_of(
     st.just([]),
@@ -45,21 +51,32 @@ ACTS: st.SearchStrategy[list[tuple[str, str]]] = st.one_of(
 
 
 class Model:
-    """What is stored: data by id. `create` and `rename` give an id a row, once; `destroy`, `rename` or its time ends it."""
+    """What is stored: data by id. `create` and `rename` give an id a row, once; `destroy`, `rename` or its time ends it.
+
+    An id that a session has left may hold a tombstone, until the moment that it says.
+    """
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self.clock = clock
         self.rows: dict[str, dict[str, Any]] = {}
         self.expires: dict[str, int] = {}
         self.ended: set[str] = set()
+        self.closed: dict[str, int] = {}
+        """The tombstones: until when they are there."""
 
-    def end(self, sid: str) -> None:
+    def end(self, sid: str, tombstone: StoredSession | None = None) -> None:
         """For good."""
         self.rows.pop(sid, None)
+        self.closed.pop(sid, None)
         self.ended.add(sid)
+        if tombstone is not None:
+            self.closed[sid] = tombstone.expires_at
 
     def compare(self, living: dict[str, StoredSession]) -> None:
         """Raise AssertionError where the store holds anything else."""
+        closed = {sid: row.expires_at for sid, row in living.items() if closed_meta(row) is not None}
+        assert closed == {sid: end for sid, end in self.closed.items() if end > self.clock()}
+        living = {sid: row for sid, row in living.items() if sid not in closed}
         assert not living.keys() & self.ended, "a session that had ended came back"
         for sid in self.rows.keys() - living.keys():
             assert self.expires[sid] <= self.clock(), "a session was lost"
@@ -97,15 +114,19 @@ class Request:
         self.base, self.changes, self.unsure = dict(row), {}, set()
         return row
 
-    def goes_on_alone(self) -> None:
-        """Note that its row is gone, and that it goes on as a new session with what it has set itself."""
-        kept = {key: value for key, value in self.view().items() if key in self.assigned}
+    def goes_on_alone(self, session: Session) -> None:
+        """Note that its row is gone, or closed, and that it goes on as a new session with what it has set itself."""
+        assert session.keys() <= self.assigned, "a new session holds what another request has stored"
         self.stored({})
-        self.changes = kept
+        self.changes = dict(session)
 
 
 def _merged(row: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in (row | changes).items() if value is not MISSING}
+
+
+REQUEST: ContextVar[Request] = ContextVar("request")
+"""On whose behalf the store is called: a verb is a task of its own."""
 
 
 class Call:
@@ -139,7 +160,7 @@ class SteppedStore(StagedStore):
             await call.turn.wait()
         try:
             outcome = await getattr(self.inner, verb)(sid, *args)
-            self.note(asyncio.current_task(), verb, sid, args, outcome)
+            self.note(verb, sid, args, outcome)
         finally:
             call.done.set()
         return outcome
@@ -162,10 +183,16 @@ class Requests(RuleBasedStateMachine):
         self.numbers = iter(range(1, 10**6))
         run(store.clear())
 
-    @initialize(rolling=st.booleans(), resave=st.booleans(), after=st.sampled_from([None, 0]), unset=st.booleans())
-    def configure(self, rolling: bool, resave: bool, after: int | None, unset: bool) -> None:
+    @initialize(
+        rolling=st.booleans(),
+        resave=st.booleans(),
+        after=st.sampled_from([None, 0]),
+        unset=st.booleans(),
+        grace=st.sampled_from([0, MAX_AGE // 2, MAX_AGE, 30 * MAX_AGE]),
+    )
+    def configure(self, rolling: bool, resave: bool, after: int | None, unset: bool, grace: int) -> None:
         """Two processes with the same options, and a visitor who has a session already."""
-        given = {"rolling": rolling, "resave": resave, "touch_after": after, **self.fixed}
+        given = {"rolling": rolling, "resave": resave, "touch_after": after, "grace": grace, **self.fixed}
         self.cookie = CookieOptions(max_age=MAX_AGE)
         options = SessionOptions(
             secret="of the model check, and as long as it should be",
@@ -238,18 +265,20 @@ class Requests(RuleBasedStateMachine):
         self, request: Request, manager: SessionManager, sid: str | None, acts: list[tuple[str, str]]
     ) -> None:
         """A request from its load to its commit, as the mixin makes it."""
+        REQUEST.set(request)
         request.does = "load"
         state = manager.new(self.generate) if sid is None else await manager.load([sid], self.generate)
         session = manager.face(state)
         for what, key in acts:
             if state.end is None:
                 assert dict(session) == request.view()
+            if state.end in OPEN:
                 request.does = what
                 await self.act(request, session, state, what, key)
         request.does, request.calls = "commit", 0
         if (commit := manager.commit(state)) is not None:
             await commit
-        if state.end == "gone":
+        if state.end in ("gone", "closed"):
             assert state.cookie_act == "keep"
         elif state.cookie_act == "clear":
             assert request.did & {"unset", "destroy"}
@@ -270,7 +299,7 @@ class Requests(RuleBasedStateMachine):
                 request.assigned.discard(key)
                 request.changes.pop(key, None)
                 request.changes |= {key: MISSING} if key in request.base else {}
-            case "unset":
+            case "unset" if state.end is None:
                 state.over("unset")
             case "touch":
                 session.touch()
@@ -279,16 +308,19 @@ class Requests(RuleBasedStateMachine):
 
     async def verb(self, request: Request, session: Session, state: SessionState, what: str) -> None:
         """What a handler awaits."""
-        old = session.id
+        old, had_row = session.id, state.end is not None or state.base is not None
         try:
             await getattr(session, what)(*[_increment] if what == "mutate" else [])
         except NoSession:
-            assert what == "mutate"
-            assert state.end == "gone"
+            assert what in {"mutate", "save"}
+            assert state.end in ("gone", "closed")
         if what == "regenerate":
             request.stored({})
             request.assigned.clear()
-        if what in {"regenerate", "rotate"} and state.end is None:
+        if what == "rotate" and had_row and state.base is None:
+            request.goes_on_alone(session)
+        if what in {"regenerate", "rotate"}:
+            assert state.end is None
             assert session.id != old
             assert old not in self.model.rows
 
@@ -296,9 +328,9 @@ class Requests(RuleBasedStateMachine):
         """A fresh id and a cookie."""
         return f"id-{next(self.numbers)}", StoredCookie.new(self.cookie, self.clock, is_secure=lambda: False)
 
-    def note(self, task: object, verb: str, sid: str, args: tuple[Any, ...], outcome: Any) -> None:
+    def note(self, verb: str, sid: str, args: tuple[Any, ...], outcome: Any) -> None:
         """What a call of the store means in the model."""
-        request = next(each for each in self.requests if each.task is task)
+        request = REQUEST.get()
         request.calls += 1
         rows, expires = self.model.rows, self.model.expires
         adds = {"n": rows.get(sid, request.view()).get("n", 0) + 1} if request.does == "mutate" else {}
@@ -310,6 +342,10 @@ class Requests(RuleBasedStateMachine):
             case "create" | "set", StoredSession():
                 rows[sid] = request.stored(request.view() | adds)
                 expires[sid] = args[0].expires_at
+            case "update", (Outcome.SAVED, _) if closed_meta(args[0]) is not None:
+                self.model.end(sid, args[0])
+            case "update", (Outcome.SAVED, _) if args[0] == NOTHING:
+                self.model.end(sid)
             case "update", (Outcome.SAVED, _):
                 rows[sid] = self.merge(request, rows[sid], args[0]) | adds
                 request.stored(rows[sid])
@@ -317,13 +353,10 @@ class Requests(RuleBasedStateMachine):
             case "touch", (Outcome.SAVED, _):
                 expires[sid] = args[0]
             case "rename", (Outcome.SAVED, _):
-                new, record, *_ = args
+                new, record, _, tombstone = args
                 rows[new] = request.stored(self.merge(request, rows[sid], record))
                 expires[new] = record.expires_at
-                self.model.end(sid)
-            case "rename", (Outcome.GONE, _):
-                request.base = _data(args[2])  # it was merged on what it expected
-                request.goes_on_alone()
+                self.model.end(sid, tombstone)
 
     def merge(self, request: Request, row: dict[str, Any], written: StoredSession) -> dict[str, Any]:
         """A row with the changes of a request, which is what it has written."""

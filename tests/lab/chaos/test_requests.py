@@ -17,4 +17,4 @@ def test_promises_2_and_3_hold_in_every_order(name: str, tmp_path: Path) -> None
 def test_the_model_sees_what_express_does(tmp_path: Path) -> None:
     """With `conflict = "overwrite"` sessions come back and changes are lost: a check that could not see that shows nothing."""
     with pytest.raises(AssertionError):
-        check("memory", tmp_path, histories=400, steps=40, shrink=False, conflict="overwrite")
+        check("memory", tmp_path, histories=400, steps=40, shrink=False, conflict="overwrite", grace=0)

@@ -1,0 +1,193 @@
+"""Owns the way from a configuration file to the options and the store.
+
+The tables [session], [sweeper] and the store's own are read here; every other table is its caller's, who names it, so
+that an unknown one is refused. The format is TOML, the options have their names of express-session. This file must not
+know who serves: its caller says whether other machines reach the server.
+"""
+
+import contextlib
+import logging
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from ..errors import OptionsError
+from ..options import CookieOptions, SessionOptions
+from ..store import OpenableStore
+from ..stores import factory_of, is_from_elsewhere, open_store
+from ..stores.tables import STORE_OPTIONS, STORE_TABLES, options_for
+from ..sweeper import Sweeper, SweeperOptions
+from ..validation import express_names, read_table
+from .secret import SECRET_BYTES, check_secrets, chosen_secret, kept_secrets
+from .toml_text import read_toml
+from .unusual import unusual
+
+log: logging.Logger = logging.getLogger("sessions")
+
+TABLES = ("session", *STORE_OPTIONS, "sweeper")
+"""The tables that this file reads. The table of a store from elsewhere has the name of its scheme."""
+
+Table = TypeVar("Table")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What a configuration file says of sessions, checked."""
+
+    session: SessionOptions
+    stores: Mapping[str, Any] = field(repr=False)
+    """The options of the stores, by table: dataclasses of ours, and a mapping for a store from elsewhere."""
+    sweeper: SweeperOptions
+    path: Path
+    """The file."""
+    exposed: bool
+    """True if other machines reach the server."""
+
+    def open_store(self) -> OpenableStore:
+        """Return the store that is configured, not yet open."""
+        scheme = self.session.store.partition(":")[0]
+        options = self.stores.get(STORE_TABLES.get(scheme, scheme), {})
+        return open_store(self.session.store, **(vars(options) if is_dataclass(options) else options))
+
+    @property
+    def tables(self) -> dict[str, Any]:
+        """The options of each table, by its name."""
+        return {"session": self.session, **self.stores, "sweeper": self.sweeper}
+
+    def with_new_secrets(self) -> Self:
+        """Read the secrets again, from this file or from a file of secrets, and nothing else. Returns a configuration.
+
+        If a start would refuse them, or if there are none, that is an error in the log, and this one is returned.
+        """
+        try:
+            session = read_toml(self.path).get("session", {})
+            with _naming(self.path, "session"):
+                found = chosen_secret(session if isinstance(session, dict) else {})
+                found = kept_secrets(self.session, make=False) if found is None else found
+                if found is None:
+                    raise OptionsError("secret: none is given any more")  # noqa: TRY301 # named like all others
+                options = replace(self.session, secret=found)
+                check_secrets(options, exposed=self.exposed)
+        except OptionsError as error:
+            log.error("the secrets stay as they are: %s", error)  # noqa: TRY400 # a traceback says no more
+            return self
+        log.info("the secrets were read again")
+        return replace(self, session=options)
+
+
+class ConfigFile:
+    """A configuration file that has been read: `table` gives a table of the caller's, `config` what the library knows.
+
+    `others` names the caller's tables. Raises OptionsError for a file that cannot be read or is no TOML, and for a
+    table that nobody knows. Every message begins with the file's path.
+    """
+
+    def __init__(self, path: Path, *, others: Sequence[str] = ()) -> None:
+        self.path = path
+        self._others = others
+        self._callers: dict[str, Any] = {}
+        self._kinds: dict[str, type[Any]] = {"session": SessionOptions, **STORE_OPTIONS, "sweeper": SweeperOptions}
+        self._tables = read_toml(path)
+        for name, content in self._tables.items():
+            if name not in (*others, *TABLES) and (name != self.scheme or name in STORE_TABLES):
+                raise OptionsError(f"{path}: [{name}]: {self._why_not(name)}")
+            if not isinstance(content, dict):
+                raise OptionsError(f"{path}: {name}: expected a table [{name}]")
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of the store's URL, which says what store it is; "" if the file has no URL there."""
+        session = self._tables.get("session", {})
+        store = session.get("store", SessionOptions.store) if isinstance(session, dict) else None
+        return store.partition(":")[0] if isinstance(store, str) and ":" in store else ""
+
+    def table(self, name: str, kind: type[Table]) -> Table:
+        """Return the options of a table as `kind`, a dataclass that checks its values and raises OptionsError.
+
+        Raises OptionsError, naming file, table and option, for an unknown option as well.
+        """
+        self._kinds[name] = kind
+        options = self._callers[name] = self._table(name, kind)
+        return options
+
+    def config(self, *, exposed: bool, make_secret: bool = True) -> Config:
+        """Return what the file says of sessions, with the secret of the environment, of the file, or a kept one.
+
+        `exposed` says that other machines reach the server: then a weak secret is refused. If no secret is given, one
+        is made and kept, unless `make_secret` is False. Values that are mostly a mistake are logged as warnings, in the
+        caller's tables too. Raises OptionsError, naming file, table and option.
+        """
+        given = self._tables.get("session", {})
+        with _naming(self.path, "session"):
+            self._check_names("session", SessionOptions, given)
+            if isinstance(given.get("cookie"), dict):
+                self._check_names("session", CookieOptions, given["cookie"], "cookie.")
+            chosen = chosen_secret(given)
+            secret = secrets.token_urlsafe(SECRET_BYTES) if chosen is None else chosen
+            session = SessionOptions.from_mapping({**given, "secret": secret})
+        stores, sweeper = self._stores(), self._table("sweeper", SweeperOptions)
+        config = Config(session=session, stores=stores, sweeper=sweeper, path=self.path, exposed=exposed)
+        with _naming(self.path, STORE_TABLES.get(self.scheme, self.scheme)):
+            store = config.open_store()
+        with _naming(self.path, "sweeper"):
+            Sweeper(store, **vars(config.sweeper))
+        with _naming(self.path, "session"):
+            kept = kept_secrets(session, make=make_secret) if chosen is None else None
+            if kept is not None:  # made last, so that a file with a mistake leaves nothing behind
+                config = replace(config, session=replace(session, secret=kept))
+            check_secrets(config.session, exposed=exposed)
+        for warning in unusual({**self._callers, **config.tables}):
+            log.warning("%s", warning)
+        return config
+
+    def _table(self, name: str, kind: type[Table]) -> Table:
+        table = self._tables.get(name, {})
+        with _naming(self.path, name):
+            self._check_names(name, kind, table)
+            return kind(**read_table(kind, table))
+
+    def _stores(self) -> dict[str, Any]:
+        stores: dict[str, Any] = {name: self._table(name, kind) for name, kind in STORE_OPTIONS.items()}
+        scheme = self.scheme
+        if scheme and scheme not in STORE_TABLES:
+            with _naming(self.path, scheme):
+                stores[scheme] = options_for(factory_of(scheme), self._tables.get(scheme, {}))
+        return stores
+
+    # ---------------------------------------------------------------- what belongs elsewhere
+
+    def _check_names(self, name: str, kind: type[Any], table: Mapping[str, Any], place: str = "") -> None:
+        """Raise OptionsError for an option that another table has."""
+        for key in (each for each in table if each not in express_names(kind)):
+            homes = self._homes(key)
+            if name in self._others and key in express_names(CookieOptions):
+                homes.append(f"[session] as cookie.{key}")
+            if homes:
+                raise OptionsError(f"{place}{key}: no such option; it belongs to {' or '.join(homes)}")
+
+    def _homes(self, key: str) -> list[str]:
+        """Return the tables that have an option."""
+        return [f"[{table}]" for table, kind in self._kinds.items() if key in express_names(kind)]
+
+    def _why_not(self, name: str) -> str:
+        """Say why a table is not read."""
+        if is_from_elsewhere(name):
+            return f"is read only where store is a {name}: URL; its scheme is {self.scheme!r}"
+        if name == "cookie":
+            return "no such table; the cookie's options are lines of [session], such as cookie.maxAge = 86400000"
+        homes = self._homes(name)
+        if homes:
+            return f"no such table; {name} is an option of {' or '.join(homes)}"
+        return f"no such table; known are {', '.join((*self._others, *TABLES))}"
+
+
+@contextlib.contextmanager
+def _naming(path: Path, table: str) -> Iterator[None]:
+    """Put the file and the table before the message of an OptionsError; `store:` is an option of [session]."""
+    try:
+        yield
+    except OptionsError as error:
+        where = "session" if str(error).startswith("store:") else table
+        raise OptionsError(f"{path}: [{where}] {error}") from error

@@ -1,0 +1,1 @@
+"""The long run of the families of session ids, on every store."""

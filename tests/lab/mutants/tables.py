@@ -1,0 +1,16 @@
+"""Owns the list of all mutants, by promise."""
+
+from . import core, memory, postgres, redis, security, sqlite, web
+
+MUTANTS = sorted(
+    [
+        *security.MUTANTS,
+        *web.MUTANTS,
+        *core.MUTANTS,
+        *memory.MUTANTS,
+        *sqlite.MUTANTS,
+        *postgres.MUTANTS,
+        *redis.MUTANTS,
+    ],
+    key=lambda mutant: mutant.promise,
+)

@@ -1,0 +1,97 @@
+"""Owns the mutants of what is between Tornado and a session: the answer that waits, the handshake, the cookies that come in."""
+
+import asyncio
+from typing import Any
+
+from .mutant import members, table
+
+MUTANTS, breaks = table()
+
+HELD, REQUEST = "web.held_response:HeldResponse", "web.request:RequestSession"
+
+
+async def nothing() -> None:
+    """A commit that waits for nothing."""
+
+
+@breaks(1, "finish does not wait for the commit", "trips/test_commit_first.py", f"{HELD}._finish_behind")
+def _(original: Any) -> Any:
+    async def finish_behind(self: Any, handler: Any, commit: Any, *args: Any) -> None:
+        commits.add(asyncio.ensure_future(commit))
+        await original(self, handler, nothing(), *args)
+
+    commits: set[Any] = set()
+    return finish_behind
+
+
+@breaks(1, "the first flush does not wait for the commit", "trips/test_streams.py", f"{HELD}._flush_behind")
+def _(original: Any) -> Any:
+    def flush_behind(self: Any, handler: Any, commit: Any, flush: Any) -> Any:
+        commits.add(asyncio.ensure_future(commit))
+        return original(self, handler, nothing(), flush)
+
+    commits: set[Any] = set()
+    return flush_behind
+
+
+@breaks(1, "a handshake does not wait for the commit", "trips/test_sockets.py", f"{REQUEST}.or_abandon")
+def _(_original: Any) -> Any:
+    async def or_abandon(_self: Any, commit: Any) -> None:
+        commits.add(asyncio.ensure_future(commit))
+
+    commits: set[Any] = set()
+    return or_abandon
+
+
+@breaks(1, "a failed commit is answered 200", "trips/test_failures.py", f"{HELD}._fail")
+def _(_original: Any) -> Any:
+    def fail(_self: Any, handler: Any, _error: Any) -> None:
+        from tornado.web import RequestHandler
+
+        RequestHandler.finish(handler)
+
+    return fail
+
+
+@breaks(1, "a failed commit sends the cookie", "trips/test_failures.py", f"{REQUEST}.abandon")
+def _(original: Any) -> Any:
+    def abandon(self: Any, why: str) -> None:
+        state = self._state
+        original(self, why)
+        if state is not None:
+            self._state, state.renamed, state.cookie_act = state, True, "send"
+
+    return abandon
+
+
+@breaks(
+    1, "a stream whose last commit failed looks whole", "trips/test_streams.py", "web.mixin:SessionMixin.send_error"
+)
+def _(original: Any) -> Any:
+    def send_error(self: Any, status_code: int = 500, **options: Any) -> None:
+        from tornado.web import RequestHandler
+
+        if self._headers_written and not self._finished:
+            RequestHandler.finish(self)
+        else:
+            original(self, status_code, **options)
+
+    return send_error
+
+
+# ---------------------------------------------------------------- whose id it is
+
+
+@breaks(4, "a forged cookie costs a store call", "trips/test_ids.py", "formats.signing:Signer.unsign")
+def _(original: Any) -> Any:
+    return lambda self, value: original(self, value) or value[2:].rpartition(".")[0] or None
+
+
+@breaks(4, "the beginning of a signature will do", "formats/test_signing.py", "formats.signing:hmac")
+def _(original: Any) -> Any:
+    return members(original, compare_digest=lambda mac, given: mac.startswith(given))
+
+
+@breaks(4, "only the first secret verifies", "formats/test_signing.py", "formats.signing:Signer.__init__")
+def _(original: Any) -> Any:
+    return lambda self, keys: original(self, keys[:1])

@@ -1,0 +1,66 @@
+"""The merge by pieces is the merge by keys, however many keys there are and wherever they differ."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sessions.formats.json_text import dumps
+from sessions.merge import changes, merged, restored
+
+VALUES = st.sampled_from([0, 1, True, False, None, 1.0, "x", [], [1], [True], {}, {"a": 1, "b": 2}, {"b": 2, "a": 1}])
+COUNTS = st.integers(0, 5) | st.sampled_from([63, 64, 65, 128, 129, 4_096, 5_000])
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Data of so many keys, and what has become of it: some set, some new, some deleted, some moved to the end."""
+    before = {f"k{number}": draw(VALUES) if number < 8 else number for number in range(draw(COUNTS))}
+    after = dict(before)
+    for _ in range(draw(st.integers(0, 6))):
+        key = f"k{draw(st.integers(0, len(before) + 2))}"
+        match draw(st.sampled_from(["set", "delete", "move"])):
+            case "set":
+                after[key] = draw(VALUES)
+            case "delete":
+                after.pop(key, None)
+            case "move" if key in after:
+                after[key] = after.pop(key)
+    return before, after
+
+
+@given(pair=pairs())
+def test_the_changes_are_those_of_each_key(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """By the text of the value: 1 is not True."""
+    before, after = pair
+
+    change = changes(before, after)
+
+    wanted = [key for key in after if key not in before or dumps(before[key]) != dumps(after[key])]
+    assert sorted(change.assigned) == sorted(wanted)
+    assert change.deleted == before.keys() - after.keys()
+
+
+@given(pair=pairs())
+def test_what_was_changed_and_applied_again_is_the_same(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """On what it was changed from; and there is nothing left to change then."""
+    before, after = pair
+    again, left = merged(changes(before, after), after, dict(before))
+    third, nothing = merged(left, after, dict(again))
+
+    assert {key: dumps(value) for key, value in again.items()} == {key: dumps(value) for key, value in after.items()}
+    assert not changes(again, after)
+    assert (dumps(third), bool(nothing)) == (dumps(again), False)
+
+
+@given(pair=pairs())
+def test_what_is_restored_is_what_was_before(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """And a list or dict that is the same is the one that is held."""
+    before, after = pair
+
+    result = restored(after, dict(before))
+
+    assert dumps(result) == dumps(before)
+    for key, value in after.items():
+        if isinstance(value, list | dict) and key in before and dumps(before[key]) == dumps(value):
+            assert result[key] is value

@@ -1,0 +1,193 @@
+"""The log of the reference server: when, who, which request; as text and as JSON; nothing that a visitor has sent."""
+
+import json
+import re
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import Server, run
+
+Start = Callable[..., Server]
+
+MEMORY = '[session]\nstore = "memory:"\n'
+LINE = re.compile(
+    r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d) (?P<level>[A-Z]+) (?P<pid>\d+)"
+    r" (?P<request>-|[0-9a-f]{16}) (?P<logger>[\w.]+): (?P<message>.*)"
+)
+FORGED = {"Cookie": "connect.sid=s%3Aforged.signature"}
+
+
+async def written(server: Server) -> list[str]:
+    """The whole log, behind the two lines that say where it listens. The server ends."""
+    server.signal(signal.SIGTERM)
+    assert await server.ended() == 0
+    return server.output.splitlines()[2:]
+
+
+async def lines(server: Server) -> list[dict[str, str]]:
+    """The whole log in its parts: every line of it has the form. The server ends."""
+    text = await written(server)
+    found = [LINE.fullmatch(line) for line in text]
+    assert None not in found, text
+    return [line.groupdict() for line in found if line is not None]
+
+
+async def test_a_line_says_when_who_and_how_bad(start: Start) -> None:
+    """With milliseconds and the zone; the level by its name."""
+    server = await start(MEMORY).serving()
+    await server.browser().fetch("/nowhere")
+
+    found, missing = await lines(server)
+
+    assert (found["level"], missing["level"]) == ("INFO", "WARNING")
+    assert found["pid"] == missing["pid"] == str(server.pid)
+    assert found["logger"] == "tornado.access"
+    assert re.fullmatch(r"404 GET /nowhere \(127\.0\.0\.1\) \d+\.\d\dms", missing["message"])
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(found["time"])) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_the_lines_of_a_request_share_its_id(start: Start, workers: int) -> None:
+    """An event is tied to the answer; two requests on one connection are two; each process has its own lines."""
+    config = f"[server]\nworkers = {workers}\n"
+    server = await start(config).serving()
+    wire = await server.wire()
+    for number in (1, 2, 3):
+        cookie = FORGED["Cookie"] + str(number)
+        wire.send(f"GET /get-session?number={number} HTTP/1.1\r\nHost: h\r\nCookie: {cookie}\r\n\r\n".encode())
+        await wire.response()
+
+    pids = {server.pid} if workers == 1 else set(server.workers)
+    found = [line for line in await lines(server) if "number=" in line["message"] or "tampered" in line["message"]]
+
+    ids = [line["request"] for line in found]
+    assert [line["message"].partition(":")[0] for line in found[::2]] == ["session_tampered"] * 3
+    assert ids[::2] == ids[1::2]
+    assert len(set(ids)) == 3
+    assert {int(line["pid"]) for line in found} <= pids
+
+
+async def test_requests_that_overlap_keep_their_ids(start: Start) -> None:
+    """One that waits for its body is answered after another has come and gone."""
+    server = await start(MEMORY).serving()
+    slow = await server.ask()
+    await server.browser().fetch("/get-session", headers=FORGED)
+    slow.send(b'{"a": 1}')
+    await slow.response()
+
+    _, event, fast, last = await lines(server)
+
+    assert event["message"].startswith("session_tampered: ")
+    assert event["request"] == fast["request"] != last["request"]
+    assert " /get-session " in fast["message"]
+    assert " /set-session " in last["message"]
+
+
+async def test_json_has_the_parts_of_an_answer(start: Start) -> None:
+    """One object a line, with the same words as the text."""
+    server = await start(f'[server]\nlog = "json"\n{MEMORY}').serving()
+    await server.browser().fetch("/get-session?a=1", headers=FORGED)
+
+    _, event, answer = [json.loads(line) for line in await written(server)]
+
+    assert event.keys() == {"time", "level", "pid", "request", "logger", "message"}
+    assert event["message"].startswith("session_tampered: ")
+    assert answer["request"] == event["request"]
+    assert (answer["level"], answer["pid"], answer["logger"]) == ("INFO", server.pid, "tornado.access")
+    assert (answer["status"], answer["method"], answer["uri"]) == (200, "GET", "/get-session?a=1")
+    assert answer["ip"] == "127.0.0.1"
+    assert answer["message"] == f"200 GET /get-session?a=1 (127.0.0.1) {answer['ms']:.2f}ms"
+    assert datetime.fromisoformat(answer["time"]).tzinfo is not None
+
+
+async def test_json_keeps_a_traceback_in_its_line(start: Start) -> None:
+    """As text it is indented below the line; here it is a member."""
+    server = await start('[server]\nlog = "json"\n').serving()
+    browser = server.browser()
+    await browser.fetch("/set-session")
+    from sessions import StoredSession, now_ms, open_store  # of this test alone
+
+    async with open_store(f"sqlite:{server.folder / 'sessions.db'}") as store:
+        found: Any = await store.get(browser.sid or "")
+        await store.update(browser.sid or "", StoredSession("no JSON", now_ms() + 60_000), found)
+    broken = await browser.fetch("/get-session")
+
+    errors = [json.loads(line) for line in await written(server) if '"ERROR"' in line]
+
+    assert broken.status == 500
+    assert [each["logger"] for each in errors] == ["tornado.application", "tornado.access"]
+    assert "CorruptSession" in errors[0]["exc_info"]
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [
+        ("debug", {"DEBUG", "INFO", "WARNING"}),
+        ("info", {"INFO", "WARNING"}),
+        ("warning", {"WARNING"}),
+        ("error", set()),
+    ],
+)
+async def test_what_is_below_the_level_is_left_out(start: Start, level: str, said: set[str]) -> None:
+    """Of the library, of Tornado, and of the server."""
+    server = await start(f'[server]\nlogLevel = "{level}"\n{MEMORY}').serving()
+    await server.browser().fetch("/set-session")
+    await server.browser().fetch("/nowhere")
+
+    assert {line["level"] for line in await lines(server)} == said
+
+
+async def test_nothing_that_a_visitor_has_sent_is_quoted(start: Start) -> None:
+    """Headers and forms that are refused, at any level; the address is all that the log has of a request."""
+    server = await start(f'[server]\nlogLevel = "debug"\n{MEMORY}').serving()
+    browser = server.browser()
+    token = re.search(r'name="_xsrf" value="([^"]+)"', (await browser.fetch()).text)
+    assert token is not None
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    for body in (
+        f"_xsrf={token[1]}&key=k&value=hidden-form".encode() + b"\xff",
+        f"_xsrf={token[1]}&key=hidden-key".encode() + b"\xff",
+        f"_xsrf={token[1]}&key=hidden-key&value=1e400".encode(),
+        b"_xsrf=2|hidden-token|x|y&key=k",
+        b"_xsrf=2|hidden|token&key=k",
+        f"_xsrf={token[1]}&".encode() + b"&".join(b"hidden-field=%d" % number for number in range(2_000)),
+    ):
+        await browser.fetch("/set", method="POST", body=body, headers=form)
+    multipart = {"Content-Type": "multipart/form-data; boundary=hidden-boundary"}
+    await browser.fetch("/set", method="POST", body=b"hidden-part", headers=multipart)
+    await browser.fetch("/set", method="POST", body=b"hidden-gzip", headers={**form, "Content-Encoding": "hidden-code"})
+    head = b"POST /set HTTP/1.1\r\nHost: a.example.test\r\n"
+    for request in (
+        head + b"Content-Length: hidden-length\r\n\r\n",
+        head + b"Content-Length: 7, hidden-length\r\n\r\n",
+        head + b"Transfer-Encoding: hidden-coding\r\n\r\n",
+        head + b"Cookie: hidden-cookie=\x01\r\n\r\n",
+        head + b"hidden header: 1\r\n\r\n",
+        head + b"Host: hidden.host\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: hidden.host/x y@z\r\n\r\n",
+        b"GET / hidden/1.1\r\nHost: h\r\n\r\n",
+    ):
+        wire = await server.wire()
+        wire.send(request)
+        await wire.response()
+
+    log = "\n".join(await written(server))
+    assert [line for line in log.splitlines() if "hidden" in line] == []
+    assert log.count("Malformed HTTP message from 127.0.0.1: ") >= 7
+    assert "Traceback" not in log
+
+
+def test_json_without_its_package_is_refused(tmp_path: Path) -> None:
+    """With what to install; --check says so too."""
+    hidden = tmp_path / "pythonjsonlogger"
+    hidden.mkdir()
+    (hidden / "__init__.py").write_text("raise ImportError")
+
+    result = run(tmp_path, '[server]\nlog = "json"\n', "--check", path=tmp_path)
+
+    assert result.returncode == 2
+    assert result.stderr == 'config.toml: [server] log: "json" needs a package: pip install python-json-logger\n'
