@@ -39,7 +39,7 @@ async def replaced(folder: Path, *, pairs: int, http: bool) -> Report:
                 done += 2
     report.figures |= {
         "replacements": done,
-        "acknowledged writes": sum(each.n for each in told.values()),
+        "writes asked for": sum(each.n for each in told.values()),
         "seconds": round(time.monotonic() - began),
         "lost": len(report.failures),
     }

@@ -1,6 +1,7 @@
 """Owns the mutants of the SQLite store."""
 
 import asyncio
+import os
 from typing import Any
 
 from .mutant import members, table, words
@@ -159,3 +160,48 @@ def _(original: Any) -> Any:
             return await execute
 
     return lambda writer, jobs, clock: original(Hasty(writer), jobs, clock)
+
+
+# ---------------------------------------------------------------- the file is replaced
+
+FILE, BESIDE, REPLACED = "stores.sqlite.file", "stores.sqlite.beside", "stores/test_sqlite_replaced.py"
+
+breaks(7, "a log of another file is played in", REPLACED, f"{BESIDE}:Lock.drop_log_of_another")(
+    lambda _: lambda _self, _main: None
+)
+breaks(7, "a log that nobody has open is deleted", REPLACED, f"{BESIDE}:_is_held")(lambda _: lambda _wal: True)
+breaks(7, "nobody says that the log is in use", REPLACED, f"{BESIDE}:fcntl")(
+    lambda original: members(original, LOCK_SH=original.LOCK_UN)
+)
+breaks(7, "several open the file at once", REPLACED, f"{BESIDE}:fcntl")(
+    lambda original: members(original, LOCK_EX=original.LOCK_SH)
+)
+breaks(7, "a connection reads whatever file it got", REPLACED, f"{BESIDE}:Pin.check")(lambda _: lambda _self: None)
+breaks(7, "a file that is lost leaves its log", REPLACED, f"{FILE}:drop_log")(lambda _: lambda _names, _trio: None)
+
+
+@breaks(7, "a log that was deleted is lost", REPLACED, f"{FILE}:OpenFile._leave")
+def _(original: Any) -> Any:
+    async def leave(self: Any, patience: float | None = None) -> None:
+        log, self._log = self._log, None
+        await original(self, patience)
+        if log is not None:
+            os.close(log)
+
+    return leave
+
+
+# ---------------------------------------------------------------- nobody waits
+
+STEPS = "stores/test_sqlite_steps.py"
+
+breaks(6, "a deletion takes its time", STEPS, "stores.sqlite.store:_FEWEST")(lambda _: 10**6)
+
+
+@breaks(6, "a count holds up the reads", STEPS, "stores.sqlite.store:SQLiteStore._query")
+def _(_: Any) -> Any:
+    async def query(self: Any, sql: str, *parameters: Any) -> Any:
+        file = await self._opened()
+        return list(await file.reader.execute_fetchall(sql, parameters))
+
+    return query
