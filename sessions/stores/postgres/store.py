@@ -227,7 +227,7 @@ class PostgresStore(SQLStoreBase):
     async def _select(self, pool: Any, sids: list[str]) -> dict[str, StoredSession]:
         """Return the living rows of some ids."""
         rows = await self._connections.fetch(pool, self._sql.select, sids)
-        return {sid: StoredSession(*record) for sid, *record in rows}
+        return {row[0]: StoredSession(*row[1:]) for row in rows}
 
     async def _query(self, sql: str, *arguments: Any, patience: int | None = None) -> list[Any]:
         """Ask what no request waits for: one question at a time, so that the other connections stay free."""
