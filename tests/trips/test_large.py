@@ -54,7 +54,7 @@ PAGES = {
 
 async def large(serve: Any, data: str) -> tuple[Site, Any]:
     """A site, and a visitor whose session is large."""
-    site: Site = await serve(PAGES, max_bytes=0)
+    site: Site = await serve(PAGES, max_bytes=0, store_timeout=30_000)
     browser = site.browser()
     await site.plant(browser, COOKIE + data[1:], lifetime=HOUR)
     return site, browser

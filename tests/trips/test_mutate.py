@@ -22,12 +22,15 @@ async def increment(handler: Any) -> str:
     return str(await handler.session.mutate(add))
 
 
+PATIENT = {"store_timeout": 30_000}
+"""For two hundred requests in one queue, on a machine that does much else."""
+
 PAGES: dict[str, Act] = {"/visit": visit, "/increment": increment, "/show": show}
 
 
 async def test_promise_2_200_parallel_increments_give_200(serve: Any) -> None:
     """None is lost, and each caller has a number of its own."""
-    site: Site = await serve(PAGES)
+    site: Site = await serve(PAGES, **PATIENT)
     browser = site.browser()
     await browser.fetch("/visit")
 
@@ -39,7 +42,7 @@ async def test_promise_2_200_parallel_increments_give_200(serve: Any) -> None:
 
 async def test_promise_2_200_increments_by_two_processes_give_200(serve: Any, world: World) -> None:
     """Two managers on the same data: what one's queue cannot see, the store's compare-and-set does."""
-    sites: list[Site] = [await serve(PAGES), await serve(PAGES, store=await world.store())]
+    sites: list[Site] = [await serve(PAGES, **PATIENT), await serve(PAGES, store=await world.store(), **PATIENT)]
     browsers = [site.browser() for site in sites]
     browsers[1].jar = browsers[0].jar
     await browsers[0].fetch("/visit")
