@@ -15,7 +15,7 @@ from .clock import Clock, now_ms
 from .errors import NoSession, StoreUnavailable
 from .formats import json_text
 from .formats.signing import Signer
-from .observe import AMBIGUOUS, DESTROYED, DROPPED, UNKNOWN, note
+from .observe import AMBIGUOUS, DROPPED, UNKNOWN, note
 from .options import SessionOptions
 from .policy import Performed, Plan, decide, no_session
 from .progress import Generate
@@ -77,10 +77,12 @@ class SessionManager:
             if record is None:
                 continue
             state = await self._living(sid, record, generate)
-            if state is not None and state.end is None and found is not None and found.end is None:
+            if state is None:
+                continue
+            if found is None or (found.end is not None and state.end is None):
+                found = state
+            elif state.end is None:
                 note(AMBIGUOUS, sid)
-            elif state is not None and (found is None or found.end is not None):
-                found = state if found is None or state.end is None else found
         if found is None:
             note(UNKNOWN, sids[0])
             return self.new(generate, sids[0])
@@ -121,8 +123,7 @@ class SessionManager:
         if plan.change == "touch":
             outcome = await self._writes.touch(state)
         elif record is None:
-            await self._writes.remove(state.row.id, state.base)
-            note(DESTROYED, state.row.id)
+            await self._writes.end(state.row, state.others)
         else:
             outcome = await self._writes.write(state, record)
             if outcome in ("gone", "closed"):
@@ -178,7 +179,7 @@ class SessionManager:
         record = await self._in_time(self._store.get(sid))
         state = None if record is None else await self._living(sid, record, _no_new_id)
         if state is None or state.end is not None:
-            raise no_session("gone")
+            raise no_session("gone" if state is None or state.end is None else state.end)
         state.seal()
         yield self.face(state)
         if state.pending is not None:

@@ -1,4 +1,4 @@
-"""Owns what takes two ids: `rotate()`, `regenerate()`, the tombstone under the old id, and an end that follows it.
+"""Owns what takes two ids: `rotate()`, `regenerate()`, and the tombstone under the old id.
 
 A row moves in one step (`rename`), so whoever else wants the old one finds it gone or closed. Where the outcome of that
 step is unknown, nothing is deleted: the way back is taken once the store says where the row is.
@@ -12,7 +12,7 @@ from .clock import Clock
 from .errors import CorruptSession, SessionError, StoreError, StoreUnavailable
 from .formats import json_text
 from .meta import tombstone
-from .observe import DESTROYED, RENEWED, note
+from .observe import RENEWED, note
 from .state import Row, SessionState
 from .store import Outcome, Store, StoredSession, Update
 from .writes import ID_TRIES, Writes, known
@@ -57,11 +57,6 @@ class Rotation:
         self._grace = grace
         self._in_time = in_time
         self._start = start
-
-    async def end(self, sid: str, base: StoredSession | None) -> None:
-        """End the session of an id, and its successor."""
-        await self._writes.remove(sid, base)
-        note(DESTROYED, sid)
 
     # ---------------------------------------------------------------- regenerate
 

@@ -7,9 +7,10 @@ The rest is a task, and the tasks of one session run one after the other (pendin
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
-from .errors import SessionError
+from .errors import NoSession, SessionError
 from .pending import Verb
 from .policy import no_session
 from .rotation import Rotation
@@ -79,20 +80,12 @@ class SessionVerbs:
 
         async def work() -> None:
             try:
-                await self._in_time(self._end(row, others))
+                await self._in_time(self._writes.end(row, others))
             except BaseException:
                 state.failed()
                 raise
 
         return self._start(state, work())
-
-    async def _end(self, row: Row, others: tuple[str, ...]) -> None:
-        """End the session of a row, and those of the other verified ids in the request."""
-        await self._rotation.end(row.id, row.base)
-        for sid in others:
-            other = await self._store.get(sid)
-            if other is not None:
-                await self._rotation.end(sid, other)
 
     def regenerate(self, state: SessionState) -> Verb[None]:
         """Go on as a new session under a new id, and end the row of the old one."""
@@ -117,7 +110,8 @@ class SessionVerbs:
             if record is not None:
                 await self._writes.turns.take(record.data)
             if record is None or state.is_too_old or state.end == "closed" or self._writes.is_over(record):
-                raise SessionError("failed to load session")
+                error = SessionError if row.base is None else partial(NoSession, is_over=True)
+                raise error("failed to load session")  # Express's words
             state.read(record)
             decode_if_large(state)
 

@@ -4,14 +4,14 @@
 (a tombstone, an end) is judged here and in the manager, never in a store.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from logging import DEBUG
 
 from .clock import Clock
 from .errors import OptionsError, SessionError
 from .formats import json_text
 from .meta import closed_meta, is_closed
-from .observe import CREATED, note
+from .observe import CREATED, DESTROYED, note
 from .options import SessionOptions
 from .policy import Performed
 from .queues import CommitQueues
@@ -110,7 +110,17 @@ class Writes:
 
     # ---------------------------------------------------------------- an end
 
-    async def remove(self, sid: str, base: StoredSession | None) -> None:
+    async def end(self, row: Row, others: Iterable[str]) -> None:
+        """End the session of a row, and those of the other verified ids in the request: a sign-out is the browser's."""
+        await self._remove(row.id, row.base)
+        note(DESTROYED, row.id)
+        for sid in others:
+            found = await self._store.get(sid)
+            if found is not None:
+                await self._remove(sid, found)
+                note(DESTROYED, sid)
+
+    async def _remove(self, sid: str, base: StoredSession | None) -> None:
         """End the session of an id, and its successor if it goes on under another id by now.
 
         A blind delete would remove the tombstone only, and the session would live on.

@@ -294,7 +294,11 @@ async def save(handler: Generic, args: Json) -> Json:
 
 @session_op
 async def reload(handler: Generic, args: Json) -> Json:
-    await handler.session.reload()
+    session = handler.session
+    try:
+        await session.reload()
+    except NoSession as error:  # of a session that was there, and has ended: Express has an error for it
+        return {"error": in_express_words(error)}
     return OK
 
 

@@ -126,7 +126,7 @@ async def test_promise_3_verbs_do_not_revive_either(serve: Any, save: str) -> No
 
     late = await overtaken(browser, gate)
 
-    assert late.text == {"reload": "SessionError"}.get(save, "NoSession")
+    assert late.text == "NoSession"
     assert late.set_cookies == []
     assert await site.rows() == {}
 
