@@ -1,15 +1,16 @@
 """What leaves with an answer: the session cookie, its removal, and the headers that keep caches honest."""
 
+import logging
 from typing import Any
 
 import pytest
 from client import Cookie, Jar
-from clock import HOUR
+from clock import DAY, HOUR
 
 from sessions import CookieOptions
 
 from .conftest import Logbook, memory_only
-from .world import LIFETIME, MARK, Act, Site, count, logout, show, unset, visit
+from .world import LIFETIME, MARK, YEAR, Act, Site, count, logout, show, unset, visit
 
 pytestmark = memory_only
 
@@ -180,22 +181,80 @@ async def test_when_a_known_visitor_gets_the_cookie_again(
     assert {path: len((await browser.fetch(path)).set_cookies) for path in sent} == sent
 
 
-async def test_a_change_of_the_cookies_settings_alone_sends_it(serve: Any) -> None:
-    """It is stored, and the browser gets what the row has."""
+ASSIGNED: dict[str, tuple[str, Any, str]] = {
+    "stricter": ("same_site", "strict", "SameSite=Strict"),
+    "remember me": ("max_age", YEAR, "Expires="),
+    "forget me": ("max_age", None, "HttpOnly"),
+    "another path": ("path", "/show", "Path=/show"),
+    "for scripts": ("http_only", False, "Path=/"),
+}
+"""What a handler assigns, and what its Set-Cookie has then."""
 
-    def strict(handler: Any) -> None:
-        handler.session.cookie.same_site = "strict"
 
-    site: Site = await serve({**PAGES, "/strict": strict})
+@pytest.mark.parametrize("what", ASSIGNED)
+async def test_a_change_of_the_cookies_settings_alone_sends_it(serve: Any, what: str) -> None:
+    """It is stored, and the browser gets what the row has, once."""
+    name, value, sent = ASSIGNED[what]
+    site: Site = await serve({**PAGES, "/set": lambda handler: setattr(handler.session.cookie, name, value)})
     browser = site.browser()
     await browser.fetch("/visit")
 
-    response = await browser.fetch("/strict")
+    response = await browser.fetch("/set")
     later = await browser.fetch("/show")
 
-    assert "SameSite=Strict" in response.set_cookies[0]
-    assert (await site.stored_cookie(browser.sid))["sameSite"] == "strict"
+    (cookie,) = response.set_cookies
+    assert sent in cookie
+    assert ("Expires" in cookie) is (value is not None)
+    assert ("HttpOnly" in cookie) is (value is not False)
+    assert later.json() == {"mark": MARK}
     assert later.set_cookies == []
+
+
+# ---------------------------------------------------------------- what browsers drop
+
+
+@pytest.mark.parametrize("domain", ["example.com", ".example.com", "27.0.0.1"])
+async def test_a_domain_that_the_host_is_not_in_is_said_once(serve: Any, logbook: Logbook, domain: str) -> None:
+    """Browsers drop the cookie, so every visit would begin a new session and nobody would know why."""
+    site: Site = await serve(visit, cookie=CookieOptions(domain=domain))
+
+    for _ in range(2):
+        await site.browser().fetch()
+
+    (said,) = logbook.lines("sessions", level=logging.WARNING)
+    assert f"Domain {domain!r} does not fit the host of the request" in said
+
+
+@pytest.mark.parametrize("host", ["example.com", "www.example.com:8080", "WWW.Example.com"])
+async def test_a_domain_that_fits_is_nothing_to_say(serve: Any, logbook: Logbook, host: str) -> None:
+    """The host itself, one below it, in any case, with a port."""
+    site: Site = await serve(visit, cookie=CookieOptions(domain="example.com"))
+
+    await site.browser().fetch(headers={"Host": host})
+
+    assert logbook.lines("sessions", level=logging.WARNING) == []
+
+
+async def test_a_lifetime_over_400_days_is_said_once(serve: Any, logbook: Logbook) -> None:
+    """A handler has assigned it; browsers cap it. 400 days are nothing to say."""
+
+    def lasting(days: int) -> Act:
+        def page(handler: Any) -> None:
+            visit(handler)
+            handler.session.cookie.max_age = days * DAY
+
+        return page
+
+    site: Site = await serve({"/400": lasting(400), "/500": lasting(500)})
+    await site.browser().fetch("/400")
+    before = logbook.lines("sessions", level=logging.WARNING)
+
+    for _ in range(2):
+        await site.browser().fetch("/500")
+
+    assert before == []
+    (said,) = logbook.lines("sessions", level=logging.WARNING)
+    assert "over 400 days" in said
 
 
 async def test_a_handlers_own_cookies_stand_beside_ours(serve: Any) -> None:

@@ -7,8 +7,10 @@ from urllib.parse import quote
 import pytest
 from client import Browser, Response
 
+from sessions import OptionsError
+
 from .conftest import memory_only
-from .world import LIFETIME, MARK, Site, show, visit
+from .world import LIFETIME, MARK, SECRET, Site, show, visit
 
 SID = "an-id-of-the-visitors-own-making"
 
@@ -222,3 +224,33 @@ async def test_promise_4_a_rotated_secret_verifies_and_no_longer_signs(serve: An
     assert with_both.json() == {"mark": MARK}
     assert with_new.json() == {}
     assert shown.json() == {"mark": MARK}
+
+
+@pytest.mark.parametrize("secrets", ["new-secret-and-as-long-as-it-has-to-be", ["new-secret-and-as-long", SECRET]])
+async def test_secrets_change_while_the_application_serves(serve: Any, secrets: Any) -> None:
+    """The first signs, all verify, and a visitor whose secret has left the list is a stranger."""
+    site: Site = await serve({"/visit": visit, "/show": show})
+    browser = site.browser()
+    await browser.fetch("/visit")
+
+    site.manager.use_secrets(secrets)
+    known = await browser.fetch("/show")
+    fresh, newcomer = await visit_with(site, "junk")
+
+    assert known.json() == ({} if isinstance(secrets, str) else {"mark": MARK})
+    assert (await newcomer.fetch("/show")).json() == {"mark": MARK}
+    assert fresh.status == 200
+
+
+async def test_a_wrong_secret_leaves_the_others_in_place(serve: Any) -> None:
+    """It is refused, and the application goes on."""
+    site: Site = await serve({"/visit": visit, "/show": show})
+    browser = site.browser()
+    await browser.fetch("/visit")
+
+    wrongs: list[Any] = ["", [], [7]]
+    for wrong in wrongs:
+        with pytest.raises(OptionsError, match="secret"):
+            site.manager.use_secrets(wrong)
+
+    assert (await browser.fetch("/show")).json() == {"mark": MARK}

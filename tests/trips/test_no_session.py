@@ -37,6 +37,9 @@ async def test_a_fresh_visitor_has_one(serve: Any) -> None:
     [
         ("/app", "True: []"),
         ("/app/deep?q=/elsewhere", "True: []"),
+        ("/app/", "True: []"),
+        ("/apple", "False: no session: the request's path is outside cookie.path '/app'"),
+        ("/app;x", "False: no session: the request's path is outside cookie.path '/app'"),
         ("/other", "False: no session: the request's path is outside cookie.path '/app'"),
         ("/APP", "False: no session: the request's path is outside cookie.path '/app'"),
         ("/", "False: no session: the request's path is outside cookie.path '/app'"),

@@ -11,7 +11,7 @@ import tornado
 from sessions import CookieOptions
 
 from .conftest import Logbook, memory_only
-from .world import Page, Site, count, logout, replay, show, visit
+from .world import MARK, Page, Site, count, logout, replay, show, visit
 
 pytestmark = memory_only
 
@@ -210,3 +210,49 @@ async def test_is_secure_can_be_overridden(serve: Any, answer: bool, sent: int) 
     response = await site.browser().fetch()
 
     assert len(response.set_cookies) == sent
+
+
+# ---------------------------------------------------------------- "auto" and a new id
+
+AUTO = CookieOptions(secure="auto", same_site="auto")
+
+
+async def renew(handler: Any, verb: str) -> None:
+    await getattr(handler.session, verb)()
+    handler.session["user"] = MARK
+
+
+@pytest.mark.parametrize("verb", ["rotate", "regenerate"])
+async def test_a_login_over_tls_makes_the_cookie_of_a_plain_basket_secure(serve: Any, verb: str) -> None:
+    """The basket began over plain HTTP; the new id is asked for again."""
+    site: Site = await serve({"/visit": visit, "/login": lambda handler: renew(handler, verb)}, cookie=AUTO, proxy=True)
+    browser = site.browser(proxied=True)
+    plain = await browser.fetch("/visit", headers=HTTP)
+
+    login = await browser.fetch("/login", headers={**HTTPS, **replay(browser)})
+
+    assert ["Secure" in cookie for cookie in (*plain.set_cookies, *login.set_cookies)] == [False, True]
+    assert "SameSite=None" in login.set_cookies[0] or "SameSite=Lax" in login.set_cookies[0]
+
+
+async def test_a_rotation_never_lowers_what_was_set(serve: Any) -> None:
+    """A handler's `secure` stays, although the request that rotates came over plain HTTP: the cookie is withheld."""
+
+    def lock(handler: Any) -> None:
+        visit(handler)
+        handler.session.cookie.secure = True
+        handler.session.cookie.same_site = "strict"
+
+    site: Site = await serve(
+        {"/lock": lock, "/login": lambda handler: renew(handler, "rotate")}, cookie=AUTO, proxy=True
+    )
+    browser = site.browser(proxied=True)
+    await browser.fetch("/lock", headers=HTTPS)
+    sent = replay(browser)
+
+    plain = await browser.fetch("/login", headers={**HTTP, **sent})
+
+    assert plain.set_cookies == []
+    (row,) = (await site.rows()).items()
+    stored = await site.stored_cookie(row[0])
+    assert (stored["secure"], stored["sameSite"]) == (True, "strict")

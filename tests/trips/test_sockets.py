@@ -87,6 +87,46 @@ async def test_promise_1_a_handshake_is_committed_before_its_101(serve: Any) -> 
     assert await site.row(browser.sid) == {"n": 1}
 
 
+class Choosing(Socket):
+    """Changes its session between the handshake's commit and its 101."""
+
+    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
+        self.session["protocol"] = subprotocols
+        return None
+
+
+class Sharing(Socket):
+    """Has an `on_finish` that its pages have, too."""
+
+    def on_finish(self) -> None:
+        self.session["last"] = self.get_status()
+
+
+@pytest.mark.parametrize("kind", [Choosing, Sharing], ids=["select_subprotocol", "on_finish"])
+@pytest.mark.parametrize("options", [{}, {"resave": True}, {"save_uninitialized": True}], ids=["", "resave", "uninit"])
+async def test_a_change_behind_the_handshakes_commit_waits_for_save(
+    serve: Any, kind: type[Socket], options: dict[str, Any]
+) -> None:
+    """The socket works; the change is stored by the first save()."""
+
+    async def save(handler: Any) -> str:
+        await handler.session.save()
+        return "saved"
+
+    site: Site = await serve(
+        {"/socket": type("Saving", (kind,), {"initialize": lambda self: setattr(self, "act", save)})}, **options
+    )
+    browser = site.browser()
+    call = await open_socket(browser)
+    before = await site.row(browser.sid)
+
+    answer = await say(call)
+    await call.wire.close()
+
+    assert (before, answer) == ({"n": 1}, "saved")
+    assert len(await site.row(browser.sid) or {}) == 2
+
+
 async def test_promise_1_a_renewal_is_committed_before_the_101(serve: Any) -> None:
     """A socket of a visitor whose session is unchanged renews it."""
 
