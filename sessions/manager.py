@@ -125,7 +125,7 @@ class SessionManager:
         elif record is None:
             await self._writes.end(state.row, state.others)
         else:
-            outcome = await self._writes.write(state, record)
+            outcome = await self._writes.write(state, record, state.row)
             if outcome in ("gone", "closed"):
                 note(DROPPED, state.id)
         state.settle(plan, outcome)
@@ -186,7 +186,7 @@ class SessionManager:
             await state.verbs().settled()
         await self._writes.turns.take(state.data.text)
         if state.is_dirty():
-            outcome = await self._in_time(self._writes.write(state, state.to_store()))
+            outcome = await self._in_time(self._writes.write(state, state.to_store(), state.row))
             if outcome in ("gone", "closed"):
                 raise no_session(outcome)
 

@@ -257,9 +257,8 @@ class SessionState(Progress):
         self.data.read(parts.data)
         self._take(record, parts, cookie)
 
-    def saved(self, sent: StoredSession, record: StoredSession, row: Row | None = None) -> None:
+    def saved(self, sent: StoredSession, record: StoredSession, row: Row) -> None:
         """Note that the store has stored `sent` as `record`, in a row that the session may have left meanwhile."""
-        row = row or self.row
         row.base = record
         if row is not self.row:
             return

@@ -53,17 +53,15 @@ class Writes:
         """Return True for a tombstone: its session goes on under another id."""
         return is_closed(record, self._clock())
 
-    async def write(self, state: SessionState, record: StoredSession, row: Row | None = None) -> Performed:
+    async def write(self, state: SessionState, record: StoredSession, row: Row) -> Performed:
         """Store the session as it was when `record` was made, in the row that it had then."""
-        row = row or state.row
         if self._overwriting is not None:
             state.saved(record, await self._overwriting.set(row.id, record), row)
             return "saved"
         return await (self.create(state, record, row) if row.base is None else self._update(state, record, row))
 
-    async def create(self, state: SessionState, record: StoredSession, row: Row | None = None) -> Performed:
+    async def create(self, state: SessionState, record: StoredSession, row: Row) -> Performed:
         """Insert a new session, under another id where its own is taken. Raises SessionError after three of them."""
-        row = row or state.row
         for _ in range(ID_TRIES):
             made = await self._store.create(row.id, record)
             if made is not None:
@@ -78,8 +76,7 @@ class Writes:
             row.id = state.id
         raise SessionError(f"genid returned an id that is taken, {ID_TRIES} times")
 
-    async def _update(self, state: SessionState, record: StoredSession, row: Row | None = None) -> Performed:
-        row = row or state.row
+    async def _update(self, state: SessionState, record: StoredSession, row: Row) -> Performed:
         base = known(row)
 
         async def step(expected: StoredSession) -> Update:

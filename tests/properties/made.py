@@ -84,7 +84,7 @@ class CoreSession(Session):
 
     def saved(self, record: StoredSession) -> None:
         """Note that the store holds what was sent."""
-        self.state.saved(record, record)
+        self.state.saved(record, record, self.state.row)
 
     def to_store(self) -> StoredSession:
         """The record to store."""

@@ -223,15 +223,16 @@ class Request:
         others = [world.ids[other] for other in state.others if other in world.ids]
         verb = self.face.destroy()
 
+        def all_shaky() -> None:
+            """What was begun under one of these ids meanwhile may have been ended too."""
+            for each in (*ends, *(begun for one in (own, *others) for begun in one.everything_begun())):
+                each.is_shaky = True
+
         async def wait() -> None:
             try:
                 await verb
-            except BaseException:
-                for each in (*ends, *others, *own.everything_begun()):
-                    each.is_shaky = True
-                raise
-            for each in (*ends, *others, *own.everything_begun()):
-                each.is_shaky = True  # what was begun meanwhile may have been ended too
+            finally:
+                all_shaky()
             if not was_stored or self.jumped or (was_closed and world.clock() >= state.meta.closed_until):
                 return
             cover = world.covers.get(sid)

@@ -32,11 +32,11 @@ def _(original: Any) -> Any:
 
 @breaks(2, "a save is a blind set", "trips/test_parallel.py", f"{WRITES}.write")
 def _(_original: Any) -> Any:
-    async def write(self: Any, state: Any, record: Any, _row: Any = None) -> str:
+    async def write(self: Any, state: Any, record: Any, row: Any) -> str:
         from sessions.store import overwriting
 
         store: Any = overwriting(self._store)
-        state.saved(record, await store.set(state.id, record))
+        state.saved(record, await store.set(row.id, record), row)
         return "saved"
 
     return write
@@ -77,7 +77,7 @@ def _(_original: Any) -> Any:
 
 @breaks(3, "a save that finds no session creates it", "trips/test_ended.py", f"{WRITES}._update")
 def _(original: Any) -> Any:
-    async def update(self: Any, state: Any, record: Any, row: Any = None) -> Any:
+    async def update(self: Any, state: Any, record: Any, row: Any) -> Any:
         outcome = await original(self, state, record, row)
         if outcome != "gone":
             return outcome
@@ -195,8 +195,8 @@ def _(original: Any) -> Any:
 
 @breaks(4, "a new session shares another visitor's id", "trips/test_ids.py", f"{WRITES}.create")
 def _(_original: Any) -> Any:
-    async def create(self: Any, state: Any, record: Any, _row: Any = None) -> str:
-        state.saved(record, await self._store.create(state.id, record) or record)
+    async def create(self: Any, state: Any, record: Any, row: Any) -> str:
+        state.saved(record, await self._store.create(row.id, record) or record, row)
         return "saved"
 
     return create

@@ -1,10 +1,11 @@
 """Owns the list of all mutants, by promise."""
 
-from . import core, memory, postgres, redis, security, sqlite, web
+from . import core, kinds, memory, postgres, redis, security, sqlite, web
 
 MUTANTS = sorted(
     [
         *security.MUTANTS,
+        *kinds.MUTANTS,
         *web.MUTANTS,
         *core.MUTANTS,
         *memory.MUTANTS,
