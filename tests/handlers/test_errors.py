@@ -1,16 +1,11 @@
 """The error pages and the headers of every answer: a person is told what is theirs to know, and nothing of the inside."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from client import Response
 from clock import HOUR, START
-from stage import SECRET, Document, Site
+from stage import SECRET, Document, Serve
 
 from sessions import MemoryStore, SessionManager, StoredSession
-
-Serve = Callable[..., Any]
 
 JSON = {"Content-Type": "application/json"}
 FAR = START + HOUR
@@ -31,7 +26,7 @@ REQUESTS: dict[str, tuple[int, str, str, bytes]] = {
 
 async def failing(serve: Serve, kind: str) -> tuple[int, Response]:
     """The status that is due, and what is answered to a visitor who has a session."""
-    site: Site = await serve()
+    site = await serve()
     status, method, path, body = REQUESTS[kind]
     visitor = site.visitor()
     await visitor.fetch("/set-session")
@@ -76,7 +71,7 @@ async def test_an_error_says_nothing_of_the_inside(serve: Serve, kind: str) -> N
 @pytest.mark.parametrize("kind", REQUESTS)
 async def test_an_error_shows_no_secret(serve: Serve, kind: str) -> None:
     """Neither the id, nor the cookie, nor what stands in the row, nor the server's secret; in no header either."""
-    site: Site = await serve()
+    site = await serve()
     status, method, path, body = REQUESTS[kind]
     visitor = site.visitor()
     await visitor.fetch("/set-session")
@@ -95,7 +90,7 @@ async def test_an_error_shows_no_secret(serve: Serve, kind: str) -> None:
 
 async def test_a_store_that_is_away(serve: Serve) -> None:
     """Is a 503 that asks to come back, and does not say what is wrong with the store."""
-    site: Site = await serve()
+    site = await serve()
     visitor = site.visitor()
     await visitor.fetch("/set-session")
 
@@ -115,7 +110,7 @@ async def test_a_store_that_is_away(serve: Serve) -> None:
 )
 async def test_every_answer_has_the_security_headers(serve: Serve, method: str, path: str) -> None:
     """Nothing is loaded or framed, forms go home, types are not guessed, other sites learn no path."""
-    site: Site = await serve()
+    site = await serve()
 
     response = await site.visitor().fetch(path, method=method)
 
@@ -132,7 +127,7 @@ async def test_every_answer_has_the_security_headers(serve: Serve, method: str, 
 )
 async def test_no_answer_names_the_server_or_its_version(serve: Serve, method: str, path: str) -> None:
     """Neither the pages, nor the errors, nor Tornado's own refusals."""
-    site: Site = await serve()
+    site = await serve()
 
     response = await site.visitor().fetch(path, method=method)
 
