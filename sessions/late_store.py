@@ -61,9 +61,13 @@ class LateStore(StoreWrapper):
         """Try to open the store until it can be opened."""
         while not self.is_open:
             await asyncio.sleep(RETRY_SECONDS)
-            with contextlib.suppress(StoreError):
+            try:
                 await self._openable.__aenter__()
                 self.is_open = True
+            except StoreError:
+                pass  # it is away still, as the log has said
+            except Exception:  # nobody awaits this task
+                log.exception("the store cannot be opened: %s", self.name)
         log.info("the store is back: %s", self.name)
 
     async def get(self, sid: str) -> StoredSession | None:

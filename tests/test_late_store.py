@@ -126,3 +126,26 @@ async def test_an_error_of_another_kind_is_no_store_that_is_away() -> None:
     with pytest.raises(TypeError):
         async with opened(Place(fails=1, error=TypeError)):
             pass
+
+
+@pytest.mark.parametrize("error", [OSError, TypeError])
+async def test_an_error_of_another_kind_later_is_said_and_ends_nothing(
+    caplog: pytest.LogCaptureFixture, error: type[Exception]
+) -> None:
+    """The requests are served by then, and the store may still come."""
+
+    class Worse(Place):
+        async def __aenter__(self) -> Self:
+            if self.opened == 1:
+                self.error = error
+            return await super().__aenter__()
+
+    place = Worse(fails=2)
+
+    async with opened(place) as store:
+        async with asyncio.timeout(10):
+            while not is_ready(store):  # noqa: ASYNC110 # it sets no event
+                await asyncio.sleep(0)
+
+    assert caplog.messages[1:] == [f"the store cannot be opened: {name_of(place)}"]
+    assert [each.exc_info[0] for each in caplog.records if each.exc_info] == [error]

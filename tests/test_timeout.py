@@ -21,7 +21,7 @@ async def test_a_call_that_takes_too_long_is_cut_off_and_its_task_goes_on() -> N
 
 
 async def test_a_task_that_is_cancelled_in_the_moment_of_the_deadline_is_cancelled() -> None:
-    """Who cancels has the last word, also where the timer rings before the task has heard of it."""
+    """Who cancels has the last word, also if the timer rings before the cancellation has reached the task."""
     loop = asyncio.get_running_loop()
     waiting = asyncio.Event()
     deadline = Deadline(0.02)

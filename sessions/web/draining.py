@@ -98,7 +98,8 @@ class DrainingServer(HTTPServer):
         for listening in self._sockets.values():
             with contextlib.suppress(OSError):  # none waits any more
                 while True:
-                    self._handle_connection(*listening.accept())
+                    with contextlib.suppress(ConnectionAbortedError):  # one client has left the queue
+                        self._handle_connection(*listening.accept())
 
 
 class _BusyMark(HTTPMessageDelegate):

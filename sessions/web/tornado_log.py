@@ -27,7 +27,8 @@ def unquoted(record: logging.LogRecord) -> bool:
             last = "" if match is None else match[0].strip()
         elif isinstance(last, str):
             last = _QUOTING.sub(lambda found: found[1] or f"{found[2]} not allowed", last)
-        if record.msg.endswith("%r") and "cookie" in record.msg.lower():  # a signed cookie of Tornado's
+        words = str(record.msg)  # an application may log any object
+        if words.endswith("%r") and "cookie" in words.lower():  # a signed cookie of Tornado's
             last = "…"
         record.args = (*others, last)
     return True

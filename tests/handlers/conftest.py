@@ -1,12 +1,12 @@
 """Owns the fixture that serves the application of server.py, made from a config.toml."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 from clock import MovableClock
-from stage import SECRET, Site
+from stage import SECRET, Serve, Site
 from tornado.ioloop import IOLoop
 from tornado.netutil import bind_sockets
 
@@ -16,9 +16,7 @@ from sessions.web.draining import DrainingServer
 
 
 @pytest.fixture
-def serve(
-    io_loop: IOLoop, tmp_path: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[str], Awaitable[Site]]]:
+def serve(io_loop: IOLoop, tmp_path: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """A function that serves the application of a configuration, the text of its file."""
     monkeypatch.setenv("SESSION_SECRET", SECRET)
     sites: list[Site] = []

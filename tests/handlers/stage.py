@@ -3,8 +3,9 @@
 The configuration is read from a file, as in the server; only the store is in memory, and on the clock of the test.
 """
 
+import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
@@ -13,11 +14,15 @@ from urllib.parse import urlencode
 from client import Browser, Response
 from clock import MovableClock
 
-from sessions import MemoryStore
+from sessions import MemoryStore, StoredSession
 from sessions.web.draining import DrainingServer
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 SECRET = "the-secret-of-the-stage-which-is-long-enough"
+
+CONFIG = "[session]\ncookie.maxAge = 7200000\n"
+FORMS = ["/set", "/delete", "/regenerate", "/destroy"]
+"""The actions of the page's forms."""
 
 
 @dataclass
@@ -128,3 +133,24 @@ class Site:
     def visitor(self, **kind: Any) -> Visitor:
         """A new visitor."""
         return Visitor(self.port, self.clock, **kind)
+
+
+Serve = Callable[..., Awaitable[Site]]
+"""The fixture that serves the application of a configuration."""
+
+
+async def known(serve: Serve, config: str = CONFIG, **data: str) -> tuple[Site, Visitor]:
+    """A site and a visitor who has a session with these keys."""
+    site = await serve(config)
+    visitor = site.visitor()
+    await visitor.set(**(data or {"user": "ada"}))
+    return site, visitor
+
+
+async def plant(site: Site, visitor: Visitor, **data: Any) -> None:
+    """Put into the visitor's session what another program might have put there."""
+    assert visitor.sid is not None
+    stored = await site.store.get(visitor.sid)
+    assert stored is not None
+    text = json.dumps(json.loads(stored.data) | data)
+    await site.store.set(visitor.sid, StoredSession(text, stored.expires_at))

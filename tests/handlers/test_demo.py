@@ -1,19 +1,15 @@
 """The seed example, to the byte: /set-session and /get-session with either of its two sets of options."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from browser.servers import reference_server
 from client import Browser
 from clock import HOUR
-from stage import Site
+from stage import Serve, Site
 
 from sessions import now_ms
-
-Serve = Callable[..., Any]
 
 SEED = """
 [session]
@@ -46,7 +42,7 @@ def behind_a_proxy(site: Site, stated: str | None) -> tuple[Browser, dict[str, s
 
 async def test_set_session(serve: Serve) -> None:
     """Says so, and the browser has a cookie with which the session is found."""
-    site: Site = await serve(SEED)
+    site = await serve(SEED)
     visitor = site.visitor()
 
     response = await visitor.fetch("/set-session")
@@ -58,7 +54,7 @@ async def test_set_session(serve: Serve) -> None:
 
 async def test_get_session(serve: Serve) -> None:
     """Gives back what was set, to this visitor."""
-    site: Site = await serve(SEED)
+    site = await serve(SEED)
     visitor = site.visitor()
     await visitor.fetch("/set-session")
 
@@ -70,7 +66,7 @@ async def test_get_session(serve: Serve) -> None:
 
 async def test_get_session_of_a_new_visitor(serve: Serve) -> None:
     """Has nothing, in Express's word for it; with saveUninitialized there is a session all the same."""
-    site: Site = await serve(SEED)
+    site = await serve(SEED)
     await site.visitor().fetch("/set-session")
 
     response = await site.visitor().fetch("/get-session")
@@ -83,7 +79,7 @@ async def test_get_session_of_a_new_visitor(serve: Serve) -> None:
 @pytest.mark.parametrize("path", ["/set-session", "/get-session", "/"])
 async def test_head(serve: Serve, path: str) -> None:
     """Is answered as GET, headers and all, without the body."""
-    site: Site = await serve(SEED)
+    site = await serve(SEED)
 
     got = await site.visitor().fetch(path)
     head = await site.visitor().fetch(path, method="HEAD")
@@ -97,7 +93,7 @@ async def test_head(serve: Serve, path: str) -> None:
 
 async def test_head_does_what_get_does(serve: Serve) -> None:
     """HEAD of /set-session sets, as in Express."""
-    site: Site = await serve(SEED)
+    site = await serve(SEED)
     visitor = site.visitor()
 
     await visitor.fetch("/set-session", method="HEAD")
@@ -111,7 +107,7 @@ async def test_head_does_what_get_does(serve: Serve) -> None:
 )
 async def test_the_second_set_of_options(serve: Serve, stated: str | None, is_sent: bool) -> None:
     """The hop from the proxy is plain HTTP: the cookie is sent as secure unless the proxy says that the visitor's hop is too."""
-    site: Site = await serve(SECOND)
+    site = await serve(SECOND)
     visitor, headers = behind_a_proxy(site, stated)
 
     first = await visitor.fetch("/set-session", headers=headers)
@@ -124,7 +120,7 @@ async def test_the_second_set_of_options(serve: Serve, stated: str | None, is_se
 
 async def test_the_second_set_of_options_rolls(serve: Serve) -> None:
     """Each response carries the same cookie, its day counted from then."""
-    site: Site = await serve(SECOND)
+    site = await serve(SECOND)
     visitor, headers = behind_a_proxy(site, "https")
     await visitor.fetch("/set-session", headers=headers)
     first = visitor.cookie("mySession")

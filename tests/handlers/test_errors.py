@@ -1,16 +1,11 @@
 """The error pages and the headers of every answer: a person is told what is theirs to know, and nothing of the inside."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from client import Response
 from clock import HOUR, START
-from stage import SECRET, Document, Site
+from stage import SECRET, Document, Serve, Visitor
 
 from sessions import MemoryStore, SessionManager, StoredSession
-
-Serve = Callable[..., Any]
 
 JSON = {"Content-Type": "application/json"}
 FAR = START + HOUR
@@ -29,21 +24,21 @@ REQUESTS: dict[str, tuple[int, str, str, bytes]] = {
 }
 
 
-async def failing(serve: Serve, kind: str) -> tuple[int, Response]:
+async def failing(serve: Serve, kind: str) -> tuple[int, Response, Visitor]:
     """The status that is due, and what is answered to a visitor who has a session."""
-    site: Site = await serve()
+    site = await serve()
     status, method, path, body = REQUESTS[kind]
     visitor = site.visitor()
     await visitor.fetch("/set-session")
     if status == 500:
         await site.store.set(visitor.sid or "", StoredSession("a row that nobody can read", FAR))
-    return status, await visitor.fetch(path, method=method, body=body, headers=JSON if body else {})
+    return status, await visitor.fetch(path, method=method, body=body, headers=JSON if body else {}), visitor
 
 
 @pytest.mark.parametrize("kind", REQUESTS)
 async def test_an_error_says_what_it_is(serve: Serve, kind: str) -> None:
     """By its status and its phrase, as the type that it is sent as."""
-    status, response = await failing(serve, kind)
+    status, response, _ = await failing(serve, kind)
 
     assert (response.status, response.whole) == (status, True)
     assert str(status) in response.text
@@ -57,7 +52,7 @@ async def test_an_error_says_what_it_is(serve: Serve, kind: str) -> None:
 @pytest.mark.parametrize("kind", REQUESTS)
 async def test_an_error_says_nothing_of_the_inside(serve: Serve, kind: str) -> None:
     """No traceback, no file, no name of ours, none of the data, and no cookie."""
-    _, response = await failing(serve, kind)
+    _, response, _ = await failing(serve, kind)
 
     for hidden in (
         "Traceback",
@@ -76,17 +71,10 @@ async def test_an_error_says_nothing_of_the_inside(serve: Serve, kind: str) -> N
 @pytest.mark.parametrize("kind", REQUESTS)
 async def test_an_error_shows_no_secret(serve: Serve, kind: str) -> None:
     """Neither the id, nor the cookie, nor what stands in the row, nor the server's secret; in no header either."""
-    site: Site = await serve()
-    status, method, path, body = REQUESTS[kind]
-    visitor = site.visitor()
-    await visitor.fetch("/set-session")
-    sid, value = visitor.sid or "", visitor.kept().value
-    if status == 500:
-        await site.store.set(sid, StoredSession("a row that nobody can read", FAR))
-
-    response = await visitor.fetch(path, method=method, body=body, headers=JSON if body else {})
+    status, response, visitor = await failing(serve, kind)
 
     assert response.status == status
+    sid, value = visitor.sid or "", visitor.kept().value
     shown = response.text + repr(response.headers)
     for hidden in (sid, value, value.partition(".")[2], SECRET, "exampleuser", "nobody can read"):
         assert hidden
@@ -95,7 +83,7 @@ async def test_an_error_shows_no_secret(serve: Serve, kind: str) -> None:
 
 async def test_a_store_that_is_away(serve: Serve) -> None:
     """Is a 503 that asks to come back, and does not say what is wrong with the store."""
-    site: Site = await serve()
+    site = await serve()
     visitor = site.visitor()
     await visitor.fetch("/set-session")
 
@@ -115,7 +103,7 @@ async def test_a_store_that_is_away(serve: Serve) -> None:
 )
 async def test_every_answer_has_the_security_headers(serve: Serve, method: str, path: str) -> None:
     """Nothing is loaded or framed, forms go home, types are not guessed, other sites learn no path."""
-    site: Site = await serve()
+    site = await serve()
 
     response = await site.visitor().fetch(path, method=method)
 
@@ -132,7 +120,7 @@ async def test_every_answer_has_the_security_headers(serve: Serve, method: str, 
 )
 async def test_no_answer_names_the_server_or_its_version(serve: Serve, method: str, path: str) -> None:
     """Neither the pages, nor the errors, nor Tornado's own refusals."""
-    site: Site = await serve()
+    site = await serve()
 
     response = await site.visitor().fetch(path, method=method)
 

@@ -2,16 +2,13 @@
 
 import json
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from client import Response
-from stage import Document, Site
+from stage import Document, Serve
 
 from handlers.base import BaseHandler
-
-Serve = Callable[..., Any]
 
 JSON = {"Content-Type": "application/json"}
 LIMIT = 100 * 1024
@@ -42,7 +39,7 @@ class Echo(BaseHandler):
 
 async def send(serve: Serve, body: bytes, *, method: str = "POST", path: str = "/echo", **headers: str) -> Response:
     """A request with that body, to a site where /echo answers with what was decoded."""
-    site: Site = await serve()
+    site = await serve()
     site.app.add_handlers(".*", [("/echo", Echo)])
     sent = {"Content-Type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
     return await site.visitor().fetch(path, method=method, body=body, headers=sent)
@@ -189,7 +186,7 @@ async def test_the_message_repeats_nothing_of_the_body(serve: Serve, body: bytes
 
 async def test_a_refused_body_makes_no_session(serve: Serve) -> None:
     """It is refused before there is one."""
-    site: Site = await serve("[session]\nsaveUninitialized = true\n")
+    site = await serve("[session]\nsaveUninitialized = true\n")
 
     response = await site.visitor().fetch("/set-session", body=b"{", headers=JSON)
 
@@ -221,7 +218,7 @@ async def test_a_body_that_is_too_large(serve: Serve, method: str, path: str) ->
 
 async def test_a_body_in_chunks(serve: Serve) -> None:
     """Its length, which nobody has announced, counts as it comes."""
-    site: Site = await serve()
+    site = await serve()
     chunk = b"8000\r\n" + b" " * 0x8000 + b"\r\n"
     headers = JSON | {"Transfer-Encoding": "chunked"}
     visitor = site.visitor()
@@ -237,7 +234,7 @@ async def test_a_body_in_chunks(serve: Serve) -> None:
 
 async def test_a_body_beyond_all_limits(serve: Serve) -> None:
     """Is refused by the server itself, and is not even read to its end."""
-    site: Site = await serve()
+    site = await serve()
     announced = JSON | {"Content-Length": str(1 << 30)}
 
     call = await site.visitor().start("/get-session", headers=announced)

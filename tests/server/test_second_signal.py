@@ -1,4 +1,4 @@
-"""What ends the server's drain: sockets that are closed, and a second signal."""
+"""What ends the server's drain at once: a second signal."""
 
 import signal
 from collections.abc import Callable

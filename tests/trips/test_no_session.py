@@ -1,4 +1,4 @@
-"""Where no session is to be had: `self.has_session` knows, and NoSession says why."""
+"""Where there is no session: `self.has_session` knows, and NoSession says why."""
 
 from typing import Any
 

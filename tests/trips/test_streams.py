@@ -324,7 +324,7 @@ async def test_a_flush_after_a_failed_one_raises_its_error(serve: Any, logbook: 
 
 
 async def test_a_stream_that_never_looks_at_the_session_is_not_held_back(serve: Any) -> None:
-    """No commit is owed, no store is asked, and the bytes leave at once."""
+    """There is nothing to commit, no store is asked, and the bytes leave at once."""
 
     async def act(handler: Any) -> None:
         handler.write("one,")

@@ -1,6 +1,7 @@
 """The end of serving: who is answered, and what is said of those who are not."""
 
 import asyncio
+import errno
 import socket
 
 import pytest
@@ -29,6 +30,35 @@ async def test_a_connection_that_only_the_kernel_has_taken_is_answered() -> None
 
         answer = await asyncio.to_thread(client.makefile("rb").read)
     assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"hello")
+
+
+class Listening(socket.socket):
+    """A socket with a client that leaves the queue before it is accepted."""
+
+    has_left = False
+
+    def accept(self) -> tuple[socket.socket, object]:
+        """Fail once, then take a connection."""
+        if not self.has_left:
+            self.has_left = True
+            raise ConnectionAbortedError(errno.ECONNABORTED, "it has left")
+        return super().accept()
+
+
+async def test_a_client_that_leaves_the_queue_takes_no_other_with_it() -> None:
+    """Who waits behind it in the kernel is answered."""
+    (bound,) = bind_sockets(0, "127.0.0.1")
+    listening = Listening(fileno=bound.detach())
+    listening.setblocking(False)
+    server = DrainingServer(Application([("/", Hello)]))
+    server.add_sockets([listening])
+    with socket.create_connection(listening.getsockname(), timeout=10) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+
+        await server.drain(10)
+
+        answer = await asyncio.to_thread(client.makefile("rb").read)
     assert answer.endswith(b"hello")
 
 

@@ -113,9 +113,15 @@ def test_what_is_told_for_debugging_has_no_traceback(caplog: pytest.LogCaptureFi
 
 
 def test_other_records_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
-    """Without arguments, with a mapping, and with errors of the system."""
+    """Without arguments, with a mapping, with errors of the system, and with an object as the words."""
     log.warning("without")
     log.warning("a %(word)s", {"word": "mapping"})
     log.warning("Write error on %s: %s", 5, OSError(32, "Broken pipe: x"))
+    log.warning(ValueError("an object %r"), "of its own")
 
-    assert caplog.messages == ["without", "a mapping", "Write error on 5: [Errno 32] Broken pipe: x"]
+    assert caplog.messages == [
+        "without",
+        "a mapping",
+        "Write error on 5: [Errno 32] Broken pipe: x",
+        "an object 'of its own'",
+    ]
