@@ -109,8 +109,7 @@ class MemoryStore:
 
     async def destroy(self, sid: str) -> None:
         """Delete a session; an id that has none is not an error."""
-        if sid in self._rows:
-            self._drop(sid)
+        self._drop(sid)
 
     # ---------------------------------------------------------------- the powers
 
@@ -164,14 +163,16 @@ class MemoryStore:
         size, before = _size(record), 0 if row is None else _size(row)
         if size > before:
             self._check_growth(size - before)
-        if sid in self._rows:  # or it had expired, and made room
-            self._bytes -= before
+        self._drop(sid)
         self._bytes += size
         self._rows[sid] = record = StoredSession(record.data, record.expires_at)
         return record
 
     def _drop(self, sid: str) -> None:
-        self._bytes -= _size(self._rows.pop(sid))
+        """Delete a row if it is there: one that expires during a call may have made room already."""
+        row = self._rows.pop(sid, None)
+        if row is not None:
+            self._bytes -= _size(row)
 
     def _check_growth(self, size: int) -> None:
         if not self._has_room(size, rows=0):
