@@ -93,7 +93,8 @@ class PostgresStore(SQLStoreBase):
     # ---------------------------------------------------------------- the powers
 
     async def __aenter__(self) -> Self:
-        await self._connections.open()
+        with self.driver_errors():
+            await self._connections.open()
         self.is_open: bool | None = True
         try:
             await self._find_table()
