@@ -5,13 +5,14 @@ where a driver's error becomes ours. A store that derives from `StoreBase` says 
 nothing else of the verbs.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from ..errors import StoreError, StoreUnavailable
-from ..store import GONE, TAKEN, Admin, Outcome, Overwriting, Prepared, Store, StoredSession, Sweepable, Update
+from ..store import GONE, TAKEN, Outcome, Store, StoredSession, Update
 from .batching import Batcher, Job
 
 RETRY_SECONDS = 1.0
@@ -48,12 +49,23 @@ class Queue(Protocol):
         """Ask for a job. Returns what resolves to its outcome."""
 
 
+StoreT = TypeVar("StoreT")
+
+
+class Itself:
+    """The attribute of a power that the store has itself: its value is the store."""
+
+    def __get__(self, store: StoreT, _owner: object = None) -> StoreT:
+        return store
+
+
 class StoreBase:
     """A store that performs its verbs as jobs, in batches.
 
     A subclass calls `super().__init__(name)` and overrides `_read` and `_write`, which perform a batch of jobs and
     resolve each; `driver` and `translated`, for errors; `can_store`, where the database cannot keep every text; and
-    `ready`, `__aenter__` and `__aexit__`. A power is offered by overriding its attribute, mostly with `self`.
+    `ready`, `__aenter__` and `__aexit__`. It has `set` and `prepare`, and offers no power: a subclass does, by an
+    attribute such as `prepared = Itself()`.
     """
 
     driver: ClassVar[tuple[type[Exception], ...]] = ()
@@ -67,28 +79,6 @@ class StoreBase:
         self._reads = Batcher(self._read, once=False)
         self._writes = Batcher(self._write, once=True)
 
-    # ---------------------------------------------------------------- the powers; None: the store lacks it
-
-    @property
-    def sweepable(self) -> Sweepable | None:
-        """What sweeps expired sessions."""
-        return None
-
-    @property
-    def prepared(self) -> Prepared | None:
-        """What is done once, before a fork."""
-        return None
-
-    @property
-    def admin(self) -> Admin | None:
-        """What counts, lists and clears."""
-        return None
-
-    @property
-    def overwriting(self) -> Overwriting | None:
-        """What writes blindly."""
-        return None
-
     def key_of(self, sid: str) -> str:
         """Return the key of an id: the id itself."""
         return sid
@@ -97,6 +87,28 @@ class StoreBase:
     def by_key(self) -> Store:
         """The store that takes keys: this one."""
         return self
+
+    # ---------------------------------------------------------------- open and closed
+
+    async def __aenter__(self) -> Self:
+        """Open the store, and set `is_open`. Raises StoreError."""
+        raise NotImplementedError
+
+    async def __aexit__(self, *_: object) -> None:
+        """Finish what was begun, and close the store."""
+        raise NotImplementedError
+
+    def prepare(self) -> None:
+        """Open the store and close it, before a fork: that makes what is missing, and finds what is refused.
+
+        Raises StoreError.
+        """
+
+        async def open_and_close() -> None:
+            async with self:
+                pass
+
+        asyncio.run(open_and_close())
 
     # ---------------------------------------------------------------- the verbs
 

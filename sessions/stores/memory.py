@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator
 from sys import getsizeof
-from typing import Self
+from typing import ClassVar, Self
 
 from ..clock import Clock, now_ms
 from ..errors import StoreUnavailable
 from ..store import GONE, TAKEN, Outcome, StoredSession, Update
 from ..validation import wrong
+from .base import Itself
 from .tables import MemoryOptions
 
 _LOOK_EVERY = 1_000
@@ -24,6 +25,9 @@ class MemoryStore:
     """
 
     name = "memory:"
+    sweepable: ClassVar[Itself] = Itself()
+    admin: ClassVar[Itself] = Itself()
+    overwriting: ClassVar[Itself] = Itself()
 
     def __init__(
         self,
@@ -41,21 +45,6 @@ class MemoryStore:
         self._looked: int | None = None  # when a full store was last searched for expired sessions
         self._clock = clock
         self._rows: dict[str, StoredSession] = {}
-
-    @property
-    def sweepable(self) -> Self:
-        """This store sweeps itself when it is asked to."""
-        return self
-
-    @property
-    def admin(self) -> Self:
-        """This store counts, lists and clears."""
-        return self
-
-    @property
-    def overwriting(self) -> Self:
-        """This store writes blindly when it is asked to."""
-        return self
 
     async def __aenter__(self) -> Self:
         return self  # nothing to open: it can be used without, and in place of a store that is opened
@@ -120,8 +109,7 @@ class MemoryStore:
 
     async def destroy(self, sid: str) -> None:
         """Delete a session; an id that has none is not an error."""
-        if sid in self._rows:
-            self._drop(sid)
+        self._drop(sid)
 
     # ---------------------------------------------------------------- the powers
 
@@ -175,14 +163,16 @@ class MemoryStore:
         size, before = _size(record), 0 if row is None else _size(row)
         if size > before:
             self._check_growth(size - before)
-        if sid in self._rows:  # or it had expired, and made room
-            self._bytes -= before
+        self._drop(sid)
         self._bytes += size
         self._rows[sid] = record = StoredSession(record.data, record.expires_at)
         return record
 
     def _drop(self, sid: str) -> None:
-        self._bytes -= _size(self._rows.pop(sid))
+        """Delete a row if it is there: one that expires during a call may have made room already."""
+        row = self._rows.pop(sid, None)
+        if row is not None:
+            self._bytes -= _size(row)
 
     def _check_growth(self, size: int) -> None:
         if not self._has_room(size, rows=0):

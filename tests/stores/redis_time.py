@@ -19,7 +19,8 @@ from typing import Self
 
 from clock import HOUR, START, MovableClock
 
-from sessions.store import StoredSession, Sweepable, Update
+from sessions.store import StoredSession, Sweepable, Update, sweepable
+from sessions.stores.base import Itself
 from sessions.stores.redis import RedisStore
 
 from .redis_server import RedisServer, shared_cluster, shared_server
@@ -80,6 +81,8 @@ class Keys:
 class SuiteStore:
     """A RedisStore in the suite's time. It is a store itself, and no wrapper: its records have no version."""
 
+    admin = overwriting = Itself()
+
     def __init__(self, store: RedisStore, keys: Keys, clock: MovableClock) -> None:
         self._store = store
         self._keys = keys
@@ -87,15 +90,7 @@ class SuiteStore:
 
     @property
     def sweepable(self) -> Sweepable | None:
-        return self._store.sweepable
-
-    @property
-    def admin(self) -> Self:
-        return self
-
-    @property
-    def overwriting(self) -> Self:
-        return self
+        return sweepable(self._store)
 
     @property
     def name(self) -> str:

@@ -15,7 +15,7 @@ from zlib import crc32
 from clock import MINUTE, SECOND, START, MovableClock
 from tornado.ioloop import IOLoop
 
-from sessions.errors import CorruptSession, StoreError
+from sessions.errors import CorruptSession, StoreError, StoreUnavailable
 from sessions.store import StoredSession
 from sessions.stores.memory import MemoryStore
 from sessions.stores.postgres import PostgresStore
@@ -138,6 +138,16 @@ async def until(condition: Callable[[], object], seconds: float = 5) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 # the condition is a thread's or a process's, which set no event
             await asyncio.sleep(0.001)
+
+
+async def until_works(call: Callable[[], Any], seconds: float = 5) -> Any:
+    """The outcome of a call, tried again while the store is unavailable, as visitors do. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                return await call()
+            except StoreUnavailable:
+                await asyncio.sleep(0.01)
 
 
 async def listed(store: Any) -> dict[str, StoredSession]:

@@ -45,6 +45,31 @@ async def test_a_session_that_grows_too_large_stays_as_it_was(clock: MovableCloc
     assert await store.get("a") == record(4_000)
 
 
+class TickingClock(MovableClock):
+    """A clock on which time passes whenever it is read."""
+
+    def __call__(self) -> int:
+        self.advance(1)
+        return super().__call__()
+
+
+@pytest.mark.parametrize("verb", ["update", "rename", "set"])
+async def test_a_session_that_expires_while_it_grows_is_written(verb: str) -> None:
+    """The verb finds it alive, and drops it to make room; its text counts once."""
+    clock = TickingClock()
+    store = await filled(clock)
+    clock.now = START + MINUTE - 2
+    old, new = record(4_000), record(8_000, START + 2 * MINUTE)
+    arguments = {"update": ("a", new, old), "rename": ("a", "c", new, old), "set": ("a", new)}[verb]
+
+    await getattr(store, verb)(*arguments)
+
+    assert [kept async for _, kept in store.all()] == [new]
+    assert await store.create("d", record(1_800, START + 2 * MINUTE)) is not None
+    with pytest.raises(StoreUnavailable, match="maxBytes"):
+        await store.create("e", record(100))
+
+
 async def test_a_session_that_shrinks_is_taken_by_a_full_store(clock: MovableClock) -> None:
     """And makes room for another."""
     store = await filled(clock)

@@ -180,11 +180,20 @@ class TestHonoured:
         with pytest.raises(OptionsError, match="sslrootcert=system needs sslmode=verify-full"):
             parse("postgresql://h/d?sslrootcert=system&sslmode=require")
 
-    async def test_a_wrong_file_of_a_certificate_is_no_passing_outage(self) -> None:
-        """It is told at the start."""
-        store = PostgresStore(f"{shared().tcp_url}?sslmode=verify-ca&sslrootcert=/nowhere.pem")
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "sslmode=verify-ca&sslrootcert=/nowhere.pem",
+            "sslmode=require&sslcert=/nowhere.pem&sslkey=/nowhere.pem",
+            "sslrootcert=system&sslcert=/nowhere.pem&sslkey=/nowhere.pem",
+            "sslrootcert=system&sslcert=/dev/null",
+        ],
+    )
+    async def test_a_wrong_file_of_a_certificate_is_the_stores_error(self, query: str) -> None:
+        """At the start, whether the driver reads the file or the store does."""
+        store = PostgresStore(f"{shared().tcp_url}?{query}")
 
-        with pytest.raises(StoreError):
+        with pytest.raises(StoreError, match=r"No such file|\[SSL\]"):
             await store.__aenter__()
 
 

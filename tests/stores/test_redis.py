@@ -444,6 +444,14 @@ async def test_nobody_there(server: RedisServer) -> None:
     assert "secret" not in f"{refusal.value} {refusal.value.__cause__}"
 
 
+async def test_no_sentinel_there() -> None:
+    """Nor is a client of theirs shown, which knows their password."""
+    with pytest.raises(StoreUnavailable) as refusal:
+        await RedisStore("redis+sentinel://127.0.0.1:1,127.0.0.1:2/main?sentinel_password=secret").__aenter__()
+
+    assert str(refusal.value) == "redis sentinel 127.0.0.1:1, 127.0.0.1:2: No master found for 'main'"
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tornado.ioloop import IOLoop
@@ -15,27 +15,19 @@ from sessions.stores.redis import RedisStore
 from sessions.stores.redis import cluster as redis_cluster
 
 from .redis_server import HOST, RedisCluster, RedisServer, succeeds
-from .support import opened, until
+from .support import opened, until, until_works
 
 SECONDS = 60.0
 """Within which a replica must have taken over, on a machine that is busy with something else."""
 
 COUNT = 60
 
+kept_trying = partial(until_works, seconds=SECONDS)
+
 
 def stored(n: int) -> StoredSession:
     """A record that outlives the test."""
     return StoredSession(str(n), now_ms() + 3_600_000)
-
-
-async def kept_trying(call: Any) -> Any:
-    """The outcome of a call, asked for again as long as the store is unavailable: as visitors do."""
-    async with asyncio.timeout(SECONDS):
-        while True:
-            try:
-                return await call()
-            except StoreUnavailable:
-                await asyncio.sleep(0.02)
 
 
 async def change(store: RedisStore, sid: str, before: int) -> None:
@@ -137,7 +129,7 @@ async def test_a_master_that_hangs_is_replaced(cluster: tuple[RedisCluster, Redi
     finally:
         servers.masters[0].go_on()
 
-    rows = await asyncio.gather(*(kept_trying(lambda sid=sid: store.get(sid)) for sid in ids))
+    rows = await asyncio.gather(*(kept_trying(partial(store.get, sid)) for sid in ids))
     assert [row and int(row.data) - n for n, row in enumerate(rows)] == [1] * COUNT
 
 

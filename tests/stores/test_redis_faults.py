@@ -18,7 +18,7 @@ from sessions.stores.redis import RedisStore, one_server
 from sessions.timeout import Deadline
 
 from .redis_server import RedisCluster, RedisServer
-from .support import opened, until
+from .support import opened, until, until_works
 
 TEXT = '{"n":1}'
 GENEROUS = 30.0
@@ -65,14 +65,7 @@ def alone(server: RedisServer) -> bool:
 
 async def recovered(redis: RedisStore) -> None:
     """Return once the store is served again, by nothing but being asked."""
-    async with asyncio.timeout(GENEROUS):
-        while True:
-            try:
-                await asyncio.gather(redis.get("nobody"), redis.destroy("nobody"))
-            except StoreUnavailable:
-                await asyncio.sleep(0.01)
-            else:
-                return
+    await until_works(lambda: asyncio.gather(redis.get("nobody"), redis.destroy("nobody")), GENEROUS)
 
 
 async def test_a_killed_server_is_unavailable_and_what_it_had_acknowledged_is_there_again(

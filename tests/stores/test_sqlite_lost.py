@@ -16,7 +16,7 @@ from clock import MovableClock
 from sessions.errors import StoreError, StoreUnavailable
 from sessions.stores.sqlite import SQLiteStore
 
-from .support import LATER, NEW, OLD, OTHER, listed, locked, outcome, query, until
+from .support import LATER, NEW, OLD, OTHER, listed, locked, outcome, query, until, until_works
 
 VERBS: dict[str, Callable[[SQLiteStore], Any]] = {
     "get": lambda store: store.get("a"),
@@ -60,16 +60,6 @@ def replace(database: Path) -> None:
 
 
 LOSSES = pytest.mark.parametrize("lose", [delete, delete_all, move_away, replace])
-
-
-async def until_works(call: Callable[[], Any]) -> Any:
-    """The outcome of a call, tried again while the store is unavailable."""
-    async with asyncio.timeout(5):
-        while True:
-            try:
-                return await call()
-            except StoreUnavailable:
-                await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("verb", VERBS)

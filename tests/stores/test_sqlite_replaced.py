@@ -11,8 +11,9 @@ import json
 import shutil
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from sessions.stores.sqlite import SQLiteStore, beside, file
 from .processes import child, kill, line
 from .replacing import Writers, replacements, writing
 from .support import LATER, NEW, OLD, node_writes, query
+from .support import until_works as until_works_in
+
+until_works = partial(until_works_in, seconds=10)
 
 
 def replacement(database: Path, name: str, rows: int = 50) -> Path:
@@ -34,16 +38,6 @@ def replacement(database: Path, name: str, rows: int = 50) -> Path:
     SQLiteStore(other).prepare()
     node_writes(other, *((f"{name}-{n}", LATER, OLD.data) for n in range(rows)))
     return other
-
-
-async def until_works(call: Callable[[], Any]) -> Any:
-    """The outcome of a call, tried again while the store is unavailable."""
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                return await call()
-            except StoreUnavailable:
-                await asyncio.sleep(0.005)
 
 
 def sessions_in(database: Path) -> set[str]:

@@ -23,7 +23,7 @@ import asyncpg
 from ...errors import StoreError
 from ...store import TAKEN, StoredSession
 from ...validation import is_number, wrong
-from ..base import SQLStoreBase
+from ..base import Itself, SQLStoreBase
 from ..batching import Job
 from ..tables import PostgresOptions
 from .alone import ALONE, Writes
@@ -52,6 +52,10 @@ class PostgresStore(SQLStoreBase):
     """
 
     driver: ClassVar[tuple[type[Exception], ...]] = DRIVER
+    sweepable: ClassVar[Itself] = Itself()
+    prepared: ClassVar[Itself] = Itself()
+    admin: ClassVar[Itself] = Itself()
+    overwriting: ClassVar[Itself] = Itself()
 
     def __init__(
         self,
@@ -88,37 +92,9 @@ class PostgresStore(SQLStoreBase):
 
     # ---------------------------------------------------------------- the powers
 
-    @property
-    def sweepable(self) -> Self:
-        """This store sweeps itself when it is asked to."""
-        return self
-
-    @property
-    def prepared(self) -> Self:
-        """This store makes its table before a fork."""
-        return self
-
-    @property
-    def admin(self) -> Self:
-        """This store counts, lists and clears."""
-        return self
-
-    @property
-    def overwriting(self) -> Self:
-        """This store writes blindly when it is asked to."""
-        return self
-
-    def prepare(self) -> None:
-        """Make the table if it is missing, and leave nothing open: for before a fork. Raises StoreError."""
-
-        async def prepare() -> None:
-            async with self:
-                pass
-
-        asyncio.run(prepare())
-
     async def __aenter__(self) -> Self:
-        await self._connections.open()
+        with self.driver_errors():
+            await self._connections.open()
         self.is_open: bool | None = True
         try:
             await self._find_table()

@@ -2,6 +2,7 @@
 
 import re
 
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from ...errors import StoreError, StoreUnavailable
@@ -47,6 +48,8 @@ def translated(name: str, error: Exception, advice: str = "") -> StoreError:
         return refused(name, _words(error), advice)
     if isinstance(error, TimeoutError):  # the built-in one: redis-py's own does not derive from it
         return StoreUnavailable(f"{name}: did not answer in time")
+    if isinstance(error, MasterNotFoundError):  # behind the colon comes the repr of each Sentinel's client
+        return StoreUnavailable(f"{name}: {str(error).partition(' : ')[0]}")
     return StoreUnavailable(f"{name}: {error}")
 
 

@@ -25,7 +25,7 @@ from ...clock import Clock, now_ms
 from ...errors import StoreError, StoreUnavailable
 from ...store import GONE, TAKEN, Outcome, StoredSession, Update
 from ...validation import is_number, wrong
-from ..base import StoreBase, rename_in_steps
+from ..base import Itself, StoreBase, rename_in_steps
 from ..batching import Batcher, Job
 from ..tables import RedisOptions
 from .cluster import Cluster
@@ -54,6 +54,9 @@ class RedisStore(StoreBase):
     """
 
     driver: ClassVar[tuple[type[Exception], ...]] = DRIVER
+    prepared: ClassVar[Itself] = Itself()
+    admin: ClassVar[Itself] = Itself()
+    overwriting: ClassVar[Itself] = Itself()
 
     def __init__(
         self,
@@ -84,30 +87,6 @@ class RedisStore(StoreBase):
         self._renames: set[asyncio.Task[Update]] = set()
 
     # ---------------------------------------------------------------- the powers
-
-    @property
-    def prepared(self) -> Self:
-        """This store asks whether the server answers, and lets the sessions be kept."""
-        return self
-
-    @property
-    def admin(self) -> Self:
-        """This store counts, lists and clears."""
-        return self
-
-    @property
-    def overwriting(self) -> Self:
-        """This store writes blindly when it is asked to."""
-        return self
-
-    def prepare(self) -> None:
-        """Ask whether the server answers and lets sessions be kept, and leave nothing open. Raises StoreError."""
-
-        async def prepare() -> None:
-            async with self:
-                pass
-
-        asyncio.run(prepare())
 
     async def length(self) -> int:
         """Return how many sessions live. Reads the name of every key."""

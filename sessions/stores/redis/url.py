@@ -5,7 +5,7 @@
     redis+sentinel://host:port,host:port/service/db       user and password are those of the servers
     redis+cluster://host:port,host:port                   some of the nodes; the others are learnt from them
 
-No message shows a user, a password or a host.
+No OptionsError shows a user, a password or a host.
 """
 
 import re

@@ -21,7 +21,7 @@ from ...clock import Clock, now_ms
 from ...errors import OptionsError, StoreError, StoreUnavailable
 from ...store import StoredSession
 from ...validation import is_number, wrong
-from ..base import CircuitBreaker, SQLStoreBase
+from ..base import CircuitBreaker, Itself, SQLStoreBase
 from ..batching import Job
 from ..tables import SQLiteOptions
 from . import statements
@@ -54,6 +54,10 @@ class SQLiteStore(SQLStoreBase):
     """
 
     driver: ClassVar[tuple[type[Exception], ...]] = DRIVER
+    sweepable: ClassVar[Itself] = Itself()
+    prepared: ClassVar[Itself] = Itself()
+    admin: ClassVar[Itself] = Itself()
+    overwriting: ClassVar[Itself] = Itself()
 
     def __init__(
         self,
@@ -104,26 +108,6 @@ class SQLiteStore(SQLStoreBase):
         self._resign()
 
     # ---------------------------------------------------------------- the powers
-
-    @property
-    def sweepable(self) -> Self:
-        """This store, which sweeps when it is asked to."""
-        return self
-
-    @property
-    def prepared(self) -> Self:
-        """This store, which makes its file."""
-        return self
-
-    @property
-    def admin(self) -> Self:
-        """This store, which counts, lists and clears."""
-        return self
-
-    @property
-    def overwriting(self) -> Self:
-        """This store, which writes blindly."""
-        return self
 
     def prepare(self) -> None:
         """Make the file, its table and its index where they are missing, and switch it to WAL. Raises StoreError."""
