@@ -12,7 +12,7 @@ NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
 .PHONY: help venv run test test-pythons wheels lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
 	interop browser screenshots \
-	bench bench-peers bench-scale bench-plots fuzz lock audit clean
+	bench bench-peers bench-instructions bench-scale bench-large bench-plots bench-docs bench-all bench-setup fuzz lock audit clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -97,8 +97,6 @@ cluster: $(READY) ## Kill a master of a Redis Cluster under load, and count what
 
 screenshots: $(READY) ## Write docs/page.png and docs/page-360.png
 	cd tests && ../$(BIN)/python -m browser.screenshots
-
-.PHONY: bench-instructions bench-docs bench-all bench-setup
 
 bench: $(READY) ## Measure against bare Tornado, at 1 to 256 connections (ARGS=--quick)
 	$(BIN)/python -m bench.run --groups tornado,stores $(ARGS)

@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.catalogue import CACHE
+from sessions import __version__
 
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = str(CORES[0]), str(CORES[-1])
@@ -160,6 +161,7 @@ def machine() -> dict[str, str | int | float]:
     if load > QUIET:
         print(f"others use this machine (load {load:.1f}): only the instructions can be trusted", file=sys.stderr)
     return {
+        "version": __version__,
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "processor": model or platform.machine(),
         "cores": len(CORES),

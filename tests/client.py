@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
-SECONDS = 10.0
+SECONDS = 60.0
 """Until an answer must be there; far above what a healthy server needs, so that only a hang meets it."""
 
 TURNS = 25

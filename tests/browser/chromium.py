@@ -26,7 +26,7 @@ FLAGS = (
     "--disable-sync",
     "--disable-default-apps",
 )
-SECONDS = 20
+SECONDS = 60
 """Until a page must be there."""
 
 

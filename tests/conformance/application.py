@@ -48,6 +48,9 @@ AS_EXPRESS = {
 }
 """The options of ours that give Express's behaviour back."""
 
+PATIENCE = 60_000
+"""Milliseconds that a call of the store may take, while many scenarios are played at once: only a hang meets it."""
+
 FINISH_SECONDS = 5
 """How long a report waits for its request to be wholly finished."""
 
@@ -432,7 +435,7 @@ async def wait_gate(handler: Generic, args: Json) -> Json:
 def session_options(given: Json, world: World, ours: list[str]) -> SessionOptions:
     """The options of one app. Raises OptionsError where the library refuses them."""
     options: Json = {name: value for name, value in AS_EXPRESS.items() if name not in ours}
-    options |= {"resave": True, "saveUninitialized": True, "ttl": TTL}
+    options |= {"resave": True, "saveUninitialized": True, "ttl": TTL, "storeTimeout": PATIENCE}
     for name in ("resave", "rolling", "saveUninitialized"):
         if name in given:
             options[name] = bool(given[name])  # Express asks for truthiness

@@ -37,7 +37,7 @@ OURS = ("conflict", "clearCookie", "touchAfter", "cacheHeaders", "storeDown")
 _NAMED = re.compile(r"\((\w+)\)")
 
 JOBS = 24
-START_SECONDS = 15.0
+START_SECONDS = 60.0
 
 
 @dataclass

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from urllib.request import Request
 
 HOST = "127.0.0.1"
-SECONDS = 20
+SECONDS = 60
 """Until an answer must be there; far above what a healthy server needs, so that only a hang meets it."""
 
 Op = tuple[Any, ...]

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-START_SECONDS = 20
+START_SECONDS = 60
 """Until a server must listen: Node loads express in well under a second, a busy machine takes longer."""
 
-STOP_SECONDS = 5
+STOP_SECONDS = 20
 """What a server is given after SIGTERM before it is killed."""
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from .client import HOST, Op, Reply, Visitor, control
+from .client import HOST, SECONDS, Op, Reply, Visitor, control
 from .conftest import OPTIONS, MakePair, Pair, running
 from .processes import wait_until
 
@@ -552,7 +552,7 @@ class Load:
 
     def _visit(self, plan: tuple[str, ...]) -> tuple[Visitor, int]:
         visitor, turns = Visitor(), 0
-        connections = {name: HTTPConnection(HOST, self._pair[name], timeout=20) for name in set(plan)}
+        connections = {name: HTTPConnection(HOST, self._pair[name], timeout=SECONDS) for name in set(plan)}
         while time.monotonic() < self.begin + self._seconds:
             for name in plan:
                 reply = visitor.post_over(connections[name], ("incr", "n"))

@@ -22,7 +22,7 @@ from sessions import now_ms
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
 SECRET = "of-the-tests-and-as-long-as-the-server-demands"
-SECONDS = 10.0
+SECONDS = 60.0
 """Until something must have happened; far above what it takes, so that only a hang meets it."""
 
 ASKING = (

@@ -21,7 +21,7 @@ from .redis_server import RedisCluster, RedisServer
 from .support import opened, until, until_works
 
 TEXT = '{"n":1}'
-GENEROUS = 30.0
+GENEROUS = 60.0
 """Seconds within which a busy machine gets anything done."""
 
 
@@ -149,7 +149,7 @@ async def test_a_paused_server_is_unavailable_in_time(redis: RedisStore, server:
         took = time.monotonic() - begin
 
         assert [str(error) for error in errors] == [f"{redis.name}: did not answer in time"] * 2
-        assert 0.9 < took < GENEROUS
+        assert 0.9 < took < 30
         assert redis.ready is False
         await until(lambda: redis.ready, GENEROUS)  # another try may be made
     finally:

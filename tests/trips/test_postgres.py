@@ -17,7 +17,7 @@ from sessions import Store, StoreUnavailable, Sweeper, open_store
 
 from .world import LIFETIME, MARK, Site, World, count, replay, show, visit
 
-SECONDS = 30.0
+SECONDS = 60.0
 """Until something must have happened, far above what it takes."""
 
 

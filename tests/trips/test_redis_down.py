@@ -13,7 +13,7 @@ from sessions.stores.redis import RedisStore, one_server
 
 from .world import MARK, Site, count, show, visit
 
-SECONDS = 25
+SECONDS = 60
 
 
 @pytest.fixture

@@ -30,6 +30,9 @@ MARK = "a-value-which-no-log-may-show"
 LIFETIME = HOUR
 """The maxAge that sessions have where a test does not say otherwise."""
 
+PATIENCE = 60_000
+"""Milliseconds that a call of the store may take where a test does not say otherwise: only a hang meets it."""
+
 YEAR = 365 * DAY
 """A lifetime that a handler assigns."""
 
@@ -159,7 +162,7 @@ class World:
     ) -> Site:
         """Start an application; `options` are those of SessionOptions."""
         store = store or await self.store()
-        given = {"secret": SECRET, "cookie": CookieOptions(max_age=LIFETIME), **options}
+        given = {"secret": SECRET, "cookie": CookieOptions(max_age=LIFETIME), "store_timeout": PATIENCE, **options}
         manager = SessionManager(store, SessionOptions(**given), clock=self.clock)
         app = Application(routes(pages), **{"sessions": manager, **(settings or {})})
         server = HTTPServer(app, xheaders=xheaders, ssl_options=tls)

@@ -14,7 +14,7 @@ from tornado.websocket import WebSocketClientConnection, WebSocketHandler, webso
 from sessions import MemoryStore, Session, SessionManager, SessionMixin, SessionOptions, StoredSession, StoreWrapper
 from sessions.web.draining import DrainingServer
 
-SECONDS = 10
+SECONDS = 60
 
 
 class ClosingStore(StoreWrapper):

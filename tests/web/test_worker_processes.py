@@ -10,7 +10,7 @@ import pytest
 from interop.processes import Process, wait_until
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 20.0
+SECONDS = 60.0
 
 PROGRAM = """
 import logging, os, signal, sys, time

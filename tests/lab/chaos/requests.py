@@ -7,8 +7,8 @@ store holds after each step is compared with the model. It must not know which s
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
@@ -257,7 +257,8 @@ class Requests(RuleBasedStateMachine):
                 self.go_on(0)
             assert all(request.task is not None and request.task.done() for request in self.requests), "a request hangs"
         finally:
-            self.store.let_go()  # if something went wrong: the loop ends only after the tasks that wait here
+            self.store.let_go()  # if something went wrong: what waits here would go on in the next history
+            self.run(_ended(request.task for request in self.requests))
 
     # ---------------------------------------------------------------- how it happens
 
@@ -381,6 +382,13 @@ class Requests(RuleBasedStateMachine):
 
 def _increment(data: dict[str, Any]) -> None:
     data["n"] = data.get("n", 0) + 1
+
+
+async def _ended(tasks: Iterable[asyncio.Future[None] | None]) -> None:
+    """Wait for tasks, and cancel those that hang."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(10):
+            await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
 
 
 async def _turns() -> None:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from client import Browser
-from processes import SECONDS, Server, until
+from processes import Server, until
 
 from .report import Report
 
@@ -43,7 +43,7 @@ async def workers(folder: Path, *, kills: bool, away: bool, seconds: float) -> R
             with _gone(place, away=away):
                 await _trouble(server, seconds, seen, kills=kills)
         size, began = len(server.output), time.monotonic()
-        async with asyncio.timeout(LONGEST_PAUSE + SECONDS):
+        async with asyncio.timeout(LONGEST_PAUSE + 10):
             well = 0
             while len(server.workers) < WORKERS or well < 4 * WORKERS:  # answers in a row: of each worker some
                 well = well + 1 if await _asked(server, ada) == "Session data: exampleuser" else 0
