@@ -1,7 +1,7 @@
-"""Owns what the experiments ask of a server: the reference server with two pages more, and a count of its conflicts.
+"""Owns what the experiments ask of a server: the reference server with three pages more, and a count of its conflicts.
 
-`python application.py --config FILE --port N`. POST /ops does what interop/tornado_app.py describes; GET /state tells of
-the process. When a process has drained it prints its counts. It owns no rule of sessions.
+`python application.py --config FILE --port N`. POST /ops does what interop/tornado_app.py describes; GET /pid and
+GET /state tell of the process. When a process has drained it prints its counts. It owns no rule of sessions.
 """
 
 import asyncio
@@ -52,6 +52,14 @@ def _descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+class Pid(RequestHandler):
+    """GET: which process this is. It asks no store, for which another one may have to go on first."""
+
+    def get(self) -> None:
+        """Tell."""
+        self.write(str(os.getpid()))
+
+
 class State(RequestHandler):
     """GET: this process and its store. No session."""
 
@@ -94,7 +102,7 @@ class Config(server.Config):
 def main() -> None:
     """Serve until SIGTERM."""
     arguments = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=True))
-    routes.extend([(r"/ops", Work), (r"/state", State)])  # the list that server.py serves
+    routes.extend([(r"/ops", Work), (r"/pid", Pid), (r"/state", State)])  # the list that server.py serves
     config = server.read_config(Path(arguments["--config"]), port=int(arguments["--port"]))
     server.run(Config(**vars(config)))
     os.write(1, f"counts {json.dumps(counts)}\n".encode())

@@ -52,10 +52,11 @@ async def _visiting(folder: Path, told: Writers) -> AsyncIterator[None]:
     with Application(folder, workers=PROCESSES, sweeper={"interval": 10**8}) as server:
         await server.ready()
         visitors = [Visitor(server.port) for _ in range(WRITERS)]
-        await server.spread(visitors)
         ends = asyncio.Event()
-        counting = [asyncio.create_task(_count(visitor, told, str(n), ends)) for n, visitor in enumerate(visitors)]
+        counting: list[asyncio.Task[None]] = []
         try:
+            await server.spread(visitors)
+            counting += [asyncio.create_task(_count(visitor, told, str(n), ends)) for n, visitor in enumerate(visitors)]
             yield
         finally:
             ends.set()

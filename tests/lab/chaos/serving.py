@@ -70,7 +70,7 @@ class Application(Server):
                 os.kill(other, signal.SIGSTOP)
             try:
                 for visitor in visitors[number :: len(pids)]:
-                    assert json.loads((await visitor.get("/state")).body)["pid"] == pid
+                    assert int((await visitor.get("/pid")).body) == pid
             finally:
                 for other in others:
                     os.kill(other, signal.SIGCONT)
