@@ -90,7 +90,7 @@ def parse(raw: bytes, *, method: str = "GET", ended: bool = False) -> tuple[Resp
 
 
 def _chunks(raw: bytes) -> tuple[bytes, bool, bytes]:
-    """The body of a chunked message, whether its last chunk is there, and what stands behind it."""
+    """The body of a chunked message, True if its last chunk is there, and the bytes that follow it."""
     body = b""
     while True:
         size, line_end, rest = raw.partition(b"\r\n")
@@ -148,7 +148,7 @@ class Wire:
                 await self._news.wait()
 
     async def response(self, method: str = "GET") -> Response:
-        """The next answer; what stands behind it stays for the one after."""
+        """Read the next answer; the bytes that follow it are kept for the answer after it."""
         found: list[tuple[Response, bytes]] = []
 
         def is_there() -> bool:
@@ -181,7 +181,7 @@ class Cookie:
     expires: int | None
     """Milliseconds since the epoch; None: until the browser is closed."""
     attributes: Mapping[str, str | bool]
-    """As they stood in Set-Cookie, names in lower case; True for one without a value."""
+    """The attributes as Set-Cookie has them, names in lower case; an attribute without a value is True."""
 
     @property
     def secure(self) -> bool:
@@ -283,7 +283,7 @@ class Call:
         self._method, self._path = method, path
 
     async def quiet(self) -> bool:
-        """Whether not a byte has come back yet, and the connection stands."""
+        """True if no byte has come back yet and the connection is open."""
         return await self.wire.quiet()
 
     async def response(self) -> Response:

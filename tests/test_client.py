@@ -184,7 +184,7 @@ def test_an_answer_ends_where_it_says(raw: bytes, body: bytes, rest: bytes) -> N
     ],
 )
 def test_a_cut_answer_is_not_whole(raw: bytes) -> None:
-    """It is waited for while the connection stands, and shown as far as it came once that has ended."""
+    """The client waits for it while the connection is open, and shows what has come when the connection has ended."""
     response, _ = parse(raw, ended=True) or (NOTHING, b"")
 
     assert parse(raw) is None
