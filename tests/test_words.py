@@ -22,7 +22,17 @@ QUOTED = re.compile(r"`[^`\n]*`")
 HIDDEN = {"node_modules", "__pycache__", "build", ".venv", ".cache"}
 """Folders that are made and not written."""
 
-PLACES = ("sessions", "handlers", "server.py", "config.toml", "docs", "README.md", "CONTRIBUTING.md", "SECURITY.md")
+PLACES = (
+    "sessions",
+    "handlers",
+    "server.py",
+    "config.toml",
+    "docs",
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+)
 """Every line of these counts."""
 
 PROSE = ("tests", "bench")
