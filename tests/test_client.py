@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from email.utils import formatdate
 
 import pytest
-from client import NOTHING, Browser, Jar, Wire, parse, sid_of
+from client import NOTHING, Browser, Wire, parse, sid_of
 from clock import HOUR, SECOND, MovableClock
+from jar import Jar
 
 HOST = "shop.example.com"
 
