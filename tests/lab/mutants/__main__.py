@@ -1,7 +1,8 @@
 """Owns the command: `python -m tests.lab.mutants [WORD ...]` tries the mutants, those with one of the words in the name.
 
-Of each it prints the promise, the name and the test that has noticed; a mutant that survives shows a promise that no
-test holds. The tests run in the working tree, which is only read: a mutant is made in the process (site/).
+Of each it prints the promise, the name (which begins with the rows of docs/security.md that it breaks) and the test
+that has noticed; a mutant that survives shows a promise that no test holds. The tests run in the working tree, which is
+only read: a mutant is made in the process (site/).
 """
 
 import os
@@ -96,7 +97,7 @@ def main(chosen_by: list[str]) -> int:
         return 1
     for test in sound.failed:
         print(f"fails without a mutant, left out: {test}")
-    print(f"{len(tests)} files of tests without a mutant: {time.monotonic() - begun:.0f} s", flush=True)
+    print(f"{len(tests)} tests and files of tests without a mutant: {time.monotonic() - begun:.0f} s", flush=True)
     uncaught, stale = 0, [staleness(mutant) for mutant in mutants]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         verdicts = pool.map(lambda mutant, why: trial(mutant, why, sound.failed), mutants, stale)

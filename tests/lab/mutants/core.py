@@ -81,8 +81,8 @@ def _(original: Any) -> Any:
         outcome = await original(self, state, record, row)
         if outcome != "gone":
             return outcome
-        state.row.base = None
-        return await self.create(state, record)
+        row.base = None
+        return await self.create(state, record, row)
 
     return update
 
