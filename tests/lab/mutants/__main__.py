@@ -103,7 +103,7 @@ def main(chosen_by: list[str]) -> int:
         verdicts = pool.map(lambda mutant, why: trial(mutant, why, sound.failed), mutants, stale)
         for mutant, verdict in zip(mutants, verdicts, strict=True):
             uncaught += not verdict.is_caught
-            print(f"{mutant.promise}  {mutant.name:<64}{verdict.words}", flush=True)
+            print(f"{mutant.promise}  {mutant.name:<64}  {verdict.words}", flush=True)
     print(f"{len(mutants)} mutants, {uncaught} not caught, {time.monotonic() - begun:.0f} s")
     return 1 if uncaught or sound.failed else 0
 
