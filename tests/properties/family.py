@@ -99,6 +99,7 @@ class World:
         made.is_blurred = is_busy = bool(self.requests or self.store.waiting or self.manager._tasks)
         cover = self.covers.pop(sid, None)
         if before is not None:
+            before.begun.append(made)
             made.begun = before.begun  # a login that is under way replaces the row that is there in the end
             if is_busy:
                 before.is_blurred = True

@@ -268,7 +268,7 @@ class Request:
                 return
             before.dead_since = before.dead_since or world.tick()
             if was_known:
-                before.next = mine
+                before.next, before.has_left = (None if before.has_left else mine), True
                 if self.generation(old) is before:
                     world.covers.setdefault(old, Cover(since + GRACE))
 
