@@ -32,6 +32,7 @@ def _(original: Any) -> Any:
         state = await original(self, sids, generate)
         if state.base is None and state.end is None:
             state.id = state.row.id = state._origin_id = sids[0]
+            state.request_sid = None  # so that it begins as any new session does
         return state
 
     return load

@@ -60,16 +60,17 @@ def _(_original: Any) -> Any:
     return 16
 
 
-@breaks("7.2.4; 7.2.2", "a login keeps the id", f"{NEW_IDS}::test_regenerate_is_a_new_session",
-        "sessions.state:SessionState.take_new_id")  # fmt: skip
-def _(original: Any) -> Any:
-    def take_new_id(self: Any) -> Any:
-        sid = self.id
-        cookie = original(self)
-        self.id = sid
-        return cookie
+@breaks("7.2.4; 7.2.2", "a login empties the session, and keeps the id", f"{NEW_IDS}::test_regenerate_is_a_new_session",
+        "sessions.rotation:Rotation.regenerate")  # fmt: skip
+def _(_original: Any) -> Any:
+    async def nothing() -> None:
+        pass
 
-    return take_new_id
+    def regenerate(_self: Any, state: Any) -> Any:
+        state.values.clear()
+        return nothing()
+
+    return regenerate
 
 
 @breaks(
