@@ -41,7 +41,8 @@ class Run(NamedTuple):
 def run(tests: Iterable[str], *arguments: str, name: str | None = None, seconds: float = SECONDS) -> Run:
     """Run tests, with a mutant or without one."""
     mutated = {} if name is None else {"MUTANT": name, "PYTHONPATH": str(SITE)}
-    command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--tb=short", "-p", "no:cacheprovider", *arguments]
+    options = ["-q", "-rfE", "--tb=short", "-p", "no:cacheprovider", "--hypothesis-profile=unshrunk"]
+    command = [sys.executable, "-m", "pytest", *options, *arguments]
     try:
         done = subprocess.run(
             [*command, *(f"tests/{each}" for each in tests)], cwd=ROOT, env={**os.environ, **mutated}, timeout=seconds,
