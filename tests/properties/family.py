@@ -25,7 +25,7 @@ COOKIE = CookieOptions()
 
 
 class World:
-    """Browsers, a Node server, and one manager on a store whose calls wait."""
+    """Browsers, a Node server, and one manager on a store that makes its calls wait."""
 
     def __init__(self, store: Any, clock: MovableClock) -> None:
         self.clock = clock

@@ -42,14 +42,14 @@ class Generation:
     """Those that a login under one of its ids has begun, or tried to, and what Node has written over them."""
 
     def everything_begun(self) -> "set[Generation]":
-        """Itself, and all that came of it."""
+        """Itself, all that came of it, and where its tombstones lead."""
         found: set[Generation] = set()
         waiting = [self]
         while waiting:
             one = waiting.pop()
             if one not in found:
                 found.add(one)
-                waiting += one.begun
+                waiting += one.begun if one.next is None else [*one.begun, one.next]
         return found
 
     def allowed(self, key: str) -> list[Any]:

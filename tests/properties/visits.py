@@ -87,7 +87,7 @@ class Request:
         return self.world.ids.get(sid, self.own)
 
     def mark(self) -> None:
-        """Mark a new session, by which its move under a new id is told from a new beginning."""
+        """Mark a new session, so that its move to a new id differs from a new beginning."""
         self.face["mark"] = self.own.mark
 
     def put(self, values: Any, key: str) -> None:

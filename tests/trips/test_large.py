@@ -60,7 +60,7 @@ PAGES = {
 
 
 async def large(serve: Any, data: str) -> tuple[Site, Any]:
-    """A site, and a visitor whose session is large."""
+    """A site, and a visitor with a large session."""
     site: Site = await serve(PAGES, max_bytes=0, store_timeout=30_000)
     browser = site.browser()
     await site.plant(browser, COOKIE + data[1:], lifetime=HOUR)

@@ -113,7 +113,7 @@ breaks(1, "a body is read on behind the answer", "trips/test_uploads.py", "web.h
 )
 
 
-# ---------------------------------------------------------------- whose id it is
+# ---------------------------------------------------------------- which request an id belongs to
 
 
 @breaks(4, "a forged cookie costs a store call", "trips/test_ids.py", "formats.signing:Signer.unsign")

@@ -10,7 +10,7 @@ MUTANTS, breaks = row_table()
 
 COOKIES_OUT, TOGETHER = "trips/test_cookies_out.py", "properties/test_options_together.py"
 SEVERAL, OPTIONS = "trips/test_several_cookies.py", "sessions.options:SessionOptions"
-LIFE = "trips/test_log.py::test_a_session_s_life_is_told_by_fingerprint"
+LIFE = "trips/test_log.py::test_a_session_s_life_is_logged_by_fingerprint"
 
 
 # ---------------------------------------------------------------- cheat sheets, and NIST where it says the same

@@ -105,7 +105,7 @@ def _(_original: Any) -> Any:
 breaks("15.3.7", "every duplicate is tried", f"{DUPLICATES}::test_a_seventeenth_duplicate_is_not_tried",
        "sessions.web.request:MAX_CANDIDATES")(lambda _: 1_000)  # fmt: skip
 breaks("15.3.7; CS-dupe", "only the first verified id is asked for",
-       "trips/test_several_cookies.py::test_an_id_whose_session_has_gone_locks_nobody_out",
+       "trips/test_several_cookies.py::test_an_id_without_its_session_locks_nobody_out",
        "sessions.web.request:MAX_SESSIONS")(lambda _: 1)  # fmt: skip
 
 
@@ -159,14 +159,14 @@ breaks("16.2.5", "a header or a form that is refused is in the log",
        "sessions.web.tornado_log:unquoted")(always(value=True))  # fmt: skip
 
 
-@breaks("16.3.3; CS-guess", "a tampered cookie is not logged", "trips/test_log.py::test_tampering_is_told",
+@breaks("16.3.3; CS-guess", "a tampered cookie is not logged", "trips/test_log.py::test_tampering_is_logged",
         "sessions.observe:note")  # fmt: skip
 def _(original: Any) -> Any:
     return lambda event, *rest: None if event == "session_tampered" else original(event, *rest)
 
 
 @breaks("16.3.3; CS-strict", "an id that has ended is not logged",
-        "trips/test_log.py::test_an_id_that_has_ended_is_told", "sessions.observe:note")  # fmt: skip
+        "trips/test_log.py::test_an_id_that_has_ended_is_logged", "sessions.observe:note")  # fmt: skip
 def _(original: Any) -> Any:
     return lambda event, *rest: None if event == "session_use_after_expire" else original(event, *rest)
 

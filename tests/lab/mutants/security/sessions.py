@@ -76,7 +76,7 @@ def _(_original: Any) -> Any:
 @breaks(
     "7.2.4",
     "a login leaves the old id alive",
-    f"{NEW_IDS}::test_regenerate_is_a_new_session {ENDED}::test_promise_3_a_login_stands_against_a_slow_request",
+    f"{NEW_IDS}::test_regenerate_is_a_new_session {ENDED}::test_promise_3_a_login_outlasts_a_slow_request",
     "sessions.rotation:Rotation._leave",
 )
 def _(_original: Any) -> Any:
@@ -87,7 +87,7 @@ def _(_original: Any) -> Any:
 
 
 breaks("7.2.4", "the id that a login has replaced is a session",
-       f"{ENDED}::test_promise_3_a_login_stands_against_a_slow_request",
+       f"{ENDED}::test_promise_3_a_login_outlasts_a_slow_request",
        "sessions.writes:Writes.is_over")(always(value=False))  # fmt: skip
 
 
@@ -141,7 +141,7 @@ def _(_original: Any) -> Any:
 @breaks(
     "7.4.1",
     "a slow request brings back what was signed out",
-    f"{ENDED}::test_promise_3_a_logout_stands_against_a_slow_request",
+    f"{ENDED}::test_promise_3_a_logout_outlasts_a_slow_request",
     "sessions.writes:Writes._update",
 )
 def _(original: Any) -> Any:
