@@ -285,6 +285,8 @@ class Request:
         if was_stored and end is None:
             world.ids[new] = generation
             world.left.add(old)
+            if state.request_sid is None:
+                world.unknown.add(old)
         elif end in ("gone", "closed", "destroyed"):
             self.began_again()
         elif end is None:
