@@ -55,6 +55,12 @@ class World:
         """A new id and its cookie."""
         return f"id{next(self._made)}", StoredCookie.new(COOKIE, self.clock, is_secure=lambda: False)
 
+    def leave(self, sid: str, *, is_known: bool) -> None:
+        """Note that a rotation of an id has begun, and whether a browser can know the id."""
+        self.left.add(sid)
+        if not is_known:
+            self.unknown.add(sid)
+
     def led_to(self, generation: Generation | None, now: int) -> list[Generation]:
         """A generation and those that its tombstones lead to, as far as they were surely stored before a moment."""
         found: list[Generation] = []
