@@ -23,7 +23,6 @@ from policy_table import (
 from sessions.policy import ENDED, NOTHING, Change, CookieAct, Facts, Performed, Plan, answer, possible
 
 
-
 @cache
 def decisions() -> tuple[Row, ...]:
     """Every decision that is possible: made once, by the first test that asks."""
