@@ -134,7 +134,8 @@ class Pair:
             assert "Warning" not in output, output
 
 
-MakePair = PairWith = Callable[..., Pair]
+MakePair = Callable[..., Pair]
+PairWith = Callable[..., Pair]
 databases = itertools.count()
 
 
