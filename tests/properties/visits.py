@@ -218,6 +218,7 @@ class Request:
         """The sign-out."""
         world, state, began, since = self.world, self.state, self.world.tick(), self.world.clock()
         sid, was_stored, was_closed = state.id, state.base is not None, state.end == "closed"
+        was_over = state.end == "destroyed"  # the sign-out before it has removed the tombstone that led on
         ends = world.led_to(self.generation(sid), began)
         own = self.generation(sid)
         others = [world.ids[other] for other in state.others if other in world.ids]
@@ -233,7 +234,7 @@ class Request:
                 await verb
             finally:
                 all_shaky()
-            if not was_stored or self.jumped or (was_closed and world.clock() >= state.meta.closed_until):
+            if not was_stored or was_over or self.jumped or (was_closed and world.clock() >= state.meta.closed_until):
                 return
             cover = world.covers.get(sid)
             if cover is not None and cover.is_filled and since < cover.until <= world.clock():
