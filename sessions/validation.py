@@ -6,7 +6,7 @@ a secret. This file must not know the options' defaults, stores, sessions or HTT
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from difflib import get_close_matches
@@ -53,11 +53,19 @@ MAX_LIFETIME = 250_000_000_000_000
 JavaScript's own dates end at 8,640,000,000,000,000 (ECMA-262, 21.4.1.1).
 """
 
+USER_KEYS = 3
+"""Keys of a path to the user: Passport's `passport.user` has two, and the path becomes part of an index's name."""
+
 # The patterns of the npm package cookie 0.7 (index.js), which are those of RFC 6265 and RFC 1034.
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"\.?{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
 _PATH = re.compile(r"[\x20-\x3a\x3d-\x7e]*")
+
+_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*")
+"""A key in a path that is written with dots: a name of JavaScript, or with "-" in it."""
+_LISTED_KEY = re.compile(r"[^\x00-\x1f\x7f\"\\\ud800-\udfff]{1,100}")
+"""A key in a list: what SQLite can name in a path, which knows no escapes."""
 
 _NUMBERS = (int, float)
 _INFINITY = float("inf")
@@ -113,6 +121,22 @@ def _is_word(value: object, words: tuple[str, ...]) -> bool:
 
 def _matches(pattern: re.Pattern[str], text: str) -> bool:
     return pattern.fullmatch(text) is not None
+
+
+def path_of(user_key: str | Sequence[str]) -> tuple[str, ...]:
+    """The keys of a path, from the outermost on: of "passport.user", or of a list."""
+    return tuple(user_key.split(".") if isinstance(user_key, str) else user_key)
+
+
+def _is_path(user_key: object) -> bool:
+    if not isinstance(user_key, str | list | tuple):
+        return False
+    path, pattern = path_of(user_key), _KEY if isinstance(user_key, str) else _LISTED_KEY
+    return (
+        1 <= len(path) <= USER_KEYS
+        and all(isinstance(key, str) and _matches(pattern, key) for key in path)
+        and path[0] not in ("cookie", "__meta")
+    )
 
 
 # -------------------------------------------------------------------- what each option takes
@@ -178,6 +202,14 @@ _OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "conflict": ('"merge" or "overwrite"', lambda each: each in ("merge", "overwrite")),
     "clearCookie": ("true or false", _is_bool),
     "cacheHeaders": ("true or false", _is_bool),
+    "userKey": (
+        f"a key of the data, or up to {USER_KEYS} of them with dots between, that are not cookie or __meta",
+        lambda each: each is None or _is_path(each),
+    ),
+    "maxPerUser": ("a whole number above 0, or nothing", lambda each: each is None or (_is_count(each) and each > 0)),
+    "atLimit": ('"evict" or "refuse"', lambda each: each in ("evict", "refuse")),
+    "devices": ("true or false", _is_bool),
+    "nodePeer": ("true or false", _is_bool),
     "storeDown": ('"error" or "none"', lambda each: each in ("error", "none")),
     "storeTimeout": ("a number of milliseconds above 0", _is_positive),
 }

@@ -38,6 +38,7 @@ class TestDefaults:
             ("store", "sqlite:sessions.db"), ("cookie", CookieOptions()), ("touch_after", None), ("ttl", DAY),
             ("absolute_timeout", None), ("max_bytes", 1_048_576),
             ("conflict", "merge"), ("grace", None), ("clear_cookie", True), ("cache_headers", True), ("store_down", "error"),
+            ("user_key", None), ("max_per_user", None), ("at_limit", "evict"), ("devices", False), ("node_peer", False),
             ("store_timeout", 5000),
         ],
     )  # fmt: skip
@@ -77,6 +78,8 @@ class TestExpressNames:
             ("maxBytes", "max_bytes", 0), ("maxBytes", "max_bytes", 4096),
             ("grace", "grace", None), ("grace", "grace", 0), ("grace", "grace", 300_000),
             ("clearCookie", "clear_cookie", False), ("cacheHeaders", "cache_headers", False),
+            ("userKey", "user_key", "passport.user"), ("userKey", "user_key", "$a-1._b"), ("userKey", "user_key", ["my key", "0"]),
+            ("atLimit", "at_limit", "refuse"), ("nodePeer", "node_peer", True),
             ("storeDown", "store_down", "none"), ("storeTimeout", "store_timeout", 250),
         ],
     )  # fmt: skip
@@ -241,6 +244,30 @@ class TestWrongValues:
             ("unset", ["Destroy", "delete", True, None, ["keep"]], '"keep" or "destroy"'),
             ("conflict", ["Merge", True, None], '"merge" or "overwrite"'),
             ("storeDown", ["503", None, False], '"error" or "none"'),
+            (
+                "userKey",
+                [
+                    "",
+                    "my user",
+                    "a..b",
+                    "a.b.c.d",
+                    "0",
+                    "cookie",
+                    "__meta.user",
+                    "a\n",
+                    5,
+                    [],
+                    [1],
+                    ["a\0"],
+                    ['"'],
+                    [""],
+                ],
+                "a key of the data",
+            ),
+            ("maxPerUser", [0, -1, True, 1.5, "5"], "a whole number above 0, or nothing"),
+            ("atLimit", ["drop", None, True], '"evict" or "refuse"'),
+            ("devices", [1, None], "true or false"),
+            ("nodePeer", ["yes", None], "true or false"),
             ("store", [None, 5, {"url": "memory:"}], "a URL"),
             ("touchAfter", [-1, "5", True, False, float("nan"), float("inf")], "a number of milliseconds, 0 or more"),
             ("ttl", [0, -1, None, True, "1d", float("inf"), 2.5e14 + 1], "a number of milliseconds above 0"),
@@ -290,6 +317,29 @@ class TestWrongValues:
     def test_any_token_is_a_cookie_name(self, name: str) -> None:
         """RFC 9110 tokens, as in Express."""
         assert read(name=name).name == name
+
+
+class TestUserKey:
+    """The key that names the user, and what needs it."""
+
+    @pytest.mark.parametrize(
+        ("user_key", "path"),
+        [
+            (None, None),
+            ("user", ("user",)),
+            ("passport.user", ("passport", "user")),
+            (["a.b", "c"], ("a.b", "c")),
+        ],
+    )
+    def test_the_path_has_the_keys(self, user_key: str | list[str] | None, path: tuple[str, ...] | None) -> None:
+        """A text is split at its dots, a list is not."""
+        assert SessionOptions(secret=SECRET, user_key=user_key).user_path == path
+
+    @pytest.mark.parametrize("option", [{"maxPerUser": 5}, {"devices": True}])
+    def test_what_needs_a_user_needs_the_key(self, option: dict[str, Any]) -> None:
+        """A limit for each user is none where nobody is known."""
+        with pytest.raises(OptionsError, match=f"^{next(iter(option))}: needs userKey"):
+            read(**option)
 
 
 class TestWarnings:
