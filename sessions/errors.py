@@ -24,6 +24,13 @@ class NoSession(SessionError):
         """Whether the session ended, or went on under another id, in another request."""
 
 
+class TooManySessions(SessionError):
+    """The user's: a sign-in beyond `maxPerUser`, where `atLimit` is "refuse". Nothing was changed.
+
+    Where it leaves a handler the answer is 409.
+    """
+
+
 class DataError(SessionError, ValueError):
     """The handler's: a value in the session that JSON, or Node, cannot hold. The message names its place."""
 

@@ -64,8 +64,8 @@ _PATH = re.compile(r"[\x20-\x3a\x3d-\x7e]*")
 
 _KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*")
 """A key in a path that is written with dots: a name of JavaScript, or with "-" in it."""
-_LISTED_KEY = re.compile(r"[^\x00-\x1f\x7f\"\\\ud800-\udfff]{1,100}")
-"""A key in a list: what SQLite can name in a path, which knows no escapes."""
+_LISTED_KEY = re.compile(r"(?!-?\d+$)[^\x00-\x1f\x7f\"\\\ud800-\udfff]{1,100}")
+"""A key in a list: what SQLite can name in a path, which knows no escapes, and no place in a list of PostgreSQL."""
 
 _NUMBERS = (int, float)
 _INFINITY = float("inf")

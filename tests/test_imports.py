@@ -23,7 +23,7 @@ FLOORS = """
     manager  sweeper  stores  late_store
     queues  timeout  checked_store  turns  writes  rotation  verbs
     state  session
-    merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending  progress
+    user_text  merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending  progress
     options  formats  store  observe
     validation
     errors  clock
@@ -148,10 +148,10 @@ class TestDirection:
 
     @pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) == "stores"])
     def test_a_store_never_meets_a_cookie_or_a_session(self, module: str) -> None:
-        """It keeps text under an id until a moment."""
+        """It keeps text under an id until a moment, and looks for a user in it at most."""
         known = {room_of(name) for name in imports_of(module) if name in MODULES}
 
-        assert known <= {"errors", "clock", "validation", "store", "stores"}
+        assert known <= {"errors", "clock", "validation", "store", "stores", "user_text"}
 
     @pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) not in {"stores", "server"}])
     def test_only_a_store_knows_its_driver(self, module: str) -> None:

@@ -78,7 +78,7 @@ class TestExpressNames:
             ("maxBytes", "max_bytes", 0), ("maxBytes", "max_bytes", 4096),
             ("grace", "grace", None), ("grace", "grace", 0), ("grace", "grace", 300_000),
             ("clearCookie", "clear_cookie", False), ("cacheHeaders", "cache_headers", False),
-            ("userKey", "user_key", "passport.user"), ("userKey", "user_key", "$a-1._b"), ("userKey", "user_key", ["my key", "0"]),
+            ("userKey", "user_key", "passport.user"), ("userKey", "user_key", "$a-1._b"), ("userKey", "user_key", ["my key", "k.0"]),
             ("atLimit", "at_limit", "refuse"), ("nodePeer", "node_peer", True),
             ("storeDown", "store_down", "none"), ("storeTimeout", "store_timeout", 250),
         ],

@@ -6,6 +6,7 @@
 from .clock import Clock
 from .contract import StoreContract
 from .powers import AdminContract, OverwritingContract, PreparedContract, SweepableContract
+from .users import UsersContract
 
 __all__ = [
     "AdminContract",
@@ -14,4 +15,5 @@ __all__ = [
     "PreparedContract",
     "StoreContract",
     "SweepableContract",
+    "UsersContract",
 ]

@@ -12,6 +12,7 @@ from sessions.testing import (
     PreparedContract,
     StoreContract,
     SweepableContract,
+    UsersContract,
 )
 from sessions.testing.suite import LONG
 
@@ -26,13 +27,17 @@ class Sealed(StoreContract):
         return Seal(super().make_store(place))
 
 
-class TestMemory(AdminContract, OverwritingContract, SweepableContract, StoreContract):
+class Memory(AdminContract, OverwritingContract, SweepableContract, StoreContract):
     def make_store(self, place: Path) -> Store:
         return MemoryStore(clock=self.clock)
 
 
-class TestSealedMemory(Sealed, TestMemory):
+class TestMemory(UsersContract, Memory):
     pass
+
+
+class TestSealedMemory(Sealed, Memory):
+    """A seal hides who the user is, and with it every power over users; so in each store."""
 
 
 class TestSQLite(AdminContract, OverwritingContract, PreparedContract, SweepableContract, StoreContract):
