@@ -27,6 +27,7 @@ from .sweeper import Sweeper
 from .validation import ABSENT
 from .web.held_response import CommitFailed
 from .web.mixin import SessionMixin
+from .web.users import fresh
 
 if TYPE_CHECKING:
     __version__: str
@@ -64,6 +65,7 @@ __all__ = [
     "StoredSession",
     "Sweeper",
     "Update",
+    "fresh",
     "now_ms",
     "open_store",
     "register_store",

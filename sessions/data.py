@@ -66,6 +66,13 @@ class SessionData:
         self._compared: tuple[str, Changes] | None = None  # a text of the values, and how it differs from `text`
         self._checked: str | None = None  # a text of ours that Node can read
 
+    def copy(self) -> "SessionData":
+        """Return another one with the same text and the same keys; a value below a key is the same object."""
+        other = SessionData(self.text)
+        other.assigned = self.assigned.copy()
+        other._values = None if self._values is None else self._values.copy()
+        return other
+
     def read(self, text: str) -> None:
         """Take over the text of a stored session; what was changed here is dropped."""
         self.wrote(text)
@@ -154,9 +161,9 @@ class SessionData:
     def merge(self, text: str) -> None:
         """Apply what was changed here to a newer text, which is the stored text from here on."""
         mine = self.values
-        change = self._changes(json_text.dumps(mine))
+        change, loaded = self._changes(json_text.dumps(mine)), self._before()
         self.read(text)
-        self._values, left = merged(change, mine, json_text.read(text))
+        self._values, left = merged(change, loaded, mine, json_text.read(text))
         encoded = json_text.dumps(self._values)
         self._compared = encoded, left
         self._canonical = None if left else encoded

@@ -12,17 +12,20 @@ from typing import Any
 
 from .checked_store import checked
 from .clock import Clock, now_ms
-from .errors import NoSession, StoreUnavailable
+from .errors import NoSession, OptionsError, StoreUnavailable
 from .formats import json_text
 from .formats.signing import Signer
-from .observe import AMBIGUOUS, DROPPED, UNKNOWN, note
+from .login import Login, Stamp, User, is_stamp, stamp_text, user_of
+from .observe import AMBIGUOUS, DROPPED, UNKNOWN, Event, Observer, note, tell
 from .options import SessionOptions
+from .pending import Verb
 from .policy import Performed, Plan, decide, no_session
 from .progress import Generate
 from .rotation import Rotation
 from .session import Session
+from .sign_ins import SignIns
 from .state import SessionState
-from .store import Store, StoredSession, is_ready, name_of
+from .store import Store, StoredSession, is_ready, name_of, users
 from .timeout import Deadline
 from .turns import LARGE, decode_if_large, is_large
 from .validation import secrets_of
@@ -33,10 +36,18 @@ from .writes import Writes
 class SessionManager:
     """What an application's handlers share: a store, the options, a clock. The application's setting `sessions` has it.
 
-    `clock` returns milliseconds since the epoch. Raises OptionsError if the store lacks a power that an option needs.
+    `clock` returns milliseconds since the epoch. Of `observer`, one or several, each is called with every sign-in,
+    sign-out and revocation. Raises OptionsError if the store lacks a power that an option needs.
     """
 
-    def __init__(self, store: Store, options: SessionOptions, *, clock: Clock = now_ms) -> None:
+    def __init__(
+        self,
+        store: Store,
+        options: SessionOptions,
+        *,
+        clock: Clock = now_ms,
+        observer: Observer | Sequence[Observer] = (),
+    ) -> None:
         self.store: Store = store
         self.options: SessionOptions = options
         self.clock: Clock = clock
@@ -48,7 +59,12 @@ class SessionManager:
         self._writes = Writes(self._store, options, clock)
         self._tasks: set[asyncio.Task[None]] = set()
         rotation = Rotation(self._store, self._writes, clock, options.grace_ms, self._in_time, self._start)
-        self._verbs = SessionVerbs(self._store, self._writes, rotation, self._in_time)
+        power = users(self._store)
+        if power is not None and options.user_path is not None:
+            power.index(options.user_path, node_peer=options.node_peer)
+        self._observers: Sequence[Observer] = observer if isinstance(observer, Sequence) else (observer,)
+        sign_ins = SignIns(self._store, self._writes, rotation, options, self._in_time, self._tell, self._end_all)
+        self._verbs = SessionVerbs(self._store, self._writes, rotation, sign_ins, self._in_time)
 
     @property
     def is_ready(self) -> bool:
@@ -165,6 +181,49 @@ class SessionManager:
     def face(self, state: SessionState) -> Session:
         """Return what a handler gets to see of a session."""
         return Session(state, self._verbs)
+
+    # ---------------------------------------------------------------- the user of a session
+
+    def user_of(self, state: SessionState) -> User | None:
+        """Return the user of a session, as its data has it; None for nobody. Raises CorruptSession."""
+        if state.end is not None and state.end != "failed":
+            return None
+        return user_of(state.values, self.options.user_path) if state.is_readable else None
+
+    def sign_in(self, state: SessionState, login: Login) -> Verb[None]:
+        """Go on under a new id as the session of a user: `SessionMixin.sign_in`."""
+        return self._verbs.sign_in(state, login, self.signer)
+
+    def confirm(self, state: SessionState) -> Verb[None]:
+        """Go on under a new id, signed in now: `SessionMixin.confirm`."""
+        return self._verbs.confirm(state)
+
+    def sign_out(self, state: SessionState, *, everywhere: bool) -> Verb[None]:
+        """End a session, or every session of its user: `SessionMixin.sign_out`."""
+        return self._verbs.sign_out(state, everywhere=everywhere)
+
+    async def keep_if_stamped(self, state: SessionState, stamp: Stamp | None) -> bool:
+        """Return True if a session has this stamp, or gets it now; end the session if it has another one.
+
+        None says that there is no such user. Raises StoreError, and CorruptSession if `__meta` is not ours.
+        """
+        kept = state.meta.get("stamp")
+        if stamp is not None and (kept is None or is_stamp(self.signer, stamp, kept)):
+            text = stamp_text(self.signer, stamp)
+            if text != kept:  # by an older secret, which may go
+                state.set_meta(stamp=text)
+            return True
+        await self._verbs.sign_out(state, everywhere=False)
+        return False
+
+    async def _end_all(self, user: str) -> None:
+        power = users(self._store)
+        if power is None:
+            raise OptionsError(f"sign_out(everywhere=True): {name_of(self._store)} cannot find the sessions of a user")
+        await self._in_time(power.end(user))
+
+    def _tell(self, name: str, user: str, fingerprint: str | None) -> None:
+        tell(self._observers, Event(name, user, fingerprint))
 
     # ---------------------------------------------------------------- outside a request
 

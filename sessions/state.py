@@ -18,7 +18,7 @@ from .options import SessionOptions
 from .policy import ENDED, CookieAct, EndReason, Facts, Performed, Plan, answer
 from .progress import Generate, Progress
 from .store import StoredSession
-from .stored_cookie import StoredCookie
+from .stored_cookie import LAST_MOMENT, StoredCookie
 
 
 class Row:
@@ -228,7 +228,7 @@ class SessionState(Progress):
     def to_store(self) -> StoredSession:
         """Return the record to store. Raises DataError for changed data that is too large, or that Node cannot hold."""
         cookie, data, limit = self.cookie.text(), self.data.current(), self._options.max_bytes
-        meta = self.meta.text(None if self._timeout is None else self._timeout.created)
+        meta = self.meta.text(None if self._timeout is None else self._timeout.to_record)
         text = json_text.join(cookie, data, meta)
         if limit and 4 * len(text) > limit and data != self.data.text:  # no character takes more than four bytes
             json_text.check_size(text, limit)
@@ -268,9 +268,9 @@ class SessionState(Progress):
         self._stored_cookie = parts.cookie
         self._saved_text = parts.data
         self.data.wrote(parts.data)
-        self.meta.saved()
         if parts.meta or self.meta.row:
             self._read_meta(parts)
+        self.meta.saved()
 
     def touched(self, record: StoredSession) -> None:
         """Note that the store has moved the expiry."""
@@ -278,9 +278,13 @@ class SessionState(Progress):
 
     # ---------------------------------------------------------------- a new id
 
-    def snapshot(self) -> Callable[[], None]:
-        """Return what puts the session back to this moment, for a verb that fails."""
-        before = self.id, self.row, self.data, self.meta, self.end, self.is_readable
+    def snapshot(self, *, copied: bool = False) -> Callable[[], None]:
+        """Return what puts the session back to this moment, for a verb that fails.
+
+        A verb that itself changes data or `__meta` has them `copied`.
+        """
+        data, meta = (self.data.copy(), self.meta.copy()) if copied else (self.data, self.meta)
+        before = self.id, self.row, data, meta, self.end, self.is_readable
         stored_cookie, timeout, restore_cookie = self._stored_cookie, self._timeout, self.cookie.snapshot()
 
         def go_back() -> None:
@@ -289,6 +293,10 @@ class SessionState(Progress):
             restore_cookie()
 
         return go_back
+
+    def resume(self) -> None:
+        """Go on after a verb has failed: what it has changed was put back."""
+        self.end, self.is_readable = None, True
 
     def restart(self, *, keep: bool) -> None:
         """Go on under a new id, with the data and the cookie or without, as a session that is not stored."""
@@ -300,8 +308,11 @@ class SessionState(Progress):
 
     def restart_with_assigned(self) -> None:
         """Go on as a new session that holds only what this request itself assigned: keys and cookie attributes."""
-        assigned = self.cookie.assigned
+        assigned, meta = self.cookie.assigned, self.meta.assigned
         self._begin(self.take_new_id())
+        self.meta.set(**meta)
+        if "endsAt" in meta:
+            self._end_at(meta["endsAt"])
         self.cookie.reassign(assigned)
         self.data.keep_assigned()
         self.row, self._stored_cookie = Row(self.id), json_text.EMPTY
@@ -326,6 +337,7 @@ class SessionState(Progress):
         self.end, self.is_readable = None, True  # a login is a session, also where the one before has just expired
         self.cookie.become(cookie)
         self.meta = SessionMeta()
+        self.cookie.cap(LAST_MOMENT)
         self._timeout = None if self._options.absolute_timeout is None else self._new_timeout()
 
     # ---------------------------------------------------------------- parts
@@ -344,19 +356,34 @@ class SessionState(Progress):
         return timeout
 
     def set_meta(self, **members: Any) -> None:
-        """Set members of `__meta`, stored with the next write. Raises CorruptSession if it is another application's."""
+        """Set members of `__meta`, stored with the next write; None removes one.
+
+        Raises CorruptSession if `__meta` is another application's.
+        """
         self._check_own(self.data.text)
         self.meta.set(**members)
+
+    def set_end(self, moment: int | None) -> None:
+        """Let the session end at a moment of its own, in milliseconds since the epoch; None: as the options say."""
+        self.set_meta(endsAt=moment)
+        self._end_at(moment)
+
+    def _end_at(self, moment: int | None) -> None:
+        timeout = self._timeout or AbsoluteTimeout(None, self.clock())
+        self._timeout = timeout.until(LAST_MOMENT if moment is None else moment)
+        self.cookie.cap(self._timeout.ends_at)
 
     def _is_meta_unrecorded(self) -> bool:
         return self.meta.is_unrecorded or (self._timeout is not None and not self._timeout.is_recorded)
 
     def _read_meta(self, parts: Parts) -> None:
         self.meta.read(parts.meta)
+        if self._timeout is None and "endsAt" in self.meta.row:
+            self._timeout = AbsoluteTimeout(None, self.clock())
         if self._timeout is not None:
             if not parts.meta:
                 self._check_own(parts.data)
-            self._timeout.read(self.meta.row, self.clock())
+            self._timeout.read({**self.meta.row, **self.meta.assigned}, self.clock())
             self.cookie.cap(self._timeout.ends_at)
 
     def _check_own(self, data: str) -> None:

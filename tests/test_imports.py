@@ -21,9 +21,9 @@ FLOORS = """
     sessions
     web  config  testing
     manager  sweeper  stores  late_store
-    queues  timeout  checked_store  turns  writes  rotation  verbs
+    queues  timeout  checked_store  turns  writes  rotation  sign_ins  verbs
     state  session
-    user_text  merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending  progress
+    user_text  login  flash  merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending  progress
     options  formats  store  observe
     validation
     errors  clock

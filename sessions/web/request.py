@@ -5,7 +5,7 @@ whoever calls it brings the handler.
 """
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ from tornado.web import HTTPError
 from ..errors import NoSession, SessionError, StoreUnavailable
 from ..formats.cookie_header import values
 from ..formats.signing import new_id
+from ..login import Stamp, User
 from ..manager import SessionManager
 from ..observe import TAMPERED, note
 from ..options import CookieOptions
@@ -68,6 +69,7 @@ class RequestSession:
     """The session of one request."""
 
     __slots__ = (
+        "_ended",
         "_face",
         "_is_down",
         "_is_finished",
@@ -90,6 +92,7 @@ class RequestSession:
         self._state: SessionState | None = None
         self._face: Session | None = None
         self._sid: str | None = None  # the id that the browser sent, verified
+        self._ended: SessionState | None = None  # the session that the stamp of its user has ended
         self.is_refused_upgrade: bool = False
         """Whether `check_origin` has refused a WebSocket handshake."""
         self.checks_xsrf: bool = False
@@ -111,11 +114,20 @@ class RequestSession:
             self._face = self.manager(handler).face(state)
         return self._face
 
-    def unset(self, handler: Handler) -> None:
-        """End the session as `unset` says, at the end of the request. Raises NoSession where reading does."""
+    def begun(self, handler: Handler) -> SessionState:
+        """Return what the request knows of its session; of a new one where there is none yet. Raises NoSession."""
         if self.missing is not None:
             raise NoSession(f"no session: {self.missing}")
-        state = self._state or self._begin(handler)
+        return self._state or self._begin(handler)
+
+    def peek(self) -> SessionState | None:
+        """Return what the request knows of its session if it has one; asking makes none, and is a look at it."""
+        self._is_looked_at = True
+        return self._state if self.missing is None else None
+
+    def unset(self, handler: Handler) -> None:
+        """End the session as `unset` says, at the end of the request. Raises NoSession where reading does."""
+        state = self.begun(handler)
         if state.end is None:
             state.over("unset")
 
@@ -157,7 +169,29 @@ class RequestSession:
             except Exception:
                 self.abandon(FAILED)
                 raise
-        if self.checks_xsrf:
+
+    async def check_stamp(self, handler: Handler, stamp_of: Callable[[User], Awaitable[Stamp | None]]) -> None:
+        """End the session of a user with another stamp; the request goes on without one. Raises what `load` raises."""
+        state, manager = self._state, self.manager(handler)
+        if self.missing is not None or state is None:
+            return
+        try:
+            user = manager.user_of(state)
+            if user is None or await manager.keep_if_stamped(state, await stamp_of(user)):
+                return
+            commit = manager.commit(state)  # says what becomes of the cookie
+            if commit is not None:
+                await commit
+        except StoreUnavailable as error:
+            raise self.unavailable(error) from error
+        except Exception:
+            self.abandon(FAILED)
+            raise
+        self._state, self._ended = None, state
+
+    def check_xsrf(self, handler: Handler) -> None:
+        """Refuse with 403 a form with a token that is not the session's, if Tornado has checked one."""
+        if self.checks_xsrf and self.missing is None:
             xsrf.check(handler, self._state)
 
     def bind_xsrf(self, handler: Handler) -> None:
@@ -281,6 +315,8 @@ class RequestSession:
         if self._is_down:
             headers["Retry-After"] = str(RETRY_AFTER)
         state = self._state
+        if self._ended is not None and (state is None or state.cookie_act == "keep"):
+            state = self._ended
         if self.missing is None and self._is_looked_at and self.manager(handler).options.cache_headers:
             vary_by_cookie(headers)
         if state is not None and (self.missing is None or state.renamed):

@@ -45,8 +45,8 @@ def test_the_changes_are_those_of_each_key(pair: tuple[dict[str, Any], dict[str,
 def test_what_was_changed_and_applied_again_is_the_same(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """On what it was changed from; and there is nothing left to change then."""
     before, after = pair
-    again, left = merged(changes(before, after), after, dict(before))
-    third, nothing = merged(left, after, dict(again))
+    again, left = merged(changes(before, after), before, after, dict(before))
+    third, nothing = merged(left, before, after, dict(again))
 
     assert {key: dumps(value) for key, value in again.items()} == {key: dumps(value) for key, value in after.items()}
     assert not changes(again, after)

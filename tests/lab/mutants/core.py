@@ -145,7 +145,7 @@ def _(_original: Any) -> Any:
     return lambda _self, name: f"{name}=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
 
 
-@breaks(3, "regenerate leaves the old session alive", "trips/test_new_ids.py", "rotation:Rotation._leave")
+@breaks(3, "regenerate leaves the old session alive", "trips/test_new_ids.py", "rotation:Rotation.leave")
 def _(_original: Any) -> Any:
     async def leave(*_args: Any, **_options: Any) -> None:
         pass
