@@ -40,14 +40,18 @@ class TestSealedMemory(Sealed, Memory):
     """A seal hides who the user is, and with it every power over users; so in each store."""
 
 
-class TestSQLite(AdminContract, OverwritingContract, PreparedContract, SweepableContract, StoreContract):
+class SQLite(AdminContract, OverwritingContract, PreparedContract, SweepableContract, StoreContract):
     shared = True
 
     def make_store(self, place: Path) -> Store:
         return SQLiteStore(place / "sessions.db", clock=self.clock)
 
 
-class TestSealedSQLite(Sealed, TestSQLite):
+class TestSQLite(UsersContract, SQLite):
+    pass
+
+
+class TestSealedSQLite(Sealed, SQLite):
     pass
 
 
