@@ -55,7 +55,7 @@ class TestSealedSQLite(Sealed, SQLite):
     pass
 
 
-class TestPostgres(AdminContract, OverwritingContract, PreparedContract, SweepableContract, StoreContract):
+class Postgres(AdminContract, OverwritingContract, PreparedContract, SweepableContract, StoreContract):
     """What has expired is by the server's clock."""
 
     shared = True
@@ -64,11 +64,15 @@ class TestPostgres(AdminContract, OverwritingContract, PreparedContract, Sweepab
         return postgres(place)
 
 
-class TestSealedPostgres(Sealed, TestPostgres):
+class TestPostgres(UsersContract, Postgres):
     pass
 
 
-class PostgresOfPeers(TestPostgres):
+class TestSealedPostgres(Sealed, Postgres):
+    pass
+
+
+class PostgresOfPeers(Postgres):
     """A table as the schemas of some ORMs have it: its `jsonb` keeps a value, and records have a version."""
 
     def make_store(self, place: Path) -> Store:
@@ -79,7 +83,7 @@ class TestSealedPostgresOfPeers(Sealed, PostgresOfPeers):
     """A seal keeps the text of a session in a string, which such a table leaves as it is."""
 
 
-class TestPostgresOfPeers(PostgresOfPeers):
+class TestPostgresOfPeers(UsersContract, PostgresOfPeers):
     """All but that a text comes back to the character (test_postgres_tables.py has what is true in its place)."""
 
     def record(self, n: int, life: int = LONG) -> StoredSession:
