@@ -94,7 +94,7 @@ class TestPostgresOfPeers(UsersContract, PostgresOfPeers):
     test_update_tells_texts_that_are_almost_the_same = None  # type: ignore[assignment] # of equal values it does not
 
 
-class TestRedis(AdminContract, OverwritingContract, PreparedContract, StoreContract):
+class Redis(AdminContract, OverwritingContract, PreparedContract, StoreContract):
     """Its keys live by the server's clock."""
 
     shared = True
@@ -103,16 +103,24 @@ class TestRedis(AdminContract, OverwritingContract, PreparedContract, StoreContr
         return RedisStore(shared_server().url, prefix=prefix(place))
 
 
-class TestSealedRedis(Sealed, TestRedis):
+class TestRedis(UsersContract, Redis):
     pass
 
 
-class TestRedisCluster(AdminContract, OverwritingContract, PreparedContract, StoreContract):
+class TestSealedRedis(Sealed, Redis):
+    pass
+
+
+class RedisCluster(AdminContract, OverwritingContract, PreparedContract, StoreContract):
     shared = True
 
     def make_store(self, place: Path) -> Store:
         return RedisStore(shared_cluster().url, prefix=prefix(place), timeout=30_000)  # a busy machine's 300 calls
 
 
-class TestSealedRedisCluster(Sealed, TestRedisCluster):
+class TestRedisCluster(UsersContract, RedisCluster):
+    pass
+
+
+class TestSealedRedisCluster(Sealed, RedisCluster):
     pass
