@@ -27,6 +27,10 @@ _LEVELS = 3
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
 """What the levels of a JSON text are counted by; a string is passed over."""
 
+_META = '"__meta"'
+_META_FIRST = re.compile(r'\{"cookie":\{[^{}]*\},"__meta":(\{[^{}"\\]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^{}"\\]*)*\})')
+"""A flat object behind the cookie, as we write it and Node keeps it."""
+
 
 def user_text(value: object) -> str | None:
     """Return the text of a user; None for what is nobody."""
@@ -54,6 +58,18 @@ def user_in(text: str, path: Sequence[str]) -> str | None:
         return user_at(outline(text), path)
     except CorruptSession:
         return None
+
+
+def user_in_meta(text: str) -> str | None:
+    """Return the member `user` of a stored session's `__meta`: whom its writer has found; None where there is none."""
+    if _META not in text:
+        return None
+    found = _META_FIRST.match(text)
+    try:
+        meta = outline(text).get("__meta") if found is None else json_text.loads(found[1])
+    except CorruptSession:
+        return None
+    return user_text(meta.get("user")) if isinstance(meta, dict) else None
 
 
 def outline(text: str) -> dict[str, Any]:
