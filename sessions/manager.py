@@ -7,12 +7,12 @@ leaves by `state.cookie_act`.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from .checked_store import checked
 from .clock import Clock, now_ms
-from .errors import NoSession, OptionsError, StoreUnavailable
+from .errors import CorruptSession, NoSession, OptionsError, StoreUnavailable
 from .formats import json_text
 from .formats.signing import Signer
 from .login import Login, Stamp, User, is_stamp, stamp_text, user_of
@@ -62,6 +62,7 @@ class SessionManager:
         power = users(self._store)
         if power is not None and options.user_path is not None:
             power.index(options.user_path, node_peer=options.node_peer)
+        self._user_path = options.user_path if power is not None and power.by_meta else None
         self._observers: Sequence[Observer] = observer if isinstance(observer, Sequence) else (observer,)
         sign_ins = SignIns(self._store, self._writes, rotation, options, self._in_time, self._tell, self._end_all)
         self._verbs = SessionVerbs(self._store, self._writes, rotation, sign_ins, self._in_time)
@@ -170,13 +171,17 @@ class SessionManager:
             return state if state.meta.closed_until > self.clock() else None
         if not state.is_too_old:
             decode_if_large(state)
+            if self._user_path is not None:
+                _record_user(state, self._user_path)
             return state
         await self._in_time(self._store.destroy(sid))  # a Node server that has moved its expiry would still know it
         return None
 
     def new(self, generate: Generate, sid: str | None = None) -> SessionState:
         """Return a new session, for a browser that has sent no id, or the id of a session that is gone."""
-        return SessionState.new(self.options, self.clock, generate, sid)
+        state = SessionState.new(self.options, self.clock, generate, sid)
+        state.user_path = self._user_path
+        return state
 
     def face(self, state: SessionState) -> Session:
         """Return what a handler gets to see of a session."""
@@ -262,6 +267,13 @@ class SessionManager:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _record_user(state: SessionState, path: tuple[str, ...]) -> None:
+    """Let a session name its user in `__meta`, also one that Node has stored: the end of the request writes it."""
+    state.user_path = path
+    with suppress(CorruptSession):  # whoever reads the data will say so
+        state.record_user()
 
 
 def _no_new_id() -> Any:

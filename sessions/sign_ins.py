@@ -120,9 +120,7 @@ class SignIns:
             state.set_end(None)
             if keeps:
                 state.cookie.take_lifetime(cookie)
-        power = users(self._store)
-        user = str(login.user) if power is not None and power.by_meta else None
-        state.set_meta(signedInAt=now, user=user, agent=login.agent, ip=login.ip, stamp=None)
+        state.set_meta(signedInAt=now, agent=login.agent, ip=login.ip, stamp=None)
         self._set_user(state, login)
 
     def _set_user(self, state: SessionState, login: Login) -> None:

@@ -19,6 +19,7 @@ from .policy import ENDED, CookieAct, EndReason, Facts, Performed, Plan, answer
 from .progress import Generate, Progress
 from .store import StoredSession
 from .stored_cookie import LAST_MOMENT, StoredCookie
+from .user_text import user_at
 
 
 class Row:
@@ -38,7 +39,7 @@ class SessionState(Progress):
     __slots__ = (
         "_already_deleted", "_committed", "_is_renewed", "_options", "_origin_id", "_origin_text", "_saved_text",
         "_stored_cookie", "_timeout", "_touch_asked", "_written", "clock", "cookie_act", "data", "end", "id",
-        "is_readable", "meta", "others", "renamed", "request_sid", "row",
+        "is_readable", "meta", "others", "renamed", "request_sid", "row", "user_path",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +68,8 @@ class SessionState(Progress):
         """Whether a handler may still read it."""
         self.renamed: bool = False
         """Whether the row has moved to a new id, which the browser has to learn whatever else fails."""
+        self.user_path: tuple[str, ...] | None = None
+        """Where the data names the user, for a store that finds sessions by `__meta`."""
         self.cookie_act: CookieAct = "keep"
         """What the response does to the browser's cookie, known once the plan was performed."""
         self._timeout = None if options.absolute_timeout is None else self._new_timeout()
@@ -156,7 +159,8 @@ class SessionState(Progress):
             saved_once=self._saved_text is not None,
             cookie_changed=self.cookie.changed_from(self._stored_cookie),
             cookie_expires=self.cookie.has_expiry,
-            meta_unrecorded=base is not None and self._is_meta_unrecorded(),
+            meta_unrecorded=base is not None
+            and (self.meta.is_unrecorded or not (self._timeout is None or self._timeout.is_recorded)),
             touch_asked=self._touch_asked,
             touch_due=base is not None
             and not is_unsaved
@@ -227,6 +231,7 @@ class SessionState(Progress):
 
     def to_store(self) -> StoredSession:
         """Return the record to store. Raises DataError for changed data that is too large, or that Node cannot hold."""
+        self.record_user()
         cookie, data, limit = self.cookie.text(), self.data.current(), self._options.max_bytes
         meta = self.meta.text(None if self._timeout is None else self._timeout.to_record)
         text = json_text.join(cookie, data, meta)
@@ -355,6 +360,11 @@ class SessionState(Progress):
         self.cookie.cap(timeout.ends_at)
         return timeout
 
+    def record_user(self) -> None:
+        """Let `__meta` name the user of the data, if the store finds sessions by that."""
+        if self.user_path is not None and json_text.META not in self.data.text:
+            self.meta.record("user", user_at(self.values, self.user_path))
+
     def set_meta(self, **members: Any) -> None:
         """Set members of `__meta`, stored with the next write; None removes one.
 
@@ -372,9 +382,6 @@ class SessionState(Progress):
         timeout = self._timeout or AbsoluteTimeout(None, self.clock())
         self._timeout = timeout.until(LAST_MOMENT if moment is None else moment)
         self.cookie.cap(self._timeout.ends_at)
-
-    def _is_meta_unrecorded(self) -> bool:
-        return self.meta.is_unrecorded or (self._timeout is not None and not self._timeout.is_recorded)
 
     def _read_meta(self, parts: Parts) -> None:
         self.meta.read(parts.meta)
