@@ -10,7 +10,7 @@ from .clock import Clock
 from .errors import CorruptSession
 from .formats import json_text
 from .formats.signing import fingerprint
-from .merge import Changes, changes, merged, restored
+from .merge import Changes, changes, clashes, merged, restored
 from .meta import parsed
 from .store import StoredSession
 from .stored_cookie import StoredCookie
@@ -150,6 +150,11 @@ class SessionData:
         kept = {key: value for key, value in self.values.items() if key in self.assigned}
         self.read(json_text.EMPTY)
         self._values = kept
+
+    def clashes(self, text: str) -> list[str]:
+        """Return the keys that were changed here, and to something else in a newer text."""
+        mine = self.values
+        return clashes(self._changes(json_text.dumps(mine)), self._before(), mine, json_text.read(text))
 
     def merge(self, text: str) -> None:
         """Apply what was changed here to a newer text, which is the stored text from here on."""

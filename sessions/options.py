@@ -138,8 +138,11 @@ class SessionOptions:
     """Milliseconds after its creation when a session ends, however much it is used; None: never for that reason."""
     max_bytes: int = 1_048_576
     """Bytes of UTF-8 that a session may take in the store; a change that would take more is refused. 0: no limit."""
-    conflict: Literal["merge", "overwrite"] = "merge"
-    """Parallel changes of one session: merge them by key, or let the last writer win as Express does."""
+    conflict: Literal["merge", "reject", "overwrite"] = "merge"
+    """Parallel changes of one session: merge them by key; the same, but a request that changes a key which another has
+    changed meanwhile is rejected with SessionConflict; or let the last writer win as Express does."""
+    save_on_error: bool = True
+    """Store the session also if the answer is an error of the server (5xx). What a verb has done stays either way."""
     clear_cookie: bool = True
     """`destroy()` also removes the browser's cookie."""
     cache_headers: bool = True
@@ -158,7 +161,7 @@ class SessionOptions:
         if self.proxy_secure and self.proxy is not True:
             raise OptionsError("proxySecure: needs proxy = true, or any client could claim to be the proxy")
         if self.grace and self.conflict == "overwrite":
-            raise OptionsError('grace: needs conflict = "merge", as Express knows no tombstones')
+            raise OptionsError('grace: needs conflict = "merge" or "reject", as Express knows no tombstones')
         if isinstance(self.cookie, CookieOptions):
             self._check_together(self.cookie)
             self._check_touch_after(self.cookie)

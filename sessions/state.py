@@ -10,7 +10,7 @@ from typing import Any
 from .absolute_timeout import AbsoluteTimeout, is_touch_due
 from .clock import Clock
 from .data import Parts, SessionData, parts_of
-from .errors import CorruptSession
+from .errors import CorruptSession, SessionConflict
 from .formats import json_text
 from .formats.signing import fingerprint
 from .meta import SessionMeta, check_own
@@ -36,9 +36,9 @@ class SessionState(Progress):
     """One session in one request."""
 
     __slots__ = (
-        "_already_deleted", "_committed", "_is_renewed", "_options", "_origin_id", "_origin_text", "_saved_text",
-        "_stored_cookie", "_timeout", "_touch_asked", "_written", "clock", "cookie_act", "data", "end", "id",
-        "is_readable", "meta", "others", "renamed", "request_sid", "row",
+        "_already_deleted", "_committed", "_is_rejected", "_is_renewed", "_options", "_origin_id", "_origin_text",
+        "_saved_text", "_stored_cookie", "_timeout", "_touch_asked", "_written", "clock", "cookie_act", "data", "end",
+        "id", "is_discarded", "is_readable", "meta", "others", "renamed", "request_sid", "row",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +65,8 @@ class SessionState(Progress):
         """Why the session is over; None while it lives."""
         self.is_readable: bool = True
         """Whether a handler may still read it."""
+        self.is_discarded: bool = False
+        """Whether the answer is an error with which nothing is stored: `save_on_error`."""
         self.renamed: bool = False
         """Whether the row has moved to a new id, which the browser has to learn whatever else fails."""
         self.cookie_act: CookieAct = "keep"
@@ -77,7 +79,7 @@ class SessionState(Progress):
         self._written: tuple[StoredSession, Parts] | None = None  # the last record made for the store, and its parts
         self.others: tuple[str, ...] = ()
         """Further verified ids of the request: `destroy()` ends them too."""
-        self._is_renewed = self._touch_asked = self._committed = self._already_deleted = False
+        self._is_renewed = self._touch_asked = self._committed = self._already_deleted = self._is_rejected = False
 
     @classmethod
     def new(
@@ -140,6 +142,7 @@ class SessionState(Progress):
                 already_deleted=self._already_deleted,
                 browser_sent_id=self.request_sid is not None,
                 cookie_can_leave=not self._has_left,
+                discarded=self.is_discarded or self._is_rejected,
             )
         data, base = self.data.current(), self.base
         known = self.id == self.request_sid
@@ -166,6 +169,7 @@ class SessionState(Progress):
             renewal_due=False,
             committed=self._committed,
             cookie_can_leave=not self._has_left,
+            discarded=self.is_discarded or self._is_rejected,
         )
 
     def renew(self) -> None:
@@ -241,18 +245,32 @@ class SessionState(Progress):
         """Return the record to store on top of this one: after a merge, unless it is the one that was loaded.
 
         A merge applies what was set or deleted here, and the assigned cookie attributes, to the newer record; the
-        session holds the merged data from here on.
+        session holds the merged data from here on. Raises SessionConflict as `conflict = "reject"` asks.
         """
         if self.base is None or not newer.same_as(self.base):
             parts, cookie = self._parts(newer)
+            if self._options.conflict == "reject":
+                self._reject_clashes(parts)
             assigned = self.cookie.assigned
             self.data.merge(parts.data)
             self._take(newer, parts, cookie)
             self.cookie.reassign(assigned)
         return self.to_store()
 
+    def _reject_clashes(self, newer: Parts) -> None:
+        keys = self.data.clashes(newer.data)
+        if self.cookie.clashes(self._stored_cookie, newer.cookie):
+            keys.append("cookie")
+        if keys:
+            self._is_rejected = True
+            places = ", ".join(f"session[{key!r}]" if key != "cookie" else "session.cookie" for key in keys)
+            raise SessionConflict(
+                f"another request has changed {places} meanwhile: nothing of this one is stored", keys
+            )
+
     def read(self, record: StoredSession) -> None:
         """Take over a stored record: its data, its cookie, and itself as what the next write expects."""
+        self._is_rejected = False
         parts, cookie = self._parts(record)
         self.data.read(parts.data)
         self._take(record, parts, cookie)
@@ -265,6 +283,7 @@ class SessionState(Progress):
         written, parts = self._written or (None, None)
         if parts is None or written is not sent:
             parts, _ = self._parts(record)
+        self._is_rejected = False
         self._stored_cookie = parts.cookie
         self._saved_text = parts.data
         self.data.wrote(parts.data)
@@ -323,6 +342,7 @@ class SessionState(Progress):
         return row is self.row and (row.base is None or row.id == self.id)
 
     def _begin(self, cookie: StoredCookie) -> None:
+        self._is_rejected = False
         self.end, self.is_readable = None, True  # a login is a session, also where the one before has just expired
         self.cookie.become(cookie)
         self.meta = SessionMeta()

@@ -108,6 +108,15 @@ class StoredCookie:
         stored, _ = _stored(text)
         return any(stored.get(name, ABSENT) != value for name, value in self._assigned.items() if name != "expires")
 
+    def clashes(self, loaded: str, newer: str) -> bool:
+        """Whether an attribute that a handler assigned has become something else since the cookie was loaded."""
+        before, theirs = _stored(loaded)[0], _stored(newer)[0]
+        return any(
+            theirs.get(name, ABSENT) not in (before.get(name, ABSENT), value)
+            for name, value in self._assigned.items()
+            if name != "expires"  # which every renewal moves
+        )
+
     @property
     def assigned(self) -> dict[str, Any]:
         """What a handler has assigned, by stored name."""

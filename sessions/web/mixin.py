@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tornado.iostream import IOStream, SSLIOStream
 from tornado.web import RequestHandler
 
-from ..errors import NoSession, SessionError
+from ..errors import NoSession, SessionConflict, SessionError
 from ..session import Session
 from .held_response import HeldResponse, is_written
 from .request import SWITCHING, store_unavailable
@@ -46,6 +46,16 @@ class SessionMixin(RequestHandler):
     """The one attribute that this mixin has in a handler. It works where `initialize` is overridden."""
 
     # ---------------------------------------------------------------- what a handler uses
+
+    session_on_demand: bool = False
+    """Whether nothing is loaded, renewed or stored until the handler awaits `load_session()`."""
+
+    async def load_session(self) -> None:
+        """Load the session of a handler with `session_on_demand`; if it is loaded already, do nothing.
+
+        Raises what the store or the stored row raises, and may be tried again then. Raises 403 as `prepare` does.
+        """
+        await self._session_response.session.load_on_demand(self)
 
     @property
     def session(self) -> Session:
@@ -147,7 +157,7 @@ class SessionMixin(RequestHandler):
         value: BaseException | None,
         tb: "TracebackType | None",
     ) -> None:
-        """Log an exception that left the handler; a store that is away, or a session that is over, gets one line."""
+        """Log an exception that left the handler; what another request or the store has caused gets one line."""
         away = store_unavailable(value)
         if away is not None:
             log.warning("%s %s: session store: %s", self.request.method, self.request.path, away)
@@ -183,6 +193,7 @@ class SessionMixin(RequestHandler):
         try:
             return super().current_user
         except NoSession:
+            self._session_response.session.tell_if_on_demand(self)
             return None
 
     @current_user.setter
@@ -225,7 +236,7 @@ class SessionMixin(RequestHandler):
         return protocol
 
 
-OWN_NAMES = ("session", "has_session", "session_id", "is_tls", "is_secure")
+OWN_NAMES = ("session", "has_session", "session_id", "session_on_demand", "load_session", "is_tls", "is_secure")
 """What the mixin brings that Tornado does not have."""
 
 
@@ -242,8 +253,8 @@ def _refuse_clashes(cls: type) -> None:
 
 
 def _is_over(error: object) -> bool:
-    """Return True for the session of a handler that another request has ended meanwhile: 409."""
-    return isinstance(error, NoSession) and error.is_over
+    """Return True for what another request did meanwhile: it ended the session, or changed the same key. 409."""
+    return isinstance(error, SessionConflict) or (isinstance(error, NoSession) and error.is_over)
 
 
 def _plain(chunk: Any) -> Any:
