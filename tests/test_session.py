@@ -61,6 +61,7 @@ class TestMapping:
             dict,
             copy,
             deepcopy,
+            CoreSession.copy,
             lambda session: session | {},
             lambda session: {} | session,
             lambda session: {**session},
