@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from sessions import ABSENT, CookieOptions, OptionsError, SessionOptions
+from sessions import ABSENT, CookieOptions, MemoryStore, OptionsError, SessionManager, SessionOptions
 
 SECRET = "a secret that must never be shown"
 DAY = 86_400_000
@@ -423,3 +423,63 @@ def test_an_attribute_that_browsers_pass_over_is_refused() -> None:
         CookieOptions(path="/" + "a" * 1_024)
     with pytest.raises(OptionsError, match=r"^cookie.domain: expected"):
         CookieOptions(domain=".".join(["a" * 63] * 4))
+
+
+class TestWeakSecrets:
+    """A secret that can be guessed is warned of, by whoever takes it, once."""
+
+    @pytest.mark.parametrize(
+        ("secret", "why"),
+        [
+            ("your-secret-key", ["'your-secret-key' is in every tutorial"]),
+            ("x" * 31, ["it has 31 bytes, 32 are wanted"]),
+            (b"\0" * 31, ["it has 31 bytes, 32 are wanted"]),
+            ("é" * 15, ["it has 30 bytes, 32 are wanted"]),
+            (["x" * 32, "cat", b"bat!"], ["it has 3 bytes, 32 are wanted", "it has 4 bytes, 32 are wanted"]),
+            ("é" * 16, []),
+            (["x" * 32, b"\0" * 32], []),
+        ],
+    )
+    def test_the_bytes_in_utf_8_count(self, caplog: pytest.LogCaptureFixture, secret: Any, why: list[str]) -> None:
+        """Each of a list by itself; a strong one without a word."""
+        SessionOptions(secret=secret)
+
+        guessed = "secret: whoever guesses it can sign in as anybody, and"
+        assert caplog.record_tuples == [("sessions", logging.WARNING, f"{guessed} {each}") for each in why]
+
+    def test_options_that_come_from_others_say_it_no_second_time(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Nor does the manager that takes them, or their secrets."""
+        options = SessionOptions(secret="cat")
+        caplog.clear()
+
+        manager = SessionManager(MemoryStore(), replace(options, rolling=True))
+        manager.use_secrets(options.keys)
+
+        assert caplog.record_tuples == []
+        assert "cat" not in repr(options.keys)
+
+    def test_a_manager_that_is_given_another_says_it(self, caplog: pytest.LogCaptureFixture) -> None:
+        """It goes past the options."""
+        manager = SessionManager(MemoryStore(), SessionOptions(secret="x" * 32))
+
+        manager.use_secrets(["x" * 32, "a weak one"])
+
+        (message,) = caplog.messages
+        assert message.endswith("it has 10 bytes, 32 are wanted")
+        assert "a weak one" not in message
+
+    @pytest.mark.parametrize("secret", [5, [], "", ["x" * 32, None], {"value": "cat"}])
+    def test_what_is_no_secret_is_refused_before(self, caplog: pytest.LogCaptureFixture, secret: Any) -> None:
+        """It is not called weak."""
+        with pytest.raises(OptionsError, match=r"^secret: "):
+            SessionOptions(secret=secret)
+
+        assert caplog.record_tuples == []
+
+
+@pytest.mark.parametrize("grace", [None, 0, 5])
+def test_reject_takes_a_grace_as_merge_does(grace: float | None) -> None:
+    """An id that a login replaced is a tombstone there too."""
+    options = SessionOptions(secret="x" * 32, conflict="reject", grace=grace)
+
+    assert options.grace_ms == (30_000 if grace is None else grace)
