@@ -1,7 +1,7 @@
 """Owns the values of a session and the text that they came from.
 
-The values are decoded when a handler looks. An unchanged session keeps its text to the character, however Node or a
-person spelled it.
+The values are decoded when a handler reads them first. An unchanged session keeps its text to the character, in any
+spelling that Node or a person has used.
 """
 
 from typing import Any, NamedTuple
@@ -146,7 +146,7 @@ class SessionData:
         self.assigned.clear()
 
     def keep_assigned(self) -> None:
-        """Keep only what this request has assigned, as the data of a session that is not stored yet."""
+        """Keep only the keys that this request has assigned, as the data of a session that is not stored yet."""
         kept = {key: value for key, value in self.values.items() if key in self.assigned}
         self.read(json_text.EMPTY)
         self._values = kept

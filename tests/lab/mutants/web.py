@@ -79,7 +79,7 @@ def _(original: Any) -> Any:
     return send_error
 
 
-# ---------------------------------------------------------------- whose id it is
+# ---------------------------------------------------------------- which request an id belongs to
 
 
 @breaks(4, "a forged cookie costs a store call", "trips/test_ids.py", "formats.signing:Signer.unsign")
