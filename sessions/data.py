@@ -1,7 +1,7 @@
 """Owns the values of a session and the text that they came from.
 
-The values are decoded when a handler looks. An unchanged session keeps its text to the character, however Node or a
-person spelled it.
+The values are decoded when a handler reads them first. An unchanged session keeps its text to the character, in any
+spelling that Node or a person has used.
 """
 
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from .clock import Clock
 from .errors import CorruptSession
 from .formats import json_text
 from .formats.signing import fingerprint
-from .merge import Changes, changes, merged, restored
+from .merge import Changes, changes, clashes, merged, restored
 from .meta import parsed
 from .store import StoredSession
 from .stored_cookie import StoredCookie
@@ -153,10 +153,15 @@ class SessionData:
         self.assigned.clear()
 
     def keep_assigned(self) -> None:
-        """Keep only what this request has assigned, as the data of a session that is not stored yet."""
+        """Keep only the keys that this request has assigned, as the data of a session that is not stored yet."""
         kept = {key: value for key, value in self.values.items() if key in self.assigned}
         self.read(json_text.EMPTY)
         self._values = kept
+
+    def clashes(self, text: str) -> list[str]:
+        """Return the keys that were changed here, and to something else in a newer text."""
+        mine = self.values
+        return clashes(self._changes(json_text.dumps(mine)), self._before(), mine, json_text.read(text))
 
     def merge(self, text: str) -> None:
         """Apply what was changed here to a newer text, which is the stored text from here on."""

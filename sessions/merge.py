@@ -72,6 +72,18 @@ def _resolved(change: Changes, loaded: Data, mine: Data, theirs: Data) -> tuple[
     return change, mine
 
 
+def clashes(change: Changes, loaded: Data, mine: Data, theirs: Data) -> list[str]:
+    """Return the keys that `mine` and `theirs` have both changed since `loaded`, each to something else."""
+    changed = [key for key in (*change.assigned, *sorted(change.deleted)) if key not in RESOLVERS]
+    return [key for key in changed if not _agree(key, loaded, theirs) and not _agree(key, mine, theirs)]
+
+
+def _agree(key: str, one: Data, other: Data) -> bool:
+    if key in one and key in other:
+        return _is_same(one[key], other[key])
+    return key not in one and key not in other
+
+
 def restored(values: Data, before: Data) -> Data:
     """Return `before`, in which what a handler holds of `values` stays what it holds, as long as it is the same.
 

@@ -48,7 +48,7 @@ class StoredCookie:
 
     @classmethod
     def new(cls, options: CookieOptions, clock: Clock, *, is_secure: Callable[[], bool]) -> "StoredCookie":
-        """The cookie of a new session. `is_secure` is asked only where an option is "auto"."""
+        """Make the cookie of a new session. `is_secure` is called only if an option is "auto"."""
         members = options.members.copy()
         if options.secure == "auto":
             members["secure"] = is_secure()
@@ -109,6 +109,15 @@ class StoredCookie:
             return False
         stored, _ = _stored(text)
         return any(stored.get(name, ABSENT) != value for name, value in self._assigned.items() if name != "expires")
+
+    def clashes(self, loaded: str, newer: str) -> bool:
+        """Whether an attribute that a handler assigned has become something else since the cookie was loaded."""
+        before, theirs = _stored(loaded)[0], _stored(newer)[0]
+        return any(
+            theirs.get(name, ABSENT) not in (before.get(name, ABSENT), value)
+            for name, value in self._assigned.items()
+            if name != "expires"  # which every renewal moves
+        )
 
     @property
     def assigned(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ use the spelling of the file (`saveUninitialized`, `maxAge`, ...), because that 
 a secret. This file must not know the options' defaults, stores, sessions or HTTP.
 """
 
+import logging
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
@@ -14,6 +15,8 @@ from enum import Enum
 from typing import Any, Literal
 
 from .errors import OptionsError
+
+log: logging.Logger = logging.getLogger("sessions")
 
 DAY = 86_400_000
 """Milliseconds in a day."""
@@ -40,6 +43,10 @@ NAME_BYTES = COOKIE_BYTES - AROUND_ID - 32
 
 BROWSER_MAX_AGE = 400 * DAY
 """Milliseconds: browsers cap a cookie's lifetime here (RFC 6265bis, section 5.5)."""
+
+EXAMPLE_SECRET = b"your-secret-key"  # the one that every tutorial shows
+SECRET_BYTES = 32
+"""A secret's length at the least: that of the HMAC's output, as RFC 2104 (section 3) asks of a key."""
 
 GRACE = 30_000
 """Milliseconds for which a replaced id is a tombstone, where nothing is said: longer than requests in flight take."""
@@ -199,7 +206,8 @@ _OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         f"a number of milliseconds from 0 to {MAX_GRACE}, or nothing",
         lambda each: each is None or (is_lifetime(each) and 0 <= each <= MAX_GRACE),
     ),
-    "conflict": ('"merge" or "overwrite"', lambda each: each in ("merge", "overwrite")),
+    "conflict": ('"merge", "reject" or "overwrite"', lambda each: each in ("merge", "reject", "overwrite")),
+    "saveOnError": ("true or false", _is_bool),
     "clearCookie": ("true or false", _is_bool),
     "cacheHeaders": ("true or false", _is_bool),
     "userKey": (
@@ -239,8 +247,22 @@ def check_options(options: object) -> None:
             raise wrong(name, expected, value)
 
 
-def secrets_of(given: object) -> tuple[bytes, ...]:
-    """The secrets as bytes, of one secret or of a list. Raises OptionsError, which shows none of them."""
+class Secrets(tuple[bytes, ...]):
+    """Secrets that `secrets_of` has looked at: it does not look again."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} secrets>"
+
+
+def secrets_of(given: object, *, refuses_weak: bool = False) -> Secrets:
+    """The secrets as bytes, of one secret or of a list. A weak one is warned of, or refused.
+
+    Raises OptionsError, which shows none of them.
+    """
+    if isinstance(given, Secrets):
+        return given
     listed = given if isinstance(given, list | tuple) else [given]
     if not listed:
         raise OptionsError("secret: expected at least one, got an empty list")
@@ -251,7 +273,19 @@ def secrets_of(given: object) -> tuple[bytes, ...]:
         if not each:
             raise OptionsError("secret: is empty")
         secrets.append(each.encode() if isinstance(each, str) else each)
-    return tuple(secrets)
+    for weakness in filter(None, map(_weakness, secrets)):
+        message = f"secret: whoever guesses it can sign in as anybody, and {weakness}"
+        if refuses_weak:
+            raise OptionsError(message)
+        log.warning("%s", message)
+    return Secrets(secrets)
+
+
+def _weakness(secret: bytes) -> str | None:
+    """Return why a secret is weak, without the secret; None if it is not."""
+    if secret == EXAMPLE_SECRET:
+        return f"{EXAMPLE_SECRET.decode()!r} is in every tutorial"
+    return f"it has {len(secret)} bytes, {SECRET_BYTES} are wanted" if len(secret) < SECRET_BYTES else None
 
 
 # -------------------------------------------------------------------- what is not shown

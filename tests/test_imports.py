@@ -22,7 +22,7 @@ FLOORS = """
     web  config  testing
     manager  sweeper  stores  late_store
     queues  timeout  checked_store  turns  writes  rotation  sign_ins  verbs
-    state  session
+    remembered  state  session
     user_text  login  flash  merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending  progress
     options  formats  store  observe
     validation

@@ -46,7 +46,7 @@ def test_each_mutant_has_a_name_of_its_own() -> None:
     ],
 )
 def test_a_mutant_that_changes_nothing_says_so(target: str, replacement: object) -> None:
-    """The name is gone, or what it stands for has no such words."""
+    """The name is gone, or its source has no such words."""
     with pytest.raises(Stale):
         Mutant(1, "", "", target, replacement).check()  # type: ignore[arg-type] # a replacement that was parametrized
 

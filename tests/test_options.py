@@ -1,14 +1,14 @@
-"""The options: what is accepted, what is refused and in which words, what stands where nothing is given."""
+"""The options: what is accepted, what is refused and in which words, and the defaults."""
 
 import logging
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from sessions import ABSENT, CookieOptions, OptionsError, SessionOptions
+from sessions import ABSENT, CookieOptions, MemoryStore, OptionsError, SessionManager, SessionOptions
 
 SECRET = "a secret that must never be shown"
 DAY = 86_400_000
@@ -74,6 +74,7 @@ class TestExpressNames:
             ("rolling", "rolling", True), ("saveUninitialized", "save_uninitialized", True),
             ("unset", "unset", "destroy"), ("proxy", "proxy", False), ("store", "store", "memory:"),
             ("touchAfter", "touch_after", 0), ("touchAfter", "touch_after", 5000), ("ttl", "ttl", 0.5), ("conflict", "conflict", "overwrite"),
+            ("conflict", "conflict", "reject"), ("saveOnError", "save_on_error", False),
             ("absoluteTimeout", "absolute_timeout", None), ("absoluteTimeout", "absolute_timeout", DAY),
             ("maxBytes", "max_bytes", 0), ("maxBytes", "max_bytes", 4096),
             ("grace", "grace", None), ("grace", "grace", 0), ("grace", "grace", 300_000),
@@ -159,7 +160,7 @@ class TestLifetime:
     def test_the_order_of_the_keys_decides(
         self, given: dict[str, Any], expires: object, max_age: object, original: object
     ) -> None:
-        """Each setter overwrites what stood before it, and nothing that comes after it."""
+        """Each setter overwrites what came before it, and nothing that comes after it."""
         cookie = read_cookie(**given)
 
         assert (cookie.expires, cookie.max_age, cookie.original_max_age) == (expires, max_age, original)
@@ -242,7 +243,8 @@ class TestWrongValues:
             ("proxySecure", [1, None], "true or false"),
             ("proxy", [1, "true", "loopback"], "true or false"),
             ("unset", ["Destroy", "delete", True, None, ["keep"]], '"keep" or "destroy"'),
-            ("conflict", ["Merge", True, None], '"merge" or "overwrite"'),
+            ("conflict", ["Merge", True, None], '"merge", "reject" or "overwrite"'),
+            ("saveOnError", [1, "false", None], "true or false"),
             ("storeDown", ["503", None, False], '"error" or "none"'),
             (
                 "userKey",
@@ -287,7 +289,7 @@ class TestWrongValues:
         ],
     )
     def test_an_option_is_refused(self, name: str, values: list[object], expected: str) -> None:
-        """Booleans are no numbers, numbers no booleans, and null stands for neither."""
+        """Booleans are no numbers, numbers are no booleans, and null is neither."""
         for value in values:
             with pytest.raises(OptionsError, match=f"^{name}: expected {expected}"):
                 read(**{name: value})
@@ -416,7 +418,7 @@ class TestSecrets:
         assert "never be shown" not in shown
 
     def test_no_view_of_the_options_shows_the_password_of_a_store(self) -> None:
-        """It stands in the URL."""
+        """It is in the URL."""
         assert "hunter2" not in repr(read(store="redis://user:hunter2@localhost/0"))
 
     @pytest.mark.parametrize(
@@ -471,3 +473,63 @@ def test_an_attribute_that_browsers_pass_over_is_refused() -> None:
         CookieOptions(path="/" + "a" * 1_024)
     with pytest.raises(OptionsError, match=r"^cookie.domain: expected"):
         CookieOptions(domain=".".join(["a" * 63] * 4))
+
+
+class TestWeakSecrets:
+    """A secret that can be guessed is warned of, by whoever takes it, once."""
+
+    @pytest.mark.parametrize(
+        ("secret", "why"),
+        [
+            ("your-secret-key", ["'your-secret-key' is in every tutorial"]),
+            ("x" * 31, ["it has 31 bytes, 32 are wanted"]),
+            (b"\0" * 31, ["it has 31 bytes, 32 are wanted"]),
+            ("é" * 15, ["it has 30 bytes, 32 are wanted"]),
+            (["x" * 32, "cat", b"bat!"], ["it has 3 bytes, 32 are wanted", "it has 4 bytes, 32 are wanted"]),
+            ("é" * 16, []),
+            (["x" * 32, b"\0" * 32], []),
+        ],
+    )
+    def test_the_bytes_in_utf_8_count(self, caplog: pytest.LogCaptureFixture, secret: Any, why: list[str]) -> None:
+        """Each of a list by itself; a strong one without a word."""
+        SessionOptions(secret=secret)
+
+        guessed = "secret: whoever guesses it can sign in as anybody, and"
+        assert caplog.record_tuples == [("sessions", logging.WARNING, f"{guessed} {each}") for each in why]
+
+    def test_options_that_come_from_others_say_it_no_second_time(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Nor does the manager that takes them, or their secrets."""
+        options = SessionOptions(secret="cat")
+        caplog.clear()
+
+        manager = SessionManager(MemoryStore(), replace(options, rolling=True))
+        manager.use_secrets(options.keys)
+
+        assert caplog.record_tuples == []
+        assert "cat" not in repr(options.keys)
+
+    def test_a_manager_that_is_given_another_says_it(self, caplog: pytest.LogCaptureFixture) -> None:
+        """It goes past the options."""
+        manager = SessionManager(MemoryStore(), SessionOptions(secret="x" * 32))
+
+        manager.use_secrets(["x" * 32, "a weak one"])
+
+        (message,) = caplog.messages
+        assert message.endswith("it has 10 bytes, 32 are wanted")
+        assert "a weak one" not in message
+
+    @pytest.mark.parametrize("secret", [5, [], "", ["x" * 32, None], {"value": "cat"}])
+    def test_what_is_no_secret_is_refused_before(self, caplog: pytest.LogCaptureFixture, secret: Any) -> None:
+        """It is not called weak."""
+        with pytest.raises(OptionsError, match=r"^secret: "):
+            SessionOptions(secret=secret)
+
+        assert caplog.record_tuples == []
+
+
+@pytest.mark.parametrize("grace", [None, 0, 5])
+def test_reject_takes_a_grace_as_merge_does(grace: float | None) -> None:
+    """An id that a login replaced is a tombstone there too."""
+    options = SessionOptions(secret="x" * 32, conflict="reject", grace=grace)
+
+    assert options.grace_ms == (30_000 if grace is None else grace)

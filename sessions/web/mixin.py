@@ -14,12 +14,12 @@ from tornado.iostream import IOStream, SSLIOStream
 from tornado.web import RequestHandler
 
 from .. import flash
-from ..errors import NoSession, SessionError, TooManySessions
+from ..errors import NoSession, SessionConflict, SessionError, TooManySessions
 from ..login import Stamp
 from ..session import Session
 from . import users
 from .held_response import HeldResponse, is_written
-from .request import SWITCHING, store_unavailable
+from .request import SWITCHING, RequestSession, store_unavailable
 from .websocket import commit_first
 
 if TYPE_CHECKING:
@@ -52,6 +52,19 @@ class SessionMixin(RequestHandler):
 
     # ---------------------------------------------------------------- what a handler uses
 
+    session_on_demand: bool = False
+    """Whether nothing is loaded, renewed or stored until the handler awaits `load_session()`."""
+
+    async def load_session(self) -> None:
+        """Load the session of a handler with `session_on_demand`; if it is loaded already, do nothing.
+
+        Raises what the store or the stored row raises, and may be tried again then. Raises 403 as `prepare` does.
+        """
+        session = self._session_response.session
+        await session.load_on_demand(self)
+        users.forget_user(self)
+        await _check(self, session)
+
     @property
     def session(self) -> Session:
         """The visitor's session; a new one where there is none yet. Raises NoSession, which says why there is none."""
@@ -70,12 +83,12 @@ class SessionMixin(RequestHandler):
 
     @property
     def has_session(self) -> bool:
-        """True if `self.session` gives one; asking makes none."""
+        """True if `self.session` gives a session; reading this makes none."""
         return self._session_response.session.has_session()
 
     @property
     def session_id(self) -> str | None:
-        """The id that this request is bound to, also after the session was destroyed; None before there is one."""
+        """The id that this request is bound to, even after the session was destroyed; None before there is one."""
         return self._session_response.session.session_id()
 
     # ---------------------------------------------------------------- the user of the session
@@ -149,12 +162,10 @@ class SessionMixin(RequestHandler):
     # ---------------------------------------------------------------- what Tornado calls
 
     async def prepare(self) -> None:
-        """Load the session. Raises 503 where the store is down, and what the store or the stored row raises."""
+        """Load the session. Raises 503 if the store is down, and what the store or the stored row raises."""
         session = self._session_response.session
         await session.load(self)
-        if type(self).user_stamp is not SessionMixin.user_stamp:
-            await session.check_stamp(self, self.user_stamp)
-        session.check_xsrf(self)
+        await _check(self, session)
         parent = super().prepare()
         if parent is not None:
             await parent
@@ -178,7 +189,7 @@ class SessionMixin(RequestHandler):
         return self._session_response.finish(self, lambda: finish(_plain(chunk), *args, **kwargs))
 
     def flush(self, include_footers: bool = False) -> "Future[None]":
-        """Send what was written. The first flush sends the headers, and the session is committed before they leave."""
+        """Send what was written. The first flush sends the headers; the session is committed before they are sent."""
         flush = super().flush
         return self._session_response.flush(self, lambda: flush(include_footers), is_finishing=include_footers)
 
@@ -207,7 +218,7 @@ class SessionMixin(RequestHandler):
         value: BaseException | None,
         tb: "TracebackType | None",
     ) -> None:
-        """Log an exception that left the handler; a store that is away, or a session that is over, gets one line."""
+        """Log an exception that left the handler; what another request or the store has caused gets one line."""
         away = store_unavailable(value)
         if away is not None:
             log.warning("%s %s: session store: %s", self.request.method, self.request.path, away)
@@ -217,7 +228,7 @@ class SessionMixin(RequestHandler):
             super().log_exception(typ, value, tb)
 
     def detach(self) -> IOStream:
-        """Take the socket over. Raises SessionError where a change of the session is not committed.
+        """Take the socket over. Raises SessionError if a change of the session is not committed.
 
         A WebSocket's handshake takes it over too: there a change waits for `self.session.save()`.
         """
@@ -254,6 +265,7 @@ class SessionMixin(RequestHandler):
         try:
             return super().current_user
         except NoSession:
+            self._session_response.session.tell_if_on_demand(self)
             return None
 
     @current_user.setter
@@ -297,10 +309,17 @@ class SessionMixin(RequestHandler):
 
 
 OWN_NAMES = (
-    "session", "has_session", "session_id", "is_tls", "is_secure", "sign_in", "sign_out", "confirm", "signed_in_at",
-    "user_stamp", "next_url", "flash", "flashes",
+    "session", "has_session", "session_id", "session_on_demand", "load_session", "is_tls", "is_secure", "sign_in",
+    "sign_out", "confirm", "signed_in_at", "user_stamp", "next_url", "flash", "flashes",
 )  # fmt: skip
 """What the mixin brings that Tornado does not have."""
+
+
+async def _check(handler: SessionMixin, session: RequestSession) -> None:
+    """Check the session that was loaded: the stamp of its user, and the token of a form. Raises 403, and 503."""
+    if type(handler).user_stamp is not SessionMixin.user_stamp:
+        await users.check_stamp(handler, session, handler.user_stamp)
+    session.check_xsrf(handler)
 
 
 def _refuse_clashes(cls: type) -> None:
@@ -316,8 +335,8 @@ def _refuse_clashes(cls: type) -> None:
 
 
 def _is_over(error: object) -> bool:
-    """Return True for a session that another request has ended meanwhile, and for one too many: 409."""
-    return isinstance(error, TooManySessions) or (isinstance(error, NoSession) and error.is_over)
+    """Return True for what other requests did: they ended the session, changed the same key, or signed in. 409."""
+    return isinstance(error, SessionConflict | TooManySessions) or (isinstance(error, NoSession) and error.is_over)
 
 
 def _plain(chunk: Any) -> Any:

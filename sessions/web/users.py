@@ -13,11 +13,11 @@ from urllib.parse import urlencode, urlsplit
 from tornado.web import HTTPError, authenticated
 
 from .. import flash
-from ..errors import OptionsError, SessionError
+from ..errors import OptionsError, SessionError, StoreUnavailable
 from ..login import Login, Stamp, User, agent_of, check_user, milliseconds
 from ..stored_cookie import as_date
 from ..validation import is_number
-from .request import RequestSession
+from .request import FAILED, RequestSession
 
 Handler: TypeAlias = Any
 """A RequestHandler with the mixin."""
@@ -46,7 +46,7 @@ def sign_in(
     if manager.options.devices:
         login.agent, login.ip = agent_of(request.headers.get("User-Agent")), request.remote_ip
     verb = manager.sign_in(session.begun(handler), login)
-    _forget_user(handler)
+    forget_user(handler)
     verb.task.add_done_callback(functools.partial(_forget_if_failed, handler))
     if handler.settings.get("xsrf_cookies"):
         handler.__dict__.pop("_xsrf_token", None)  # Tornado's: of what was rendered before
@@ -69,23 +69,46 @@ def sign_out(handler: Handler, session: RequestSession, *, everywhere: bool) -> 
         done.set_result(None)
         return done
     verb = session.manager(handler).sign_out(state, everywhere=everywhere)
-    _forget_user(handler)
+    forget_user(handler)
     return verb
 
 
-def _forget_user(handler: Handler) -> None:
+async def check_stamp(
+    handler: Handler, session: RequestSession, stamp_of: Callable[[User], Awaitable[Stamp | None]]
+) -> None:
+    """End the session of a user with another stamp; the request goes on without one. Raises 503 if no store answers."""
+    state, manager = session.peek(is_look=False), session.manager(handler)
+    if state is None:
+        return
+    try:
+        user = manager.user_of(state)
+        if user is None or await manager.keep_if_stamped(state, await stamp_of(user)):
+            return
+        commit = manager.commit(state)  # says what becomes of the cookie
+        if commit is not None:
+            await commit
+    except StoreUnavailable as error:
+        raise session.unavailable(error) from error
+    except Exception:
+        session.abandon(FAILED)
+        raise
+    session.go_on_without(state)
+
+
+def forget_user(handler: Handler) -> None:
     """Let Tornado ask again who the user is."""
     handler.__dict__.pop("_current_user", None)
 
 
 def _forget_if_failed(handler: Handler, task: "asyncio.Task[None]") -> None:
     if task.cancelled() or task.exception() is not None:
-        _forget_user(handler)
+        forget_user(handler)
 
 
 def current_user(handler: Handler, session: RequestSession) -> User | None:
     """Return the user; None for nobody, and for a session that cannot be read."""
     state = session.peek()
+    session.tell_if_on_demand(handler)
     try:
         return None if state is None else session.manager(handler).user_of(state)
     except SessionError:

@@ -1,4 +1,4 @@
-"""What `sign_in()` is given, and what the session remembers of it; the hook that is told of it."""
+"""What `sign_in()` is given, and what the session remembers of it; the hook that gets it."""
 
 from datetime import timedelta
 from typing import Any

@@ -67,8 +67,9 @@ class TestNamedInMeta:
             await browser.fetch(path)
             seen.append(await self.named(site, browser))
 
-        expected = [["ada", "ada"], ["eve", "eve"], [[], None]]
-        assert seen == (expected if kind == "redis_itself" else [[user, None] for user, _ in expected])
+        in_data: list[Any] = ["ada", "eve", []]
+        named = ["ada", "eve", None] if kind == "redis_itself" else [None] * 3
+        assert seen == [list(pair) for pair in zip(in_data, named, strict=True)]
 
     async def test_a_row_of_node_is_named_when_it_is_loaded(self, serve: Any, kind: str) -> None:
         """Its first request here writes it, though it changes nothing."""

@@ -191,7 +191,7 @@ class TestFailures:
         assert (response.status, len(response.set_cookies)) == (200, 1)
         assert await rows(site) == {browser.sid: {"mark": MARK, "user": "ada"}}
 
-    async def test_a_new_row_whose_reply_is_lost_is_removed(self, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_new_row_is_removed_if_the_reply_is_lost(self, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nobody knows its id; as soon as the store answers it is gone."""
         monkeypatch.setattr(rotation, "PAUSE", 0.01)
         site, browser = await visited(serve)

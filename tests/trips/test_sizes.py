@@ -32,7 +32,7 @@ async def known(serve: Any, **options: Any) -> tuple[Site, bytes]:
 
 
 async def ask(site: Site, cookie: bytes, size: int) -> Response:
-    """Ask with a head of that size, whose Cookie header holds much else before ours."""
+    """Ask with a head of that size; its Cookie header holds much else before our cookie."""
     start, end = HEAD + b"Cookie: a=", b"; " + cookie + b"\r\n\r\n"
     return await site.raw(start + b"x" * (size - len(start) - len(end)) + end)
 
@@ -151,7 +151,7 @@ async def test_the_longest_id_makes_a_cookie_that_is_kept(serve: Any, letter: st
 
 
 async def test_a_longer_id_is_a_500_and_stores_nothing(serve: Any) -> None:
-    """No session of which no browser could be told, and no silence: the error says what is wrong, without the id."""
+    """A session with a cookie that no browser keeps is not stored, and the error says what is wrong, without the id."""
     site: Site = await serve(visit, genid=lambda _: "a" * COOKIE)
 
     response = await site.browser().fetch()

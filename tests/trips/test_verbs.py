@@ -89,7 +89,7 @@ async def test_what_changes_while_save_is_under_way_is_not_lost(serve: Any) -> N
 
 @pytest.mark.parametrize("error", [StoreError("the disk says no"), StoreUnavailable("the disk is away")])
 async def test_save_raises_what_the_store_raises(serve: Any, error: StoreError) -> None:
-    """The handler may answer for itself; what is still owed is tried again at the end, and the end decides."""
+    """The handler may answer for itself; the pending change is tried again at the end, and the end decides."""
     seen: list[BaseException] = []
 
     async def act(handler: Any) -> str:

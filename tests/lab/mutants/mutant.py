@@ -20,7 +20,7 @@ class Stale(Exception):
 
 @dataclass(frozen=True)
 class Mutant:
-    """One way to break one of the seven promises, whose numbers the names of the tests have."""
+    """One way to break one of the seven promises. The names of the tests have the numbers of the promises."""
 
     promise: int
     name: str

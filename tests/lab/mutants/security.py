@@ -135,7 +135,7 @@ def _(_original: Any) -> Any:
     return unquote
 
 
-@breaks(0, "11.2.3: a short secret serves everybody", "server/test_server_secret.py", "config.secret:SECRET_BYTES")
+@breaks(0, "11.2.3: a short secret serves everybody", "server/test_server_secret.py", "validation:SECRET_BYTES")
 def _(_original: Any) -> Any:
     return 4
 
