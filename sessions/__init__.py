@@ -14,6 +14,7 @@ from .errors import (
     SessionError,
     StoreError,
     StoreUnavailable,
+    TooManySessions,
 )
 from .manager import SessionManager
 from .options import CookieOptions, SessionOptions
@@ -24,6 +25,7 @@ from .stores.base import StoreBase
 from .stores.memory import MemoryStore
 from .stores.wrappers import StoreWrapper
 from .sweeper import Sweeper
+from .users import SessionInfo
 from .validation import ABSENT
 from .web.held_response import CommitFailed
 from .web.mixin import SessionMixin
@@ -53,6 +55,7 @@ __all__ = [
     "SQLiteStore",
     "Session",
     "SessionError",
+    "SessionInfo",
     "SessionManager",
     "SessionMixin",
     "SessionOptions",
@@ -63,6 +66,7 @@ __all__ = [
     "StoreWrapper",
     "StoredSession",
     "Sweeper",
+    "TooManySessions",
     "Update",
     "now_ms",
     "open_store",

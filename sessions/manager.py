@@ -25,6 +25,7 @@ from .state import SessionState
 from .store import Store, StoredSession, is_ready, name_of
 from .timeout import Deadline
 from .turns import LARGE, decode_if_large, is_large
+from .users import SessionInfo, UserSessions
 from .validation import secrets_of
 from .verbs import SessionVerbs
 from .writes import Writes
@@ -46,6 +47,8 @@ class SessionManager:
         self._store = checked(store)
         self._in_time = Deadline(options.store_timeout / 1000, name_of(store)).keep
         self._writes = Writes(self._store, options, clock)
+        self._users = UserSessions(self._store, options, clock)
+        self._noted_path = self._users.noted_path
         self._tasks: set[asyncio.Task[None]] = set()
         rotation = Rotation(self._store, self._writes, clock, options.grace_ms, self._in_time, self._start)
         self._verbs = SessionVerbs(self._store, self._writes, rotation, self._in_time)
@@ -148,6 +151,8 @@ class SessionManager:
         if len(record.data) >= LARGE:
             await self._writes.turns.take(record.data)
         state = SessionState.loaded(self.options, self.clock, generate, sid, record)
+        if self._noted_path is not None:
+            state.look_for_user(self._noted_path)
         if self._writes.is_over(record):
             state.data.read(json_text.EMPTY)
             state.over("closed")
@@ -160,11 +165,38 @@ class SessionManager:
 
     def new(self, generate: Generate, sid: str | None = None) -> SessionState:
         """Return a new session, for a browser that has sent no id, or the id of a session that is gone."""
-        return SessionState.new(self.options, self.clock, generate, sid)
+        state = SessionState.new(self.options, self.clock, generate, sid)
+        if self._noted_path is not None:
+            state.noted_path = self._noted_path
+        return state
 
     def face(self, state: SessionState) -> Session:
         """Return what a handler gets to see of a session."""
         return Session(state, self._verbs)
+
+    # ---------------------------------------------------------------- the sessions of a user
+
+    async def sessions_of(self, user: str | int, current: Session | None = None) -> list[SessionInfo]:
+        """Return the sessions of a user, the last sign-in first; `current` is marked in it.
+
+        Raises DataError for what is no user, OptionsError without `userKey`, and StoreError.
+        """
+        return await self._users.listed(user, current)
+
+    async def revoke(self, user: str | int, handle: str) -> int:
+        """End the session of a user that has a handle of `sessions_of`. Returns how many ended: 0 if it is over.
+
+        Another user's handle ends nothing. Raises as `sessions_of` does.
+        """
+        return await self._users.revoke(user, handle)
+
+    async def revoke_all(self, user: str | int, keep: Session | None = None) -> int:
+        """End all sessions of a user, but for one to keep. Returns how many ended.
+
+        None lives afterwards whose sign-in was answered before the call. What a request to Express that is under way
+        writes, or `conflict = "overwrite"`, can bring its own session back. Raises as `sessions_of` does.
+        """
+        return await self._users.revoke_all(user, keep)
 
     # ---------------------------------------------------------------- outside a request
 

@@ -55,7 +55,7 @@ class SessionMeta:
         return self._assigned.get(name, self.row.get(name))
 
     def set(self, **members: Any) -> None:
-        """Set members, which are stored with the next write."""
+        """Set members, which are stored with the next write; None takes one away."""
         self._assigned.update(members)
 
     def saved(self) -> None:
@@ -84,6 +84,7 @@ class SessionMeta:
         for name in self.row.keys() & self._assigned.keys():
             if name.endswith("At") and is_number(self.row[name]) and is_number(self._assigned[name]):
                 members[name] = max(self.row[name], self._assigned[name])
+        members = {name: value for name, value in members.items() if value is not None}
         members.pop("closed", None)  # of a tombstone that Node has filled: it is a session again
         members.pop("next", None)
         if created is not None:

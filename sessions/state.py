@@ -19,6 +19,7 @@ from .policy import ENDED, CookieAct, EndReason, Facts, Performed, Plan, answer
 from .progress import Generate, Progress
 from .store import StoredSession
 from .stored_cookie import StoredCookie
+from .user_text import user_at, user_in
 
 
 class Row:
@@ -38,7 +39,7 @@ class SessionState(Progress):
     __slots__ = (
         "_already_deleted", "_committed", "_is_renewed", "_options", "_origin_id", "_origin_text", "_saved_text",
         "_stored_cookie", "_timeout", "_touch_asked", "_written", "clock", "cookie_act", "data", "end", "id",
-        "is_readable", "meta", "others", "renamed", "request_sid", "row",
+        "is_readable", "meta", "noted_path", "others", "renamed", "request_sid", "row",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +78,8 @@ class SessionState(Progress):
         self._written: tuple[StoredSession, Parts] | None = None  # the last record made for the store, and its parts
         self.others: tuple[str, ...] = ()
         """Further verified ids of the request: `destroy()` ends them too."""
+        self.noted_path: tuple[str, ...] | None = None
+        """Where the user is, if `__meta` has to name the user for the store (`look_for_user`)."""
         self._is_renewed = self._touch_asked = self._committed = self._already_deleted = False
 
     @classmethod
@@ -228,6 +231,8 @@ class SessionState(Progress):
     def to_store(self) -> StoredSession:
         """Return the record to store. Raises DataError for changed data that is too large, or that Node cannot hold."""
         cookie, data, limit = self.cookie.text(), self.data.current(), self._options.max_bytes
+        if self.noted_path is not None:
+            self._note_user(user_at(self.values, self.noted_path))
         meta = self.meta.text(None if self._timeout is None else self._timeout.created)
         text = json_text.join(cookie, data, meta)
         if limit and 4 * len(text) > limit and data != self.data.text:  # no character takes more than four bytes
@@ -236,6 +241,22 @@ class SessionState(Progress):
         record = StoredSession(text, self.expires_at())
         self._written = record, Parts(cookie, data, meta)
         return record
+
+    def look_for_user(self, path: tuple[str, ...]) -> None:
+        """Have `__meta` name the user, by whom the store finds the session: with each write, and now if it does not.
+
+        A text that has the user's key nowhere is not decoded, nor is one that names the same user as `__meta`.
+        """
+        self.noted_path = path
+        known, text = self.meta.get("user"), self.data.text
+        key = json_text.dumps(path[-1])
+        may_differ = key in text if known is None else f"{key}:{json_text.dumps(known)}" not in text
+        if may_differ:
+            self._note_user(user_in(text, path))
+
+    def _note_user(self, user: str | None) -> None:
+        if user != self.meta.get("user"):
+            self.set_meta(user=user)
 
     def on(self, newer: StoredSession) -> StoredSession:
         """Return the record to store on top of this one: after a merge, unless it is the one that was loaded.

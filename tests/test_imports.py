@@ -21,7 +21,7 @@ FLOORS = """
     sessions
     web  config  testing
     manager  sweeper  stores  late_store
-    queues  timeout  checked_store  turns  writes  rotation  verbs
+    users  queues  timeout  checked_store  turns  writes  rotation  verbs
     state  session
     user_text  merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending  progress
     options  formats  store  observe
