@@ -15,6 +15,7 @@ from .errors import (
     SessionError,
     StoreError,
     StoreUnavailable,
+    TooManySessions,
 )
 from .manager import SessionManager
 from .options import CookieOptions, SessionOptions
@@ -25,6 +26,7 @@ from .stores.base import StoreBase
 from .stores.memory import MemoryStore
 from .stores.wrappers import StoreWrapper
 from .sweeper import Sweeper
+from .users import SessionInfo
 from .validation import ABSENT
 from .web.held_response import CommitFailed
 from .web.mixin import SessionMixin
@@ -56,6 +58,7 @@ __all__ = [
     "Session",
     "SessionConflict",
     "SessionError",
+    "SessionInfo",
     "SessionManager",
     "SessionMixin",
     "SessionOptions",
@@ -66,6 +69,7 @@ __all__ = [
     "StoreWrapper",
     "StoredSession",
     "Sweeper",
+    "TooManySessions",
     "Update",
     "fresh",
     "now_ms",

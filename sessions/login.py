@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeAlias
 
-from .errors import DataError, OptionsError
+from .errors import OptionsError
 from .formats.signing import Signer
-from .user_text import LONGEST, user_text
+from .user_text import user_text
 from .validation import wrong
 
 User: TypeAlias = str | int
@@ -23,17 +23,6 @@ MAX_AGENT = 200
 
 _NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff{}\"\\]+")
 """What has no place in the name of a browser; `{}"` and the backslash would make `__meta` slow to read."""
-
-
-def check_user(user: object) -> User:
-    """Return the user. Raises DataError for what names none; the message does not show it."""
-    if isinstance(user, str | int) and user_text(user) is not None:
-        return user
-    given = f"{len(user)} characters" if isinstance(user, str) else type(user).__name__
-    raise DataError(
-        f"sign_in: a user is a string of 1 to {LONGEST} characters without control characters, or an integer of 64"
-        f" bits; got {given}"
-    )
 
 
 def user_of(values: Mapping[str, Any], path: Sequence[str] | None) -> User | None:

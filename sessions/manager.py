@@ -7,16 +7,16 @@ record is written is in writes.py, what a handler calls in between is in verbs.p
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from .checked_store import checked
 from .clock import Clock, now_ms
-from .errors import CorruptSession, NoSession, OptionsError, StoreUnavailable
+from .errors import NoSession, StoreUnavailable
 from .formats import json_text
 from .formats.signing import Signer
 from .login import Login, Stamp, User, is_stamp, stamp_text, user_of
-from .observe import AMBIGUOUS, DROPPED, UNKNOWN, Event, Observer, note, tell
+from .observe import AMBIGUOUS, DROPPED, REVOKED, UNKNOWN, Event, Observer, note, tell
 from .options import SessionOptions
 from .pending import Verb
 from .policy import Performed, Plan, decide, no_session
@@ -25,9 +25,10 @@ from .rotation import Rotation
 from .session import Session
 from .sign_ins import SignIns
 from .state import SessionState
-from .store import Store, StoredSession, is_ready, name_of, users
+from .store import Store, StoredSession, is_ready, name_of
 from .timeout import Deadline
 from .turns import LARGE, decode_if_large, is_large
+from .users import SessionInfo, UserSessions, checked_user
 from .validation import secrets_of
 from .verbs import SessionVerbs
 from .writes import Writes
@@ -57,14 +58,12 @@ class SessionManager:
         self._store = checked(store)
         self._in_time = Deadline(options.store_timeout / 1000, name_of(store)).keep
         self._writes = Writes(self._store, options, clock)
+        self._users = UserSessions(self._store, options, clock)
+        self._noted_path = self._users.noted_path
         self._tasks: set[asyncio.Task[None]] = set()
         rotation = Rotation(self._store, self._writes, clock, options.grace_ms, self._in_time, self._start)
-        power = users(self._store)
-        if power is not None and options.user_path is not None:
-            power.index(options.user_path, node_peer=options.node_peer)
-        self._user_path = options.user_path if power is not None and power.by_meta else None
         self._observers: Sequence[Observer] = observer if isinstance(observer, Sequence) else (observer,)
-        sign_ins = SignIns(self._store, self._writes, rotation, options, self._in_time, self._tell, self._end_all)
+        sign_ins = SignIns(self._store, self._writes, rotation, options, self._in_time, self._tell, self.revoke_all)
         self._verbs = SessionVerbs(self._store, self._writes, rotation, sign_ins, self._in_time)
 
     @property
@@ -165,14 +164,14 @@ class SessionManager:
         if len(record.data) >= LARGE:
             await self._writes.turns.take(record.data)
         state = SessionState.loaded(self.options, self.clock, generate, sid, record)
+        if self._noted_path is not None:
+            state.look_for_user(self._noted_path)
         if self._writes.is_over(record):
             state.data.read(json_text.EMPTY)
             state.over("closed")
             return state if state.meta.closed_until > self.clock() else None
         if not state.is_too_old:
             decode_if_large(state)
-            if self._user_path is not None:
-                _record_user(state, self._user_path)
             return state
         await self._in_time(self._store.destroy(sid))  # a Node server that has moved its expiry would still know it
         return None
@@ -180,7 +179,8 @@ class SessionManager:
     def new(self, generate: Generate, sid: str | None = None) -> SessionState:
         """Return a new session, for a browser that has sent no id, or the id of a session that is gone."""
         state = SessionState.new(self.options, self.clock, generate, sid)
-        state.user_path = self._user_path
+        if self._noted_path is not None:
+            state.noted_path = self._noted_path
         return state
 
     def face(self, state: SessionState) -> Session:
@@ -197,6 +197,7 @@ class SessionManager:
 
     def sign_in(self, state: SessionState, login: Login) -> Verb[None]:
         """Go on under a new id as the session of a user: `SessionMixin.sign_in`."""
+        checked_user(login.user)
         return self._verbs.sign_in(state, login, self.signer)
 
     def confirm(self, state: SessionState) -> Verb[None]:
@@ -221,14 +222,38 @@ class SessionManager:
         await self._verbs.sign_out(state, everywhere=False)
         return False
 
-    async def _end_all(self, user: str) -> None:
-        power = users(self._store)
-        if power is None:
-            raise OptionsError(f"sign_out(everywhere=True): {name_of(self._store)} cannot find the sessions of a user")
-        await self._in_time(power.end(user))
-
     def _tell(self, name: str, user: str, fingerprint: str | None) -> None:
         tell(self._observers, Event(name, user, fingerprint))
+
+    # ---------------------------------------------------------------- the sessions of a user
+
+    async def sessions_of(self, user: str | int, current: Session | None = None) -> list[SessionInfo]:
+        """Return the sessions of a user, the last sign-in first; `current` is marked in it.
+
+        Raises DataError for what is no user, OptionsError without `userKey`, and StoreError.
+        """
+        return await self._users.listed(user, current)
+
+    async def revoke(self, user: str | int, handle: str) -> int:
+        """End the session of a user that has a handle of `sessions_of`. Returns how many ended: 0 if it is over.
+
+        Another user's handle ends nothing. Raises as `sessions_of` does.
+        """
+        ended = await self._users.revoke(user, handle)
+        if ended:
+            self._tell(REVOKED, str(user), handle[:8])
+        return ended
+
+    async def revoke_all(self, user: str | int, keep: Session | None = None) -> int:
+        """End all sessions of a user, but for one to keep. Returns how many ended.
+
+        None lives afterwards whose sign-in was answered before the call. What a request to Express that is under way
+        writes, or `conflict = "overwrite"`, can bring its own session back. Raises as `sessions_of` does.
+        """
+        ended = await self._users.revoke_all(user, keep)
+        if ended:
+            self._tell(REVOKED, str(user), None)
+        return ended
 
     # ---------------------------------------------------------------- outside a request
 
@@ -267,13 +292,6 @@ class SessionManager:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def _record_user(state: SessionState, path: tuple[str, ...]) -> None:
-    """Let a session name its user in `__meta`, also one that Node has stored: the end of the request writes it."""
-    state.user_path = path
-    with suppress(CorruptSession):  # whoever reads the data will say so
-        state.record_user()
 
 
 def _no_new_id() -> Any:

@@ -58,11 +58,6 @@ class SessionMeta:
         """Set members, which are stored with the next write. None removes one."""
         self._assigned.update(members)
 
-    def record(self, name: str, value: Any) -> None:
-        """Set a member unless it has the value already; None is no value."""
-        if self.get(name) != value:
-            self._assigned[name] = value
-
     @property
     def assigned(self) -> Meta:
         """What was set here and is not stored."""

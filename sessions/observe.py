@@ -23,6 +23,8 @@ AMBIGUOUS = "session_ambiguous"
 """A further living session in one request: the first counts."""
 TAMPERED = "session_tampered"
 """A cookie of our name that no secret has signed."""
+REVOKED = "revoked"
+"""The session of a user was ended from elsewhere: by another session, by an administrator, or by a newer sign-in."""
 DROPPED = "session_dropped"
 """A change is dropped, because its session has ended meanwhile."""
 
@@ -52,8 +54,7 @@ class Observer(Protocol):
 
 
 def tell(observers: Sequence[Observer], event: Event) -> None:
-    """Call the observers with an event, and log its name."""
-    log.info("%s: %s", event.name, event.fingerprint or "several")
+    """Call the observers with an event."""
     for observer in observers:
         try:
             observer(event)

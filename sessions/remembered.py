@@ -15,13 +15,13 @@ from .meta import SessionMeta, check_own
 from .options import SessionOptions
 from .progress import Generate, Progress
 from .stored_cookie import LAST_MOMENT, StoredCookie
-from .user_text import user_at
+from .user_text import user_in
 
 
 class Remembered(Progress):
     """What one session remembers in one request."""
 
-    __slots__ = ("_options", "_timeout", "clock", "data", "id", "meta", "user_path")
+    __slots__ = ("_options", "_timeout", "clock", "data", "id", "meta", "noted_path")
 
     def __init__(
         self, options: SessionOptions, clock: Clock, generate: Generate, sid: str, cookie: StoredCookie
@@ -33,8 +33,8 @@ class Remembered(Progress):
         self.data: SessionData = SessionData()
         self.meta: SessionMeta = SessionMeta()
         """What our own features keep with the session."""
-        self.user_path: tuple[str, ...] | None = None
-        """Where the data names the user, for a store that finds sessions by `__meta`."""
+        self.noted_path: tuple[str, ...] | None = None
+        """Where the user is, if `__meta` has to name the user for the store (`look_for_user`)."""
         self._timeout = None if options.absolute_timeout is None else self._new_timeout()
 
     @property
@@ -60,10 +60,21 @@ class Remembered(Progress):
         self.cookie.cap(timeout.ends_at)
         return timeout
 
-    def record_user(self) -> None:
-        """Let `__meta` name the user of the data, if the store finds sessions by that."""
-        if self.user_path is not None and json_text.META not in self.data.text:
-            self.meta.record("user", user_at(self.values, self.user_path))
+    def look_for_user(self, path: tuple[str, ...]) -> None:
+        """Have `__meta` name the user, by whom the store finds the session: with each write, and now if it does not.
+
+        A text that has the user's key nowhere is not decoded, nor is one that names the same user as `__meta`.
+        """
+        self.noted_path = path
+        known, text = self.meta.get("user"), self.data.text
+        key = json_text.dumps(path[-1])
+        may_differ = key in text if known is None else f"{key}:{json_text.dumps(known)}" not in text
+        if may_differ:
+            self._note_user(user_in(text, path))
+
+    def _note_user(self, user: str | None) -> None:
+        if user != self.meta.get("user"):
+            self.set_meta(user=user)
 
     def set_meta(self, **members: Any) -> None:
         """Set members of `__meta`, stored with the next write; None removes one.

@@ -88,6 +88,7 @@ class SignIns:
                 raise
             if state.request_sid is not None:
                 note(RENEWED, old)
+            note(SIGNED_IN, state.id)
             self._tell(SIGNED_IN, str(login.user), state.fingerprint)
 
         return work()
@@ -283,6 +284,7 @@ class SignIns:
                 state.failed()
                 raise
             if user is not None:
+                note(SIGNED_OUT, row.id)
                 self._tell(SIGNED_OUT, user, fingerprint(row.id))
 
         return work()

@@ -19,6 +19,7 @@ from .progress import Generate
 from .remembered import Remembered
 from .store import StoredSession
 from .stored_cookie import LAST_MOMENT, StoredCookie
+from .user_text import user_at
 
 
 class Row:
@@ -211,7 +212,8 @@ class SessionState(Remembered):
 
     def to_store(self) -> StoredSession:
         """Return the record to store. Raises DataError for changed data that is too large, or that Node cannot hold."""
-        self.record_user()
+        if self.noted_path is not None:
+            self._note_user(user_at(self.values, self.noted_path))
         cookie, data, limit = self.cookie.text(), self.data.current(), self._options.max_bytes
         meta = self.meta.text(None if self._timeout is None else self._timeout.to_record)
         text = json_text.join(cookie, data, meta)

@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 
 from ..errors import OptionsError
 from ..options import CookieOptions, SessionOptions
-from ..store import OpenableStore
+from ..store import OpenableStore, users
 from ..stores import factory_of, is_from_elsewhere, open_store
 from ..stores.tables import STORE_OPTIONS, STORE_TABLES, options_for
 from ..sweeper import Sweeper, SweeperOptions
@@ -49,7 +49,11 @@ class Config:
         """Return the store that is configured, not yet open."""
         scheme = self.session.store.partition(":")[0]
         options = self.stores.get(STORE_TABLES.get(scheme, scheme), {})
-        return open_store(self.session.store, **(vars(options) if is_dataclass(options) else options))
+        store = open_store(self.session.store, **(vars(options) if is_dataclass(options) else options))
+        power = users(store)
+        if power is not None and self.session.user_path is not None:  # or it makes its index when it is first needed
+            power.index(self.session.user_path, node_peer=self.session.node_peer)
+        return store
 
     @property
     def tables(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from tornado.web import HTTPError, authenticated
 
 from .. import flash
 from ..errors import OptionsError, SessionError, StoreUnavailable
-from ..login import Login, Stamp, User, agent_of, check_user, milliseconds
+from ..login import Login, Stamp, User, agent_of, milliseconds
 from ..stored_cookie import as_date
 from ..validation import is_number
 from .request import FAILED, RequestSession
@@ -42,7 +42,7 @@ def sign_in(
 ) -> Awaitable[None]:
     """Sign a user in. Raises the handler's own errors at once."""
     manager, request = session.manager(handler), handler.request
-    login = Login(check_user(user), milliseconds(remember), stamp, stamp_of)
+    login = Login(user, milliseconds(remember), stamp, stamp_of)
     if manager.options.devices:
         login.agent, login.ip = agent_of(request.headers.get("User-Agent")), request.remote_ip
     verb = manager.sign_in(session.begun(handler), login)

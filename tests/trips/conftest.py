@@ -58,7 +58,7 @@ KINDS = ["memory"]
 MORE_KINDS = {
     **dict.fromkeys(("test_ended", "test_mutate"), ("sqlite", "redis", "postgres")),
     **dict.fromkeys(("test_parallel", "test_rotate"), ("sqlite", "redis", "postgres", "jsonb")),
-    "test_sign_in": ("sqlite", "redis", "postgres"),
+    "test_sign_in": ("sqlite", "redis_itself", "postgres"),
     "test_sign_in_limit": ("sqlite", "redis_itself", "postgres"),
     "test_touch": ("jsonb",),
     **dict.fromkeys(("test_finishing", "test_large", "test_neighbours", "test_streams"), ("sqlite",)),

@@ -13,7 +13,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from ...errors import StoreError
 from ...store import TAKEN, Limit, Outcome, SignedIn, StoredSession
@@ -23,9 +23,6 @@ from ..batching import Job
 from .connections import UPKEEP
 from .errors import DRIVER, is_taken
 from .table import Table, literal, quoted
-
-if TYPE_CHECKING:
-    from .store import PostgresStore
 
 log: logging.Logger = logging.getLogger("sessions")
 
@@ -124,8 +121,8 @@ class PostgresUsers:
     by_meta: ClassVar[bool] = False
     refuses: ClassVar[bool] = True
 
-    def __init__(self, store: "PostgresStore") -> None:
-        self._store = store
+    def __init__(self, store: Any) -> None:
+        self._store = store  # PostgresStore, which imports this file
         self._path: tuple[str, ...] = ()
         self._sql: UserStatements | None = None  # once the table was looked at
         self._patience: int | None = None  # milliseconds; None: as for any statement
@@ -199,11 +196,12 @@ class PostgresUsers:
 
         with self._store.driver_errors():
             try:
-                return await self._store._connections.transact(act, patience=self._patience)
+                signed_in: SignedIn = await self._store._connections.transact(act, patience=self._patience)
             except DRIVER as error:
                 if not is_taken(error):
                     raise
                 return SignedIn(TAKEN, [])
+        return signed_in
 
     async def _living(self, connection: Any, sql: UserStatements, user: str) -> list[tuple[str, str]]:
         """Return the ids and the texts of a user's sessions, as a transaction sees them."""
@@ -217,7 +215,8 @@ class PostgresUsers:
         self._store.check_open()
         connections = self._store._connections
         with self._store.driver_errors():
-            return await connections.fetch(connections.waiting, sql, *arguments, patience=self._patience)
+            rows: list[Any] = await connections.fetch(connections.waiting, sql, *arguments, patience=self._patience)
+        return rows
 
     async def look(self) -> None:
         """Look for the index, if anybody asks for users, and make it if it is missing and the table has few rows."""

@@ -13,7 +13,7 @@ script has one slot, a session is entered right after it is written, before its 
 import asyncio
 import logging
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 from ...clock import Clock
@@ -23,9 +23,6 @@ from ...user_text import surplus, user_in, user_in_meta
 from ..base import end_each
 from ..batching import Batcher, Job
 from .scripts import ENTER_ONE, IS_CHANGED, of_users, within
-
-if TYPE_CHECKING:
-    from .store import RedisStore
 
 log: logging.Logger = logging.getLogger("sessions")
 
@@ -43,8 +40,8 @@ class RedisUsers:
 
     by_meta: ClassVar[bool] = True
 
-    def __init__(self, store: "RedisStore") -> None:
-        self._store = store
+    def __init__(self, store: Any) -> None:
+        self._store = store  # RedisStore, which imports this file
         self.path: tuple[str, ...] = ()
         """The keys that name the user; none: nobody asks for users."""
         self._has_sets = True
@@ -55,7 +52,7 @@ class RedisUsers:
     @property
     def refuses(self) -> bool:
         """True but for a cluster."""
-        return self._store._target.kind != "cluster"
+        return bool(self._store._target.kind != "cluster")
 
     def index(self, path: tuple[str, ...], *, node_peer: bool = False) -> None:
         """Say under which keys of the data the user is, and whether rows are in no set because Node writes them."""
@@ -213,7 +210,8 @@ class RedisUsers:
     # ---------------------------------------------------------------- what is found
 
     def _set(self, user: str) -> bytes:
-        return b"user-" + self._store._prefix + user.encode()
+        prefix: bytes = self._store._prefix
+        return b"user-" + prefix + user.encode()
 
     def _is(self, user: str) -> Callable[[StoredSession], bool]:
         return lambda record: user_in(record.data, self.path) == user

@@ -258,8 +258,11 @@ class UserStatements:
             f"CREATE INDEX IF NOT EXISTS {quoted} ON sessions ({user}) WHERE {user} IS NOT NULL",
         )
         """The name of the index, and the statement that makes it."""
-        self.odd: str = f"SELECT sid, sess FROM {self._rows} WHERE {user} = '' AND NOT json_valid(sess) AND expired > ?"
-        """The rows that SQLite cannot read."""
+        self.odd: str = f"""
+            SELECT sid, sess FROM {self._rows}
+            WHERE {user} IN (?2, '') AND (NOT json_valid(sess) OR {_HAS_NUL}) AND expired > ?1
+        """
+        """The rows of which only Python can say whose they are: SQLite cannot read them, or reads to a NUL."""
 
     def found(self, users: int) -> str:
         """Return the question for the living rows that may be of so many users, from `?2` on."""
@@ -275,12 +278,17 @@ class UserStatements:
         text = f"""
             WITH job (user, keep, most) AS (VALUES {{jobs}})
             DELETE FROM sessions WHERE {key} IN (
-                SELECT {key} FROM {rows} AND sid IS NOT (SELECT keep FROM job) LIMIT (SELECT most FROM job)
+                SELECT {key} FROM {rows} AND NOT {_HAS_NUL} AND sid IS NOT (SELECT keep FROM job)
+                LIMIT (SELECT most FROM job)
             ) RETURNING sid, expired > ?1
         """
         verb = f"end in {text}"
         VERBS.setdefault(f"{verb} by {key}", _Deleting(text, "user", "keep", "limit"))
         return UserDeletion(verb, key, user, keep, most)
+
+
+_HAS_NUL = "instr(sess, '\\u0000')"
+"""True of a text in which a NUL may be: CAST cuts a text there, and another user would be left."""
 
 
 def _literal(text: str) -> str:

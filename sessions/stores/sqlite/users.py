@@ -10,7 +10,7 @@ rows; without it each question reads the whole table.
 import asyncio
 import logging
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from ...errors import StoreError
 from ...store import TAKEN, Limit, Outcome, SignedIn, StoredSession, Update
@@ -19,9 +19,6 @@ from ..base import end_each
 from . import statements
 from .file import MOST_INDEXED, OpenFile, prepare
 from .statements import SignIn, UserStatements
-
-if TYPE_CHECKING:
-    from .store import SQLiteStore
 
 log: logging.Logger = logging.getLogger("sessions")
 
@@ -32,8 +29,8 @@ class SQLiteUsers:
     by_meta: ClassVar[bool] = False
     refuses: ClassVar[bool] = True
 
-    def __init__(self, store: "SQLiteStore") -> None:
-        self._store = store
+    def __init__(self, store: Any) -> None:
+        self._store = store  # SQLiteStore, which imports this file
         self._path: tuple[str, ...] = ()
         self._looked_in: OpenFile | None = None  # the file in which the index was looked for
         self._has_index = False
@@ -97,8 +94,8 @@ class SQLiteUsers:
         return lambda record: user_in(record.data, self._path) == user
 
     async def _odd(self, user: str, keep: str | None) -> list[str]:
-        """Return the ids of the user's rows that SQLite cannot read."""
-        rows = await self._asked(lambda sql: self._store._query(sql.odd, self._store._clock()))
+        """Return the ids of the user's rows of which SQLite cannot say so."""
+        rows = await self._asked(lambda sql: self._store._query(sql.odd, self._store._clock(), user))
         return [sid for sid, sess in rows if sid != keep and user_in(str(sess), self._path) == user]
 
     async def _asked(self, ask: Callable[[UserStatements], Any]) -> Any:
