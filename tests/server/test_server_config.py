@@ -126,7 +126,7 @@ def test_what_a_line_shows_is_the_default(line: Line) -> None:
 @each_line
 def test_a_line_works_when_its_sign_is_removed(folder: Path, line: Line) -> None:
     """As it is, alone: the option then has the value that was shown."""
-    needs = {"proxySecure": "proxy = true\n"}.get(line.name, "") + (
+    needs = {"proxySecure": "proxy = true\n", "maxPerUser": 'userKey = "username"\n'}.get(line.name, "") + (
         f'secret = "{SECRET}"\n' if line.table.startswith("session") and line.name != "secret" else ""
     )
     (folder / "config.toml").write_text(f"[{line.table.partition('.')[0]}]\n{needs}{line.text}\n")
