@@ -298,14 +298,14 @@ class SessionState(Remembered):
 
     def resume(self) -> None:
         """Go on after a verb has failed: what it has changed was put back."""
-        self.end, self.is_readable = None, True
+        self.end, self.is_readable, self._is_rejected = None, True, False
 
     def restart(self, *, keep: bool) -> None:
         """Go on under a new id, with the data and the cookie or without, as a session that is not stored."""
         cookie = self.take_new_id()
         if not keep:
             self._begin(cookie)
-            self.data = SessionData()
+            self.data: SessionData = SessionData()
         self.row, self._stored_cookie = Row(self.id), json_text.EMPTY
 
     def restart_with_assigned(self) -> None:
@@ -321,7 +321,8 @@ class SessionState(Remembered):
 
     def take_new_id(self) -> StoredCookie:
         """Take a new id, and ask again whether the request is secure. Returns the cookie of a new session."""
-        self.id, cookie = (self._generate or self.check_can_send())()
+        sid, cookie = (self._generate or self.check_can_send())()
+        self.id: str = sid
         self.cookie.ask_again(cookie)
         return cookie
 
@@ -339,7 +340,7 @@ class SessionState(Remembered):
         self._is_rejected = False
         self.end, self.is_readable = None, True  # a login is a session, also where the one before has just expired
         self.cookie.become(cookie)
-        self.meta = SessionMeta()
+        self.meta: SessionMeta = SessionMeta()
         self.cookie.cap(LAST_MOMENT)
         self._timeout = None if self._options.absolute_timeout is None else self._new_timeout()
 

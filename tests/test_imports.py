@@ -40,7 +40,7 @@ HEIGHTS = {
 }
 """By room, how high it lies and how far to the right; Python compares such a pair as the rule does."""
 
-TORNADO = {"web", "handlers", "server"}
+TORNADO = {"web", "handlers", "server", "testing"}
 """The rooms that may know Tornado."""
 
 DRIVERS = {"aiosqlite", "sqlite3", "redis", "asyncpg", "psycopg", "pymongo", "motor", "uvloop"}

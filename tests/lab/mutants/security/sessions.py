@@ -77,7 +77,7 @@ def _(_original: Any) -> Any:
     "7.2.4",
     "a login leaves the old id alive",
     f"{NEW_IDS}::test_regenerate_is_a_new_session {ENDED}::test_promise_3_a_login_outlasts_a_slow_request",
-    "sessions.rotation:Rotation._leave",
+    "sessions.rotation:Rotation.leave",
 )
 def _(_original: Any) -> Any:
     async def leave(*_args: Any, **_options: Any) -> None:
