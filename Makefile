@@ -10,7 +10,10 @@ BENCH := bench/.cache
 TOOLS := .cache
 NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
-.PHONY: help venv run test test-pythons wheels lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
+# The suite starts hundreds of processes, each of which would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help venv run test test-lowest test-pythons wheels lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
 	interop browser screenshots \
 	bench bench-peers bench-instructions bench-scale bench-large bench-plots bench-docs bench-all bench-setup fuzz lock audit clean
 
@@ -38,6 +41,18 @@ run: $(RUNS) ## Start the server (CONFIG=file, PORT=number)
 
 test: $(READY) ## Run the suite (what needs Node, nginx or chromium says so and skips without)
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-lowest: $(TOOLS)/lowest/.ready ## Run what meets the dependencies on the lowest versions that pyproject.toml allows
+	$(TOOLS)/lowest/bin/python -m pytest -n auto --dist worksteal \
+		tests/trips tests/web tests/handlers tests/stores/test_contract.py tests/stores/test_sqlite.py tests/stores/test_redis.py \
+		tests/stores/test_postgres.py
+
+$(TOOLS)/lowest/.ready: pyproject.toml requirements-lowest.lock requirements-dev.lock
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-lowest.lock
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
 
 test-pythons: $(RUNS) ## Run the suite on the Pythons of Debian's newer suites, in chroots (root; ARGS="--one forky trixie")
 	tests/pythons.sh $(ARGS)
@@ -147,6 +162,7 @@ LOCK := UV_CUSTOM_COMPILE_COMMAND='make lock' $(TOOLS)/uv/bin/uv pip compile pyp
 lock: $(TOOLS)/uv/.ready ## Renew requirements.lock and requirements-dev.lock from pyproject.toml
 	$(LOCK) --upgrade --extra redis --extra postgres --group server --output-file requirements.lock
 	$(LOCK) --upgrade --extra dev --extra speed --group server --constraint requirements.lock --output-file requirements-dev.lock
+	$(LOCK) --upgrade --extra redis --extra postgres --extra speed --group server --resolution lowest-direct --output-file requirements-lowest.lock
 
 audit: $(TOOLS)/pip-audit/.ready ## Ask for known vulnerabilities of what the two locks pin
 	$(TOOLS)/pip-audit/bin/pip-audit --strict --require-hashes --disable-pip \

@@ -29,7 +29,7 @@ QUIET = 0.5  # the load average up to which wall-clock figures mean something
 START_SECONDS = 300.0  # long enough for a server under valgrind on a busy machine; one that dies is noticed at once
 
 
-# Told to end, the benchmark leaves its `with` blocks, and so ends the servers that it started.
+# When it has to end, the benchmark leaves its `with` blocks, and so ends the servers that it started.
 signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 

@@ -1,9 +1,9 @@
-"""Owns the absolute timeout: a session ends so long after its creation, whatever is done with it (`absoluteTimeout`).
+"""Owns the absolute timeout: a session ends a fixed time after its creation, however it is used (`absoluteTimeout`).
 
 Its moment of creation is the member `createdAt` of `__meta` (meta.py). A session without it (made by Node, or before
-the option was set) counts from the first time it is seen, and so does one with a moment that is no number or is in
-the future, where a clock was wrong. Either is written down at once, so that it counts from then on. That is no 500: the
-visitor cannot help it.
+the option was set) counts from the first request that reads it. So does a session with a moment that is no number, or
+that is in the future because a clock was wrong. In both cases the new moment is written down at once, so that it counts
+from then on. The answer is no 500, because it is not the visitor's fault.
 """
 
 from typing import Any
@@ -38,9 +38,9 @@ class AbsoluteTimeout:
             self.created = int(created)  # type: ignore[arg-type] # the same
 
     def is_touch_due(self, renewed: float, expires_at: int, after: float) -> bool:
-        """Return True if the stored expiry is to be moved to `renewed`, or to the end; False where it is there already.
+        """Return True if the stored expiry is to be moved to `renewed`, or to the end; False if it is there already.
 
-        It lies behind the end where a Node server has moved it, or the timeout was made shorter.
+        It is later than the end if a Node server has moved it, or if the timeout was made shorter.
         """
         if renewed < self.ends_at:
             return renewed - expires_at >= after
@@ -50,9 +50,9 @@ class AbsoluteTimeout:
 def is_touch_due(
     options: SessionOptions, lifetime: Any, expires_at: int, now: int, timeout: AbsoluteTimeout | None
 ) -> bool:
-    """Return True if so much of a lifetime has passed that a read renews it: `touchAfter`.
+    """Return True if enough of the lifetime has passed (`touchAfter`) that a read renews it.
 
-    `lifetime` is the cookie's originalMaxAge; where it is no number the `ttl` counts.
+    `lifetime` is the cookie's originalMaxAge; if it is no number, the `ttl` counts.
     """
     lives = lifetime if lifetime is not None and is_number(lifetime) else options.ttl
     after = options.touch_after

@@ -8,5 +8,5 @@ Clock = Callable[[], int]
 
 
 def now_ms() -> int:
-    """The time of day in milliseconds since the epoch: the clock where none is given."""
+    """Return the time of day in milliseconds since the epoch. This is the clock if no other is given."""
     return time.time_ns() // 1_000_000

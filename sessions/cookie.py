@@ -1,4 +1,4 @@
-"""Owns `session.cookie`, a handler's face over the session's cookie: attributes and lifetime, which can be assigned.
+"""Owns `session.cookie`, by which a handler reads and assigns the attributes and the lifetime of the session's cookie.
 
 The names are those of express-session's `req.session.cookie` in snake_case. A wrong value raises OptionsError at the
 line that assigns it.
@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 
 
 class _Attribute(Generic[Value]):
-    """A member of the cookie. None where the stored cookie has none."""
+    """A member of the cookie. None if the stored cookie has none."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -1,7 +1,7 @@
 """Owns the values of a session and the text that they came from.
 
-The values are decoded when a handler looks. An unchanged session keeps its text to the character, however Node or a
-person spelled it.
+The values are decoded when a handler reads them first. An unchanged session keeps its text to the character, in any
+spelling that Node or a person has used.
 """
 
 from typing import Any, NamedTuple
@@ -70,6 +70,7 @@ class SessionData:
         """Take over the text of a stored session; what was changed here is dropped."""
         self.wrote(text)
         self._values = None
+        self.assigned = set()
 
     def wrote(self, text: str) -> None:
         """Note that the store has this text. The values stay: they may have changed since it was made."""
@@ -146,16 +147,16 @@ class SessionData:
         self.assigned.clear()
 
     def keep_assigned(self) -> None:
-        """Keep only what this request has assigned, as the data of a session that is not stored yet."""
+        """Keep only the keys that this request has assigned, as the data of a session that is not stored yet."""
         kept = {key: value for key, value in self.values.items() if key in self.assigned}
-        self.read(json_text.EMPTY)
+        self.wrote(json_text.EMPTY)
         self._values = kept
 
     def merge(self, text: str) -> None:
         """Apply what was changed here to a newer text, which is the stored text from here on."""
         mine = self.values
         change = self._changes(json_text.dumps(mine))
-        self.read(text)
+        self.wrote(text)
         self._values, left = merged(change, mine, json_text.read(text))
         encoded = json_text.dumps(self._values)
         self._compared = encoded, left

@@ -1,6 +1,6 @@
-"""The errors of the library: one tree, each name says where the fault is.
+"""The errors of the library: one tree, in which each name says where the fault is.
 
-A bad cookie is not in it: it makes a new visitor, not an error. This file knows nothing else of the project.
+A bad cookie is no error: its visitor is a new one. This file knows nothing else of the project.
 """
 
 
@@ -9,13 +9,13 @@ class SessionError(Exception):
 
 
 class OptionsError(SessionError, ValueError):
-    """The deployment's: an option has a wrong name, type or value. The message names it and what was expected."""
+    """The deployment's fault: an option has a wrong name, type or value. The message names it and what was expected."""
 
 
 class NoSession(SessionError):
-    """The handler's: `self.session` was asked for where there is none. The message says why.
+    """The handler's fault: it uses `self.session` although there is none. The message says why.
 
-    Where it leaves a handler the answer is 500, and 409 if `is_over`: then it is nobody's fault.
+    If a handler does not catch it, the answer is 500; it is 409 if `is_over`, because then it is nobody's fault.
     """
 
     def __init__(self, message: str, *, is_over: bool = False) -> None:
@@ -32,20 +32,20 @@ class TooManySessions(SessionError):
 
 
 class DataError(SessionError, ValueError):
-    """The handler's: a value in the session that JSON, or Node, cannot hold. The message names its place."""
+    """The handler's fault: a value in the session that JSON, or Node, cannot hold. The message names its place."""
 
 
 class HeadersSent(SessionError):
-    """The handler's: a change that needs a new cookie came after the response's headers had left."""
+    """The handler's fault: a change that needs a new cookie came after the response's headers were sent."""
 
 
 class CorruptSession(SessionError):
-    """The stored row's: it cannot be read as a session. The row is left as it is."""
+    """The stored row's fault: it cannot be read as a session. The row is left as it is."""
 
 
 class StoreError(SessionError):
-    """The store's: it refused or failed. The driver's error is the cause (`__cause__`)."""
+    """The store's fault: it refused or failed. The driver's error is the cause (`__cause__`)."""
 
 
 class StoreUnavailable(StoreError):
-    """The store's, for the moment: locked, full, gone or too slow. Whether a write took effect is unknown."""
+    """The store's fault, for the moment: locked, full, gone or too slow. It is unknown whether a write took effect."""

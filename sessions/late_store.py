@@ -1,6 +1,6 @@
 """Owns a store that is away when a process starts: the process serves all the same, and the store is opened later.
 
-Until then requests that need the store get 503, or no session at all where `storeDown` says so. It must not know which
+Until then requests that need the store get 503, or no session if `storeDown` says so. This file must not know which
 store it is.
 """
 

@@ -1,8 +1,8 @@
 """Owns the trip of a session between a request and the store: `load` at its start, `commit` at its end.
 
 `commit` asks the session for its facts, lets the policy decide, performs the plan, and hands the outcome back. How a
-record is written is in writes.py, what a handler asks for in between in verbs.py. Ids come in verified; the cookie
-leaves by `state.cookie_act`.
+record is written is in writes.py, what a handler calls in between is in verbs.py. The ids that come in are verified;
+`state.cookie_act` says what the response does to the cookie.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from .writes import Writes
 
 
 class SessionManager:
-    """What an application's handlers share: a store, the options, a clock. The application's setting `sessions` has it.
+    """Gives the handlers of an application their sessions, by a store, the options and a clock: the setting `sessions`.
 
     `clock` returns milliseconds since the epoch. Raises OptionsError if the store lacks a power that an option needs.
     """
@@ -65,7 +65,7 @@ class SessionManager:
     # ---------------------------------------------------------------- the trip
 
     async def load(self, sids: Sequence[str], generate: Generate) -> SessionState:
-        """Return the session of the first of some verified ids that lives; else a new session under a fresh id.
+        """Return the session of the first verified id that has a living one, else a new session under a fresh id.
 
         Raises StoreError, and CorruptSession for a row that is no session.
         """
@@ -171,7 +171,7 @@ class SessionManager:
         return state
 
     def face(self, state: SessionState) -> Session:
-        """Return what a handler gets to see of a session."""
+        """Return the `Session` that a handler uses."""
         return Session(state, self._verbs)
 
     # ---------------------------------------------------------------- the sessions of a user
@@ -193,7 +193,7 @@ class SessionManager:
     async def revoke_all(self, user: str | int, keep: Session | None = None) -> int:
         """End all sessions of a user, but for one to keep. Returns how many ended.
 
-        None lives afterwards whose sign-in was answered before the call. What a request to Express that is under way
+        No session lives afterwards if its sign-in was answered before the call. What a request to Express that is under way
         writes, or `conflict = "overwrite"`, can bring its own session back. Raises as `sessions_of` does.
         """
         return await self._users.revoke_all(user, keep)

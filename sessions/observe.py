@@ -1,6 +1,6 @@
-"""Owns what the log says of sessions: the events and their names, and that no id, cookie or header value is ever in it.
+"""Owns what the log says of sessions: the events and their names. No id, cookie or header value is ever in the log.
 
-The names are those of OWASP's Logging Vocabulary where it has one. An event carries a fingerprint, never the id.
+The names are those of OWASP's Logging Vocabulary, if it has one. An event carries a fingerprint, never the id.
 This file must not know sessions.
 """
 

@@ -45,7 +45,7 @@ _LIFETIME = ("expires", "maxAge", "originalMaxAge")
 
 @dataclass(frozen=True, kw_only=True)
 class CookieOptions:
-    """What a new session's cookie is made of. `ABSENT` is left out of the stored session, as Express does."""
+    """The options of a new session's cookie. An `ABSENT` member is left out of the stored session, as in Express."""
 
     path: str | None = "/"
     """Only requests below this path have a session; the cookie's Path."""
@@ -87,12 +87,12 @@ class CookieOptions:
 
     @cached_property
     def made(self) -> dict[Any, Any]:
-        """What the cookie's codec has made of these options, once for each way in which "auto" comes out."""
+        """The texts that the cookie's codec has made of these options, one for each value that "auto" gets."""
         return {}
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "CookieOptions":
-        """From express-session's `cookie` object. Of `expires` and `maxAge` the later key counts, as there."""
+        """Read express-session's `cookie` object. Of `expires` and `maxAge` the later key counts, as there."""
         values = read_table(cls, mapping, "cookie.")
         if "expires" in values and "max_age" in values:
             del values["expires" if list(values).index("max_age") > list(values).index("expires") else "max_age"]
@@ -104,7 +104,7 @@ class CookieOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SessionOptions:
-    """The options of express-session 1.19 under their Python names, and those of our own."""
+    """The options of express-session 1.19 under their Python names, and our own options."""
 
     secret: str | bytes | list[str | bytes] | tuple[str | bytes, ...] = field(repr=False)
     """Signs the cookie; of a list the first signs and all verify, so that secrets can be rotated."""
@@ -222,7 +222,7 @@ class SessionOptions:
 
     @property
     def grace_ms(self) -> float:
-        """`grace` in milliseconds, also where it was not given."""
+        """`grace` in milliseconds, also if it was not given."""
         if self.grace is not None:
             return self.grace
         return 0 if self.conflict == "overwrite" else GRACE
@@ -234,7 +234,7 @@ class SessionOptions:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "SessionOptions":
-        """From a mapping in express-session's spelling, as `config.toml` holds it.
+        """Read a mapping in express-session's spelling, as `config.toml` holds it.
 
         Raises OptionsError for an unknown key (with the nearest known one), a wrong type or a wrong value.
         """

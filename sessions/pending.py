@@ -3,9 +3,9 @@
 What a verb returns may be awaited, or not: the answer waits for it either way (`Pending.settled`), so a forgotten
 `await` is harmless, as in Express. To stop waiting stops no verb.
 
-A failure is *seen* when it was raised into somebody who was still waiting. One that nobody has seen becomes the
-answer's failure. The verbs that were called behind one that fails are not performed but fail with it: what they have
-done to the session object was put back.
+A failure is *seen* if it was raised in a task that was still waiting. A failure that was not seen becomes the answer's
+failure. If a verb fails, the verbs that were called after it are not performed, and fail with it: what they have done
+to the session object was put back.
 """
 
 import asyncio
@@ -80,7 +80,7 @@ class Pending:
         """Whether the answer has left, or is a socket: an unseen failure is logged then."""
 
     def start(self, fingerprint: str, work: Coroutine[Any, Any, Result]) -> Verb[Result]:
-        """Perform the rest of a verb behind those that were called before it."""
+        """Perform the rest of a verb after those that were called before it."""
         task = asyncio.get_running_loop().create_task(self._behind(self._last, work))
         task.add_done_callback(lambda done: self._done(done, fingerprint))
         self._last = task

@@ -1,4 +1,4 @@
-"""Owns the rules: what a moment of a session asks of the store, and of the browser's cookie.
+"""Owns the rules: what is to be done at one moment of a session, to the store and to the browser's cookie.
 
 Everything that the rules look at is in `Facts`: some named facts of one session at one moment. `decide` maps facts and
 options to a `Plan`; the manager performs the plan; `answer` maps the plan and its outcome to what the response does to

@@ -1,4 +1,4 @@
-"""Owns how far an answer has come, as its session has to know: what can still be sent, and the verbs under way.
+"""Owns how far an answer has come: what can still be sent, and which verbs of its session are under way.
 
 It must not know what a session holds.
 """
@@ -58,7 +58,7 @@ class Progress:
             )
 
     def check_can_send(self) -> Generate:
-        """Return what makes a new id and its cookie. Raises HeadersSent where the cookie could not be sent any more."""
+        """Return what makes a new id and its cookie. Raises HeadersSent if the cookie cannot be sent any more."""
         if self._generate is None or self._is_sealed:
             raise HeadersSent("the headers have left: a new session, or a new id, could not be sent to the browser")
         return self._generate

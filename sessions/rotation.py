@@ -1,7 +1,7 @@
 """Owns what takes two ids: `rotate()`, `regenerate()`, and the tombstone under the old id.
 
-A row moves in one step (`rename`), so whoever else wants the old one finds it gone or closed. Where the outcome of that
-step is unknown, nothing is deleted: the way back is taken once the store says where the row is.
+A row moves in one step (`rename`), so another request under the old id finds it gone or closed. If the outcome of that
+step is unknown, nothing is deleted: the move is undone when the store says where the row is.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ PAUSE = 0.25
 
 
 class _Attempt:
-    """A rename that was begun: the new id, and what was under the old id and is left there."""
+    """A rename that was begun: the new id, the record that was under the old id, and the record that is left there."""
 
     __slots__ = ("closed", "expected", "new")
 
@@ -38,8 +38,8 @@ class _Attempt:
 class Rotation:
     """The new ids of one manager's sessions.
 
-    `grace` is for how many milliseconds an old id is a tombstone. `in_time` keeps the deadline, `start` runs a task in
-    the background.
+        An old id is a tombstone for `grace` milliseconds. `in_time` keeps the deadline, `start` runs a task in the
+    background.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Rotation:
     async def _renamed(
         self, old: str, new: str, record: StoredSession, expected: StoredSession, closed: StoredSession | None
     ) -> Update:
-        """Rename, and ask what became of it where the reply is lost. Raises StoreUnavailable where it stays unknown."""
+        """Rename; if the reply is lost, read what became of it. Raises StoreUnavailable if that stays unknown."""
         try:
             return await self._store.rename(old, new, record, expected, closed)
         except StoreUnavailable:

@@ -1,6 +1,6 @@
-"""Owns `self.session`, a handler's face over a session: a mapping of JSON values, its cookie, and its verbs.
+"""Owns `self.session`, the session as a handler uses it: a mapping of JSON values, its cookie, and its verbs.
 
-What a request knows of its session is in state.py; each verb is the manager's. An editor that completes
+What a request knows of its session is in state.py; the manager performs the verbs. An editor that completes
 `self.session.` offers what a handler may use, and nothing else.
 """
 
@@ -30,11 +30,11 @@ class Verbs(Protocol):
 class Session(MutableMapping[str, Any]):
     """The session in a handler. Values are JSON values; nested changes are seen at the end of the request.
 
-    It is joined and copied as a dict is, and that gives a dict: plain data, which no longer belongs to the session.
+        `|` and copies work as with a dict and give a dict: plain data, which no longer belongs to the session.
 
     Assigning a key that is not a string, or that express-session uses itself, raises DataError; a change after the
-    answer was finished raises HeadersSent. Each verb acts on this object at once and on the store soon. What it returns
-    may be awaited; where it is not, the answer waits for it and has its failure.
+        answer was finished raises HeadersSent. Each verb changes this object at once, and the store soon. Await what it
+    returns; if you do not, the answer waits for it, and its failure becomes the answer.
     """
 
     __slots__ = ("_cookie", "_state", "_verbs")  # they also refuse `session.user = ...`, Express's way to set a key
@@ -46,7 +46,7 @@ class Session(MutableMapping[str, Any]):
 
     @property
     def id(self) -> str:
-        """The session id. It is a secret: whoever has it, signed, is the visitor."""
+        """The session id. It is a secret: a client that sends it, signed, is taken for the visitor."""
         return self._state.id
 
     @property
@@ -56,7 +56,7 @@ class Session(MutableMapping[str, Any]):
 
     @property
     def fingerprint(self) -> str:
-        """Eight hexadecimal digits that stand for the id where it must not be shown, in a log for instance."""
+        """Eight hexadecimal digits in place of the id, for a log, which must not show the id."""
         return self._state.fingerprint
 
     @property
@@ -67,7 +67,7 @@ class Session(MutableMapping[str, Any]):
         return self._cookie
 
     def touch(self) -> None:
-        """Start the lifetime again from now. It is stored at the end of the request, `touchAfter` or not."""
+        """Start the lifetime again. The end of the request stores it, even if `touchAfter` has not passed."""
         self._state.touch()
 
     def save(self) -> Awaitable[None]:
@@ -78,7 +78,7 @@ class Session(MutableMapping[str, Any]):
         return self._verbs.save(self._state)
 
     def destroy(self) -> Awaitable[None]:
-        """End the session, and every other one that the request has a cookie of: for every logout.
+        """End the session, and every other session for which the request has a cookie: for every logout.
 
         `self.session` raises NoSession from here on.
         """
@@ -91,13 +91,13 @@ class Session(MutableMapping[str, Any]):
     def rotate(self) -> Awaitable[None]:
         """Go on under a new id with the same data and cookie, and move the row: for a login that keeps the basket.
 
-        What this request has changed is stored with it, in the same step. If the session is gone by then, a new one
-        goes on with only what this request itself assigned.
+        The changes of this request are stored in the same step. If the session is gone by then, it goes on as a
+        new one with only what this request itself assigned.
         """
         return self._verbs.rotate(self._state)
 
     def reload(self) -> Awaitable[None]:
-        """Read the session again and drop what was changed here. Raises SessionError where it is not stored."""
+        """Read the session again and drop what was changed here. Raises SessionError if it is not stored."""
         return self._verbs.reload(self._state)
 
     def mutate(self, change: Callable[[dict[str, Any]], Result]) -> Awaitable[Result]:

@@ -93,7 +93,7 @@ class SessionState(Progress):
     def loaded(
         cls, options: SessionOptions, clock: Clock, generate: Generate, sid: str, record: StoredSession
     ) -> "SessionState":
-        """Return the session of a stored record. Raises CorruptSession where its text is none."""
+        """Return the session of a stored record. Raises CorruptSession if its text is no session."""
         parts, cookie = parts_of(sid, record, clock)
         state = cls(options, clock, generate, sid, sid, cookie)
         state.row.base, state._stored_cookie = record, parts.cookie
@@ -107,7 +107,7 @@ class SessionState(Progress):
 
     @property
     def base(self) -> StoredSession | None:
-        """The record of its row; None where there is none."""
+        """The record of its row; None if there is none."""
         return self.row.base
 
     @property
@@ -117,7 +117,7 @@ class SessionState(Progress):
 
     @property
     def fingerprint(self) -> str:
-        """Eight hexadecimal digits that stand for the id in a log."""
+        """Eight hexadecimal digits in place of the id, for a log."""
         return fingerprint(self.id)
 
     @property

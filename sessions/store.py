@@ -1,8 +1,8 @@
-"""Owns the contract between the sessions and whatever keeps them: the record, six verbs, their outcomes, the powers.
+"""Owns the contract between the sessions and their store: the record, six verbs, their outcomes, the powers.
 
-A store keeps a text under an id until a moment. Six verbs are all that a store needs (`Store`); what a store can do
-beyond them it says by attributes (`sweepable`, `prepared`, `admin`, `overwriting`, `users`): each is None, or absent,
-or the object that has the verbs of that power. A store must not know cookies, signatures or Tornado.
+A store keeps a text under an id until a given time. Six verbs are all that a store needs (`Store`). The attributes
+`sweepable`, `prepared`, `admin`, `overwriting` and `users` say what else it can do: each is None, or absent, or the
+object that has the verbs of that power. A store must not know cookies, signatures or Tornado.
 
 What holds for every verb (`sessions.testing.StoreContract` tests it, and demands nothing else):
 
@@ -17,11 +17,11 @@ What holds for every verb (`sessions.testing.StoreContract` tests it, and demand
   `sessions.stores.base.rename_in_steps`, which says what can be seen of it.)
 - A verb does not block the event loop. Calls run side by side in any number.
 - A caller that is cancelled only stops waiting: the step is done whole, or not at all.
-- StoreError says that the store refused or failed. StoreUnavailable says that trying later may help, and that it is
-  unknown whether the step was done. The driver's error is the cause of either.
+- StoreError says that the store refused or failed. StoreUnavailable says that a later try may help, and that it is
+  unknown whether the step was done. The driver's error is the cause of both.
 - Several store objects, in one process or in many, may share the data.
-- `async with` opens and closes a store that has it. `ready` says whether the store is up, as far as the store knows
-  without asking; a store without `ready` is always up.
+- `async with` opens and closes a store that has `__aenter__` and `__aexit__`. `ready` says whether the store is up, as
+  far as the store knows without asking; a store without `ready` is always up.
 """
 
 from collections.abc import AsyncIterator, Collection
@@ -47,7 +47,7 @@ class StoredSession(NamedTuple):
     """
 
     def same_as(self, other: "StoredSession") -> bool:
-        """True if both are the same record: equal versions, or equal texts where neither has a version."""
+        """True if both are the same record: equal versions, or equal texts if neither has a version."""
         mine, theirs = self.version, other.version
         if mine is None and theirs is None:
             return self.data == other.data

@@ -46,7 +46,7 @@ class StoredCookie:
 
     @classmethod
     def new(cls, options: CookieOptions, clock: Clock, *, is_secure: Callable[[], bool]) -> "StoredCookie":
-        """The cookie of a new session. `is_secure` is asked only where an option is "auto"."""
+        """Make the cookie of a new session. `is_secure` is called only if an option is "auto"."""
         members = options.members.copy()
         if options.secure == "auto":
             members["secure"] = is_secure()

@@ -94,7 +94,7 @@ class Sweeper:
             self._task = None
 
     async def sweep(self) -> int:
-        """Delete what has expired by now. Returns how many sessions that were; 0 where another process sweeps."""
+        """Delete all expired sessions. Returns how many that were; 0 if another process sweeps."""
         store = self._swept
         if store is None or not store.lead():
             return 0
@@ -109,7 +109,7 @@ class Sweeper:
             await self._sleep(max(self._pause, time.monotonic() - started))
 
     async def backlog(self) -> int:
-        """How many expired sessions wait to be swept, counted up to 10,000; 0 for a store that needs no sweeping."""
+        """Return how many expired sessions wait to be swept, up to 10,000; 0 for a store that needs no sweeping."""
         return 0 if self._swept is None else await self._swept.backlog(BACKLOG_LIMIT)
 
     def _has_leapt(self) -> bool:

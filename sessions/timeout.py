@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 
 
 class Deadline:
-    """Lets no call take longer than so many seconds, with one timer for all calls that are under way.
+    """Lets no call take longer than a number of seconds, with one timer for all calls that are under way.
 
     `asyncio.timeout` would set and cancel a timer for each of them, which costs more than many a call.
     """
@@ -24,7 +24,7 @@ class Deadline:
         self._timer: asyncio.TimerHandle | None = None
 
     async def keep(self, awaitable: Awaitable[Result]) -> Result:
-        """Await a call. Raises StoreUnavailable where it takes too long: what it has done by then is unknown."""
+        """Await a call. Raises StoreUnavailable if it takes too long: then it is unknown what the call has done."""
         loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         cancellations = 0 if task is None else task.cancelling()

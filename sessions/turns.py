@@ -1,8 +1,8 @@
 """Owns the turns of large sessions: their texts are decoded, merged and encoded one at a time.
 
-That work cannot be divided, and a thread would not help: orjson keeps the interpreter to itself while it works. So a
-large session waits for a turn, which is one step of the event loop, and after it the loop belongs to everybody else
-for as long as the turn took, or 50 ms. However many large sessions there are, another visitor waits for one of them.
+That work cannot be divided, and a thread would not help, because orjson holds the interpreter's lock while it works. So
+a large session waits for a turn, which is one step of the event loop. After a turn the loop does other work for as long
+as the turn took, or for 50 ms. So another visitor waits for one large session at most, however many there are.
 """
 
 import asyncio

@@ -1,17 +1,18 @@
-"""Owns the visitor: HTTP/1.1 from the client's side, and a cookie jar that honours what a browser honours (RFC 6265bis).
+"""Owns the visitor: HTTP/1.1 from the client's side, with the cookies of a jar (jar.py).
 
-What was on the wire stays visible: repeated headers, and whether an answer was whole or broke off. The jar's clock is
-injected, so a cookie expires when a test says so. This file must not know the library.
+What was on the wire stays visible: repeated headers, and whether an answer was whole or broke off. This file must not
+know the library.
 """
 
 import asyncio
 import json
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
+
+from jar import Cookie, Jar
 
 SECONDS = 60.0
 """Until an answer must be there; far above what a healthy server needs, so that only a hang meets it."""
@@ -90,7 +91,7 @@ def parse(raw: bytes, *, method: str = "GET", ended: bool = False) -> tuple[Resp
 
 
 def _chunks(raw: bytes) -> tuple[bytes, bool, bytes]:
-    """The body of a chunked message, whether its last chunk is there, and what stands behind it."""
+    """The body of a chunked message, True if its last chunk is there, and the bytes that follow it."""
     body = b""
     while True:
         size, line_end, rest = raw.partition(b"\r\n")
@@ -148,7 +149,7 @@ class Wire:
                 await self._news.wait()
 
     async def response(self, method: str = "GET") -> Response:
-        """The next answer; what stands behind it stays for the one after."""
+        """Read the next answer; the bytes that follow it are kept for the answer after it."""
         found: list[tuple[Response, bytes]] = []
 
         def is_there() -> bool:
@@ -166,112 +167,6 @@ class Wire:
         await self._pump
 
 
-# ---------------------------------------------------------------- a jar
-
-
-@dataclass(frozen=True)
-class Cookie:
-    """A cookie as a browser keeps it."""
-
-    name: str
-    value: str
-    domain: str
-    path: str
-    host_only: bool
-    expires: int | None
-    """Milliseconds since the epoch; None: until the browser is closed."""
-    attributes: Mapping[str, str | bool]
-    """As they stood in Set-Cookie, names in lower case; True for one without a value."""
-
-    @property
-    def secure(self) -> bool:
-        """Whether it is sent over TLS only."""
-        return bool(self.attributes.get("secure"))
-
-    @property
-    def key(self) -> tuple[str, str, str, bool]:
-        """What makes it another cookie: a Partitioned one lies in a jar of its own."""
-        return self.name, self.domain, self.path, bool(self.attributes.get("partitioned"))
-
-
-@dataclass
-class Jar:
-    """Cookies by the rules of RFC 6265bis, sections 5.7 and 5.8, as far as one site needs them. SameSite is kept only."""
-
-    clock: Callable[[], int]
-    _cookies: dict[tuple[str, str, str, bool], Cookie] = field(default_factory=dict)
-
-    def receive(self, header: str, host: str, path: str, *, secure: bool) -> None:
-        """Take a Set-Cookie header in, or refuse it, or delete by it."""
-        pair, *parts = header.split(";")
-        name, _, value = pair.partition("=")
-        attributes: dict[str, str | bool] = {}
-        for part in parts:
-            key, equals, word = part.strip().partition("=")
-            attributes[key.lower()] = word if equals else True
-        domain = str(attributes.get("domain") or "").lstrip(".").lower()
-        where = str(attributes.get("path") or "")
-        cookie = Cookie(
-            name.strip(),
-            value.strip(),
-            domain or host,
-            where if where.startswith("/") else path.rpartition("/")[0] or "/",
-            not domain,
-            self._expiry(attributes),
-            attributes,
-        )
-        if not _is_acceptable(cookie, host, secure=secure):
-            return
-        self._cookies.pop(cookie.key, None)
-        if cookie.expires is None or cookie.expires > self.clock():
-            self._cookies[cookie.key] = cookie
-
-    def _expiry(self, attributes: Mapping[str, str | bool]) -> int | None:
-        if "max-age" in attributes:
-            return self.clock() + int(attributes["max-age"]) * 1000
-        if "expires" in attributes:
-            return int(parsedate_to_datetime(str(attributes["expires"])).timestamp()) * 1000
-        return None
-
-    def cookies(self, host: str, path: str, *, secure: bool) -> list[Cookie]:
-        """Those that a request carries: not expired, in scope, longer paths first."""
-        now = self.clock()
-        found = [
-            cookie
-            for cookie in self._cookies.values()
-            if (cookie.expires is None or cookie.expires > now)
-            and (host == cookie.domain if cookie.host_only else _is_within(host, cookie.domain))
-            and _is_below(path, cookie.path)
-            and (secure or not cookie.secure)
-        ]
-        return sorted(found, key=lambda cookie: -len(cookie.path))
-
-    def all(self) -> list[Cookie]:
-        """Those that have not expired."""
-        return [cookie for cookie in self._cookies.values() if cookie.expires is None or cookie.expires > self.clock()]
-
-
-def _is_acceptable(cookie: Cookie, host: str, *, secure: bool) -> bool:
-    name = cookie.name.lower()
-    if not cookie.host_only and not _is_within(host, cookie.domain):
-        return False
-    if cookie.secure and not secure:
-        return False
-    if name.startswith(("__secure-", "__host-")) and not cookie.secure:
-        return False
-    if name.startswith("__host-") and not (cookie.host_only and cookie.attributes.get("path") == "/"):
-        return False
-    return cookie.secure or not cookie.attributes.get("partitioned")
-
-
-def _is_within(host: str, domain: str) -> bool:
-    return host == domain or (host.endswith(f".{domain}") and not host.replace(".", "").isdigit())
-
-
-def _is_below(path: str, scope: str) -> bool:
-    return path == scope or path.startswith(scope if scope.endswith("/") else f"{scope}/")
-
-
 # ---------------------------------------------------------------- a browser
 
 
@@ -283,7 +178,7 @@ class Call:
         self._method, self._path = method, path
 
     async def quiet(self) -> bool:
-        """Whether not a byte has come back yet, and the connection stands."""
+        """True if no byte has come back yet and the connection is open."""
         return await self.wire.quiet()
 
     async def response(self) -> Response:

@@ -12,16 +12,18 @@ from pathlib import Path
 
 import pytest
 from clock import MovableClock
-from hypothesis import settings
+from hypothesis import Phase, settings
 from stores.redis_server import end_all
 
 from sessions import SessionOptions, manager, policy, state
 
 asyncio.set_event_loop(None)  # else the first io_loop has asyncio make another, which nobody closes: up to Python 3.13
 
-# The same examples in every run: a red test is then the fault of the change. `make properties` takes "long".
+# The same examples in every run: a red test is then the fault of the change. `make properties` takes "long". `make mutants`
+# takes "unshrunk": it is enough that an example fails, and a history that fails may be shrunk for minutes.
 settings.register_profile("short", deadline=None, database=None, max_examples=50, derandomize=True)
 settings.register_profile("long", deadline=None, database=None, max_examples=2_000)
+settings.register_profile("unshrunk", settings.get_profile("short"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("short")
 
 

@@ -14,7 +14,7 @@ class PackagedStore(MemoryStore):
 
 
 def install(folder: Path, scheme: str, source: str = STORE) -> None:
-    """Put a package into the folder whose entry point offers its `PackagedStore` under a scheme."""
+    """Put a package into the folder; its entry point offers its `PackagedStore` under a scheme."""
     name = f"sessions_of_{scheme}"
     (folder / f"{name}.py").write_text(source)
     metadata = folder / f"{name}-1.0.dist-info"

@@ -8,7 +8,7 @@ import pytest
 from clock import HOUR, MINUTE, START, MovableClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from properties.made import loaded, new, owed
+from properties.made import loaded, new
 from tornado.ioloop import IOLoop
 
 from sessions import CookieOptions, MemoryStore, NoSession, SessionError, SessionManager, SessionOptions, StoredSession
@@ -46,7 +46,7 @@ class TestText:
             ('{"__meta":{"createdAt":5},"__meta":{"createdAt":6}}', '{"createdAt":6}', "{}"),
         ],
     )
-    def test_it_is_found_wherever_it_stands(self, data: str, meta: str, rest: str) -> None:
+    def test_it_is_found_at_any_place(self, data: str, meta: str, rest: str) -> None:
         """At the top only. Of two the later counts, as for every reader of JSON."""
         assert split_meta(data) == (meta, rest)
 
@@ -114,14 +114,14 @@ class TestSession:
         """Also where its first bytes leave before its end; nobody's data is in it, and no cookie is sent."""
         session = loaded(clock, absolute_timeout=LIMIT, max_age=MINUTE, touch_after=MINUTE - 1)
 
-        assert (session.state.is_dirty(), owed(session, ends=False), session.reply) == (False, "update", "keep")
+        assert (session.state.is_dirty(), session.commit(ends=False), session.reply) == (False, "update", "keep")
 
         session.saved(session.to_store())
-        assert owed(session) == "nothing"
+        assert session.commit() == "nothing"
 
     def test_a_new_session_that_is_empty_is_not_written(self, clock: MovableClock) -> None:
         """There is no row to record it in."""
-        assert owed(new(clock, absolute_timeout=LIMIT)) == "nothing"
+        assert new(clock, absolute_timeout=LIMIT).commit() == "nothing"
 
     def test_a_cookie_is_capped_whatever_is_assigned(self, clock: MovableClock) -> None:
         """And `original_max_age` keeps what was meant."""

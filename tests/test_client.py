@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from email.utils import formatdate
 
 import pytest
-from client import NOTHING, Browser, Jar, Wire, parse, sid_of
+from client import NOTHING, Browser, Wire, parse, sid_of
 from clock import HOUR, SECOND, MovableClock
+from jar import Jar
 
 HOST = "shop.example.com"
 
@@ -184,7 +185,7 @@ def test_an_answer_ends_where_it_says(raw: bytes, body: bytes, rest: bytes) -> N
     ],
 )
 def test_a_cut_answer_is_not_whole(raw: bytes) -> None:
-    """It is waited for while the connection stands, and shown as far as it came once that has ended."""
+    """The client waits for it while the connection is open, and shows what has come when the connection has ended."""
     response, _ = parse(raw, ended=True) or (NOTHING, b"")
 
     assert parse(raw) is None

@@ -102,7 +102,7 @@ def test_a_mistake_in_the_callers_table_is_named_alike(text: str, said: str) -> 
     assert str(error.value) == said
 
 
-def test_an_option_of_the_callers_table_is_told_where_it_belongs() -> None:
+def test_the_error_of_an_option_of_the_callers_table_says_its_place() -> None:
     """The other way round, once the table is read."""
     file = read("[session]\nwatts = 60\n", "lamp")
     file.table("lamp", Lamp)

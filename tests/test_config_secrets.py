@@ -63,7 +63,7 @@ def test_secrets_stand_one_a_line(monkeypatch: pytest.MonkeyPatch, source: str, 
 @pytest.mark.parametrize("text", [f"{NEW},{OLD}", f"{NEW}, {OLD}", f" {NEW} ,\n{OLD},\n"])
 @pytest.mark.parametrize("source", ["variable", "file"])
 def test_commas_divide_secrets_too(monkeypatch: pytest.MonkeyPatch, source: str, text: str) -> None:
-    """The whole is the last that verifies: it may be one old secret, whose visitors stay signed in."""
+    """The whole text is the last key that verifies: it may be one old secret, and its visitors stay signed in."""
     if source == "variable":
         monkeypatch.setenv("SESSION_SECRET", text)
     else:

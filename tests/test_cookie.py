@@ -216,7 +216,7 @@ class TestLifetime:
         assert new(clock, max_age=-2.5e14).expires_ms == 0
 
     def test_a_row_that_expires_beyond_all_dates_can_be_sent(self, clock: MovableClock) -> None:
-        """Rows may come from others, whose dates have more digits."""
+        """Rows may come from other programs, with more digits in their dates."""
         cookie = load(clock, 8_640_000_000_000_000, originalMaxAge=DAY, expires="+275760-09-13T00:00:00.000Z")
 
         assert cookie.expires == datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)
@@ -322,7 +322,7 @@ class TestLoad:
         assert (cookie.expires_ms, cookie.max_age) == (NOON + 5 * MINUTE, 5 * MINUTE)
 
     def test_without_an_original_max_age_the_first_touch_takes_the_expiry_away(self, clock: MovableClock) -> None:
-        """As in Express, whose `originalMaxAge` is undefined then."""
+        """As in Express: `originalMaxAge` is undefined then."""
         cookie = load(clock, expires="2031-01-06T12:01:00.123Z")
 
         cookie.touch()
@@ -392,7 +392,7 @@ class TestSetCookie:
         assert set_cookie("sid", "", {"expires": moment}) == f"sid=; Expires={date}"
 
     def test_clearing_keeps_the_attributes_and_the_past_ends_it(self, clock: MovableClock) -> None:
-        """A browser removes only a cookie whose Domain and Path are the same, and obeys the prefixes meanwhile."""
+        """A browser removes a cookie only if Domain and Path are the same, and obeys the prefixes then too."""
         cookie = new(
             clock, domain="a.com", path="/app", max_age=MINUTE, secure=True, partitioned=True, same_site="none"
         )

@@ -46,7 +46,7 @@ def spoken(text: str) -> str:
 
 
 def commands(text: str) -> Iterator[str]:
-    """The commands: the lines of shell blocks (with a prompt, where it has prompts), and what stands in backticks."""
+    """The commands: the lines of shell blocks (only those with a prompt, if the block has prompts), and texts in backticks."""
     for block in fenced(text, "console", "sh", "bash", "shell"):
         has_prompts = re.search(r"^\$ ", block, re.MULTILINE)
         for line in block.splitlines():
@@ -56,7 +56,7 @@ def commands(text: str) -> Iterator[str]:
 
 
 def table(text: str, first: str) -> list[list[str]]:
-    """The rows of the table whose first column is headed `first`."""
+    """The rows of the table with the heading `first` over its first column."""
     found = re.search(rf"^\| {first} \|.*\n\|[-| ]+\n((?:\|.*\n)+)", text, re.MULTILINE)
     assert found is not None, f"no table | {first} |"
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in found[1].splitlines()]
@@ -88,7 +88,7 @@ def test_the_reading_of_a_page() -> None:
 
 
 async def test_the_example_runs(tmp_path: Path) -> None:
-    """The first Python block, as it stands, counts a visitor's visits. Only the port is the test's own."""
+    """The first Python block, without a change, counts a visitor's visits. Only the port is the test's own."""
     example = fenced(README, "python")[0]
     assert example.count("8888") == 2
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -126,19 +126,19 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize(("name", "told"), [row[:2] for row in table(README, "option")])
-def test_a_default_is_that_of_the_code(name: str, told: str) -> None:
+@pytest.mark.parametrize(("name", "shown"), [row[:2] for row in table(README, "option")])
+def test_a_default_is_that_of_the_code(name: str, shown: str) -> None:
     """As it is written in config.toml, or "not set", or in words where the file cannot hold it."""
     kind, field = OPTIONS[name.strip("`")]
     default = next(each.default for each in fields(kind) if each.name == field)
 
     if name in ("`secret`", "`genid`"):
         assert default in (MISSING, None)
-        assert "`" not in told
+        assert "`" not in shown
     elif default is None or default is ABSENT:
-        assert told == "not set"
+        assert shown == "not set"
     else:
-        assert told == f"`{json.dumps(default)}`"
+        assert shown == f"`{json.dumps(default)}`"
 
 
 def test_what_a_handler_does_is_there() -> None:
@@ -252,7 +252,7 @@ def headings(page: Path) -> set[str]:
 
 
 def test_the_examples_of_the_style_are_lines_of_this_project() -> None:
-    """What CONTRIBUTING.md shows as better stands in a source."""
+    """What CONTRIBUTING.md shows as better is a line of a source."""
     sources = "".join(path.read_text("utf-8") for room in ("sessions", "tests") for path in (ROOT / room).rglob("*.py"))
     changes = fenced((ROOT / "CONTRIBUTING.md").read_text("utf-8"), "diff")
 

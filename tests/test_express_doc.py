@@ -69,12 +69,12 @@ def spoken(text: str) -> str:
 
 
 def spans(text: str) -> list[str]:
-    """What stands in backticks."""
+    """The texts in backticks."""
     return re.findall(r"`([^`\n]+)`", spoken(text))
 
 
 def words(text: str) -> set[str]:
-    """Every name in what stands in backticks."""
+    """Every name in the texts in backticks."""
     return {word for span in spans(text) for word in re.findall(r"\w+", span)}
 
 
@@ -95,7 +95,7 @@ def tables(*head: str) -> list[list[str]]:
 
 
 def scenarios(text: str) -> list[str]:
-    """The scenario ids in what stands in backticks."""
+    """The scenario ids among the texts in backticks."""
     return [span for span in spans(text) if "/" in span and span.partition("/")[0] in GROUPS]
 
 
@@ -200,9 +200,9 @@ def test_every_name_for_you_is_there(owner: type) -> None:
     assert names - words(TEXT) == set()
 
 
-def test_what_a_handler_is_told_to_write_is_there() -> None:
+def test_what_a_handler_has_to_write_is_there() -> None:
     """The second column has no name that the code does not know."""
-    told = " ".join(row[1] for row in tables("Express", "here", "what is different here"))
+    advice = " ".join(row[1] for row in tables("Express", "here", "what is different here"))
 
     for owner, pattern in (
         (SessionMixin, r"self\.(\w+)"),
@@ -210,7 +210,7 @@ def test_what_a_handler_is_told_to_write_is_there() -> None:
         (Cookie, r"….cookie\.(\w+)"),
         (Store, r"store\.(\w+)\("),
     ):
-        names = set(re.findall(pattern, told)) - {"settings"}
+        names = set(re.findall(pattern, advice)) - {"settings"}
         assert names
         assert [name for name in names if not hasattr(owner, name)] == []
 
@@ -315,12 +315,12 @@ def test_the_numbers_are_those_of_the_transcripts() -> None:
     differ = [one for one in played if declaration_for(one, DEVIATIONS) is not None]
     numbers = [str(len(each)) for each in (EVERY, EVERY.keys() - {one["id"] for one in played}, played, differ)]
 
-    told = re.search(
+    found = re.search(
         r"holds (\d+) scenarios.*?Of the scenarios\s(\d+).*?other\s(\d+).*?ways\s(\d+) of", TEXT, re.DOTALL
     )
 
-    assert told is not None
-    assert list(told.groups()) == numbers
+    assert found is not None
+    assert list(found.groups()) == numbers
 
 
 # ---------------------------------------------------------------- what it shows
@@ -335,7 +335,7 @@ class Who(SessionMixin, RequestHandler):
 
 
 async def test_the_login_works() -> None:
-    """The Python block, as it stands: a new id, the user, and a redirect."""
+    """The Python block, without a change, gives a new id, the user and a redirect."""
     made: dict[str, Any] = {}
     exec(block("python"), made)
     async with open_store("memory:") as store:

@@ -50,7 +50,7 @@ class Place(MemoryStore):
 
 
 async def test_a_store_that_is_there_is_given_itself() -> None:
-    """Nothing stands in front of it; it is closed at the end, after an error too."""
+    """Nothing wraps it; it is closed at the end, after an error too."""
     place = Place()
     context = opened(place)
 

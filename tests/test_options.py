@@ -1,4 +1,4 @@
-"""The options: what is accepted, what is refused and in which words, what stands where nothing is given."""
+"""The options: what is accepted, what is refused and in which words, and the defaults."""
 
 import logging
 from collections.abc import Callable
@@ -159,7 +159,7 @@ class TestLifetime:
     def test_the_order_of_the_keys_decides(
         self, given: dict[str, Any], expires: object, max_age: object, original: object
     ) -> None:
-        """Each setter overwrites what stood before it, and nothing that comes after it."""
+        """Each setter overwrites what came before it, and nothing that comes after it."""
         cookie = read_cookie(**given)
 
         assert (cookie.expires, cookie.max_age, cookie.original_max_age) == (expires, max_age, original)
@@ -287,7 +287,7 @@ class TestWrongValues:
         ],
     )
     def test_an_option_is_refused(self, name: str, values: list[object], expected: str) -> None:
-        """Booleans are no numbers, numbers no booleans, and null stands for neither."""
+        """Booleans are no numbers, numbers are no booleans, and null is neither."""
         for value in values:
             with pytest.raises(OptionsError, match=f"^{name}: expected {expected}"):
                 read(**{name: value})
@@ -416,7 +416,7 @@ class TestSecrets:
         assert "never be shown" not in shown
 
     def test_no_view_of_the_options_shows_the_password_of_a_store(self) -> None:
-        """It stands in the URL."""
+        """It is in the URL."""
         assert "hunter2" not in repr(read(store="redis://user:hunter2@localhost/0"))
 
     @pytest.mark.parametrize(

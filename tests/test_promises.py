@@ -22,7 +22,7 @@ def serve(io_loop: IOLoop, clock: MovableClock) -> Iterator[Any]:
 
 
 async def test_promise_2_a_merged_lifetime_starts_at_the_merge(serve: Any) -> None:
-    """The expiry is computed anew from the merged maxAge: not the late request's own, nor the one of the row it met."""
+    """The expiry is computed from the merged maxAge: it is neither the late request's nor that of the row it met."""
     gate = Gate()
 
     def remember(handler: Any) -> None:

@@ -73,14 +73,14 @@ def generate() -> tuple[str, StoredCookie]:
 
 
 def manager() -> SessionManager:
-    """A manager whose store holds the session."""
+    """A manager with a store that holds the session."""
     store = MemoryStore()
     store._rows[SID] = STORED
     return SessionManager(store, OPTIONS)
 
 
 def config(folder: Path) -> server.Config:
-    """All that the server was told."""
+    """All that the server received."""
     file = folder / "config.toml"
     file.write_text(f'[session]\nsecret = "{SECRET}"\n')
     return server.read_config(file)

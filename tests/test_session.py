@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from clock import DAY, MINUTE, MovableClock
-from properties.made import CoreSession, loaded, loaded_from, new, owed
+from properties.made import CoreSession, loaded, loaded_from, new
 
 from sessions import CorruptSession, DataError, StoredSession
 from sessions.formats.json_text import RESERVED
@@ -67,7 +67,7 @@ class TestMapping:
         ],
     )
     def test_what_is_made_of_it_is_a_dict(self, clock: MovableClock, plain: Callable[[CoreSession], Any]) -> None:
-        """Plain data, whose keys are not the session's any more."""
+        """Plain data: its keys are not the session's any more."""
         session = loaded(clock)
 
         made = plain(session)
@@ -114,7 +114,7 @@ class TestMapping:
         assert HIDDEN not in str(refusal.value)
         assert not session
 
-    def test_a_reserved_key_in_a_draft_is_refused_too(self, clock: MovableClock) -> None:
+    def test_a_reserved_key_that_mutate_sets_is_refused_too(self, clock: MovableClock) -> None:
         """`mutate` hands out the data itself; a second `cookie` in the row would break it for Node."""
         session = loaded(clock)
 
@@ -165,7 +165,7 @@ class TestLazy:
         """Only the cookie was read; the row stays as it is."""
         session = loaded(clock, f'"a": no json, "{HIDDEN}"')
 
-        assert owed(session) == "touch"
+        assert session.commit() == "touch"
         assert session.to_store().data.endswith(f'"a": no json, "{HIDDEN}"}}')
 
     @pytest.mark.parametrize("look", [
@@ -230,7 +230,7 @@ class TestModified:
         change(session)
 
         assert session.state.is_dirty()
-        assert owed(session) == "update"
+        assert session.commit() == "update"
 
     @pytest.mark.parametrize("change", [
         lambda _: None, dict, lambda session: session.update(a=1), lambda session: session.update(list=(1, {"x": "é"})),
@@ -239,13 +239,13 @@ class TestModified:
     def test_what_is_the_same_in_the_end_is_no_change(
         self, clock: MovableClock, change: Callable[[CoreSession], Any]
     ) -> None:
-        """Looked at, assigned anew, or taken back."""
+        """Looked at, assigned the same value again, or taken back."""
         session = loaded(clock)
 
         change(session)
 
         assert not session.state.is_dirty()
-        assert owed(session) == "touch"
+        assert session.commit() == "touch"
 
     @pytest.mark.parametrize("data", [
         '"a" : 1, "b": [ 1 ]', '"a":"\\u00e9\\/"', '"a":1E2', '"a":1.50', '"a":100000000000000000000000', '"a":1,"a":2',
@@ -259,7 +259,7 @@ class TestModified:
 
         dict(session)
 
-        assert owed(session) == "touch"
+        assert session.commit() == "touch"
         assert session.to_store().data.endswith(f",{data}}}")
 
     def test_a_change_to_such_a_row_is_one(self, clock: MovableClock) -> None:
@@ -268,7 +268,7 @@ class TestModified:
 
         session["a"] = 2
 
-        assert owed(session) == "update"
+        assert session.commit() == "update"
         assert session.to_store().data.endswith(',"a":2,"b":"é"}')
 
     @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ class TestModified:
 
         session["n"] = 2
 
-        assert owed(session) == "update"
+        assert session.commit() == "update"
         assert f'"foreign":{foreign},"n":2' in session.to_store().data
 
     def test_a_foreign_value_that_is_changed_is_checked(self, clock: MovableClock) -> None:

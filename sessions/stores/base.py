@@ -1,8 +1,8 @@
 """Owns what every store of this library repeats: the verbs as jobs, and the questions before them.
 
-Is the store open? Can it keep this text? Has it just failed, and is to be left alone for a moment? And the one place
-where a driver's error becomes ours. A store that derives from `StoreBase` says how a batch of jobs is performed, and
-nothing else of the verbs.
+The questions are: Is the store open? Can it keep this text? Has it just failed, so that no call is made for a moment?
+Here is also the one place where a driver's error becomes ours. A store that derives from `StoreBase` says how a batch
+of jobs is performed, and nothing else of the verbs.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ RETRY_SECONDS = 1.0
 
 
 class CircuitBreaker:
-    """Remembers that a store could not be reached, for as many seconds as it is to be left alone."""
+    """Remembers for some seconds that a store could not be reached, so that no call is made in that time."""
 
     __slots__ = ("_open_until", "_seconds")
 

@@ -15,7 +15,7 @@ from ..store import StoredSession
 MAX_BATCH = 256
 """Jobs in one batch: keeps a write transaction well under 100 ms, beyond which a Node peer would wait noticeably."""
 
-MAX_CHARACTERS = 1_000_000
+MAX_CHARACTERS = 2_000_000
 """Characters of text in one batch of several jobs: 1 to 4 MB, which take some tens of milliseconds to commit."""
 
 

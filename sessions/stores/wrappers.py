@@ -1,7 +1,7 @@
 """Owns `StoreWrapper`: a store in front of another that forwards every verb and every power.
 
-A wrapper that keeps another text than it is given (a seal, a compression) overrides `encode` and `decode`; one that
-watches or fails overrides verbs.
+A wrapper that stores another text than it gets (encryption, compression) overrides `encode` and `decode`. A wrapper
+that counts calls, or makes them fail, overrides verbs.
 """
 
 from collections.abc import AsyncIterator

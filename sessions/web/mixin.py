@@ -65,12 +65,12 @@ class SessionMixin(RequestHandler):
 
     @property
     def has_session(self) -> bool:
-        """True if `self.session` gives one; asking makes none."""
+        """True if `self.session` gives a session; reading this makes none."""
         return self._session_response.session.has_session()
 
     @property
     def session_id(self) -> str | None:
-        """The id that this request is bound to, also after the session was destroyed; None before there is one."""
+        """The id that this request is bound to, even after the session was destroyed; None before there is one."""
         return self._session_response.session.session_id()
 
     def is_tls(self) -> bool:
@@ -93,7 +93,7 @@ class SessionMixin(RequestHandler):
     # ---------------------------------------------------------------- what Tornado calls
 
     async def prepare(self) -> None:
-        """Load the session. Raises 503 where the store is down, and what the store or the stored row raises."""
+        """Load the session. Raises 503 if the store is down, and what the store or the stored row raises."""
         await self._session_response.session.load(self)
         parent = super().prepare()
         if parent is not None:
@@ -118,7 +118,7 @@ class SessionMixin(RequestHandler):
         return self._session_response.finish(self, lambda: finish(_plain(chunk), *args, **kwargs))
 
     def flush(self, include_footers: bool = False) -> "Future[None]":
-        """Send what was written. The first flush sends the headers, and the session is committed before they leave."""
+        """Send what was written. The first flush sends the headers; the session is committed before they are sent."""
         flush = super().flush
         return self._session_response.flush(self, lambda: flush(include_footers), is_finishing=include_footers)
 
@@ -157,7 +157,7 @@ class SessionMixin(RequestHandler):
             super().log_exception(typ, value, tb)
 
     def detach(self) -> IOStream:
-        """Take the socket over. Raises SessionError where a change of the session is not committed.
+        """Take the socket over. Raises SessionError if a change of the session is not committed.
 
         A WebSocket's handshake takes it over too: there a change waits for `self.session.save()`.
         """

@@ -1,7 +1,7 @@
 """Owns which session a request has: its cookie, its path, the load, the commit, and why there is none.
 
-A `RequestSession` holds no handler, or each request would leave a circle of references to the garbage collector:
-whoever calls it brings the handler.
+A `RequestSession` holds no handler, because then each request would leave a reference cycle to the garbage collector:
+the caller passes the handler.
 """
 
 import logging
@@ -100,7 +100,7 @@ class RequestSession:
     # ---------------------------------------------------------------- what the handler asks
 
     def session(self, handler: Handler) -> Session:
-        """Return the visitor's session; a new one where there is none yet. Raises NoSession."""
+        """Return the visitor's session; a new one if there is none yet. Raises NoSession."""
         if self.missing is not None:
             raise NoSession(f"no session: {self.missing}")
         self._is_looked_at = True
@@ -135,7 +135,7 @@ class RequestSession:
     # ---------------------------------------------------------------- load
 
     async def load(self, handler: Handler) -> None:
-        """Load the session that the request belongs to. Raises 503 where the store is down."""
+        """Load the session that the request belongs to. Raises 503 if the store is down."""
         manager = self.manager(handler)
         options = manager.options
         if options.store_down == "none" and not manager.is_ready:
@@ -214,7 +214,7 @@ class RequestSession:
             raise
 
     async def or_abandon(self, commit: Awaitable[None]) -> None:
-        """Await a commit. Where it fails nothing of the session is stored or sent any more."""
+        """Await a commit. If it fails, nothing of the session is stored or sent any more."""
         try:
             await commit
         except StoreUnavailable as error:

@@ -24,7 +24,7 @@ def closed(application: Any, protocol: Any) -> None:
 
 
 def close_all(application: Any) -> bool:
-    """Say to the clients that the server goes away. Returns False if no socket is open any more."""
+    """Send the clients a close frame with 1001 (going away). Returns False if no socket is open any more."""
     protocols = list(_open.get(application, ()))
     for each in protocols:
         if not each.is_closing():

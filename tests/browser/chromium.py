@@ -93,7 +93,7 @@ def set_scripts(driver: "Chrome", *, on: bool) -> None:
 
 
 def set_scheme(driver: "Chrome", scheme: str) -> None:
-    """What the page is told of the visitor's taste: light or dark."""
+    """The colour scheme that the browser reports to the page: light or dark."""
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 

@@ -1,6 +1,6 @@
-"""Owns what stands between a visitor and the library in these tests, on loopback.
+"""Owns the servers between a browser and the library in these tests, on loopback.
 
-That is the reference server as `make run` starts it, and a real nginx before it. Knows nothing of browsers.
+They are the reference server, as `make run` starts it, and a real nginx in front of it. Knows nothing of browsers.
 """
 
 import os

@@ -19,7 +19,7 @@ NAME = "connect.sid"
 SCRIPTS = pytest.mark.parametrize("scripts", [True, False], ids=["scripts on", "scripts off"])
 LONG = "long" * 100
 
-# A range over a single word has one rectangle for each line that the word stands on.
+# A range over a single word has one rectangle for each line that the word covers.
 BROKEN = r"""
 const broken = (element) => {
   const node = document.createTreeWalker(element, NodeFilter.SHOW_TEXT).nextNode();
@@ -230,7 +230,7 @@ class TestForEverybody:
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     @pytest.mark.parametrize("path", ["", "nowhere"], ids=["page", "error page"])
     def test_contrast(self, visitor: Visitor, scheme: str, path: str) -> None:
-        """Every text stands out from what is behind it by 4.5 to 1 or more (WCAG 2.2 AA)."""
+        """Every text has a contrast to its background of 4.5 to 1 or more (WCAG 2.2 AA)."""
         set_scheme(visitor.driver, scheme)
         visitor.set("user", "ada")
         visitor.driver.get(visitor.url + path)

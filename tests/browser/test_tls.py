@@ -172,7 +172,7 @@ class TestProxySaysHttps:
         holds_a_session(deployment, deployment.deployed)
 
     def test_strict_transport(self, deployment: Deployment) -> None:
-        """Browsers are told to stay with TLS, on error pages too."""
+        """The server tells browsers to stay with TLS, on error pages too."""
         for path in ("/", "/nowhere"):
             assert "max-age=" in deployment.get(deployment.deployed, path).headers["Strict-Transport-Security"]
 

@@ -4,7 +4,7 @@ It is an ordinary Tornado application: a handler with `SessionMixin`, a `Session
 world. Options come in express-session's spelling, with what JavaScript makes of them translated here; where a
 scenario says nothing, Express's defaults hold. Our own options are set to Express's behaviour, except those
 that `open` names in `ours`, or all of them with DEFAULTS=1 in the environment. With `frozen` in `open` the clock
-stands still, as the recorder's did, and its time is in the answer.
+does not move, as the recorder's did not, and its time is in the answer.
 """
 
 import asyncio
@@ -104,7 +104,7 @@ class Generic(SessionMixin, tornado.web.RequestHandler):
             self.record.origin = self.session.id
 
     def is_tls(self) -> bool:
-        """The header stands for the connection."""
+        """A header of the request replaces a real TLS connection."""
         return self.request.headers.get("X-Test-TLS") == "1"
 
     def on_finish(self) -> None:
@@ -499,7 +499,7 @@ def cookie_maker(rule: Json, world: World) -> Callable[[HTTPServerRequest], Cook
 
 
 def id_maker(rule: Any) -> Any:
-    """`genid` as a function of the request; what is no rule is handed on as it is."""
+    """`genid` as a function of the request; a value that is no rule is passed on as it is."""
     match rule:
         case {"fixed": sid}:
             return lambda request: sid

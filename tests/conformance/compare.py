@@ -1,7 +1,7 @@
 """Owns the comparison of two observations: what a transcript recorded and what a server did.
 
-A port of the oracle's compare.js, difference for difference, but for its tolerances: here as in the recorder the
-clock stands still, so times are compared exactly. It knows JSON, nothing of HTTP.
+A port of the oracle's compare.js, difference for difference, without its tolerances: here, as in the recorder, the
+clock does not move, so times are compared exactly. It knows JSON and nothing of HTTP.
 """
 
 from collections.abc import Mapping, Sequence

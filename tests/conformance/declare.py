@@ -1,10 +1,10 @@
-"""Writes deviations-defaults.json anew, from what is observed.
+"""Rewrites deviations-defaults.json from what it observes.
 
     .venv/bin/python -m tests.conformance.declare
 
-For when the library's defaults have changed on purpose. A scenario's reason names the options each of which alone makes it differ. A reason written by hand stays, as
-long as it names the same options. `test_transcripts.py` holds the file against the library, and each reason
-with it.
+Run it when the library's defaults have changed on purpose. The reason of a scenario names the options; each of them
+alone makes the scenario differ. A reason that was written by hand stays as long as it names the same options.
+`test_transcripts.py` compares the file, and each reason in it, with the library.
 """
 
 import asyncio

@@ -49,7 +49,7 @@ class Client:
         head = [f"{method} {path} HTTP/1.1", f"Host: {self._host}:{self._port}"]
         for name, value in headers.items():
             head += [f"{name}: {one}" for one in ([value] if isinstance(value, str) else value)]
-        # Header text stands for bytes, one to one, as in Node.
+        # One character of a header's text is one byte, as in Node.
         wire = "\r\n".join([*head, "", ""]).encode("latin-1") + body
         reader, writer = await self._connection()
         reusable = False

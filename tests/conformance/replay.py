@@ -32,7 +32,7 @@ from .scenario import HttpControl, Json, Target, play
 HERE = Path(__file__).parent
 TRANSCRIPTS = ("core", "random-1")
 OURS = ("conflict", "clearCookie", "touchAfter", "cacheHeaders", "storeDown")
-"""The options whose defaults differ from what Express does, and that the generic application can leave alone."""
+"""The options with a default that differs from what Express does, and that the generic application can leave alone."""
 
 _NAMED = re.compile(r"\((\w+)\)")
 

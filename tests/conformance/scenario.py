@@ -320,7 +320,7 @@ class _Run:
         return self._labels.setdefault(sid, f"s{len(self._labels) + 1}")
 
     def _sid(self, label: str, otherwise: str | None = None) -> str:
-        """The id behind a label; an id that has none stands for itself."""
+        """The id of a label; a text that is no label is taken as an id."""
         found = next((sid for sid, known in self._labels.items() if known == label), None)
         return found or (label if otherwise is None else otherwise)
 
@@ -354,7 +354,7 @@ class _Run:
                 known[self._labels[row["sid"]]] = view
             else:
                 fresh.append((row["sid"], view))
-        # Ids that were never seen are told apart by what they hold, so that the labels are the same in every run.
+        # Ids that are new get their labels in the order of what they hold, so that the labels are the same in every run.
         for sid, view in sorted(fresh, key=lambda item: _by_content(item[1])):
             known[str(self._label(sid))] = view
         return known

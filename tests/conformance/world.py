@@ -18,10 +18,10 @@ from sessions import MemoryStore, Outcome, StoredSession, StoreError, Update
 Json = dict[str, Any]
 
 TTL = 86_400_000
-"""Milliseconds that the Node stores, and this library, keep a session whose cookie has no expiry."""
+"""Milliseconds that the Node stores, and this library, keep a session if its cookie has no expiry."""
 
 FROZEN_AT = 1_925_467_200_123
-"""2031-01-06T12:00:00.123Z, where a clock that stands still begins."""
+"""2031-01-06T12:00:00.123Z, the first time of a clock that moves only by the scenario."""
 
 MEMBERS = (
     "originalMaxAge", "partitioned", "priority", "expires", "secure", "httpOnly", "domain", "path", "sameSite",
@@ -54,7 +54,7 @@ class Record:
 
 
 current_record: ContextVar[Record | None] = ContextVar("current_record", default=None)
-"""The record of the request in whose task, or a task started by it, the code runs."""
+"""The record of the current request: the code runs in its task, or in a task that it has started."""
 
 
 @dataclass
@@ -104,7 +104,7 @@ class World:
     def __init__(self, *, has_touch: bool, frozen: bool) -> None:
         self.has_touch = has_touch
         self.frozen = frozen
-        """Whether the clock stands still but for what moves it, as the recorder's did."""
+        """True if only the scenario moves the clock, as in the recorder."""
         self.offset = 0
         self.down = False
         self.faults: dict[str, Fault] = {}
@@ -196,7 +196,7 @@ class RecordingStore:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._removed: set[str] = set()  # ids whose removal was recorded, and whose row is deleted after it
+        self._removed: set[str] = set()  # ids with a recorded removal; their rows are deleted after it
 
     @property
     def ready(self) -> bool:
@@ -315,7 +315,7 @@ class _Call:
     def __init__(self, world: World, method: str, sid: str) -> None:
         self.record = current_record.get() or Record(resave=False)
         self.left_out = method == "touch" and not world.has_touch
-        """The world's stores have no touch: nothing happens, and nobody hears of it."""
+        """The world's stores have no touch: nothing happens, and nothing is recorded."""
         self.not_found = False
         self._sid = sid
         self._fault = world.faults.get(method)

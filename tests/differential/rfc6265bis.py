@@ -1,4 +1,4 @@
-"""Owns a user agent's parser of Set-Cookie, written from the steps of RFC 6265bis (draft 22), sections 5.1.1 and 5.6.
+"""Owns a user agent's parser of Set-Cookie, written from the steps of RFC 6265bis (revision 22), sections 5.1.1 and 5.6.
 
 It follows the text and nothing else: it knows no code of ours. A number in a comment is that of the step.
 """

@@ -28,7 +28,7 @@ class Shade(StrEnum):
 
 
 class Suit(Enum):
-    """An enum whose members are no strings and no numbers."""
+    """An enum with members that are neither strings nor numbers."""
 
     HEARTS = "hearts"
 

@@ -1,4 +1,4 @@
-"""Signed session ids: signing, verifying, rotated secrets, forged values, fresh ids, the hash that stands in a log."""
+"""Signed session ids: signing, verifying, rotated secrets, forged values, fresh ids, the hash that a log has."""
 
 import base64
 import hmac
@@ -80,7 +80,7 @@ class TestUnsign:
         ],
     )
     def test_an_id_may_hold_anything(self, sid: str) -> None:
-        """The last dot divides, whatever stands before it."""
+        """The last dot divides, whatever comes before it."""
         signer = Signer([CAT])
 
         assert signer.unsign(signer.sign(sid)) == sid
@@ -224,7 +224,7 @@ class TestNewId:
 
 
 class TestFingerprint:
-    """What stands for an id in a log."""
+    """The hash that a log has in place of an id."""
 
     def test_it_is_eight_hexadecimal_digits_that_do_not_change(self) -> None:
         """The start of the SHA-256 of the id: the same in every process and after every start."""
@@ -235,6 +235,6 @@ class TestFingerprint:
         """Logging never fails, not even of an id that no encoding holds."""
         assert re.fullmatch("[0-9a-f]{8}", fingerprint(sid))
 
-    def test_ids_are_told_apart(self) -> None:
+    def test_the_hashes_of_ids_differ(self) -> None:
         """Eight digits are enough to follow one visitor through a log."""
         assert len({fingerprint(f"id-{number}") for number in range(1000)}) == 1000

@@ -44,7 +44,7 @@ class Document(HTMLParser):
         self.forms: list[Form] = []
         self.links: list[str] = []
         self.buttons: dict[str, str] = {}
-        """What stands on each button, and its class."""
+        """The text on each button, and its class."""
         self.cells: list[str] = []
         self.text = ""
         """What is seen, the style left out."""
@@ -105,7 +105,7 @@ class Visitor(Browser):
         return Document((await self.fetch("/")).text)
 
     async def submit(self, action: str, *, of: str | None = None, **typed: str) -> Response:
-        """Open the page, fill in a form and send it. `of` is the key that it stands beside, where each key has one."""
+        """Open the page, fill in a form and send it. `of` is the key that the form belongs to, if each key has a form."""
         form = (await self.page()).form(action, **({} if of is None else {"key": of}))
         return await self.post(form.action, form.fields | typed)
 

@@ -1,4 +1,4 @@
-"""The error pages and the headers of every answer: a person is told what is theirs to know, and nothing of the inside."""
+"""The error pages and the headers of every answer: they say what concerns the visitor, and nothing of the inside."""
 
 import pytest
 from client import Response
@@ -70,7 +70,7 @@ async def test_an_error_says_nothing_of_the_inside(serve: Serve, kind: str) -> N
 
 @pytest.mark.parametrize("kind", REQUESTS)
 async def test_an_error_shows_no_secret(serve: Serve, kind: str) -> None:
-    """Neither the id, nor the cookie, nor what stands in the row, nor the server's secret; in no header either."""
+    """Neither the id, nor the cookie, nor the data of the row, nor the server's secret; in no header either."""
     status, response, visitor = await failing(serve, kind)
 
     assert response.status == status

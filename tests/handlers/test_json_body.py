@@ -45,8 +45,8 @@ async def send(serve: Serve, body: bytes, *, method: str = "POST", path: str = "
     return await site.visitor().fetch(path, method=method, body=body, headers=sent)
 
 
-def told(response: Response) -> str:
-    """What the answer says to a person: a page's text, or a plain text without markup."""
+def words_of(response: Response) -> str:
+    """The text of the answer for a person: a page's text, or a plain text without markup."""
     if (response.header("Content-Type") or "").startswith("text/html"):
         return Document(response.text).text
     assert "<" not in response.text, "markup that is sent as another type"
@@ -98,7 +98,7 @@ async def test_a_body_that_is_no_object_and_no_array(serve: Serve, body: bytes) 
     response = await send(serve, body)
 
     assert response.status == 400
-    assert "the body is not a JSON object or array" in told(response)
+    assert "the body is not a JSON object or array" in words_of(response)
 
 
 @each_place
@@ -107,8 +107,8 @@ async def test_a_malformed_body(serve: Serve, method: str, path: str) -> None:
     response = await send(serve, b'{"a": 1,\n "b" 2}', method=method, path=path)
 
     assert response.status == 400
-    assert "the body is not JSON: " in told(response)
-    assert "at line 2, column 6" in told(response)
+    assert "the body is not JSON: " in words_of(response)
+    assert "at line 2, column 6" in words_of(response)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ async def test_what_json_does_not_allow(serve: Serve, body: bytes) -> None:
     response = await send(serve, body)
 
     assert response.status == 400
-    assert "the body " in told(response)
+    assert "the body " in words_of(response)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ async def test_500_levels_are_read(serve: Serve, opens: str, closes: str, encodi
     refused = await send(serve, f"[{deepest}]".encode(encoding))
 
     assert (taken.status, refused.status) == (200, 400)
-    assert "the body is nested too deeply" in told(refused)
+    assert "the body is nested too deeply" in words_of(refused)
 
 
 @pytest.mark.parametrize("depth", [501, 5_000, 50_000])
@@ -149,7 +149,7 @@ async def test_the_limit_is_not_the_interpreters(serve: Serve, depth: int) -> No
         sys.setrecursionlimit(before)
 
     assert response.status == 400
-    assert "the body is nested too deeply" in told(response)
+    assert "the body is nested too deeply" in words_of(response)
 
 
 @pytest.mark.parametrize(
@@ -169,8 +169,8 @@ async def test_a_number_too_long_to_read(serve: Serve) -> None:
     response = await send(serve, b"[" + b"1" * 5_000 + b"]")
 
     assert response.status == 400
-    assert "UTF-8" not in told(response)
-    assert "nested" not in told(response)
+    assert "UTF-8" not in words_of(response)
+    assert "nested" not in words_of(response)
 
 
 @pytest.mark.parametrize("body", [b'{"%s": %d}', b'{"<script>alert(1)</script>": }', b"{{ 1 }}"])
@@ -213,7 +213,7 @@ async def test_a_body_that_is_too_large(serve: Serve, method: str, path: str) ->
     response = await send(serve, filled(LIMIT + 1), method=method, path=path)
 
     assert response.status == 413
-    assert f"more than {LIMIT} bytes" in told(response)
+    assert f"more than {LIMIT} bytes" in words_of(response)
 
 
 async def test_a_body_in_chunks(serve: Serve) -> None:

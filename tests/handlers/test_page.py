@@ -23,7 +23,7 @@ each_hostile = pytest.mark.parametrize("text", HOSTILE)
 
 
 class TestShows:
-    """What stands on it."""
+    """The text on it."""
 
     async def test_a_new_visitor_has_nothing(self, serve: Serve) -> None:
         """And to look makes no session."""

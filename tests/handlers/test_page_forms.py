@@ -45,7 +45,7 @@ class TestForms:
 
     @pytest.mark.parametrize("value", ["1e400", "12345678901234567890", '{"a": [12345678901234567890]}'])
     async def test_a_value_that_no_session_holds(self, serve: Serve, value: str) -> None:
-        """Is the visitor's mistake, who is told; nothing is changed."""
+        """It is the visitor's mistake: the page says so, and nothing is changed."""
         _, visitor = await known(serve)
 
         response = await visitor.submit("/set", key="user", value=value)

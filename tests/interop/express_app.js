@@ -33,7 +33,7 @@ function gate(name) {
   return gates.get(name);
 }
 
-/** A session method with a callback, as a promise; req.session is looked up anew because regenerate() replaces it. */
+/** A session method with a callback, as a promise; req.session is read again because regenerate() replaces it. */
 function call(req, method) {
   return new Promise((resolve, reject) => {
     req.session[method]((error) => (error ? reject(error) : resolve()));

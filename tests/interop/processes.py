@@ -25,7 +25,7 @@ def missing(*tools: str) -> str | None:
 
 
 class Process:
-    """A child process whose output is kept, ended at the latest by `with`."""
+    """A child process with its output; the end of `with` ends it at the latest."""
 
     def __init__(self, command: Sequence[object], *, cwd: Path, env: Mapping[str, str]) -> None:
         self._lines: list[str] = []

@@ -111,7 +111,7 @@ def test_sign_in_and_out(origin: Origin, one: str, other: str) -> None:
 
 @BOTH_WAYS
 def test_sign_in_changes_the_id(origin: Origin, one: str, other: str) -> None:
-    """Signing in anew gives a new cookie, and the old one is worth nothing at either."""
+    """Signing in again gives a new cookie, and the old one is worth nothing at either server."""
     visitor = Visitor()
     visitor.submit(origin.port, f"{one}sign-in", user="ada")
     visitor.submit(origin.port, f"{one}basket")

@@ -333,7 +333,7 @@ class TestAbsoluteTimeout:
         assert read.results == [{"7": 7, "user": "ada", "theme": "dark", "n": 3}]
         assert pair.row(made.sid).text == after_node.text
 
-    def test_a_session_born_in_node_is_marked_at_its_first_visit_to_tornado(self, make_pair: MakePair) -> None:
+    def test_a_session_of_node_is_marked_at_its_first_visit_to_tornado(self, make_pair: MakePair) -> None:
         """By a request that only reads, without a cookie; Node keeps the mark from then on."""
         pair = make_pair(tornado={"absoluteTimeout": DAY})
         visitor = Visitor()
@@ -355,7 +355,7 @@ class TestInFlight:
     """One of the two answers slowly while the other is done."""
 
     def test_node_signs_out(self, pair: Pair, pool: ThreadPoolExecutor) -> None:
-        """A sign-out at Express stands, although a Tornado request of that session ends later with a change."""
+        """A sign-out at Express lasts, although a Tornado request of that session ends later with a change."""
         visitor = Visitor()
         made = visitor.post(pair.tornado, ("set", "user", "ada"))
         slow = visitor.start(pool, pair.tornado, ("set", "seen", 1), ("hold", "sign-out"))
@@ -401,7 +401,7 @@ class TestInFlight:
         assert visitor.post(pair.express, ("data",)).results == [{"user": "ada", "by express": 2, "by tornado": 1}]
 
     def test_node_only_reads(self, pair: Pair, pool: ThreadPoolExecutor) -> None:
-        """A sign-out at Tornado stands, although an Express request that changes nothing ends later (resave off)."""
+        """A sign-out at Tornado lasts, although an Express request that changes nothing ends later (resave off)."""
         visitor = Visitor()
         made = visitor.post(pair.express, ("set", "user", "ada"))
         slow = visitor.start(pool, pair.express, ("get", "user"), ("hold", "reads"))

@@ -25,7 +25,7 @@ COOKIE = CookieOptions()
 
 
 class World:
-    """Browsers, a Node server, and one manager on a store whose calls wait."""
+    """Browsers, a Node server, and one manager on a store that makes its calls wait."""
 
     def __init__(self, store: Any, clock: MovableClock) -> None:
         self.clock = clock
@@ -99,6 +99,7 @@ class World:
         made.is_blurred = is_busy = bool(self.requests or self.store.waiting or self.manager._tasks)
         cover = self.covers.pop(sid, None)
         if before is not None:
+            before.begun.append(made)
             made.begun = before.begun  # a login that is under way replaces the row that is there in the end
             if is_busy:
                 before.is_blurred = True

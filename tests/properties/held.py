@@ -1,4 +1,4 @@
-"""Owns a store in front of another whose calls wait until a test lets them go on, fails them, or loses their reply."""
+"""Owns a store in front of another: a call waits in it until a test lets it go on, makes it fail, or loses its reply."""
 
 import asyncio
 from collections.abc import Callable

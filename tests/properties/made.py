@@ -126,11 +126,6 @@ def loaded_from(clock: MovableClock, record: StoredSession, **options: Any) -> C
     return CoreSession(SessionState.loaded(made, clock, generate, "apple", record), made)
 
 
-def owed(session: CoreSession, *, ends: bool = True) -> str:
-    """What is done to the store, as a word."""
-    return session.commit(ends=ends)
-
-
 def outcome(session: CoreSession) -> tuple[str, str]:
     """What the end of the request does to the store and to the browser, in two words."""
-    return owed(session), session.reply
+    return session.commit(), session.reply

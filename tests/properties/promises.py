@@ -35,13 +35,22 @@ class Generation:
     is_unreached: bool = False
     """Whether its id was renewed before it was stored: the tombstone of the id before leads to none."""
     next: "Generation | None" = None
-    """Where the tombstone of its last id leads."""
+    """Where the tombstone of its last id leads; None if of several logins any may have left it."""
+    has_left: bool = False
+    """Whether a login has begun another session in its place."""
     begun: "list[Generation]" = field(default_factory=list)
-    """Those that a login under one of its ids has begun, or tried to."""
+    """Those that a login under one of its ids has begun, or tried to, and what Node has written over them."""
 
     def everything_begun(self) -> "set[Generation]":
-        """Itself, and all that came of it."""
-        return {self}.union(*(each.everything_begun() for each in self.begun))
+        """Itself, all that came of it, and where its tombstones lead."""
+        found: set[Generation] = set()
+        waiting = [self]
+        while waiting:
+            one = waiting.pop()
+            if one not in found:
+                found.add(one)
+                waiting += one.begun if one.next is None else [*one.begun, one.next]
+        return found
 
     def allowed(self, key: str) -> list[Any]:
         """What may be under a key now."""

@@ -11,7 +11,7 @@ from clock import DAY, MINUTE, MovableClock
 
 from sessions import CorruptSession
 
-from .made import loaded, new, outcome, owed
+from .made import loaded, new, outcome
 
 # state, resave, saveUninitialized, rolling, maxAge, modified → store, browser; "-" is either. Rules 39 to 42, 49 to 51.
 TABLE = """
@@ -100,7 +100,7 @@ class TestEndOfRequest:
         session.cookie.max_age = MINUTE
         session.cookie.path = "/"
 
-        assert owed(session) == "touch"
+        assert session.commit() == "touch"
 
     @pytest.mark.parametrize("save_uninitialized", [True, False])
     def test_a_regenerated_session_is_always_sent(self, clock: MovableClock, save_uninitialized: bool) -> None:
@@ -146,7 +146,7 @@ class TestEndOfRequest:
         assert session.reply == "keep"
 
     def test_a_stored_cookie_that_cannot_be_sent_stops_what_depends_on_it(self, clock: MovableClock) -> None:
-        """Before anything is stored that the browser could not be told of."""
+        """Before anything is stored that no cookie could reach."""
         session = loaded(clock, cookie={"path": "/a;b"}, max_age=MINUTE)
         session["n"] = 1
 
@@ -213,7 +213,7 @@ class TestEndOfRequest:
 
         assert session.state.is_dirty() is False
         assert outcome(session) == (change, reply)
-        assert [owed(session), owed(session)] == ["nothing", "nothing"]
+        assert [session.commit(), session.commit()] == ["nothing", "nothing"]
 
     @pytest.mark.parametrize("options", [{"clear_cookie": False}, {"request_sid": None}])
     def test_a_cookie_is_cleared_where_there_is_one_and_it_is_wanted(
@@ -249,7 +249,7 @@ class TestTouchAfter:
         """A twentieth of maxAge, else of ttl; none of it when rolling; or what is given."""
         ages = [age for age in (0, due_from - 1, due_from, due_from + 1) if age >= 0]
 
-        changes = {age: owed(loaded(clock, age=age, **options)) for age in ages}
+        changes = {age: loaded(clock, age=age, **options).commit() for age in ages}
 
         assert changes == {age: "touch" if age >= due_from else "nothing" for age in ages}
 
@@ -265,10 +265,10 @@ class TestTouchAfter:
 
         session.touch()
 
-        assert owed(session) == "touch"
+        assert session.commit() == "touch"
 
     def test_a_touch_starts_the_lifetime_of_the_cookie_at_once(self, clock: MovableClock) -> None:
-        """The store hears of it at the end (94)."""
+        """The change is written at the end (94)."""
         session = loaded(clock, max_age=MINUTE)
         clock.forward(1000)
 
@@ -282,12 +282,12 @@ class TestTouchAfter:
         session = loaded(clock, touch_after=touch_after, max_age=MINUTE)
         session["n"] = 1
 
-        assert owed(session) == "update"
+        assert session.commit() == "update"
 
     def test_a_session_is_touched_once_in_a_request(self, clock: MovableClock) -> None:
         """A stream asks at its first bytes and at its end."""
         session = loaded(clock, age=1000, max_age=MINUTE)
 
-        changes = [owed(session), owed(session)]
+        changes = [session.commit(), session.commit()]
 
         assert changes == ["touch", "nothing"]

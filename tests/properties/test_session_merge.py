@@ -13,7 +13,7 @@ from sessions import Cookie, StoredSession
 from sessions.formats.json_text import dumps, join, loads, read, split
 from sessions.stored_cookie import iso
 
-from .made import CoreSession, loaded, owed
+from .made import CoreSession, loaded
 
 ATTRIBUTES = {"originalMaxAge": MINUTE, "expires": iso(START + MINUTE), "httpOnly": True, "path": "/"}
 VALUES = st.sampled_from([0, 1, True, None, "x", [], [1], {}, {"a": 1}])
@@ -21,7 +21,7 @@ DATA = st.dictionaries(st.sampled_from("abcdef"), VALUES)
 
 
 def members(data: dict[str, Any]) -> str:
-    """The data as it stands in a row behind the cookie."""
+    """The data as a row has it after the cookie."""
     return dumps(data)[1:-1]
 
 
@@ -84,7 +84,7 @@ class TestData:
         assert spelled(dict(session)) == three_way(merged, spelled(theirs), spelled(others))
 
     @given(start=DATA, mine=DATA, theirs=DATA)
-    def test_once_saved_nothing_is_owed(
+    def test_once_saved_nothing_is_pending(
         self, start: dict[str, Any], mine: dict[str, Any], theirs: dict[str, Any]
     ) -> None:
         """The merged data is the new baseline."""
@@ -95,7 +95,7 @@ class TestData:
         session.saved(session.state.on(row(theirs)))
 
         assert not session.state.is_dirty()
-        assert owed(session) == "nothing"
+        assert session.commit() == "nothing"
 
     @given(start=DATA, theirs=DATA)
     def test_a_request_that_changed_nothing_takes_what_is_there(
@@ -153,7 +153,7 @@ class TestCookie:
         assert (cookie.same_site, cookie.secure, cookie.domain) == ("strict", True, "a.com")
 
     def test_a_counter_does_not_undo_a_parallel_remember_me(self, clock: MovableClock) -> None:
-        """The expiry is computed anew from the merged lifetime, not taken from the one who merges."""
+        """The expiry is computed from the merged lifetime, not taken from the request that merges."""
         session = loaded(clock, '"n":1', max_age=MINUTE)
         session["n"] = 2
         session.commit()

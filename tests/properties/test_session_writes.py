@@ -11,7 +11,7 @@ from clock import DAY, MINUTE, MovableClock
 
 from sessions import HeadersSent, StoredSession
 
-from .made import CoreSession, loaded, new, outcome, owed
+from .made import CoreSession, loaded, new, outcome
 
 
 class TestStream:
@@ -21,7 +21,7 @@ class TestStream:
         """The session is in use until then."""
         session = loaded(clock, max_age=MINUTE)
 
-        changes = [owed(session, ends=False), owed(session)]
+        changes = [session.commit(ends=False), session.commit()]
 
         assert changes == ["nothing", "touch"]
 
@@ -29,15 +29,15 @@ class TestStream:
         """The cookie goes out once the touch is confirmed."""
         session = loaded(clock, max_age=MINUTE, rolling=True)
 
-        assert (owed(session, ends=False), session.reply) == ("touch", "send")
-        assert owed(session) == "nothing"
+        assert (session.commit(ends=False), session.reply) == ("touch", "send")
+        assert session.commit() == "nothing"
 
     def test_with_overwrite_the_cookie_is_sent_on_trust(self, clock: MovableClock) -> None:
         """As Express does: the touch comes at the end."""
         session = loaded(clock, max_age=MINUTE, rolling=True, conflict="overwrite")
 
-        assert (owed(session, ends=False), session.reply) == ("nothing", "send")
-        assert owed(session) == "touch"
+        assert (session.commit(ends=False), session.reply) == ("nothing", "send")
+        assert session.commit() == "touch"
 
     def test_a_change_is_written_before_the_first_bytes_and_one_after_them_at_the_end(
         self, clock: MovableClock
@@ -45,12 +45,12 @@ class TestStream:
         """Each is committed once."""
         session = loaded(clock)
         session["n"] = 1
-        changes = [owed(session, ends=False)]
+        changes = [session.commit(ends=False)]
         session.saved(session.to_store())
 
-        changes.append(owed(session))
+        changes.append(session.commit())
         session["n"] = 2
-        changes.append(owed(session))
+        changes.append(session.commit())
 
         assert changes == ["update", "nothing", "update"]
 
@@ -72,13 +72,13 @@ class TestStream:
         session.state.seal()
         session["n"] = 1
 
-        assert owed(session) == "update"
+        assert session.commit() == "update"
 
 
 class TestSaved:
     """What `save()` has stored need not be stored again."""
 
-    def test_nothing_is_owed_after_a_save_but_the_renewal(self, clock: MovableClock) -> None:
+    def test_after_a_save_only_the_renewal_is_pending(self, clock: MovableClock) -> None:
         """The save did not start the lifetime again, the touch does (57)."""
         session = loaded(clock, age=1000, max_age=MINUTE)
         session["n"] = 1
@@ -94,7 +94,7 @@ class TestSaved:
 
         session["a"] = 1
 
-        assert owed(session) == "update"
+        assert session.commit() == "update"
 
     def test_a_new_session_that_was_saved_is_sent(self, clock: MovableClock) -> None:
         """Also an empty one with saveUninitialized false, which Express leaves an orphan (59)."""
@@ -130,12 +130,12 @@ class TestSaved:
         """Nor are those that come after a stream has begun."""
         session, streamed = loaded(clock, conflict=conflict), new(clock, conflict=conflict)
         streamed["n"] = 1
-        owed(streamed, ends=False)
+        streamed.commit(ends=False)
         streamed.saved(streamed.to_store())
 
         session.cookie.path = streamed.cookie.path = "/app"
 
-        assert (owed(session), owed(streamed)) == ("update", "update")
+        assert (session.commit(), streamed.commit()) == ("update", "update")
 
     @pytest.mark.parametrize("change", [
         lambda session: session.update(late=1), lambda session: session["list"].append(2),
@@ -153,7 +153,7 @@ class TestSaved:
         change(session)
         session.saved(written)
 
-        assert owed(session) == "update"
+        assert session.commit() == "update"
 
     def test_a_touch_moves_what_the_next_one_is_measured_by(self, clock: MovableClock) -> None:
         """The row's expiry is the measure, and its text stays the one that a write expects."""
@@ -162,7 +162,7 @@ class TestSaved:
 
         session.state.touched(StoredSession(text, clock() + MINUTE))
 
-        assert owed(session) == "nothing"
+        assert session.commit() == "nothing"
         assert session.state.base == StoredSession(text, clock() + MINUTE)
 
 
@@ -189,7 +189,7 @@ class TestReread:
 
         assert outcome(session) == ("update", "send")
 
-    def test_a_draft_can_be_taken_back(self, clock: MovableClock) -> None:
+    def test_a_change_can_be_taken_back(self, clock: MovableClock) -> None:
         """To the text that was there before, also one in another spelling."""
         session = loaded(clock, '"a" : [1]')
         before = session.state.data.current()

@@ -87,7 +87,7 @@ class Request:
         return self.world.ids.get(sid, self.own)
 
     def mark(self) -> None:
-        """Mark a new session, by which its move under a new id is told from a new beginning."""
+        """Mark a new session, so that its move to a new id differs from a new beginning."""
         self.face["mark"] = self.own.mark
 
     def put(self, values: Any, key: str) -> None:
@@ -268,7 +268,7 @@ class Request:
                 return
             before.dead_since = before.dead_since or world.tick()
             if was_known:
-                before.next = mine
+                before.next, before.has_left = (None if before.has_left else mine), True
                 if self.generation(old) is before:
                     world.covers.setdefault(old, Cover(since + GRACE))
 

@@ -29,7 +29,7 @@ ASKING = (
     b"GET /set-session HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 8\r\n"
     b"Expect: 100-continue\r\n\r\n"
 )
-"""The head of a request whose body is still to come. The server's 100 shows that it has begun with it."""
+"""Send the head of a request, without its body. The server's 100 shows that it has begun to read."""
 
 BODY = b'{"a": 1}'
 

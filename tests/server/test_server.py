@@ -107,7 +107,7 @@ class TestStart:
         ids=["wrong type", "not TOML"],
     )
     def test_a_bad_configuration(self, tmp_path: Path, config: str, named: tuple[str, ...]) -> None:
-        """Is told in one line that names the file, the table and the option, and the status is 2."""
+        """One line names the file, the table and the option, and the status is 2."""
         result = run(tmp_path, config, "--port", 0)
 
         assert (result.returncode, result.stdout) == (2, "")

@@ -125,7 +125,7 @@ class Server:
             os.kill(pid, number)
 
     def pause(self) -> None:
-        """Stop every process of it where it stands, as a stalled disk or a frozen machine would."""
+        """Stop every process of it, as a stalled disk or a frozen machine would."""
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGSTOP)  # first, or it would start others
         self.signal(signal.SIGSTOP)

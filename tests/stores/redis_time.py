@@ -1,13 +1,13 @@
-"""Owns the time of Redis in the contract suite: a real server's keys, whose life follows the suite's movable clock.
+"""Owns the time of Redis in the contract suite: the keys of a real server live by the suite's movable clock.
 
-A Redis server expires by its own clock, which no test can move or stop. Two steps make the suite exact all the same,
-with no branch in it and nothing rounded that the suite could see:
+A Redis server expires keys by its own clock, which no test can move or stop. Two steps make the suite exact all the
+same. The suite has no branch for them, and sees nothing that is rounded:
 
-- One millisecond of the suite is a minute of the server (`MINUTE`). RedisStore is given a life that is so much longer,
-  and what comes back is counted in whole minutes, rounded up: the real time that passes between a write and a read, far
-  less than a minute, is not seen, and a difference of one millisecond in the suite is.
-- When the suite's clock was moved, the life that is left to every key is moved by as much, before the next verb; a key
-  whose life is over is deleted. It is gone for good then: a clock that is set back revives nothing in Redis.
+- One millisecond of the suite is a minute of the server (`MINUTE`). RedisStore gets lifetimes that are so much longer,
+  and what comes back is counted in whole minutes, rounded up. So the suite does not see the real time between a write
+  and a read, which is far less than a minute, and it does see a difference of one millisecond of its own.
+- When the suite's clock was moved, the remaining life of every key is moved by as much, before the next verb, and a key
+  with no life left is deleted. It is gone for good: a clock that is set back brings nothing back in Redis.
 
 What is tested is RedisStore as it is: its scripts, its conversion from and to the milliseconds that are left, its batches.
 The last hour before JavaScript's last date keeps its full grain, beyond what a double of Lua could hold otherwise.
@@ -71,10 +71,10 @@ class Keys:
             asked = server.admin.pipeline(transaction=False)
             for name in names:
                 asked.pttl(name)
-            told = server.admin.pipeline(transaction=False)
+            moved = server.admin.pipeline(transaction=False)
             for name, left in zip(names, asked.execute(), strict=True):
-                told.pexpire(name, life(expiry(left, self._now), now))  # one that is over is deleted
-            told.execute()
+                moved.pexpire(name, life(expiry(left, self._now), now))  # one that is over is deleted
+            moved.execute()
         self._now = now
 
 
@@ -175,7 +175,7 @@ _KEYS: dict[str, Keys] = {}
 
 
 def redis_store(folder: Path, clock: MovableClock) -> SuiteStore:
-    """A store on the shared server. What it keeps is the folder's: of one test, whose stores share it."""
+    """A store on the shared server. Its keys belong to the folder: the stores of one test share them."""
     server = shared_server()
     return _store(server.url, [server], folder, clock)
 

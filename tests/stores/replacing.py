@@ -1,8 +1,8 @@
 """Owns the replacement of a SQLite file by its backup under processes that write, again and again, and the verdict.
 
-What a writer asked for after a replacement, and was told is done, must be in the file; and nothing of the predecessor's
-log may be. Replacements come in pairs, 3 to 50 ms apart, because the second one meets processes that are busy with the
-first. Writers put a number into a session of their own; who they are is not known here.
+A write that was asked for after a replacement, and acknowledged, must be in the file; nothing of the old file's log
+may be in it. Replacements come in pairs, 3 to 50 ms apart, because the second one meets processes that are busy with
+the first. Each writer puts a number into a session of its own. Knows nothing else of the writers.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ PATIENCE = 15.0
 """Seconds until all writers must be served after a replacement; far above what it takes."""
 
 
-class Told(NamedTuple):
-    """The last write that a writer was told is done."""
+class Acknowledged(NamedTuple):
+    """The last acknowledged write of a writer."""
 
     sid: str
     n: int
@@ -35,8 +35,8 @@ class Told(NamedTuple):
     """When it was asked for, by time.monotonic(), which all processes of a machine share."""
 
 
-Writers = dict[str, Told]
-"""What each writer was told last, by its name."""
+Writers = dict[str, Acknowledged]
+"""The last acknowledged write of each writer, by its name."""
 
 
 @contextmanager
@@ -52,8 +52,8 @@ def busy(loops: int) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def writing(database: Path, processes: int, told: Writers) -> AsyncIterator[None]:
-    """Processes that write into the file by the store, and note what they were told, while the block runs."""
+async def writing(database: Path, processes: int, acknowledged: Writers) -> AsyncIterator[None]:
+    """Processes that write into the file by the store, and note what was acknowledged, while the block runs."""
     children = [
         await asyncio.create_subprocess_exec(
             sys.executable, CHILD, "count", database, env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
@@ -65,7 +65,7 @@ async def writing(database: Path, processes: int, told: Writers) -> AsyncIterato
         assert child.stdout
         while line := await child.stdout.readline():
             sid, n, asked = line.split()
-            told[sid.decode()] = Told(sid.decode(), int(n), float(asked))
+            acknowledged[sid.decode()] = Acknowledged(sid.decode(), int(n), float(asked))
 
     reading = [asyncio.create_task(read(child)) for child in children]
     try:
@@ -79,26 +79,28 @@ async def writing(database: Path, processes: int, told: Writers) -> AsyncIterato
             await child.wait()
 
 
-async def replacements(database: Path, told: Writers, *, writers: int, pairs: int) -> AsyncIterator[list[str]]:
+async def replacements(database: Path, acknowledged: Writers, *, writers: int, pairs: int) -> AsyncIterator[list[str]]:
     """Replace the file so many times two times; yields what is wrong after each pair, mostly nothing."""
-    await _all_served(told, writers, 0)
+    await _all_served(acknowledged, writers, 0)
     for pair in range(pairs):
         first, second = [await asyncio.to_thread(_back_up, database, 2 * pair + each) for each in range(2)]
         first.rename(database)
         await asyncio.sleep(random.uniform(0.003, 0.05))
         second.rename(database)
         since = time.monotonic()
-        if not await _all_served(told, writers, since):
-            yield [f"pair {pair}: {[name for name, each in told.items() if each.asked < since]} are not served again"]
+        if not await _all_served(acknowledged, writers, since):
+            yield [
+                f"pair {pair}: {[name for name, each in acknowledged.items() if each.asked < since]} are not served again"
+            ]
             return
-        after = [each for each in told.values() if each.asked >= since]
+        after = [each for each in acknowledged.values() if each.asked >= since]
         yield [f"pair {pair}: {wrong}" for wrong in await asyncio.to_thread(_wrong, database, 2 * pair + 1, after)]
 
 
-async def _all_served(told: Writers, writers: int, since: float) -> bool:
-    """Wait until all writers were told of a write that was asked for since then. Returns False if that never happens."""
+async def _all_served(acknowledged: Writers, writers: int, since: float) -> bool:
+    """Wait until every writer has an acknowledged write that it asked for since then. Returns False if that never happens."""
     ends = time.monotonic() + PATIENCE
-    while len(told) < writers or any(each.asked < since for each in told.values()):
+    while len(acknowledged) < writers or any(each.asked < since for each in acknowledged.values()):
         if time.monotonic() > ends:
             return False
         await asyncio.sleep(0.002)
@@ -115,14 +117,18 @@ def _back_up(database: Path, number: int) -> Path:
     return backup
 
 
-def _wrong(database: Path, number: int, told: list[Told]) -> list[str]:
+def _wrong(database: Path, number: int, acknowledged: list[Acknowledged]) -> list[str]:
     """Say what the file lacks, or has of another one."""
     with closing(sqlite3.connect(database, timeout=30)) as file:
         rows = dict(
             file.execute("SELECT sid, CASE sid WHEN ? THEN sess ELSE sess ->> '$.n' END FROM sessions", (MARK,))
         )
         sound = [row[0] for row in file.execute("PRAGMA integrity_check")]
-    wrong = [f"told {each.n}, the file has {rows.get(each.sid)}" for each in told if (rows.get(each.sid) or 0) < each.n]
+    wrong = [
+        f"acknowledged {each.n}, the file has {rows.get(each.sid)}"
+        for each in acknowledged
+        if (rows.get(each.sid) or 0) < each.n
+    ]
     if rows.get(MARK) != str(number):
         wrong.append(f"backup {number} is in place, the file says {rows.get(MARK)}")
     return wrong + [f"integrity_check: {each}" for each in sound if each != "ok"]

@@ -86,7 +86,7 @@ STORES = {
     "redis": Entry(redis_store, shared=True, sweeps=False),
     "redis cluster": Entry(redis_cluster_store, shared=True, sweeps=False),
 }
-"""The stores of the model (test_model.py), whose time is exact: a Redis server's follows the clock (redis_time.py)."""
+"""The stores of the model (test_model.py). Their time is exact: that of a Redis server follows the clock (redis_time.py)."""
 
 
 @contextmanager

@@ -210,7 +210,7 @@ class TestCancelled:
         assert worker.seen() == [["2 a"]]
 
     async def test_nothing_is_done_for_nobody(self, batcher: Batcher, worker: Worker) -> None:
-        """A batch whose jobs were all given up is none."""
+        """A batch is left out if all its jobs were given up."""
         jobs = [batcher.add(Job("set", key)) for key in "ab"]
         for job in jobs:
             job.cancel()
@@ -251,7 +251,7 @@ class TestFailure:
         assert [str(each) for each in outcomes] == ["the disk", "done", "the disk"]
 
     async def test_an_error_spares_what_was_resolved_before(self) -> None:
-        """An outcome that was handed over stands."""
+        """A job that had its outcome before the error keeps it."""
 
         async def work(jobs: list[Job]) -> None:
             jobs[0].resolve("done")

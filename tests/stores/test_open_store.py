@@ -1,20 +1,24 @@
 """The way from a URL to a store: what each names, and what is said of one that names none."""
 
+import asyncio
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clock import MovableClock
 
 from sessions import open_store
 from sessions.errors import OptionsError, StoreUnavailable
-from sessions.store import StoredSession
+from sessions.store import StoredSession, sweepable
 from sessions.stores.memory import MemoryStore
 from sessions.stores.postgres import PostgresStore
 from sessions.stores.redis import RedisStore
 from sessions.stores.sqlite import SQLiteStore
+
+from .support import LATER
 
 ROOT = Path(__file__).parents[2]
 
@@ -156,8 +160,8 @@ def test_a_wrong_postgresql_url_is_not_shown(url: str) -> None:
     assert caught.value.__context__ is None or "hu" not in str(caught.value.__context__)
 
 
-def test_a_store_whose_driver_is_not_installed_says_which_extra_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drivers are extras: who has chosen a store without it is told what to install."""
+def test_a_store_without_its_driver_says_which_extra_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drivers are extras: the error for a store without its driver says what to install."""
     for name in ("", ".store", ".connections"):
         monkeypatch.delitem(sys.modules, f"sessions.stores.postgres{name}")
     monkeypatch.setitem(sys.modules, "asyncpg", None)
@@ -261,3 +265,29 @@ def test_a_driver_is_imported_when_its_store_is_chosen() -> None:
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
 
     assert run.stdout == "False True False\nTrue\n"
+
+
+@pytest.mark.parametrize("url", ["sqlite:sessions.db", "redis://127.0.0.1:1", "postgresql://127.0.0.1:1/mine"])
+async def test_each_verb_of_a_store_that_was_never_opened_says_so(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verbs of the core, and those of its powers."""
+    monkeypatch.chdir(tmp_path)
+    store: Any = open_store(url)
+    record = StoredSession("{}", LATER)
+    calls = [
+        *(
+            store.get("a"),
+            store.create("a", record),
+            store.update("a", record, record),
+            store.touch("a", LATER, record),
+        ),
+        *(store.rename("a", "b", record, record), store.destroy("a"), store.set("a", record)),
+        *(store.length(), store.clear(), anext(store.all())),
+    ]
+    if sweepable(store):
+        calls += [store.sweep(1), store.backlog(1)]
+
+    said = [str(each) for each in await asyncio.gather(*calls, return_exceptions=True)]
+
+    assert {each.partition(": ")[2] for each in said} == {"the store was never opened; open it by `async with store:`"}

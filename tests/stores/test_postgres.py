@@ -92,7 +92,7 @@ class TestTable:
             assert await store.sweep(5) == 1
 
     async def test_a_table_that_went_away_is_no_passing_outage(self, store: PostgresStore) -> None:
-        """Dropped under us: nobody is told to try again; when it is back, so are the sessions."""
+        """If the table is dropped while the store is open, no error asks to try again; sessions work once it is back."""
         async with connected() as other:
             await other.execute(f"ALTER TABLE {table(store)} RENAME TO away")
             with pytest.raises(StoreError, match="does not exist") as caught:

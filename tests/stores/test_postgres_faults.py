@@ -156,7 +156,7 @@ class TestKilled:
 
 
 class TestFrozen:
-    """Every process of the server stands still, and its connections stay."""
+    """Every process of the server is stopped, and its connections stay."""
 
     async def test_calls_end_in_time_and_it_comes_back(self, store: PostgresStore, server: Server) -> None:
         """Within the limits of the statements of two batches, well before a request's five seconds."""
@@ -194,7 +194,7 @@ class TestFrozen:
             assert await store.get(f"id-{n}") == StoredSession(f"{n}", LATER)
 
     async def test_a_caller_that_left_holds_nobody_up(self, store: PostgresStore, server: Server) -> None:
-        """Requests that gave up while it stood still are not waited for afterwards."""
+        """Nothing waits afterwards for requests that gave up while the server was stopped."""
         server.pause()
         try:
             tasks = [asyncio.ensure_future(store.update("old", NEW, OLD)) for _ in range(40)]
@@ -223,7 +223,7 @@ class TestFrozen:
 class TestCutOff:
     """The server ends connections, or takes no new ones."""
 
-    async def test_idle_connections_are_made_anew(self, store: PostgresStore, server: Server) -> None:
+    async def test_idle_connections_are_replaced(self, store: PostgresStore, server: Server) -> None:
         """Whoever comes next does not notice, once the loop has seen the connection end."""
         await asyncio.gather(store.get("old"), store.set("a", OLD), store.length())
         await cut_off(server)
@@ -250,7 +250,7 @@ class TestCutOff:
         assert "hush" not in str(caught.value)
 
     async def test_a_password_that_was_changed(self, store: PostgresStore, server: Server) -> None:
-        """Who is connected stays; who has to connect anew is unavailable, until it fits again."""
+        """A store that is connected works on; one that has to connect again is unavailable until the password fits again."""
         assert await store.get("old") == OLD
         server.sql("ALTER ROLE postgres PASSWORD 'another'")
         try:

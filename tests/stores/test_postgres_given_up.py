@@ -83,7 +83,7 @@ class TestEnded:
 
     @pytest.mark.parametrize("verb", ["update", "rename", "destroy"])
     async def test_what_is_unknown_is_not_tried_again(self, server: Server, verb: str) -> None:
-        """The connection breaks before the answer comes: it is written once, and nobody is told that it is not."""
+        """The connection breaks before the answer comes: the row is written once, and no answer says that it is not."""
         async with breaking(server) as (url, is_broken), PostgresStore(url, timeout=2_000, pool=3) as store:
             calls: dict[str, Callable[[str], Any]] = {
                 "update": lambda sid: store.update(sid, NEW, OLD),
@@ -111,7 +111,7 @@ class TestGivenUp:
 
     @pytest.fixture
     def raised(self, io_loop: IOLoop) -> Iterator[list[str]]:
-        """What the loop was told that nobody awaits."""
+        """What the loop's handler got of exceptions that nobody awaits."""
         raised: list[str] = []
         loop = io_loop.asyncio_loop  # type: ignore[attr-defined] # of Tornado's asyncio loops
         loop.set_exception_handler(
@@ -188,10 +188,8 @@ class TestGivenUp:
         assert answers == [StoreError] * 3
         assert raised == []
 
-    async def test_nothing_is_written_after_a_failure_was_told(
-        self, server: Server, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Also if PostgreSQL does not end the statement by itself: it is told to stop, and has stopped."""
+    async def test_nothing_is_written_after_a_failure(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Also if PostgreSQL does not end the statement by itself: the store cancels it, and it has ended."""
         limits = connections._session
         monkeypatch.setattr(connections, "_session", lambda *_: limits(60_000, 60_000, 60_000))
         monkeypatch.setattr(connections, "_STOP", SECONDS)

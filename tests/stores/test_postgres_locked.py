@@ -160,7 +160,7 @@ class TestSweep:
     async def test_sweeps_at_once_delete_each_row_once(
         self, store: PostgresStore, tmp_path: Path, clock: MovableClock
     ) -> None:
-        """Two processes whose intervals end together: what they say they have deleted is what is gone."""
+        """The intervals of two processes end together: what they say they have deleted is what is gone."""
         await asyncio.gather(*(store.create(f"id-{n}", OLD) for n in range(200)))
         clock.now = LATER
         async with postgres(tmp_path, clock=clock) as other:

@@ -1,4 +1,4 @@
-"""Through PgBouncer in transaction mode, whose connections are another client's after each transaction."""
+"""Through PgBouncer in transaction mode: after each transaction a connection may serve another client."""
 
 import asyncio
 import shutil

@@ -147,7 +147,7 @@ async def test_a_table_that_node_is_content_with_is_taken(url: str, statements: 
 
 
 @pytest.mark.parametrize(("statement", "words"), REFUSED.values(), ids=REFUSED)
-async def test_a_setup_that_can_never_work_is_told_at_the_start(url: str, statement: str, words: str) -> None:
+async def test_a_setup_that_can_never_work_is_an_error_at_the_start(url: str, statement: str, words: str) -> None:
     """By what is wrong and what to do; it is no passing outage, and nothing is left in the table."""
     shared().sql(statement, "theirs")
     guest = url.replace("postgres@", "guest@") if "GRANT" in statement else url
@@ -159,7 +159,7 @@ async def test_a_setup_that_can_never_work_is_told_at_the_start(url: str, statem
     assert shared().sql("SELECT count(*) FROM session", "theirs") == "0"
 
 
-async def test_a_role_that_cannot_make_the_table_is_told(url: str) -> None:
+async def test_a_role_that_cannot_make_the_table_is_an_error(url: str) -> None:
     """A missing table is made, unless the role may not."""
     shared().sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC", "theirs")
 
@@ -169,7 +169,7 @@ async def test_a_role_that_cannot_make_the_table_is_told(url: str) -> None:
     assert not isinstance(caught.value, StoreUnavailable)
 
 
-async def test_a_schema_that_is_missing_is_told(url: str) -> None:
+async def test_a_schema_that_is_missing_is_an_error(url: str) -> None:
     """It is not made."""
     with pytest.raises(StoreError, match='schema "elsewhere" does not exist') as caught:
         await PostgresStore(url, schema="elsewhere").__aenter__()
@@ -214,7 +214,7 @@ async def test_a_server_that_only_reads_is_opened(url: str) -> None:
     ],
 )
 async def test_what_is_taken_away_later_is_no_passing_outage(url: str, statement: str, words: str) -> None:
-    """Waiting does not help: nobody is told to try again."""
+    """Waiting does not help: no error asks to try again."""
     shared().sql(GRANTED.format("SELECT, INSERT, UPDATE, DELETE"), "theirs")
     async with PostgresStore(url.replace("postgres@", "guest@")) as store:
         made = await store.create("a", StoredSession("1", 4_000_000_000_000))

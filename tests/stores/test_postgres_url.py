@@ -255,7 +255,7 @@ def test_what_nobody_knows_is_named(name: str, hint: str, caplog: Any) -> None:
     assert HUSH not in said
 
 
-async def test_what_the_server_does_not_know_either_is_told_at_the_start() -> None:
+async def test_what_the_server_does_not_know_either_is_an_error_at_the_start() -> None:
     """In its own words."""
     with pytest.raises(StoreError, match='unrecognized configuration parameter "xyzzy"'):
         await PostgresStore(f"{shared().url}&xyzzy=1").__aenter__()

@@ -53,7 +53,7 @@ async def test_a_time_is_what_it_was_to_the_millisecond(store: PostgresStore, cl
 
 
 async def test_node_and_we_mean_the_same_moment(store: PostgresStore, url: str, clock: MovableClock) -> None:
-    """Node's driver leaves the TimeZone as it is, as ours does; in the table stands the local time."""
+    """Node's driver leaves the TimeZone as it is, as ours does; the table holds the local time."""
     await store.create("ours", OLD)
     async with connected(url) as node:
         await node.execute(NODE_SET.format("session"), OLD.data, LATER // 1000, "node's")

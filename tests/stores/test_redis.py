@@ -139,7 +139,7 @@ async def test_a_touch_of_another_text_is_a_conflict(redis: RedisStore, server: 
 
 @pytest.mark.parametrize("prefix", ["other:", "", "[a-z]*:", "sess?", "a\\b:", "{tag}é:"])
 async def test_the_prefix_is_ones_own(server: RedisServer, prefix: str) -> None:
-    """Listing and clearing mean what stands under it, whatever its characters mean in a pattern."""
+    """Listing and clearing reach the keys under the prefix, whatever its characters mean in a pattern."""
     foreign = {"xyz", "a", "sessX", "a\\\\b:c"} if prefix else {"sess:a"}
     for key in foreign:
         server.command("SET", key, "foreign")
@@ -243,7 +243,7 @@ async def test_what_has_no_life_left_is_never_seen(redis: RedisStore, server: Re
     assert server.command("KEYS", "*") == [b"sess:there"]
 
 
-async def test_hosts_whose_clocks_differ_agree_on_the_end(server: RedisServer) -> None:
+async def test_hosts_with_different_clocks_agree_on_the_end(server: RedisServer) -> None:
     """A life is a span of time: a host that is a day ahead keeps the session as long as one that is right."""
     async with RedisStore(server.url, clock=lambda: now_ms() + 24 * HOUR) as fast, RedisStore(server.url) as right:
         await fast.create("a", ahead(25 * HOUR))
@@ -258,7 +258,7 @@ async def test_hosts_whose_clocks_differ_agree_on_the_end(server: RedisServer) -
 
 
 async def test_a_text_that_is_not_utf8_is_no_session(redis: RedisStore, server: RedisServer) -> None:
-    """It is handed over as an empty text, which its reader finds corrupt; it is not changed and hits nobody else."""
+    """It is read as an empty text, which is a corrupt session; it is not changed, and no other session is affected."""
     server.command("SET", "sess:a", b"\xff\xfe", "EX", 3_600)
     await redis.create("b", ahead())
 
@@ -470,7 +470,7 @@ def test_a_wrong_option_is_refused(options: dict[str, Any]) -> None:
         RedisStore("redis://localhost", **options)
 
 
-async def test_a_write_whose_reply_is_lost_is_sent_once(
+async def test_a_write_with_a_lost_reply_is_sent_once(
     redis: RedisStore, server: RedisServer, sent: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """redis-py's own retries are off: what may have taken effect is not done twice."""

@@ -31,7 +31,7 @@ def stored(n: int) -> StoredSession:
 
 
 async def change(store: RedisStore, sid: str, before: int) -> None:
-    """Write the next number until it is acknowledged, or is there: an outcome that was not told may have been a success."""
+    """Write the next number until it is acknowledged, or is there: a write with no reply may have been done."""
 
     async def step() -> None:
         row = await store.get(sid)

@@ -192,8 +192,8 @@ async def test_a_late_reply_is_nobody_elses(redis: RedisStore, server: RedisServ
         assert [row.data for row in found if row] == [row.data for row in rows.values()]
 
 
-async def test_an_unknown_outcome_is_told_as_one(redis: RedisStore, server: RedisServer) -> None:
-    """A write that a paused server does after all is done once, and its caller was told that it is unknown."""
+async def test_an_unknown_outcome_is_reported(redis: RedisStore, server: RedisServer) -> None:
+    """A write that a paused server does later is done once, and its caller got StoreUnavailable."""
     await redis.create("a", stored("0"))
     server.pause()
     try:

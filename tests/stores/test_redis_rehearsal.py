@@ -68,7 +68,7 @@ async def test_the_prefix_that_is_named_is_ones_own(server: RedisServer) -> None
         assert await store.length() == 0
 
 
-async def test_a_right_that_is_missing_is_told_before_a_fork(server: RedisServer) -> None:
+async def test_a_right_that_is_missing_is_an_error_before_a_fork(server: RedisServer) -> None:
     """`prepare` asks as opening does."""
     store = RedisStore(as_user(server, server.url, "~sess:* +@all -del"))
 

@@ -365,7 +365,7 @@ async def test_a_full_server_leaves_the_old_session_whole(closed: StoredSession 
             assert (await redis.rename("a", "b", ahead("new"), OLD, closed)).outcome is Outcome.SAVED
 
 
-# ---------------------------------------------------------------- a cluster, whose rename has three steps
+# ---------------------------------------------------------------- a cluster: its rename has three steps
 
 
 @pytest.fixture

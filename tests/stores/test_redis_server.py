@@ -22,7 +22,7 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def find() -> Path:
-    """The program, looked for anew."""
+    """The program, looked for again."""
     return redis_server.program.__wrapped__()
 
 

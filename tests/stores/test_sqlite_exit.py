@@ -65,7 +65,7 @@ def run(code: str, database: Path) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.parametrize("how", FORGETS)
 def test_the_process_ends(database: Path, how: str) -> None:
-    """However it comes to its end; what it was told is stored is in the one file that it leaves.
+    """However the process ends; every acknowledged write is in the one file that it leaves.
 
     If its loop ends before the driver's answer, the driver's thread dies, and the log stays for the next one to open.
     """

@@ -187,7 +187,7 @@ class TestOpenToOthers:
     @only_root
     @pytest.mark.parametrize("suffix", ["", "-shm", ".lock", ".sweeper"])  # root gives the log back as it opens it
     async def test_a_file_of_another_owner(self, database: Path, caplog: pytest.LogCaptureFixture, suffix: str) -> None:
-        """Whose it is, who this is, and what the owner can do."""
+        """The line names the owner and says what the owner can do."""
         async with SQLiteStore(database):
             theirs = Path(f"{database}{suffix}")
             theirs.touch(0o600)
@@ -262,7 +262,7 @@ class TestNeverWorks:
         assert type(caught.value) is StoreError
         assert query(database, "SELECT count(*) FROM sessions") == [(0,)]
 
-    async def test_a_table_whose_key_is_an_index_is_taken(self, database: Path, clock: MovableClock) -> None:
+    async def test_a_table_with_an_index_as_its_key_is_taken(self, database: Path, clock: MovableClock) -> None:
         """It comes to the same."""
         query(database, "CREATE TABLE sessions (sid TEXT NOT NULL UNIQUE, expired, sess)")
         async with SQLiteStore(database, clock=clock) as store:
@@ -271,11 +271,11 @@ class TestNeverWorks:
 
 
 class TestLogThatGrows:
-    """A connection that holds an old state keeps SQLite from beginning its log anew."""
+    """A connection that holds an old state keeps SQLite from beginning its log from the start."""
 
     @pytest.fixture(autouse=True)
     def _small(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What is large, and what SQLite cuts the log to. From 4 MB on it tries to begin the log anew."""
+        """Lower the size that counts as large, and the size that SQLite cuts the log to. From 4 MB on it tries to reuse the log."""
         monkeypatch.setattr(file, "LARGE_LOG", 8_000_000)
         monkeypatch.setattr(file, "_WAL_LIMIT", 600_000)
 
@@ -304,7 +304,7 @@ class TestLogThatGrows:
         assert words.startswith(f"{database}-wal: has grown to 8 MB, because a connection reads an old state")
         assert len(caplog.messages) == 2
 
-    async def test_of_one_that_is_begun_anew_nothing_is_said(
+    async def test_a_log_that_begins_again_is_no_warning(
         self, sqlite: SQLiteStore, caplog: pytest.LogCaptureFixture
     ) -> None:
         """However much is written."""

@@ -22,7 +22,7 @@ from .support import NEW, OLD, listed, outcome, query, until
 
 
 def test_what_was_acknowledged_survives_kill_9(database: Path) -> None:
-    """Two writers under load, killed in the middle: every session they were told is saved is there, and whole."""
+    """Two writers under load are killed in the middle: every acknowledged session is there, and whole."""
     SQLiteStore(database).prepare()
     with child("write", database) as one, child("write", database) as two:
         acknowledged = [line(process) for _ in range(150) for process in (one, two)]
@@ -124,7 +124,7 @@ class TestNothingIsLeft:
         assert [str(warning.message) for warning in caught] == []
 
     async def test_a_closed_store_refuses_calls(self, database: Path) -> None:
-        """A request that comes too late opens nothing, and is told so at once."""
+        """A request that comes too late opens nothing, and fails at once."""
         threads = drivers()
         async with SQLiteStore(database) as store:
             pass

@@ -64,7 +64,7 @@ class TestTwoReplacements:
     async def test_the_log_of_the_first_is_not_played_into_the_second(
         self, database: Path, clock: MovableClock
     ) -> None:
-        """One process works on the first successor, whose log lies at the path when the late one opens the second."""
+        """One process works on the first successor; its log lies at the path when the late one opens the second."""
         first, second = replacement(database, "first"), replacement(database, "second")
         async with two_stores(database, clock) as (early, late):
             first.rename(database)
@@ -117,7 +117,7 @@ class TestTwoReplacements:
         connect: Any = sqlite3.connect
 
         class Replaced(sqlite3.Connection):
-            """A connection whose file is replaced when it has made the table."""
+            """A connection to a file that is replaced when the table has been made."""
 
             def executescript(self, sql: str) -> sqlite3.Cursor:
                 cursor = super().executescript(sql)
@@ -213,7 +213,7 @@ class TestWhoHoldsTheLog:
         assert ("ours-again",) in query(database, "SELECT sid FROM sessions")
 
     async def test_the_log_of_a_killed_process_is_brought_into_its_file(self, database: Path, tmp_path: Path) -> None:
-        """Where it lies, and in a copy of the folder, whose files have other numbers."""
+        """Where it lies, and in a copy of the folder: there the files have other inode numbers."""
         with child("write", database) as writer:
             acknowledged = [line(writer) for _ in range(30)] + kill(writer)
         copy = tmp_path / "copy"
@@ -392,10 +392,10 @@ class TestLock:
 
 async def test_processes_that_write_lose_nothing_and_never_split(database: Path) -> None:
     """The short form of `python -m tests.lab.chaos replaced`."""
-    told: Writers = {}
+    acknowledged: Writers = {}
     wrong = []
-    async with writing(database, 3, told):
-        async for each in replacements(database, told, writers=6, pairs=5):
+    async with writing(database, 3, acknowledged):
+        async for each in replacements(database, acknowledged, writers=6, pairs=5):
             wrong += each
 
     assert wrong == []

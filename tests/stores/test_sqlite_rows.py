@@ -57,7 +57,7 @@ async def test_each_can_be_read_written_and_deleted_without_an_unknown_error(
 
 
 async def test_without_an_expiry_there_is_no_session(sqlite: SQLiteStore, database: Path) -> None:
-    """A row whose expiry is NULL counts as none in every verb."""
+    """A row with the expiry NULL counts as none in every verb."""
     node_writes(database, ("a", None, OLD.data))
 
     assert await sqlite.get("a") is None

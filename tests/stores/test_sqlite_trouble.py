@@ -240,7 +240,7 @@ class TestCorrupt:
     """Pages that do not hold what they should."""
 
     async def corrupt(self, database: Path, clock: MovableClock) -> None:
-        """A file of 300 sessions whose page with the last one is garbage."""
+        """A file of 300 sessions; the page that holds the last one is garbage."""
         async with SQLiteStore(database, clock=clock) as store:
             texts = [f"text {n} " + "x" * 1_000 for n in range(300)]
             await asyncio.gather(*(store.create(f"id-{n}", StoredSession(text, LATER)) for n, text in enumerate(texts)))

@@ -108,7 +108,7 @@ def world(io_loop: IOLoop, logbook: Logbook, make_store: Callable[[], Store], cl
     try:
         yield world
         io_loop.run_sync(world.close)
-        gc.collect(0)  # a task whose exception nobody has looked at says so only now
+        gc.collect(0)  # a task with an exception that nobody has looked at says so only now
     finally:
         gc.enable()
     check_log(logbook, world.sids)

@@ -25,7 +25,7 @@ each_phase = pytest.mark.parametrize("phase", PHASES)
 
 
 async def enter(handler: Any, phase: str, gate: Gate) -> None:
-    """Change the session and bring the answer into a phase; in `held` and `waiting` its commit stands at the gate."""
+    """Change the session and bring the answer into a phase; in `held` and `waiting` its commit waits at the gate."""
     visit(handler)
     if phase in ("held", "streaming"):
         handler.write("one,")

@@ -1,6 +1,6 @@
 """Owns what a test can do to a store: hold a call at a gate, break it, silence it, count it.
 
-A real store keeps the data; `StagedStore` stands in front of it.
+A real store keeps the data; `StagedStore` wraps it.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ WRITES = ("create", "update", "set", "touch", "rename", "destroy")
 
 
 class Gate:
-    """A door that stays shut until it is opened, for good. The test can wait until somebody stands before it."""
+    """A door that stays shut until it is opened for good. The test can wait until a task has come to it."""
 
     def __init__(self) -> None:
         self._arrivals = asyncio.Semaphore(0)

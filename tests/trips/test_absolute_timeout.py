@@ -61,7 +61,7 @@ def hoarder(site: Site) -> Browser:
 
 
 async def meta(site: Site, sid: str | None) -> Any:
-    """What stands in the row beside the cookie and the data."""
+    """The member of the row beside the cookie and the data."""
     return json.loads((await site.stored(sid)).data).get("__meta")
 
 
@@ -118,7 +118,7 @@ async def test_expiry_is_the_earlier_of_the_two(serve: Any, cookie: CookieOption
 
 
 async def test_a_long_lifetime_is_cut_and_remembered(serve: Any) -> None:
-    """A handler may ask for a year: `original_max_age` says so, `expires` and what the browser is told end sooner."""
+    """A handler may ask for a year: `original_max_age` says so; `expires` and the browser's cookie end sooner."""
     seen: list[Any] = []
 
     def look(handler: Any) -> None:
@@ -167,7 +167,7 @@ async def test_a_session_that_nothing_was_put_into_ends_too(serve: Any) -> None:
 # ---------------------------------------------------------------- what is kept
 
 
-async def test_the_moment_of_creation_stands_in_the_row(serve: Any) -> None:
+async def test_the_moment_of_creation_is_in_the_row(serve: Any) -> None:
     """Behind the cookie, where no handler sees it; the cookie and the data are as they would be without."""
     site: Site = await serve(PAGES, absolute_timeout=LIMIT)
     browser = site.browser()
@@ -209,7 +209,7 @@ async def test_a_merge_keeps_it(serve: Any) -> None:
     assert await site.row(browser.sid) == {"__meta": {"createdAt": born}, "mark": MARK, "a": 1, "b": 2}
 
 
-async def test_regenerate_starts_anew(serve: Any) -> None:
+async def test_regenerate_starts_the_limit_again(serve: Any) -> None:
     """A login is a new session."""
     site: Site = await serve(PAGES, absolute_timeout=LIMIT, cookie=CookieOptions(max_age=YEAR))
     browser = site.browser()
@@ -293,7 +293,7 @@ async def test_without_the_option_nothing_is_stored(serve: Any) -> None:
 # ---------------------------------------------------------------- beside Node
 
 
-async def test_a_session_born_in_node_counts_from_the_first_look(serve: Any) -> None:
+async def test_a_session_of_node_counts_from_the_first_look(serve: Any) -> None:
     """A request that only reads writes that moment down, once, and sends no cookie."""
     site: Site = await serve(PAGES, absolute_timeout=LIMIT)
     browser = site.browser()
@@ -310,7 +310,7 @@ async def test_a_session_born_in_node_counts_from_the_first_look(serve: Any) -> 
     assert (await site.stored(sid)).expires_at == born + LIFETIME
 
 
-async def test_a_session_born_in_node_ends(serve: Any) -> None:
+async def test_a_session_of_node_ends(serve: Any) -> None:
     """So long after the first look."""
     site: Site = await serve(PAGES, absolute_timeout=LIMIT)
     browser = hoarder(site)
@@ -366,7 +366,7 @@ async def test_a_first_look_at_what_is_gone_brings_nothing_back(serve: Any) -> N
 
 @pytest.mark.parametrize("place", ["first", "last", "between"])
 @pytest.mark.parametrize("option", [{"absolute_timeout": LIMIT}, {}], ids=["on", "off"])
-async def test_where_it_stands_is_no_change(serve: Any, place: str, option: dict[str, Any]) -> None:
+async def test_its_place_in_the_row_is_no_change(serve: Any, place: str, option: dict[str, Any]) -> None:
     """Node keeps what it does not know, perhaps at another place: to look at it writes nothing, with the option off too."""
     site: Site = await serve(PAGES, touch_after=HOUR - 1, **option)
     browser = site.browser()
@@ -400,7 +400,7 @@ async def test_with_the_option_off_it_stays(serve: Any, path: str) -> None:
 
 
 async def test_with_the_option_off_a_merge_keeps_it_too(serve: Any) -> None:
-    """The one that stands in the newer row."""
+    """The time that the newer row has."""
     gate = Gate()
     site: Site = await serve({**PAGES, "/slow": slow(gate, setting(a=1)), "/fast": setting(b=2)})
     browser = site.browser()
@@ -492,7 +492,7 @@ BROKEN = [{"createdAt": None}, {"createdAt": "2030"}, {"createdAt": True}, {"cre
 
 
 @pytest.mark.parametrize("broken", [*BROKEN, {"createdAt": 2 * 1_900_000_000_000}], ids=str)
-async def test_a_broken_moment_counts_from_now_and_is_written_anew(serve: Any, broken: Any) -> None:
+async def test_a_broken_moment_counts_from_now_and_is_replaced(serve: Any, broken: Any) -> None:
     """In the future is broken as well: a clock was wrong. Nothing is gained by it but one more timeout."""
     site: Site = await serve(PAGES, absolute_timeout=LIMIT)
     browser = site.browser()
@@ -535,7 +535,7 @@ async def test_another_application_s_meta_is_data(serve: Any, foreign: Any) -> N
 
 @pytest.mark.parametrize("foreign", FOREIGN, ids=str)
 async def test_nothing_is_recorded_in_another_application_s_meta(serve: Any, logbook: Any, foreign: Any) -> None:
-    """A session whose end cannot be written down is a 500 that names the member; the row stays as it is."""
+    """If the end of a session cannot be written down, the answer is a 500 that names the member; the row stays as it is."""
     site: Site = await serve(PAGES, absolute_timeout=LIMIT)
     browser = site.browser()
     sid = await site.plant(browser, node_row(site, mark=MARK, __meta=foreign))

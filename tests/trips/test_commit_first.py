@@ -53,7 +53,7 @@ async def test_promise_1_an_etag_match_is_committed(serve: Any) -> None:
 
 @pytest.mark.parametrize(("verb", "act"), [("update", setting(n=1)), ("touch", show), ("update", unset)])
 async def test_promise_1_every_kind_of_write_is_waited_for(serve: Any, verb: str, act: Act) -> None:
-    """Not only a new session: a change, a renewal and an end are in the store before the client hears of them."""
+    """Not only a new session: a change, a renewal and an end are in the store before the client gets the first byte."""
     site: Site = await serve({"/": visit, "/act": act}, unset="destroy", touch_after=0)
     browser = site.browser()
     await browser.fetch()

@@ -55,7 +55,7 @@ async def known(serve: Any, **options: Any) -> tuple[Site, str]:
     ],
 )
 async def test_the_cookie_is_found_in_the_header(serve: Any, template: str) -> None:
-    """Whatever stands around it."""
+    """Whatever comes before or after it."""
     site, value = await known(serve)
 
     response = await ask(site, template.format(value).encode())
@@ -65,7 +65,7 @@ async def test_the_cookie_is_found_in_the_header(serve: Any, template: str) -> N
 
 @pytest.mark.parametrize("spelled", ["raw", "lower case", "all escaped"])
 async def test_the_value_may_be_escaped_or_not(serve: Any, spelled: str) -> None:
-    """Some clients decode, some encode anew."""
+    """Some clients decode the value, some encode it again."""
     site, value = await known(serve)
     plain = value.replace("%3A", ":").replace("%2F", "/").replace("%2B", "+")
     values = {
@@ -131,7 +131,7 @@ async def test_two_cookie_headers_are_both_read(serve: Any, order: int) -> None:
 
 
 async def test_duplicates_over_two_headers_are_tried_in_their_order(serve: Any) -> None:
-    """As if they stood in one."""
+    """As if there were one header."""
     site, value = await known(serve)
 
     response = await ask(site, f"connect.sid={OLD}".encode(), f"a=1; connect.sid={value}".encode())

@@ -4,8 +4,8 @@ import logging
 from typing import Any
 
 import pytest
-from client import Cookie, Jar
 from clock import DAY, HOUR
+from jar import Cookie, Jar
 
 from sessions import CookieOptions
 

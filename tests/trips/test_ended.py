@@ -52,7 +52,7 @@ async def overtaken_by(serve: Any, fast: Act, who: str, **options: Any) -> tuple
 
 
 @each_kind
-async def test_promise_3_a_logout_stands_against_a_slow_request(serve: Any, who: str) -> None:
+async def test_promise_3_a_logout_outlasts_a_slow_request(serve: Any, who: str) -> None:
     """The slow one's change is dropped, its answer is normal, and the browser stays without a cookie."""
     site, browser, late, _ = await overtaken_by(serve, logout, who)
 
@@ -75,7 +75,7 @@ async def test_promise_3_an_unset_session_stays_away(serve: Any, who: str) -> No
 
 @each_kind
 @pytest.mark.parametrize("fast", [login, login_with_basket])
-async def test_promise_3_a_login_stands_against_a_slow_request(serve: Any, who: str, fast: Act) -> None:
+async def test_promise_3_a_login_outlasts_a_slow_request(serve: Any, who: str, fast: Act) -> None:
     """The browser ends with the new id, whatever the slow answer brings; the old id is gone for good."""
     site, browser, late, old = await overtaken_by(serve, fast, who)
 
@@ -176,7 +176,7 @@ async def test_promise_3_a_session_that_ended_can_be_read_to_the_end(serve: Any)
     assert late.set_cookies == []
 
 
-async def test_a_login_in_a_request_whose_session_has_ended_is_a_login(serve: Any) -> None:
+async def test_a_login_after_the_end_of_the_session_is_a_login(serve: Any) -> None:
     """regenerate() starts a new session, also after a save() that found the old one gone."""
     gate = Gate()
 

@@ -38,13 +38,13 @@ VERBS: dict[str, Act] = {"get": show, "touch": show, "update": count, "rename": 
 each_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 
 
-@memory_only  # the fault stands before the store, whichever it is; and memory never misses a short deadline
+@memory_only  # the fault is in a wrapper, so it works with every store; and memory never misses a short deadline
 @each_fault
 @each_end
 async def test_promise_1_a_commit_that_fails_is_a_5xx_without_cookie(
     serve: Any, settings: dict[str, Any], end: Act, fault: Any
 ) -> None:
-    """A new visitor is told of the failure and gets no cookie of a session that is not there."""
+    """A new visitor gets an error, and no cookie of a session that is not there."""
     site: Site = await serve(end, settings=settings, store_timeout=20)
     fault(site.store)
 
@@ -63,7 +63,7 @@ async def test_promise_1_a_commit_that_fails_is_a_5xx_without_cookie(
 async def test_promise_1_a_change_that_fails_is_a_5xx_without_cookie(
     serve: Any, settings: dict[str, Any], end: Act, fault: Any
 ) -> None:
-    """A visitor with a session is told of the failure; the session and the cookie stay as they were."""
+    """A visitor with a session gets an error; the session and the cookie stay as they were."""
     site: Site = await serve({"/count": count, "/": end}, settings=settings, store_timeout=20)
     browser = site.browser()
     await browser.fetch("/count")
@@ -104,7 +104,7 @@ async def test_promise_1_whichever_verb_fails_it_is_a_5xx(serve: Any, verb: str,
     assert later.json() == {"mark": MARK}
 
 
-async def test_promise_1_a_stream_whose_renewal_fails_breaks_off(serve: Any) -> None:
+async def test_promise_1_a_stream_breaks_off_if_its_renewal_fails(serve: Any) -> None:
     """A page that only reads and streams renews its session at the end: if that fails, the answer never looks whole."""
 
     async def stream(handler: Any) -> None:

@@ -9,7 +9,7 @@ from .world import MARK, Site, show, visit
 pytestmark = sqlite_only
 
 
-async def test_a_deleted_file_is_noticed_and_made_anew(serve: Any, tmp_path: Path) -> None:
+async def test_a_deleted_file_is_noticed_and_made_again(serve: Any, tmp_path: Path) -> None:
     """No write goes into a file that is not there any more; visitors with a cookie come back as fresh ones."""
     site: Site = await serve({"/visit": visit, "/show": show})
     browser = site.browser()

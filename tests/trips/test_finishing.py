@@ -11,7 +11,7 @@ from .world import MARK, Act, Site, turns, visit
 
 
 async def answer_behind_gate(site: Site, **request: Any) -> Any:
-    """Make a request whose write is held until the handler has had all the time it wants."""
+    """Make a request and hold its write until the handler has had all the time it wants."""
     gate = site.store.hold()
     call = await site.browser().start(**request)
     await gate.reached()
@@ -44,7 +44,7 @@ async def test_what_a_handler_does_after_finish_changes_nothing(serve: Any) -> N
 
 @pytest.mark.parametrize("late", ["write", "finish", "render", "redirect"])
 async def test_a_second_answer_is_refused(serve: Any, logbook: Logbook, late: str) -> None:
-    """A forgotten `return` after finish() is the same RuntimeError as in Tornado, and the first answer stands."""
+    """A forgotten `return` after finish() is the same RuntimeError as in Tornado, and the first answer is sent."""
 
     def forgets_to_return(handler: Any) -> None:
         visit(handler)
@@ -95,7 +95,7 @@ async def test_a_new_id_after_finish_is_refused(serve: Any, logbook: Logbook, ve
     assert any("HeadersSent" in line for line in logbook.lines("tornado.application"))
 
 
-async def test_an_error_after_an_answer_that_owed_nothing_does_not_cut_it(serve: Any) -> None:
+async def test_an_error_after_an_answer_without_a_change_does_not_cut_it(serve: Any) -> None:
     """Without a commit the answer is out at once, and may still be on its way when the error comes too late."""
     size = 20_000_000
 
@@ -244,7 +244,7 @@ async def test_a_body_of_junk_costs_no_session(serve: Any, kind_of_body: str, bo
 
 
 async def test_pipelined_requests_are_answered_in_their_order(serve: Any) -> None:
-    """A commit that is held back delays only what stands behind it on the same connection."""
+    """A commit that is held back delays only the later requests of the same connection."""
     site: Site = await serve({"/slow": visit, "/fast": lambda _: "fast"})
     gate = site.store.hold()
     wire = await site.wire()

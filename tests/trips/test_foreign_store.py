@@ -48,7 +48,7 @@ WRONG: dict[str, list[Any]] = {
 
 
 class Broken(StoreWrapper):
-    """A store from elsewhere whose verbs do what a test says instead of what they should."""
+    """A store from elsewhere; its verbs do what a test says instead of what they should."""
 
     def __init__(self) -> None:
         super().__init__(MemoryStore())

@@ -165,7 +165,7 @@ async def test_promise_4_a_new_id_is_tried_again_where_it_is_taken(serve: Any) -
 
 @memory_only
 async def test_a_genid_that_only_repeats_itself_is_a_500(serve: Any) -> None:
-    """It is told after a few tries; the other visitor's session is untouched."""
+    """The error comes after a few tries; the other visitor's session is unchanged."""
     site: Site = await serve(
         {"/visit": visit, "/count": lambda h: h.session.update(n=1)}, genid=lambda _: "the-only-id"
     )
@@ -228,7 +228,7 @@ async def test_promise_4_a_rotated_secret_verifies_and_no_longer_signs(serve: An
 
 @pytest.mark.parametrize("secrets", ["new-secret-and-as-long-as-it-has-to-be", ["new-secret-and-as-long", SECRET]])
 async def test_secrets_change_while_the_application_serves(serve: Any, secrets: Any) -> None:
-    """The first signs, all verify, and a visitor whose secret has left the list is a stranger."""
+    """The first secret signs, all verify, and a cookie of a secret that has left the list is worth nothing."""
     site: Site = await serve({"/visit": visit, "/show": show})
     browser = site.browser()
     await browser.fetch("/visit")

@@ -39,7 +39,7 @@ def test_a_clean_log_is_clean(logbook: Logbook) -> None:
 
 
 def test_what_asyncio_has_overlooked_is_found(logbook: Logbook) -> None:
-    """A task whose exception nobody has retrieved is an error of the log."""
+    """A task with an exception that nobody has retrieved is an error of the log."""
     logging.getLogger("asyncio").error("Task exception was never retrieved")
 
     with pytest.raises(AssertionError):
@@ -90,7 +90,7 @@ async def test_what_is_printed_of_a_session_is_no_secret(serve: Any) -> None:
 
 
 def events(logbook: Logbook, *, level: int = logging.DEBUG) -> list[str]:
-    """What was told of sessions."""
+    """The lines about sessions."""
     return [line for line in logbook.lines("sessions", level=level) if line.startswith("session_")]
 
 
@@ -106,8 +106,8 @@ async def rotate(handler: Any) -> None:
 
 
 @pytest.mark.parametrize("renew", [regenerate, rotate])
-async def test_a_session_s_life_is_told_by_fingerprint(serve: Any, logbook: Logbook, renew: Any) -> None:
-    """Beginning, renewal and end, each with what stands for the id that it is about."""
+async def test_a_session_s_life_is_logged_by_fingerprint(serve: Any, logbook: Logbook, renew: Any) -> None:
+    """Beginning, renewal and end, each with the fingerprint of its id."""
     site: Site = await serve({"/visit": visit, "/renew": renew, "/leave": logout})
     browser = site.browser()
     ids = []
@@ -129,7 +129,7 @@ async def test_a_session_s_life_is_told_by_fingerprint(serve: Any, logbook: Logb
 
 
 @memory_only
-async def test_an_end_by_unset_is_told(serve: Any, logbook: Logbook) -> None:
+async def test_an_end_by_unset_is_logged(serve: Any, logbook: Logbook) -> None:
     """As one by destroy() is; a session that is only let go is not at its end."""
     site: Site = await serve({"/visit": visit, "/leave": unset}, unset="destroy")
     browser = site.browser()
@@ -143,7 +143,7 @@ async def test_an_end_by_unset_is_told(serve: Any, logbook: Logbook) -> None:
 
 @memory_only
 @pytest.mark.parametrize("leave", [logout, unset])
-async def test_an_end_that_failed_is_not_told(serve: Any, logbook: Logbook, leave: Any) -> None:
+async def test_an_end_that_failed_is_not_logged(serve: Any, logbook: Logbook, leave: Any) -> None:
     """While the store is away the session lives on, and the log does not say otherwise."""
     site: Site = await serve({"/visit": visit, "/leave": leave}, unset="destroy")
     browser = site.browser()
@@ -156,7 +156,7 @@ async def test_an_end_that_failed_is_not_told(serve: Any, logbook: Logbook, leav
 
 
 @memory_only
-async def test_an_id_that_has_ended_is_told(serve: Any, logbook: Logbook) -> None:
+async def test_an_id_that_has_ended_is_logged(serve: Any, logbook: Logbook) -> None:
     """Whoever uses a copied cookie after the logout is seen in the log."""
     site: Site = await serve({"/visit": visit, "/leave": logout, "/show": show})
     browser = site.browser()
@@ -170,14 +170,14 @@ async def test_an_id_that_has_ended_is_told(serve: Any, logbook: Logbook) -> Non
 
 
 @memory_only
-async def test_tampering_is_told(serve: Any, logbook: Logbook) -> None:
+async def test_tampering_is_logged(serve: Any, logbook: Logbook) -> None:
     """Once for each cookie of our name that nobody has signed; other cookies are nobody's business."""
     site: Site = await serve(show)
 
     await site.browser().fetch(headers={"Cookie": "a=b; connect.sid=s%3Aan-id.no-signature; connect.sid=junk"})
 
-    told = [f"session_tampered: {fingerprint(value)}" for value in ("s:an-id.no-signature", "junk")]
-    assert events(logbook, level=logging.INFO) == told
+    expected = [f"session_tampered: {fingerprint(value)}" for value in ("s:an-id.no-signature", "junk")]
+    assert events(logbook, level=logging.INFO) == expected
 
 
 @memory_only
@@ -186,12 +186,12 @@ async def test_a_request_in_its_session_is_nothing_to_tell(serve: Any, logbook: 
     site: Site = await serve({"/visit": visit, "/show": show, "/count": count}, rolling=True)
     browser = site.browser()
     await browser.fetch("/visit")
-    told = events(logbook)
+    before = events(logbook)
 
     for path in ("/show", "/count", "/visit"):
         await browser.fetch(path)
 
-    assert events(logbook) == told
+    assert events(logbook) == before
 
 
 @memory_only

@@ -162,7 +162,7 @@ async def test_what_a_handler_holds_is_still_seen_after_a_mutation_that_was_undo
 
 
 async def test_a_mutation_that_was_not_stored_is_not_stored_later(serve: Any) -> None:
-    """The handler was told that it failed: the end of the request must not do it behind its back."""
+    """The handler got the failure: the end of the request must not store the change all the same."""
 
     async def act(handler: Any) -> str:
         try:

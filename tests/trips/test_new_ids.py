@@ -179,7 +179,7 @@ async def test_what_needs_a_new_cookie_after_the_first_flush_is_an_error(serve: 
 
 
 async def test_a_session_that_begins_after_the_first_flush_cuts_the_stream(serve: Any, logbook: Logbook) -> None:
-    """Nobody could be told its id: the end of the request refuses it, and the log says why."""
+    """No cookie could carry its id: the end of the request refuses it, and the log says why."""
 
     async def act(handler: Any) -> None:
         handler.write("one,")

@@ -155,7 +155,7 @@ class Unprepared(Page):
         self.prepared = True
 
 
-async def test_prepare_without_super_is_told_the_remedy(serve: Any) -> None:
+async def test_the_error_of_prepare_without_super_says_the_remedy(serve: Any) -> None:
     """It must never look like an empty, anonymous session."""
     site: Site = await serve({"/visit": visit, "/": (Unprepared, why)}, save_uninitialized=True)
     browser = site.browser()

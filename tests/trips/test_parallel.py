@@ -80,7 +80,7 @@ async def test_promise_2_commits_of_the_same_moment_all_survive(serve: Any) -> N
     assert await site.row(browser.sid) == {"mark": MARK} | {f"/{number}": MARK for number in range(20)}
 
 
-@sqlite_only  # whose writes take their time
+@sqlite_only  # its writes take their time
 async def test_commits_of_one_process_do_not_meet_in_the_store(serve: Any) -> None:
     """They queue, and each merges on what the one before it wrote: ten changes are ten writes."""
     gate = Gate()

@@ -13,7 +13,7 @@ def remember_me(handler: Any) -> None:
 
 
 async def test_promise_2_a_counter_does_not_undo_a_remember_me(serve: Any) -> None:
-    """The cookie is merged by attribute, and the expiry is computed anew from the merged lifetime."""
+    """The cookie is merged by attribute, and the expiry is computed from the merged lifetime."""
     gate = Gate()
     site: Site = await serve({"/visit": visit, "/slow": slow(gate, setting(n=1)), "/fast": remember_me})
     browser = site.browser()

@@ -1,4 +1,4 @@
-"""Visitors of a site whose sessions lie in PostgreSQL, while that is killed, frozen or locked up."""
+"""Visitors of a site with its sessions in PostgreSQL, while the server is killed, frozen or locked up."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ async def add_one(handler: Any) -> str:
 
 
 def why(handler: Any) -> str:
-    """Whether there is a session to be had."""
+    """True if the request has a session."""
     return str(handler.has_session)
 
 
@@ -138,7 +138,7 @@ class TestKilled:
 
 
 class TestFrozen:
-    """Every process of the server stands still."""
+    """Every process of the server is stopped."""
 
     async def test_503_in_time_and_then_as_before(self, serve: Any, server: Server) -> None:
         """At the next calls at once, since the store knows; afterwards the counter is what was acknowledged, or asked for."""
@@ -162,7 +162,7 @@ class TestFrozen:
 
 
 class TestClocks:
-    """Hosts whose clocks differ: what has expired is by the database's."""
+    """The clocks of hosts differ: the database's clock says what has expired."""
 
     async def test_a_host_with_a_clock_ahead_signs_nobody_out(
         self, serve: Any, make_store: Callable[[], Store]
@@ -188,7 +188,7 @@ class TestClocks:
     async def test_a_session_ends_by_the_database_s_clock(
         self, serve: Any, make_store: Callable[[], Store], clock: MovableClock
     ) -> None:
-        """A host whose clock stands still brings back nobody, reads nobody and sweeps what has ended."""
+        """A host with a clock that does not move reads no session that has ended, brings none back, and sweeps them."""
         here: Site = await serve(PAGES)
         browser = here.browser()
         await browser.fetch("/visit")

@@ -18,7 +18,7 @@ SECONDS = 60
 
 @pytest.fixture
 def server() -> Iterator[RedisServer]:
-    """A server of the test's own, whose acknowledged writes survive its death."""
+    """A server of the test's own. Acknowledged writes survive if it is killed."""
     with RedisServer(appendonly="yes", appendfsync="always") as server:
         yield server
 
@@ -90,27 +90,27 @@ async def test_under_expresss_policy_a_store_that_is_down_means_no_session(serve
     browser = site.browser()
     await browser.fetch("/visit")
     server.kill()
-    told = ""
+    text = ""
     async with asyncio.timeout(SECONDS):
-        while told != "no session":
+        while text != "no session":
             response = await browser.fetch("/tell")
-            told = response.text if response.status == 200 else ""
-            assert response.status == 503 or told == "no session"
+            text = response.text if response.status == 200 else ""
+            assert response.status == 503 or text == "no session"
     server.start()
     async with asyncio.timeout(SECONDS):
-        while told != MARK:
-            told = (await browser.fetch("/tell")).text
+        while text != MARK:
+            text = (await browser.fetch("/tell")).text
             await asyncio.sleep(0.05)
 
     assert site.store.ready
 
 
 async def test_nothing_is_done_twice_while_connections_are_cut(serve: Any, server: RedisServer) -> None:
-    """Of a counter: every 200 has counted once, and an error at most once; no number was told to two."""
+    """Of a counter: every 200 has counted once, and an error at most once; no two visitors got the same number."""
     site: Site = await serve(PAGES)
     browser = site.browser()
     await browser.fetch("/visit")
-    told: list[int] = []
+    numbers: list[int] = []
     failed = 0
 
     async def visits(number: int) -> None:
@@ -118,7 +118,7 @@ async def test_nothing_is_done_twice_while_connections_are_cut(serve: Any, serve
         for _ in range(number):
             response = await browser.fetch("/mutate")
             if response.status == 200:
-                told.append(int(response.text))
+                numbers.append(int(response.text))
             else:
                 assert response.status in (500, 503)  # raised in the handler it is as any error there
                 failed += 1
@@ -131,14 +131,14 @@ async def test_nothing_is_done_twice_while_connections_are_cut(serve: Any, serve
     await asyncio.gather(*(visits(10) for _ in range(8)), cuts())
     last = int((await answered(browser, "/mutate")).text)
 
-    assert len(set(told)) == len(told)
-    assert len(told) < last <= len(told) + failed + 1
+    assert len(set(numbers)) == len(numbers)
+    assert len(numbers) < last <= len(numbers) + failed + 1
 
 
 async def test_a_store_that_is_known_to_be_down_costs_no_waiting(
     serve: Any, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After one call has waited for a paused server, the others are told at once, until it is time to try again."""
+    """After one call has waited for a paused server, the others fail at once, until it is time to try again."""
     monkeypatch.setattr(one_server, "RETRY_SECONDS", 3_600.0)
     site: Site = await serve(PAGES)
     browser = site.browser()

@@ -91,7 +91,7 @@ class TestFailures:
         assert await site.rows() == {old: {"mark": MARK}}
         assert (await browser.fetch("/show")).json() == {"mark": MARK}
 
-    async def test_a_rename_whose_reply_is_lost_is_asked_for(self, serve: Any) -> None:
+    async def test_a_rename_with_a_lost_reply_is_looked_for(self, serve: Any) -> None:
         """The row is found under the new id: the visitor is signed in."""
         site, browser = await visited(serve)
         site.store.lose(AWAY, "rename")
@@ -235,7 +235,7 @@ class TestGone:
     """The row is gone when it is to be moved: a double click, a sign-out, an expiry."""
 
     async def gone(self, serve: Any, act: Any) -> tuple[Site, Any, Any]:
-        """What a request answers whose session is signed out while it runs."""
+        """What a request answers if its session is signed out while it runs."""
         gate = Gate()
         site, browser = await visited(serve, {"/slow": slow(gate, act), "/begin": setting(user="eve", list=[1], n={})})
         await browser.fetch("/begin")

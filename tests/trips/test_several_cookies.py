@@ -43,7 +43,7 @@ def events(logbook: Logbook, name: str) -> int:
 
 
 @pytest.mark.parametrize("place", range(4))
-async def test_an_id_whose_session_has_gone_locks_nobody_out(serve: Any, place: int) -> None:
+async def test_an_id_without_its_session_locks_nobody_out(serve: Any, place: int) -> None:
     """Wherever the living one is among four; a change is its own, and no row is made."""
     site: Site = await serve(PAGES)
     (living,) = await visitors(site, 1)

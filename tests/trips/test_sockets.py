@@ -1,4 +1,4 @@
-"""Sockets that outlive their request: WebSockets, whose session is committed before the 101, and detach()."""
+"""Sockets that outlive their request: WebSockets (their session is committed before the 101) and detach()."""
 
 from collections.abc import Awaitable
 from inspect import isawaitable
@@ -128,7 +128,7 @@ async def test_a_change_behind_the_handshakes_commit_waits_for_save(
 
 
 async def test_promise_1_a_renewal_is_committed_before_the_101(serve: Any) -> None:
-    """A socket of a visitor whose session is unchanged renews it."""
+    """A socket renews a session that is unchanged."""
 
     class Quiet(Socket):
         async def prepare(self) -> None:
@@ -266,7 +266,7 @@ async def test_a_new_id_after_the_handshake_is_an_error(serve: Any, verb: str) -
 
 
 async def test_a_new_session_after_the_handshake_is_an_error(serve: Any) -> None:
-    """A socket whose handshake made no session cannot make one later."""
+    """If its handshake made no session, a socket cannot make one later."""
 
     class Quiet(Socket):
         async def prepare(self) -> None:

@@ -273,7 +273,7 @@ async def test_a_stream_with_a_wrong_length_keeps_nobody_waiting(serve: Any) -> 
 
 
 @both_ways
-async def test_a_stream_whose_cookie_cannot_be_sent_keeps_nobody_waiting(serve: Any, wait: bool) -> None:
+async def test_a_stream_with_an_impossible_cookie_keeps_nobody_waiting(serve: Any, wait: bool) -> None:
     """A row of another's making may hold an attribute that no cookie can carry; that is found when the head is made."""
 
     async def act(handler: Any) -> None:

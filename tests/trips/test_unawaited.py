@@ -1,4 +1,4 @@
-"""Verbs whose `await` was forgotten: they are performed, the answer waits, and a failure nobody has seen is the answer's."""
+"""Verbs without their `await`: they are performed, the answer waits, and a failure that nobody has seen is the answer's."""
 
 from typing import Any
 
@@ -154,7 +154,7 @@ async def test_the_handshake_waits_for_verbs(serve: Any) -> None:
     assert await site.rows() == {browser.sid: {"user": "eve"}}
 
 
-async def test_a_handshake_whose_verb_fails_is_refused(serve: Any) -> None:
+async def test_a_handshake_is_refused_if_its_verb_fails(serve: Any) -> None:
     """503, and the old session is as it was."""
     site: Site = await serve({"/visit": visit, "/socket": Entering})
     browser = site.browser()
@@ -243,7 +243,7 @@ async def test_a_save_behind_a_regenerate_that_failed_writes_nothing(serve: Any)
 @pytest.mark.parametrize(
     "second", ["save", "destroy", "regenerate", "mutate"]
 )  # rotate() takes over what save() writes
-async def test_what_stands_behind_a_verb_that_failed_fails_with_it(serve: Any, second: str) -> None:
+async def test_a_verb_after_one_that_failed_fails_with_it(serve: Any, second: str) -> None:
     """Who waits for it gets the failure of the first."""
     seen: list[BaseException] = []
 
@@ -268,7 +268,7 @@ async def test_what_stands_behind_a_verb_that_failed_fails_with_it(serve: Any, s
     assert browser.sid in await site.rows()
 
 
-async def test_a_failure_that_was_seen_is_told_once(serve: Any) -> None:
+async def test_a_failure_that_was_seen_is_logged_once(serve: Any) -> None:
     """A verb behind it that nobody awaits has failed with the same."""
 
     async def act(handler: Any) -> str:

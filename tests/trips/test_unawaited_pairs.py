@@ -1,4 +1,4 @@
-"""Verbs whose `await` was forgotten come to what awaited ones come to: every two of them, one behind the other.
+"""Verbs without their `await` have the results of awaited ones: every pair of verbs, one after the other.
 
 `reload()` is left out: it acts when it is done, so what is changed behind its call is dropped if nobody waits for it.
 """

@@ -171,7 +171,7 @@ async def test_a_body_for_a_store_that_is_away_is_not_taken(serve: Any, kind: st
 
 
 @pytest.mark.parametrize("kind", HEADS)
-async def test_a_refusal_whose_commit_fails_takes_nothing_either(serve: Any, kind: str) -> None:
+async def test_a_refusal_takes_nothing_if_its_commit_fails(serve: Any, kind: str) -> None:
     """The page of the failure is the answer."""
     delivered: list[object] = []
     site: Site = await serve({"/visit": visit, "/": (Upload, denies)}, settings={"delivered": delivered})
@@ -205,7 +205,7 @@ async def test_a_body_that_is_welcome_arrives(serve: Any, kind: str) -> None:
 
 
 async def test_a_request_behind_a_refused_upload_waits_its_turn(serve: Any) -> None:
-    """What stands behind the body on the same connection is never taken for a request of its own."""
+    """Bytes after the body on the same connection are never taken for a request of their own."""
     delivered: list[object] = []
     site: Site = await serve({"/": (Upload, denies), "/fast": lambda _: "fast"}, settings={"delivered": delivered})
     gate = site.store.hold("create")

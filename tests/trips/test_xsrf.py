@@ -52,7 +52,7 @@ PAGES: dict[str, Any] = {
 
 
 async def visited(serve: Any) -> tuple[Site, Any]:
-    """A site whose forms are protected, and a browser that has a session there."""
+    """A site with protected forms, and a browser that has a session there."""
     site: Site = await serve(PAGES, settings=SETTINGS)
     browser = site.browser()
     await browser.fetch("/visit")
@@ -118,7 +118,7 @@ async def test_two_forms_that_are_rendered_at_once_have_one_token(serve: Any) ->
 
 
 @memory_only
-async def test_without_a_stored_session_tornado_s_check_stands_alone(serve: Any) -> None:
+async def test_without_a_stored_session_only_tornado_s_check_counts(serve: Any) -> None:
     """A visitor without a session fills in a form; no session is made by rendering it."""
     site: Site = await serve(PAGES, settings=SETTINGS)
     browser = site.browser()

@@ -1,4 +1,4 @@
-"""Owns the stage of the trips: applications on free ports, whose stores a test can hold, break or silence.
+"""Owns the stage of the trips: applications on free ports, with stores that a test can hold, break or silence.
 
 The library is used as anybody would use it: pages are handlers with the mixin, visitors are browsers with a jar.
 """

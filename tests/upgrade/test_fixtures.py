@@ -122,7 +122,7 @@ async def test_the_fixtures_are_there() -> None:
 
 
 async def test_what_lives_reads_as_it_was_left(left: Left, store: Store) -> None:
-    """Its id and its data; with `rolling`, which sends it, its cookie too, whose life starts again."""
+    """Its id and its data; with `rolling`, which sends it, its cookie too, with a new lifetime."""
     async with left.serving(store, rolling=True) as visitor_with:
         for entry in left.living:
             visitor = visitor_with(entry)

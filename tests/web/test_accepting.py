@@ -22,7 +22,7 @@ class Hello(RequestHandler):
 
 
 class Listening(socket.socket):
-    """A socket whose accept() fails as a test says, each error once."""
+    """A socket with an accept() that fails as a test says, each error once."""
 
     errors: list[int]
 

@@ -214,9 +214,9 @@ async def test_another_applications_sockets_stay_open() -> None:
     assert is_open
 
 
-async def test_an_event_stream_is_told_and_cut_at_the_deadline() -> None:
+async def test_an_event_stream_is_cut_at_the_deadline() -> None:
     """`on_connection_close` is how it learns; its later flush raises, and the drain does not wait for it."""
-    told: list[str] = []
+    noticed: list[str] = []
 
     class Stream(SessionMixin, RequestHandler):
         async def get(self) -> None:
@@ -226,7 +226,7 @@ async def test_an_event_stream_is_told_and_cut_at_the_deadline() -> None:
                 await asyncio.sleep(0.01)
 
         def on_connection_close(self) -> None:
-            told.append("closed")
+            noticed.append("closed")
 
     async with stage(("/stream", Stream)) as site:
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
@@ -237,7 +237,7 @@ async def test_an_event_stream_is_told_and_cut_at_the_deadline() -> None:
 
         await reader.read()
         writer.close()
-    assert told == ["closed"]
+    assert noticed == ["closed"]
 
 
 async def test_a_drain_that_is_cut_ends_at_once() -> None:

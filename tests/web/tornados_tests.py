@@ -139,7 +139,7 @@ def mix_in(mode: str, modules: list[str]) -> None:
 
 
 class Overlooked(logging.Handler):
-    """What asyncio logs: of tasks and Futures whose failure nobody has seen."""
+    """What asyncio logs of tasks and Futures with a failure that nobody has seen."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -160,7 +160,7 @@ class Result(unittest.TestResult):
 
     def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802 # unittest's
         super().stopTest(test)
-        gc.collect(0)  # a task whose exception nobody has looked at says so only now
+        gc.collect(0)  # a task with an exception that nobody has looked at says so only now
         if self._overlooked.said:
             self.became[test.id()] = "\n".join(self._overlooked.said)
             self._overlooked.said.clear()

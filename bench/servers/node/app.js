@@ -17,7 +17,7 @@ const version = name =>
   JSON.parse(fs.readFileSync(path.join(__dirname, 'node_modules', name, 'package.json'), 'utf8')).version
 // the durability of a Redis or a PostgreSQL is asked of it by the harness
 const about = { node: process.versions.node, express: version('express'), durability: 'nothing is stored' }
-let told = Promise.resolve() // when `about` is complete
+let known = Promise.resolve() // when `about` is complete
 const week = 7 * 24 * 60 * 60 * 1000
 
 const pragmas = (journal, synchronous) =>
@@ -29,7 +29,7 @@ function connectSqlite3 (wal) {
   const store = new SQLiteStore({ db: 'sessions.db', dir: args.data, concurrentDb: wal })
   about['connect-sqlite3'] = version('connect-sqlite3')
   about.sqlite = sqlite3.VERSION
-  told = new Promise(resolve => store.client.on('connect', () =>
+  known = new Promise(resolve => store.client.on('connect', () =>
     store.db.get('PRAGMA journal_mode', (_, journal) => store.db.get('PRAGMA synchronous', (_, sync) => {
       about.durability = pragmas(journal.journal_mode, sync.synchronous)
       resolve()
@@ -86,7 +86,7 @@ const stores = {
 }
 
 const app = express()
-app.get('/about', (req, res) => told.then(() => res.json(about)))
+app.get('/about', (req, res) => known.then(() => res.json(about)))
 if (args.store === 'none') {
   const everybodys = { n: 1 }
   app.use((req, res, next) => { req.session = everybodys; next() })

@@ -82,7 +82,7 @@ class PostgresStore(SQLStoreBase):
         super().__init__(target.place)
         self._table = Table(table, schema)
         self._column: str  # the type of sess, in the table as it is found
-        self._sql: Statements  # for that
+        self._statements: Statements  # for that
         self._connections = Connections(PoolSettings(target, pool, int(timeout), cache))
         self._queue = Writes(self._writes, self._write_alone)
         self._upkeep = asyncio.Lock()
@@ -151,6 +151,12 @@ class PostgresStore(SQLStoreBase):
         return int(rows[0][0])
 
     # ---------------------------------------------------------------- the verbs
+
+    @property
+    def _sql(self) -> Statements:
+        """The statements, which are known if the store is open. Raises StoreUnavailable if it is not."""
+        self.check_open()
+        return self._statements
 
     async def _read(self, jobs: list[Job]) -> None:
         """Perform all by one SELECT."""
@@ -242,7 +248,7 @@ class PostgresStore(SQLStoreBase):
             columns = dict(await self._query(self._table.columns, self._table.name))
         self._table.check(self.name, columns)
         self._column = columns["sess"]
-        self._sql = Statements(self._table.name, self._column)
+        self._statements = Statements(self._table.name, self._column)
 
     async def _rehearse(self) -> None:
         """Write a session, move it and delete it, and leave nothing of that. Raises StoreError where it is refused.

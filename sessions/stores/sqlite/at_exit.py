@@ -49,10 +49,10 @@ def _close_at_exit() -> None:
         asyncio.run(closable.close(PATIENCE))
 
 
-def _begin_anew() -> None:
+def _begin_again() -> None:
     """A child process has neither the thread nor the files of its parent."""
     _open.clear()
     _threads.clear()
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(after_in_child=_begin_again)

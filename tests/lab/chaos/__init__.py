@@ -1,6 +1,6 @@
 """Owns the experiments: what the server promises, under load, faults and sudden death. `python -m tests.lab.chaos` runs them.
 
-Each experiment is a file with a long form, whose figures stand in docs/reliability.md, and a short form in test_experiments.py.
+Each experiment is a file. Its long form gives the figures of docs/reliability.md; its short form is in test_experiments.py.
 """
 
 from pathlib import Path

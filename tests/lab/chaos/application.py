@@ -82,7 +82,7 @@ class State(RequestHandler):
 
 
 class Counted(StoreWrapper):
-    """A store whose outcomes are counted."""
+    """A store that counts its outcomes."""
 
     async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
         """Replace a session that is still the expected one."""
@@ -92,7 +92,7 @@ class Counted(StoreWrapper):
 
 
 class Config(server.Config):
-    """A configuration whose store is counted."""
+    """A configuration with a store that counts."""
 
     def open_store(self) -> OpenableStore:
         """The store that is configured, and its outcomes noted."""

@@ -22,7 +22,7 @@ CLIENTS = 24
 
 @dataclass
 class Writer:
-    """A client whose session counts its writes."""
+    """A client with a session that counts its writes."""
 
     cookie: bytes = b""
     acknowledged: int = 0

@@ -1,7 +1,7 @@
-"""Owns what visitors get to see of a fault of the store: what they are answered and when, and how it ends by itself.
+"""Owns what visitors see of a fault of the store: the answers, their times, and how the fault ends by itself.
 
-Nobody waits longer than the deadline and a second, is told how the server is made, or becomes a stranger; what was
-acknowledged is there afterwards; and the server holds no task, thread or descriptor more than before.
+Nobody waits longer than the deadline and a second. No answer says how the server is made, and nobody loses their
+session. What was acknowledged is there afterwards. The server holds no task, thread or descriptor more than before.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ HELD = ("tasks", "threads", "descriptors")
 
 @dataclass
 class Guest:
-    """A visitor with a session, and what they were told of it."""
+    """A visitor with a session, and the answers that they got."""
 
     name: str
     writes: bool
@@ -53,7 +53,7 @@ class Guest:
         return answer
 
     async def look(self) -> list[Any] | None:
-        """The name and the number in the session, without a change; None while it is not to be had."""
+        """Read the name and the number in the session, without a change. Returns None if the answer is no 200."""
         answer = await self.visitor.ask(["get", "name"], ["get", "n"])
         return answer.results if answer.status == 200 else None
 
@@ -130,8 +130,8 @@ def _judge(report: Report, fault: Fault, guest: Guest, times: Times) -> None:
         else:
             report.check(not answer.sets_cookie, f"{answer.status} with a session cookie")
             report.check(answer.says_when_to_retry or answer.status != 503, "503 without Retry-After")
-            told = [word for word in (b"Traceback", b"sessions.db", b"sqlite") if word in answer.body]
-            report.check(not told, f"the client is told {told}")
+            leaked = [word for word in (b"Traceback", b"sessions.db", b"sqlite") if word in answer.body]
+            report.check(not leaked, f"the answer has {leaked}")
 
 
 def _judge_stranger(report: Report, stranger: Guest, times: Times) -> None:

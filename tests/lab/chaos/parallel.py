@@ -1,8 +1,8 @@
 """Owns the race: many clients change one session at once, each its own keys, and every answer 200 is held to its word.
 
-A client is the only one who writes its keys, so what it was told is stored has to be there when it looks next. It does
-so in the request of its next change, and once at the end: each acknowledged change is looked for exactly once. The same
-clients race on express-session's server, which speaks the same language.
+Only one client writes a key, so a change that was acknowledged has to be there when the client reads next. It reads
+in the request of its next change, and once at the end: each acknowledged change is looked for exactly once. The same
+clients race on express-session's server, which takes the same requests.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class Race:
     changes: int
     """By all of them."""
     server: Application | None = None
-    """Whose processes the clients are spread over."""
+    """The clients are spread over the processes of this server."""
     acknowledged: int = 0
     refused: int = 0
     lost: int = 0
@@ -63,7 +63,7 @@ class Race:
             self._look({key: data.get(key) for key in expected}, expected)
 
     async def _client(self, visitor: Visitor, expected: dict[str, object]) -> None:
-        """Set and delete its keys; `expected` is what it was told is stored."""
+        """Set and delete its keys; `expected` holds the values that were acknowledged."""
         chance = random.Random()
         for number in range(self.changes // self.clients):
             key = chance.choice(list(expected))
@@ -77,7 +77,7 @@ class Race:
             self.acknowledged += 1
             self._look(dict(zip(expected, answer.results, strict=False)), expected)
             del expected[key]
-            expected[key] = value  # the last change stands last
+            expected[key] = value  # the last change comes last
 
     def _look(self, seen: dict[str, Any], expected: dict[str, object]) -> None:
         """Count what is not as expected, and expect from now on what was seen: each loss is counted once."""

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from stores.replacing import Told, Writers, busy, replacements, writing
+from stores.replacing import Acknowledged, Writers, busy, replacements, writing
 
 from .load import Visitor, all_or_none
 from .report import Report
@@ -27,19 +27,21 @@ LOOPS = 3
 async def replaced(folder: Path, *, pairs: int, http: bool) -> Report:
     """Replace the file again and again."""
     report = Report("replaced, over HTTP" if http else "replaced")
-    told: Writers = {}
+    acknowledged: Writers = {}
     done = 0
     began = time.monotonic()
     file = folder / "sessions.db"
-    writers: AbstractAsyncContextManager[None] = _visiting(folder, told) if http else writing(file, PROCESSES, told)
+    writers: AbstractAsyncContextManager[None] = (
+        _visiting(folder, acknowledged) if http else writing(file, PROCESSES, acknowledged)
+    )
     async with writers:
         with busy(LOOPS):
-            async for wrong in replacements(file, told, writers=WRITERS, pairs=pairs):
+            async for wrong in replacements(file, acknowledged, writers=WRITERS, pairs=pairs):
                 report.failures += wrong
                 done += 2
     report.figures |= {
         "replacements": done,
-        "writes asked for": sum(each.n for each in told.values()),
+        "writes asked for": sum(each.n for each in acknowledged.values()),
         "seconds": round(time.monotonic() - began),
         "lost": len(report.failures),
     }
@@ -47,7 +49,7 @@ async def replaced(folder: Path, *, pairs: int, http: bool) -> Report:
 
 
 @asynccontextmanager
-async def _visiting(folder: Path, told: Writers) -> AsyncIterator[None]:
+async def _visiting(folder: Path, acknowledged: Writers) -> AsyncIterator[None]:
     """A server at work, and visitors of all its processes who count up, while the block runs."""
     with Application(folder, workers=PROCESSES, sweeper={"interval": 10**8}) as server:
         await server.ready()
@@ -56,7 +58,9 @@ async def _visiting(folder: Path, told: Writers) -> AsyncIterator[None]:
         counting: list[asyncio.Task[None]] = []
         try:
             await server.spread(visitors)
-            counting += [asyncio.create_task(_count(visitor, told, str(n), ends)) for n, visitor in enumerate(visitors)]
+            counting += [
+                asyncio.create_task(_count(visitor, acknowledged, str(n), ends)) for n, visitor in enumerate(visitors)
+            ]
             yield
         finally:
             ends.set()
@@ -65,12 +69,12 @@ async def _visiting(folder: Path, told: Writers) -> AsyncIterator[None]:
                 visitor.leave()
 
 
-async def _count(visitor: Visitor, told: Writers, name: str, ends: asyncio.Event) -> None:
+async def _count(visitor: Visitor, acknowledged: Writers, name: str, ends: asyncio.Event) -> None:
     for n in itertools.count(1):
         if ends.is_set():
             return
         asked = time.monotonic()
         answer = await visitor.ask(["set", "n", n])
         if answer.status == 200:
-            told[name] = Told(json.loads(answer.body)["sid"], n, asked)
+            acknowledged[name] = Acknowledged(json.loads(answer.body)["sid"], n, asked)
         await asyncio.sleep(0.005)

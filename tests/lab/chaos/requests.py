@@ -29,7 +29,7 @@ from sessions.stored_cookie import StoredCookie
 from sessions.writes import NOTHING
 
 TURNS = 30
-"""Of the loop after a call, until its request stands at the next one, waits for its turn, or has ended."""
+"""Of the loop after a call, until its request is at the next one, waits for its turn, or has ended."""
 
 MAX_AGE = 1_000
 MISSING = object()
@@ -126,7 +126,7 @@ def _merged(row: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 REQUEST: ContextVar[Request] = ContextVar("request")
-"""On whose behalf the store is called: a verb is a task of its own."""
+"""The request that calls the store: a verb is a task of its own."""
 
 
 class Call:
@@ -138,7 +138,7 @@ class Call:
 
 
 class SteppedStore(StagedStore):
-    """A store whose calls wait, each until its turn, and are noted in the moment in which they are done."""
+    """A store in which each call waits until its turn, and is noted in the moment in which it is done."""
 
     def __init__(self, inner: Any, note: Callable[..., None]) -> None:
         super().__init__(inner)

@@ -81,7 +81,7 @@ class Load:
 
 
 def memory_kib(pids: list[int]) -> int:
-    """The proportional set sizes of processes, added up; without files, whose share changes with who else maps them."""
+    """The proportional set sizes of processes, added up, without files: their share changes with the other processes that map them."""
     texts = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids]
     return sum(int(line.split()[1]) for text in texts for line in text.splitlines() if line.startswith("Pss_Anon:"))
 

@@ -20,7 +20,7 @@ DRAIN = 10.0
 
 @dataclass
 class Writer:
-    """A client whose session counts its writes, until the server takes no more."""
+    """A client with a session that counts its writes, until the server takes no more."""
 
     keeps: bool
     """Whether it keeps its connection."""

@@ -61,7 +61,7 @@ def calls(trace: str) -> list[Call]:
 
 
 def unsafe(trace: str) -> tuple[int, list[str]]:
-    """How many marked changes were answered, and those whose answer was sent before they were safe."""
+    """The number of marked changes that were answered, and those that were not safe when their answer was sent."""
     written: dict[str, int] = {}
     sent: dict[str, int] = {}
     syncs: list[Call] = []

@@ -54,7 +54,7 @@ async def workers(folder: Path, *, kills: bool, away: bool, seconds: float) -> R
         report.check("Traceback" not in server.output, f"it complained:\n{server.output[-2_000:]}")
         report.check(size < 20_000 + 400 * seconds + 300 * seen["503"], f"its log has {size} bytes")
         if away and not kills:
-            report.check(seen["503"] > 0, "void: nobody was told that the store is away")
+            report.check(seen["503"] > 0, "void: no answer said that the store is away")
         report.check(server.status is None, f"it ended with {server.status}")
         server.signal(signal.SIGTERM)
         report.check(await server.ended() == 0, f"it ended with {server.status}")
@@ -102,7 +102,7 @@ def _gone(place: Path, *, away: bool) -> Iterator[None]:
 
 
 async def _asked(server: Server, visitor: Browser) -> str:
-    """What a visitor is told: the text, the status, or that there was no answer."""
+    """What a visitor gets: the text, the status, or no answer."""
     headers = {"Cookie": f"connect.sid={visitor.kept().value}"}
     try:
         async with asyncio.timeout(LONGEST_PAUSE * 2):

@@ -61,7 +61,7 @@ def clock() -> int:
 
 
 def signed_value(data: bytes) -> None:
-    """A cookie's value: as it stands, or a genuine one that the input edits."""
+    """A cookie's value: the input as it is, or a genuine value that the input edits."""
     if data[:1] == b"~":  # ~ which one, then triples: where, how, a byte
         value = _edited(GENUINE[data[1] % len(GENUINE)] if len(data) > 1 else GENUINE[0], data[2:])
     else:
@@ -250,7 +250,7 @@ def _merge(state: SessionState, row: str, options: SessionOptions) -> None:
 
 
 class _Connection:
-    """Stands where a connection stands in a request that came from none."""
+    """Takes the place of a connection in a request that came from none."""
 
     def set_close_callback(self, callback: object) -> None:
         """Never."""
