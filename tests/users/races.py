@@ -1,6 +1,6 @@
 """Owns the race: fifty visitors of one user sign in, save and rotate, and all their sessions are revoked meanwhile.
 
-None may live afterwards whose sign-in was answered before the call. The visitors are spread over two managers, each with
+None may live afterwards if its sign-in was answered before the call. The visitors are spread over two managers, each with
 a store of its own on the same data, as two processes would be. Its short form is test_races.py, its long one
 tests/lab/users.
 """
@@ -24,7 +24,7 @@ class Race(NamedTuple):
     """What became of one."""
 
     answered: int
-    """Visitors whose sign-in was answered before the call."""
+    """Visitors that had the answer to their sign-in before the call."""
     racing: int
     """Visitors that were still busy when the call began: with none of them the race was void."""
     ended: int

@@ -85,7 +85,7 @@ async def test_a_session_is_revoked_by_its_handle(kind: str, tmp_path: Path) -> 
 
 @each_store
 async def test_a_change_of_password_ends_the_others(kind: str, tmp_path: Path) -> None:
-    """And keeps the session of the request, whose id has just changed."""
+    """And keeps the session of the request, with the id that it has just got."""
     async with managing(kind, tmp_path) as manager:
         for sid, user in (("a", "ada"), ("b", "ada"), ("c", "ada"), ("d", "bob")):
             await plant(manager, sid, user)

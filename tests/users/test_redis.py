@@ -141,7 +141,7 @@ async def test_a_set_that_names_a_session_of_another_ends_nothing(tmp_path: Path
         assert await store.get("a") is not None
 
 
-async def test_a_user_who_may_keep_no_sets_goes_on_and_is_told(
+async def test_a_user_who_may_keep_no_sets_goes_on_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An old deployment's user has the keys of the sessions alone: every key is looked at, which the log says once."""
