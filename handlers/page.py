@@ -3,8 +3,7 @@
 import json
 from typing import Any
 
-from sessions import DataError
-from sessions.users import SessionInfo
+from sessions import DataError, SessionInfo
 
 from .base import BaseHandler, ClientError, read_json
 

@@ -12,7 +12,7 @@ DAY_LONG = '[session]\ncookie.maxAge = 86400000\nuserKey = "user"\n'
 
 
 async def of(site: Site, user: str) -> Visitor:
-    """Another visitor, whose session is that user's."""
+    """Another visitor, with a session of that user."""
     visitor = site.visitor()
     await visitor.set(user=user)
     return visitor
@@ -41,7 +41,7 @@ class TestShown:
 
         assert page.others.keys() == {name(each) for each in others}
 
-    async def test_a_user_without_another_session_is_told(self, serve: Serve) -> None:
+    async def test_a_user_without_another_session_sees_none(self, serve: Serve) -> None:
         """And has no button."""
         _, visitor = await known(serve, user="ada")
 
@@ -154,7 +154,7 @@ class TestEnded:
 
     @pytest.mark.parametrize("action", ["/end", "/end-others"])
     async def test_nobody_ends_nothing(self, serve: Serve, action: str) -> None:
-        """A visitor whose session has ended meanwhile gets the page, which says so."""
+        """A visitor who was signed out meanwhile gets the page, which says so."""
         site, ada = await known(serve, user="ada")
         visitor = site.visitor()
         token = (await visitor.page()).form("/set").fields["_xsrf"]
