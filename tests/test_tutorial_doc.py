@@ -134,7 +134,7 @@ def test_its_test_passes(folder: Path) -> None:
 
 
 async def test_it_is_served_as_the_page_says(folder: Path, app: ModuleType) -> None:
-    """`python app.py`, a sign-in, and the list of devices; only the port is the test's own."""
+    """The file is run, a sign-in, and the list of devices; only the port is the test's own."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     (folder / "app.py").write_text(APP.replace("8888", str(port)))
