@@ -284,7 +284,7 @@ class Request:
         new = state.id
         if was_stored and end is None:
             world.ids[new] = generation
-            world.left.add(old)
+            world.leave(old, is_known=state.request_sid is not None)
         elif end in ("gone", "closed", "destroyed"):
             self.began_again()
         elif end is None:
