@@ -247,8 +247,8 @@ class SessionManager:
     async def revoke_all(self, user: str | int, keep: Session | None = None) -> int:
         """End all sessions of a user, but for one to keep. Returns how many ended.
 
-        None lives afterwards whose sign-in was answered before the call. What a request to Express that is under way
-        writes, or `conflict = "overwrite"`, can bring its own session back. Raises as `sessions_of` does.
+        No session lives afterwards if its sign-in was answered before the call. A request to Express that is under way
+        can bring its own session back, and so can `conflict = "overwrite"`. Raises as `sessions_of` does.
         """
         ended = await self._users.revoke_all(user, keep)
         if ended:

@@ -101,7 +101,7 @@ class UserSessions:
 
     def _found(self) -> Users:
         if self._power is None:
-            raise OptionsError("userKey: is not set, so nobody knows whose a session is")
+            raise OptionsError("userKey: is not set, so no session has a user")
         return self._power
 
     async def _key(self, session: Session) -> str:

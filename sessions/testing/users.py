@@ -243,7 +243,7 @@ def _users(store: Store) -> Users:
 
 
 async def found(power: Users, user: str) -> set[str]:
-    """Return the keys of the user's sessions: each that is listed, and whose row says so."""
+    """Return the keys of the user's sessions: each that is listed, if its row says so."""
     return {key for key, record in await power.rows(user) if user_in(record.data, PATH) == user}
 
 

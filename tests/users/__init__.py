@@ -1,1 +1,1 @@
-"""Whose session it is: how a store finds a user, on every store, and what a manager does with it."""
+"""The sessions of a user: how each store finds them, and what a manager does with them."""

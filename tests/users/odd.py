@@ -47,4 +47,4 @@ LOOK_ALIKES = ["ad", "ada?", "True", "1", "1.0", "null", "x" * 199, '{"id":"ada"
 
 def of(user: str) -> set[str]:
     """Return the ids of the rows that are a user's."""
-    return {sid for sid, (_, whose) in odd_rows().items() if whose == user}
+    return {sid for sid, (_, its_user) in odd_rows().items() if its_user == user}

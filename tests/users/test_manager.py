@@ -4,18 +4,14 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clock import DAY, MINUTE, START, MovableClock
-from stores.redis_server import shared_cluster, shared_server
-from stores.support import postgres, prefix
 
 from sessions import (
-    CookieOptions,
     DataError,
     OptionsError,
     Session,
@@ -23,32 +19,14 @@ from sessions import (
     SessionOptions,
     Store,
     StoredSession,
-    StoreWrapper,
     now_ms,
 )
-from sessions.stored_cookie import StoredCookie
 from sessions.stores.memory import MemoryStore
 from sessions.stores.redis import RedisStore
-from sessions.stores.sqlite import SQLiteStore
 
-SECRET = "a secret that is as long as it has to be"
-STORES: dict[str, Callable[[Path], Any]] = {
-    "memory": lambda _: MemoryStore(),
-    "sqlite": lambda place: SQLiteStore(place / "sessions.db"),
-    "postgres": postgres,
-    "redis": lambda place: RedisStore(shared_server().url, prefix=prefix(place)),
-    "redis cluster": lambda place: RedisStore(shared_cluster().url, prefix=prefix(place)),
-}
+from .managing import SECRET, STORES, managing, visit
 
 each_store = pytest.mark.parametrize("kind", STORES)
-
-
-@asynccontextmanager
-async def managing(kind: str, place: Path, **options: Any) -> AsyncIterator[SessionManager]:
-    """Open a store of a kind, and give its manager."""
-    async with StoreWrapper(STORES[kind](place)) as store:
-        options = {"secret": SECRET, "user_key": "user", "cookie": CookieOptions(max_age=DAY), **options}
-        yield SessionManager(store.inner, SessionOptions(**options))
 
 
 def text_of(user: object, key: str = "user", **meta: Any) -> str:
@@ -61,26 +39,6 @@ async def plant(manager: SessionManager, sid: str, user: object, **meta: Any) ->
     """Store a session, and load it once, as its visitor's next request does."""
     await manager.store.create(sid, StoredSession(text_of(user, **meta), now_ms() + DAY))
     await visit(manager, sid)
-
-
-async def visit(
-    manager: SessionManager, sid: str, act: Callable[[Session], Awaitable[None] | None] = lambda _: None
-) -> Session:
-    """Do what a request does: load, act, commit. Returns its session."""
-    made = iter(f"{sid}{n}" for n in range(99))
-
-    def generate() -> Any:
-        return next(made), StoredCookie.new(CookieOptions(max_age=DAY), manager.clock, is_secure=lambda: False)
-
-    state = await manager.load([sid], generate)
-    session = manager.face(state)
-    done = act(session)
-    if done is not None:
-        await done
-    commit = manager.commit(state)
-    if commit is not None:
-        await commit
-    return session
 
 
 @each_store
@@ -127,7 +85,7 @@ async def test_a_session_is_revoked_by_its_handle(kind: str, tmp_path: Path) -> 
 
 @each_store
 async def test_a_change_of_password_ends_the_others(kind: str, tmp_path: Path) -> None:
-    """And keeps the session of the request, whose id has just changed."""
+    """And keeps the session of the request, with the id that it has just got."""
     async with managing(kind, tmp_path) as manager:
         for sid, user in (("a", "ada"), ("b", "ada"), ("c", "ada"), ("d", "bob")):
             await plant(manager, sid, user)

@@ -62,7 +62,7 @@ TEXT = "sid varchar PRIMARY KEY, sess text NOT NULL, expire timestamp(6) NOT NUL
 
 
 def of_text(place: Path) -> PostgresStore:
-    """A store whose column may hold any text."""
+    """A store with a column that may hold any text."""
     store = postgres(place)
     shared().sql(f"CREATE TABLE {table(store)} ({TEXT})")
     return store
@@ -134,7 +134,7 @@ async def test_a_table_of_0_1_0_gets_its_index() -> None:
     assert len(await indexes(store, url)) == 1
 
 
-async def test_a_role_without_rights_goes_on_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_role_without_rights_goes_on_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     """An old deployment's role may not make an index: users are found slowly, which the log says once."""
     shared().sql("DROP DATABASE IF EXISTS users_of_guest")
     shared().sql("DROP ROLE IF EXISTS old_guest; CREATE ROLE old_guest LOGIN")

@@ -84,7 +84,7 @@ class UserStatements:
             "jsonb": None,
             "text": self.found,
         }[sess]
-        """The rows of which only Python can say whose they are; None where there is none."""
+        """Finds the rows for which only Python can tell the user; None if there is none."""
 
         # One plain statement. It waits for a row that is moved meanwhile, and takes it under its new id: a sub-select
         # with FOR UPDATE would miss it.

@@ -189,7 +189,7 @@ class RedisUsers:
             self._tell(words)
 
     def _moves(self, job: Job) -> tuple[bytes, bytes]:
-        """Return the set of the user whose session a job writes, and of the one whose session it was; b"" for none."""
+        """Return the set of the user that a job writes into a session, and of the user before; b"" for none."""
         was = None if job.expected is None else user_in_meta(job.expected.data)
         writes = None if job.record is None else user_in_meta(job.record.data)
         becomes = was if job.verb == "touch" else writes

@@ -262,7 +262,7 @@ class UserStatements:
             SELECT sid, sess FROM {self._rows}
             WHERE {user} IN (?2, '') AND (NOT json_valid(sess) OR {_HAS_NUL}) AND expired > ?1
         """
-        """The rows of which only Python can say whose they are: SQLite cannot read them, or reads to a NUL."""
+        """Finds the rows for which only Python can tell the user: SQLite cannot read them, or reads to a NUL."""
 
     def found(self, users: int) -> str:
         """Return the question for the living rows that may be of so many users, from `?2` on."""

@@ -1,8 +1,8 @@
 """Owns how SQLite finds a user: an index of an expression over the text, which it keeps for Node's writes too.
 
-A row whose text SQLite cannot read (it is nested more than 1,000 levels deep, which Node writes and reads) is in the
-index under "", and is looked at in Python. The index finds rows; the row decides. It is made while the table has few
-rows; without it each question reads the whole table.
+A row with a text that SQLite cannot read (it is nested more than 1,000 levels deep, which Node writes and reads) is in
+the index under "", and is looked at in Python. The index finds rows; the row decides. It is made while the table has
+few rows; without it each question reads the whole table.
 """
 
 # ruff: noqa: SLF001 # it is a part of SQLiteStore in a file of its own
