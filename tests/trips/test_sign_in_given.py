@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from clock import DAY, HOUR
+from clock import DAY, HOUR, MINUTE
 
 from sessions import CookieOptions, DataError, HeadersSent, OptionsError
 from sessions.formats.signing import fingerprint
@@ -139,6 +139,21 @@ class TestRemember:
 
         assert users == ["ada", "ada", "ada", None]
 
+    async def test_the_end_counts_from_the_sign_in_on(self, serve: Any) -> None:
+        """Also where the request goes on for a minute, and its answer starts the lifetime again."""
+
+        async def act(handler: Any) -> None:
+            await handler.sign_in("ada", remember=timedelta(hours=1))
+            site.clock.forward(MINUTE)
+
+        site, browser = await visited(serve, {"/act": act})
+
+        await browser.fetch("/act")
+
+        ends = (await meta(site, browser.sid))["endsAt"]
+        assert ends == site.clock() + HOUR - MINUTE
+        assert (browser.kept().expires or 0) <= ends
+
     async def test_the_earlier_end_counts(self, serve: Any) -> None:
         """That of `absoluteTimeout` here."""
         site, browser = await visited(
@@ -157,14 +172,17 @@ class TestRemember:
         assert (await site.stored_cookie(browser.sid))["originalMaxAge"] == LIFETIME
         assert "endsAt" not in await meta(site, browser.sid)
 
-    async def test_a_shorter_one_counts_too(self, serve: Any) -> None:
-        """The last sign-in decides."""
-        pages = {"/long": signing_in(remember=timedelta(days=30)), "/short": signing_in(remember=timedelta(hours=2))}
-        site, browser = await visited(serve, pages, "/long")
+    @pytest.mark.parametrize("hours", [(720, 2), (2, 720)])
+    async def test_the_last_one_counts(self, serve: Any, hours: tuple[int, int]) -> None:
+        """A shorter one, and a longer one: no end before it is left over."""
+        pages = {f"/{each}": signing_in(remember=timedelta(hours=each)) for each in hours}
+        site, browser = await visited(serve, pages, f"/{hours[0]}")
 
-        await browser.fetch("/short")
+        await browser.fetch(f"/{hours[1]}")
 
-        assert (await meta(site, browser.sid))["endsAt"] == site.clock() + 2 * HOUR
+        ends = site.clock() + hours[1] * HOUR
+        assert (await meta(site, browser.sid))["endsAt"] == ends
+        assert (await site.stored(browser.sid)).expires_at == ends
 
     async def test_a_session_cookie_becomes_one_again(self, serve: Any) -> None:
         """Where the options give no `maxAge`."""

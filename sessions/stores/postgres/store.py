@@ -82,7 +82,7 @@ class PostgresStore(SQLStoreBase):
         super().__init__(target.place)
         self._table = Table(table, schema)
         self._column: str  # the type of sess, in the table as it is found
-        self._statements: Statements  # for the table as it is found
+        self._statements: Statements  # for that
         self._connections = Connections(PoolSettings(target, pool, int(timeout), cache))
         self._queue = Writes(self._writes, self._write_alone)
         self._upkeep = asyncio.Lock()
