@@ -52,12 +52,13 @@ WRONG_LINES = range(11, 18)
 def examples(tmp_path: Path) -> Path:
     """A folder with every Python example: the blocks of the pages, the programs, and WRONG.
 
-    A block has the name of its page, or the one that its first line says.
+    A block has the name of its page, or the one that its first line says. Those of the tutorial are one file.
     """
     folder = tmp_path / "examples"
     folder.mkdir()
     for page in PAGES:
-        for number, block in enumerate(fenced(page.read_text("utf-8"), "python"), 1):
+        blocks = fenced(page.read_text("utf-8"), "python")
+        for number, block in enumerate(["\n\n".join(blocks)] if page.name == "tutorial.md" else blocks, 1):
             named = re.match(r"# (\w+\.py)\n", block)
             (folder / (named[1] if named else f"{page.stem.lower()}_{number}.py")).write_text(block)
     for program in PROGRAMS:
