@@ -78,7 +78,7 @@ class World:
         if generation.dead_since is not None and generation.dead_since < began:
             self.errors.append(f"{sid} gives a session after its end")
         cover = self.covers.get(sid)
-        if cover is not None and (not cover.is_filled or self.clock() < cover.until):
+        if cover is not None and cover.since < began and (not cover.is_filled or self.clock() < cover.until):
             self.errors.append(f"{sid} is a tombstone, and gives a session")
 
     # ---------------------------------------------------------------- what happens
@@ -113,7 +113,7 @@ class World:
                 before.is_blurred = True
             if is_tombstone:
                 until = int(data["__meta"]["closed"])
-                self.covers[sid] = Cover(until, is_filled=True)
+                self.covers[sid] = Cover(self.tick(), until, is_filled=True)
                 if self.clock() < until:
                     made.next = before if cover is not None and before.dead_since is None else before.next
             elif cover is None:

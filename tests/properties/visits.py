@@ -270,7 +270,7 @@ class Request:
             if was_known:
                 before.next, before.has_left = (None if before.has_left else mine), True
                 if self.generation(old) is before:
-                    world.covers.setdefault(old, Cover(since + GRACE))
+                    world.covers.setdefault(old, Cover(world.tick(), since + GRACE))
 
         return wait()
 
@@ -305,7 +305,7 @@ class Request:
             if not is_sure:
                 self.began_again()
             elif was_known:
-                world.covers.setdefault(old, Cover(since + GRACE))
+                world.covers.setdefault(old, Cover(world.tick(), since + GRACE))
 
         return wait()
 
