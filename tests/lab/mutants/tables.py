@@ -1,6 +1,6 @@
 """Owns the list of all mutants, by promise."""
 
-from . import core, kinds, memory, postgres, redis, security, sqlite, web
+from . import core, kinds, memory, postgres, redis, security, sign_ins, sqlite, web
 
 MUTANTS = sorted(
     [
@@ -8,6 +8,7 @@ MUTANTS = sorted(
         *kinds.MUTANTS,
         *web.MUTANTS,
         *core.MUTANTS,
+        *sign_ins.MUTANTS,
         *memory.MUTANTS,
         *sqlite.MUTANTS,
         *postgres.MUTANTS,
