@@ -6,8 +6,8 @@ record is written is in writes.py, what a handler calls in between is in verbs.p
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
-from contextlib import asynccontextmanager
 from typing import Any
 
 from .checked_store import checked
@@ -52,6 +52,10 @@ class SessionManager:
         self._tasks: set[asyncio.Task[None]] = set()
         rotation = Rotation(self._store, self._writes, clock, options.grace_ms, self._in_time, self._start)
         self._verbs = SessionVerbs(self._store, self._writes, rotation, self._in_time)
+        if options.user_path is not None:
+            with contextlib.suppress(RuntimeError):  # no loop runs yet, so no store is open, and it looks when it is
+                asyncio.get_running_loop()
+                self._start(self._users.ask_once())
 
     @property
     def is_ready(self) -> bool:
@@ -200,7 +204,7 @@ class SessionManager:
 
     # ---------------------------------------------------------------- outside a request
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def open(self, sid: str) -> AsyncIterator[Session]:
         """Open a session by its bare id, outside a request: `async with manager.open(sid) as session`.
 

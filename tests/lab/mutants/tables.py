@@ -1,6 +1,6 @@
 """Owns the list of all mutants, by promise."""
 
-from . import core, kinds, memory, postgres, redis, security, sqlite, web
+from . import core, kinds, memory, postgres, redis, security, sqlite, users, web
 
 MUTANTS = sorted(
     [
@@ -12,6 +12,7 @@ MUTANTS = sorted(
         *sqlite.MUTANTS,
         *postgres.MUTANTS,
         *redis.MUTANTS,
+        *users.MUTANTS,
     ],
     key=lambda mutant: mutant.promise,
 )
