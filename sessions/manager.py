@@ -6,8 +6,8 @@ record is written is in writes.py, what a handler calls in between is in verbs.p
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
-from contextlib import asynccontextmanager
 from typing import Any
 
 from .checked_store import checked
@@ -65,6 +65,10 @@ class SessionManager:
         self._observers: Sequence[Observer] = observer if isinstance(observer, Sequence) else (observer,)
         sign_ins = SignIns(self._store, self._writes, rotation, options, self._in_time, self._tell, self.revoke_all)
         self._verbs = SessionVerbs(self._store, self._writes, rotation, sign_ins, self._in_time)
+        if options.user_path is not None:
+            with contextlib.suppress(RuntimeError):  # no loop runs yet, so no store is open, and it looks when it is
+                asyncio.get_running_loop()
+                self._start(self._users.ask_once())
 
     @property
     def is_ready(self) -> bool:
@@ -257,7 +261,7 @@ class SessionManager:
 
     # ---------------------------------------------------------------- outside a request
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def open(self, sid: str) -> AsyncIterator[Session]:
         """Open a session by its bare id, outside a request: `async with manager.open(sid) as session`.
 

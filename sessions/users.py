@@ -4,11 +4,12 @@ The store finds rows (its power `users`), and each row found is read and its use
 here shows an id: a session has a handle.
 """
 
+import contextlib
 import hashlib
 from typing import NamedTuple
 
 from .clock import Clock
-from .errors import CorruptSession, DataError, OptionsError
+from .errors import CorruptSession, DataError, OptionsError, StoreError
 from .meta import Meta, closed_meta, is_closed
 from .observe import REVOKED, note
 from .options import SessionOptions
@@ -65,6 +66,12 @@ class UserSessions:
     def noted_path(self) -> tuple[str, ...] | None:
         """The path of the user, where a session's `__meta` has to name the user for the store; else None."""
         return self._options.user_path if self._power is not None and self._power.by_meta else None
+
+    async def ask_once(self) -> None:
+        """Ask for somebody, so that a store that is open already makes its index while its table has few rows."""
+        if self._power is not None and getattr(self._store, "is_open", True):
+            with contextlib.suppress(StoreError):  # the next question will tell
+                await self._power.rows("?")
 
     async def listed(self, user: object, current: Session | None = None) -> list[SessionInfo]:
         """Return the sessions of a user, the last sign-in first. Raises DataError, OptionsError and StoreError."""

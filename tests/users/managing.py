@@ -31,7 +31,9 @@ async def managing(kind: str, place: Path, **options: Any) -> AsyncIterator[Sess
     """Open a store of a kind, and give its manager."""
     async with StoreWrapper(STORES[kind](place)) as store:
         options = {"secret": SECRET, "user_key": "user", "cookie": CookieOptions(max_age=DAY), **options}
-        yield SessionManager(store.inner, SessionOptions(**options))
+        manager = SessionManager(store.inner, SessionOptions(**options))
+        yield manager
+        await manager.close()
 
 
 async def visit(

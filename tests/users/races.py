@@ -35,10 +35,13 @@ class Race(NamedTuple):
 class Visitor:
     """One of them, on one manager."""
 
-    def __init__(self, manager: SessionManager, number: int, chance: random.Random) -> None:
+    def __init__(
+        self, manager: SessionManager, number: int, chance: random.Random, signed_in: asyncio.Semaphore
+    ) -> None:
         self.manager = manager
         self.number = number
         self.chance = chance
+        self.signed_in = signed_in
         self.is_signed_in = False
         """True once a sign-in was answered."""
         self.is_done = False
@@ -51,6 +54,7 @@ class Visitor:
         try:
             sid = (await visit(self.manager, sid, self._sign_in)).id
             self.is_signed_in = True
+            self.signed_in.release()
             for _ in range(STEPS):
                 session = await visit(self.manager, sid, self.chance.choice((self._save, self._rotate, self._nothing)))
                 if session.get("user") is None:
@@ -80,9 +84,12 @@ class Visitor:
 async def race(managers: tuple[SessionManager, SessionManager], seed: int) -> Race:
     """Run one."""
     chance = random.Random(seed)  # a test's
-    visitors = [Visitor(managers[n % 2], n, random.Random(chance.random())) for n in range(VISITORS)]  # the same
+    signed_in = asyncio.Semaphore(0)
+    chances = [random.Random(chance.random()) for _ in range(VISITORS)]  # the same
+    visitors = [Visitor(managers[n % 2], n, each, signed_in) for n, each in enumerate(chances)]
     running = [asyncio.create_task(visitor.run()) for visitor in visitors]
-    await asyncio.sleep(chance.random() / 25)
+    for _ in range(chance.randint(1, VISITORS // 2)):  # the call comes when so many are in, and others on their way
+        await signed_in.acquire()
     answered = {visitor.number for visitor in visitors if visitor.is_signed_in}
     racing = sum(not visitor.is_done for visitor in visitors)
     ended = await managers[0].revoke_all("ada")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from clock import MINUTE, START, MovableClock
-from stores.support import locked, node_writes, query
+from stores.support import locked, node_writes, query, until
 
-from sessions import StoredSession
+from sessions import SessionManager, SessionOptions, StoredSession
 from sessions.config import ConfigFile
 from sessions.store import Limit, users
 from sessions.stores.sqlite import SQLiteStore, file
@@ -140,6 +140,16 @@ async def test_an_index_that_is_asked_for_late_is_made_when_it_is_needed(databas
         await store.users.rows("ada")
 
     assert [before, has_index(database)] == [False, True]
+
+
+async def test_a_manager_of_an_open_store_has_the_index_made(database: Path) -> None:
+    """Without a question for a user: the table may be large before the first one comes."""
+    async with SQLiteStore(database) as store:
+        manager = SessionManager(store, SessionOptions(secret="s" * 40, user_key="user"))
+        await until(lambda: has_index(database))
+        await manager.close()
+
+    assert has_index(database)
 
 
 async def test_a_large_file_gets_no_index_and_a_warning_once(
