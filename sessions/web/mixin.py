@@ -165,7 +165,8 @@ class SessionMixin(RequestHandler):
         """Load the session. Raises 503 if the store is down, and what the store or the stored row raises."""
         session = self._session_response.session
         await session.load(self)
-        await _check(self, session)
+        if session.checks_xsrf or type(self).user_stamp is not SessionMixin.user_stamp:
+            await _check(self, session)
         parent = super().prepare()
         if parent is not None:
             await parent

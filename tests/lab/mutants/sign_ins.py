@@ -1,4 +1,4 @@
-"""Owns the mutants of signing in and out: whose data goes on, what a session remembers of it, messages, where it leads."""
+"""Owns the mutants of signing in and out: the data that goes on, what a session remembers, messages, and `next`."""
 
 from typing import Any
 
