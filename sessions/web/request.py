@@ -148,10 +148,11 @@ class RequestSession:
         if handler.session_on_demand:
             self.missing = ON_DEMAND
             return
-        sids = self._ids(handler)
+        manager = self.manager(handler)
+        sids = self._ids(handler, manager)
         if sids:
             try:
-                self._state = await self.manager(handler).load(sids, self._generate(handler))
+                self._state = await manager.load(sids, self._generate(handler))
             except StoreUnavailable as error:
                 raise self.unavailable(error) from error
             except Exception:
@@ -171,11 +172,12 @@ class RequestSession:
         """Load a session that is on demand and not loaded yet. If the store fails, nothing has happened."""
         if self.missing != ON_DEMAND:
             return
-        sids = self._ids(handler)
+        manager = self.manager(handler)
+        sids = self._ids(handler, manager)
         if self.missing is not None:
             return
         self.missing = ON_DEMAND  # until it is loaded
-        state = await self.manager(handler).load(sids, self._generate(handler)) if sids else None
+        state = await manager.load(sids, self._generate(handler)) if sids else None
         if self.missing != ON_DEMAND:
             return  # by another call that was first, or the answer has failed meanwhile
         self.missing, self._state = None, state
@@ -189,9 +191,8 @@ class RequestSession:
             self.manager(handler).warned.add(warning)
             log.error("%s", warning)
 
-    def _ids(self, handler: Handler) -> tuple[str, ...]:
+    def _ids(self, handler: Handler, manager: SessionManager) -> tuple[str, ...]:
         """Return the verified ids that the browser has sent, and note why there is no session, or that there is one."""
-        manager = self.manager(handler)
         if manager.options.store_down == "none" and not manager.is_ready:
             self.missing = "the store is not ready"
             return ()
@@ -259,14 +260,14 @@ class RequestSession:
             self.head_status = status
         if self.missing is not None or self.is_refused_upgrade or status == SWITCHING:
             return None
-        options, state = self.manager(handler).options, self._state
+        manager, state = self.manager(handler), self._state
         if state is None:
-            if not options.save_uninitialized:
+            if not manager.options.save_uninitialized:
                 return None
             state = self._begin(handler)
-        state.is_discarded = status >= SERVER_ERROR and not options.save_on_error
+        state.is_discarded = status >= SERVER_ERROR and not manager.options.save_on_error
         try:
-            return self.manager(handler).commit(state, ends=ends)
+            return manager.commit(state, ends=ends)
         except Exception:
             self.abandon(FAILED)
             raise

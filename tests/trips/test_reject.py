@@ -1,4 +1,4 @@
-"""`conflict = "reject"`: of two requests that change one key the second is told; different keys merge as ever."""
+"""`conflict = "reject"`: of two requests that change one key the second is refused; different keys merge as ever."""
 
 import asyncio
 from collections.abc import Callable
@@ -155,7 +155,7 @@ async def test_two_processes_tell_each_other(serve: Any, world: World) -> None:
 
 
 async def test_of_many_at_once_one_is_stored(serve: Any) -> None:
-    """The others are each told."""
+    """Each of the others is refused."""
     gate = Gate()
 
     async def page(handler: Any) -> None:
@@ -341,7 +341,7 @@ async def test_a_finish_tells_who_awaits_it(serve: Any) -> None:
     assert [type(each) for each in seen] == [SessionConflict]
 
 
-async def test_a_stream_is_told_at_its_first_flush(serve: Any) -> None:
+async def test_a_stream_learns_it_at_its_first_flush(serve: Any) -> None:
     """Nothing has left yet, so the answer is the 409."""
 
     async def act(handler: Any) -> None:
@@ -355,7 +355,7 @@ async def test_a_stream_is_told_at_its_first_flush(serve: Any) -> None:
     assert "one," not in response.text
 
 
-async def test_a_stream_that_is_told_at_its_end_is_cut(serve: Any) -> None:
+async def test_a_stream_that_learns_it_at_its_end_is_cut(serve: Any) -> None:
     """As with every commit that fails there."""
     gate = Gate()
 
@@ -398,7 +398,7 @@ async def test_a_handshake_that_clashes_is_refused(serve: Any) -> None:
     assert response.status == 409
 
 
-async def test_a_socket_is_told_at_save(serve: Any) -> None:
+async def test_a_socket_learns_it_at_save(serve: Any) -> None:
     """And goes on after a reload."""
 
     async def act(handler: Any) -> str:
@@ -424,7 +424,7 @@ async def test_a_socket_is_told_at_save(serve: Any) -> None:
     assert await site.row(browser.sid) == {"n": 1, "who": "socket"}
 
 
-async def test_work_outside_a_request_is_told_at_its_end(serve: Any) -> None:
+async def test_work_outside_a_request_learns_it_at_its_end(serve: Any) -> None:
     """`manager.open()` raises where it stores."""
     site: Site = await serve({"/": setting(who="fast")}, conflict="reject")
     browser = site.browser()
