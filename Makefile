@@ -10,6 +10,9 @@ BENCH := bench/.cache
 TOOLS := .cache
 NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
+# The suite starts hundreds of processes, each of which would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help venv run test test-lowest test-pythons wheels lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
 	interop browser screenshots \
 	bench bench-peers bench-instructions bench-scale bench-large bench-plots bench-docs bench-all bench-setup fuzz lock audit clean

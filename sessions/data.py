@@ -70,6 +70,7 @@ class SessionData:
         """Take over the text of a stored session; what was changed here is dropped."""
         self.wrote(text)
         self._values = None
+        self.assigned = set()
 
     def wrote(self, text: str) -> None:
         """Note that the store has this text. The values stay: they may have changed since it was made."""
@@ -148,7 +149,7 @@ class SessionData:
     def keep_assigned(self) -> None:
         """Keep only the keys that this request has assigned, as the data of a session that is not stored yet."""
         kept = {key: value for key, value in self.values.items() if key in self.assigned}
-        self.read(json_text.EMPTY)
+        self.wrote(json_text.EMPTY)
         self._values = kept
 
     def clashes(self, text: str) -> list[str]:
@@ -160,7 +161,7 @@ class SessionData:
         """Apply what was changed here to a newer text, which is the stored text from here on."""
         mine = self.values
         change = self._changes(json_text.dumps(mine))
-        self.read(text)
+        self.wrote(text)
         self._values, left = merged(change, mine, json_text.read(text))
         encoded = json_text.dumps(self._values)
         self._compared = encoded, left

@@ -181,11 +181,11 @@ class Rotation:
             await asyncio.sleep(PAUSE)
 
     async def _restore(self, old: str, attempt: _Attempt) -> None:
-        found = await self._store.get(old)
-        if found is not None and attempt.closed is not None and _has_text(found, attempt.closed.data):
+        found, closed = await self._store.get(old), attempt.closed
+        if found is not None and closed is not None and _has_text(found, closed.data):
             await self._store.update(old, attempt.expected, found)
-        elif found is None and attempt.closed is None:  # a tombstone that is gone was removed by a sign-out
-            await self._store.create(old, attempt.expected)
+        elif found is None and (closed is None or closed.expires_at <= self._clock()):
+            await self._store.create(old, attempt.expected)  # a sign-out removes a tombstone before it expires
 
 
 def _is_led_to(state: SessionState) -> bool:

@@ -17,6 +17,9 @@ from jar import Cookie, Jar
 SECONDS = 60.0
 """Until an answer must be there; far above what a healthy server needs, so that only a hang meets it."""
 
+PIECE = 1_000_000
+"""Bytes that are taken from a connection at once: each piece of a large answer is joined to all that came before."""
+
 TURNS = 25
 """Turns of the event loop after which a byte that was written on this machine has arrived."""
 
@@ -119,11 +122,11 @@ class Wire:
     @classmethod
     async def connect(cls, port: int, *, tls: ssl.SSLContext | None = None) -> Self:
         """Connect to a server on this machine."""
-        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=tls))
+        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=tls, limit=PIECE))
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         try:
-            while data := await reader.read(65_536):
+            while data := await reader.read(PIECE):
                 self.received += data
                 self._news.set()
         except OSError:

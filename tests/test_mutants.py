@@ -1,5 +1,6 @@
 """The mutants (tests/lab/mutants) are not tried here, but each of them still breaks what it names."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from lab.mutants.mutant import Mutant, Stale, edited
 from lab.mutants.tables import MUTANTS
 
 TESTS = Path(__file__).parent
+CONTRACT = "".join(path.read_text("utf-8") for path in (TESTS.parent / "sessions" / "testing").glob("*.py"))
 
 TWICE = """
 import subprocess, sys
@@ -25,7 +27,14 @@ def test_a_mutant_changes_what_it_names(mutant: Mutant) -> None:
     """Or `make mutants`, which takes its time, would be the first to say so."""
     mutant.check()
 
-    assert [each for each in mutant.tests.split() if not (TESTS / each).exists()] == []
+    assert [each for each in mutant.tests.split() if not is_there(each)] == []
+
+
+def is_there(test: str) -> bool:
+    """True for a file of tests, and for a class or a test that is in it, or in the contract that its classes have."""
+    path, *names = test.split("::")
+    text = (TESTS / path).read_text("utf-8") + CONTRACT
+    return all(re.search(rf"\b(class|def) {name}\b", text) for name in names)
 
 
 def test_each_mutant_has_a_name_of_its_own() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import get_args
 
 import pytest
@@ -22,7 +23,12 @@ from policy_table import (
 
 from sessions.policy import ENDED, NOTHING, Change, CookieAct, Facts, Performed, Plan, answer, decide, possible
 
-ALL = tuple(rows())
+
+@cache
+def decisions() -> tuple[Row, ...]:
+    """Every decision that is possible: made once, by the first test that asks."""
+    return tuple(rows())
+
 
 LAWS: dict[str, Callable[[Row], bool]] = {
     "a session that is gone or closed writes nothing and sends nothing": lambda row: (
@@ -114,7 +120,7 @@ LAWS: dict[str, Callable[[Row], bool]] = {
 @pytest.mark.parametrize("law", LAWS)
 def test_a_law_holds_for_every_possible_decision(law: str) -> None:
     """130,304 decisions, each with its facts, its options and whether the request ends."""
-    broken = [row for row in ALL if not LAWS[law](row)]
+    broken = [row for row in decisions() if not LAWS[law](row)]
 
     assert broken[:3] == []
 
@@ -123,7 +129,7 @@ def test_with_express_s_ways_it_is_express_that_decides() -> None:
     """The rules of index.js say the same where `touchAfter` is 0, but that a row which `save()` made gets its cookie."""
     express = [
         row
-        for row in ALL
+        for row in decisions()
         if row.options.conflict == "overwrite" and row.facts.end is None and row.ends
         if row.facts.cookie_can_leave and not row.facts.committed
         if row.facts.touch_due or row.facts.data_unsaved or not row.facts.known
@@ -140,7 +146,7 @@ def test_with_express_s_ways_it_is_express_that_decides() -> None:
 
 def test_what_is_to_be_done_is_the_same_with_merge_and_reject() -> None:
     """They differ in what the performing may meet."""
-    for row in ALL:
+    for row in decisions():
         if row.options.conflict == "merge":
             assert decide(row.facts, replace(row.options, conflict="reject"), ends=row.ends) == row.plan
 
@@ -162,7 +168,7 @@ def test_every_kind_of_session_occurs() -> None:
     for name in Facts._fields[1:]:
         assert {getattr(facts, name) for facts in all_facts()} == {True, False}, name
     assert len({facts.end for facts in all_facts()}) == 6
-    assert len({row.plan for row in ALL}) == 11
+    assert len({row.plan for row in decisions()}) == 11
 
 
 @pytest.mark.parametrize("facts", [
@@ -182,5 +188,5 @@ def test_the_page_has_the_table() -> None:
     """`python -m tests.policy_table` has been run since the rules changed."""
     text = PAGE.read_text("utf-8")
 
-    assert page_with(text, table(ALL)) == text
+    assert page_with(text, table(decisions())) == text
     assert text.index(BEGIN) < text.index(END)

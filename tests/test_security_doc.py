@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from lab.mutants.tables import MUTANTS
 
 from sessions import observe
 
@@ -24,10 +25,15 @@ ASVS = """
 OPEN = {"7.1.2", "7.4.2", "7.4.3", "7.4.5", "7.5.2"}
 """Those that need an index of a user's sessions."""
 
+FULFILLED = ("met", "application", "by documentation")
+"""What the state of a requirement of V7 and of the cookies begins with."""
+
 KEYS = """
     CS-name CS-entropy CS-content CS-strict CS-untrusted CS-transport CS-cookie CS-persistent CS-regen CS-idle CS-absolute
     CS-renewal CS-end CS-cache CS-clear CS-log CS-guess CS-bind CS-simul CS-dupe LV-events WS-origin WS-close CT-detect at-rest
 """.split()  # noqa: SIM905 # likewise
+
+TABLES = ("OWASP ASVS 5.0", "OWASP cheat sheets", "RFC 6265bis and CHIPS", "NIST SP 800-63B-4, session management")
 
 ITEMS = "secret end channel persistence cookie storage CSRF AAL1 AAL2 AAL3 monitoring".split()  # noqa: SIM905 # likewise
 
@@ -76,7 +82,7 @@ def test_only_what_needs_an_index_of_sessions_is_open() -> None:
 
     assert {each for each, state in states.items() if state == "open"} == OPEN
     asked = {each: state for each, state in states.items() if each.startswith(("7.", "3.")) and each not in OPEN}
-    assert {each: state for each, state in asked.items() if not state.startswith(("met", "application"))} == {}
+    assert {each: state for each, state in asked.items() if not state.startswith(FULFILLED)} == {}
 
 
 def test_every_test_that_is_named_is_there() -> None:
@@ -84,21 +90,43 @@ def test_every_test_that_is_named_is_there() -> None:
     assert named_tests() - suite_tests() == set()
 
 
-def test_what_is_met_is_held_by_a_test() -> None:
-    """But for what a page alone can meet: 7.1.3 asks for words."""
-    unheld = [
-        row[0]
-        for heading in (
-            "OWASP ASVS 5.0",
-            "OWASP cheat sheets",
-            "RFC 6265bis and CHIPS",
-            "NIST SP 800-63B-4, session management",
-        )
-        for row in rows(heading)
-        if row[1].startswith("met") and "`test_" not in row[3]
-    ]
+def requirements(cell: str) -> list[str]:
+    """The names of a row: of several requirements of ASVS each, without its level."""
+    return re.findall(r"[\d.]+(?= \()", cell) or [cell.replace("`", "")]
 
-    assert unheld == ["7.1.3 (2)"]
+
+def requirement_rows() -> list[tuple[list[str], str, set[str]]]:
+    """Of each row its names, its state and its tests."""
+    found = [row for heading in TABLES for row in rows(heading)]
+    return [(requirements(row[0]), row[1], set(re.findall(r"`(test_\w+)`", row[3]))) for row in found]
+
+
+def test_what_is_met_is_held_by_a_test() -> None:
+    """Each row, whatever standard it is of."""
+    assert [names for names, state, tests in requirement_rows() if state.startswith("met") and not tests] == []
+
+
+def test_what_is_met_has_a_mutant() -> None:
+    """`make mutants` breaks each row: a test that notices nothing would hold nothing."""
+    broken = {row for mutant in MUTANTS for row in mutant.rows}
+
+    unbroken = [names for names, state, _ in requirement_rows() if state.startswith("met") and broken.isdisjoint(names)]
+
+    assert unbroken == []
+
+
+def test_a_mutant_of_a_row_is_shown_to_the_tests_of_the_row() -> None:
+    """To no others, and the row is there: what another test notices is not held by those that the row names."""
+    named = {name: tests for names, _, tests in requirement_rows() for name in names}
+
+    strangers = {
+        (row, mutant.name): shown - named.get(row, set())
+        for mutant in MUTANTS
+        for row in mutant.rows
+        if not (shown := {each.rpartition("::")[2] for each in mutant.tests.split()}) <= named.get(row, set())
+    }
+
+    assert strangers == {}
 
 
 def test_the_events_are_those_of_the_code() -> None:

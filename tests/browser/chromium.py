@@ -19,6 +19,11 @@ FLAGS = (
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--disable-quic",
+    # No more processes than it needs, as each test would start two:
+    "--no-zygote",
+    "--process-per-site",
+    "--disable-extensions",
+    "--disable-features=SpareRendererForSitePerProcess,BackForwardCache",
     # It is to talk to our server and to nobody else:
     "--no-first-run",
     "--disable-background-networking",

@@ -135,6 +135,7 @@ class Pair:
 
 
 MakePair = Callable[..., Pair]
+PairWith = Callable[..., Pair]
 databases = itertools.count()
 
 
@@ -188,10 +189,25 @@ def running(backend: str, folder: Path, express: dict[str, Any], **tornado: Any)
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, backend: str) -> Iterator[Pair]:
+def pair_with(tmp_path_factory: pytest.TempPathFactory, backend: str) -> Iterator[PairWith]:
+    """`pair_with({options}, further options of Tornado)` → a pair that the tests share that ask for the same."""
+    pairs: dict[str, Pair] = {}
+    with ExitStack() as stack:
+
+        def with_options(options: dict[str, Any] | None = None, **tornado: Any) -> Pair:
+            key = json.dumps([options, tornado])
+            if key not in pairs:
+                given = {**OPTIONS, **(options or {})}
+                pairs[key] = stack.enter_context(running(backend, tmp_path_factory.mktemp("pair"), given, **tornado))
+            return pairs[key]
+
+        yield with_options
+
+
+@pytest.fixture
+def pair(pair_with: PairWith) -> Pair:
     """A pair that a module's tests share: each is a visitor of its own."""
-    with running(backend, tmp_path_factory.mktemp("pair"), OPTIONS, touchAfter=0) as pair:
-        yield pair
+    return pair_with(touchAfter=0)
 
 
 @pytest.fixture

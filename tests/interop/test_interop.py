@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from .client import HOST, SECONDS, Op, Reply, Visitor, control
-from .conftest import OPTIONS, MakePair, Pair, running
+from .conftest import OPTIONS, MakePair, Pair, PairWith, running
 from .processes import wait_until
 
 BOTH_WAYS = pytest.mark.parametrize(("one", "other"), [("express", "tornado"), ("tornado", "express")])
@@ -156,9 +156,9 @@ class TestSharedSession:
         assert start + 5 * DAY - DRIFT <= row.expired <= now() + 5 * DAY + pair.rounding
         assert visitor.post(pair[one], ("original_max_age",)).results == pytest.approx([5 * DAY], abs=DRIFT)
 
-    def test_expired(self, make_pair: MakePair, one: str, other: str) -> None:
+    def test_expired(self, pair_with: PairWith, one: str, other: str) -> None:
         """What the one let expire is nobody's session at the other: fresh id, no data."""
-        pair = make_pair({"cookie": {"maxAge": 400}})
+        pair = pair_with({"cookie": {"maxAge": 400}})
         visitor = Visitor()
         made = visitor.post(pair[one], ("set", "user", "ada"))
         stolen = visitor.cookies.get("shared.sid")
@@ -173,9 +173,9 @@ class TestSharedSession:
         assert late.sid != made.sid
         assert stolen is None or stolen.expires is not None
 
-    def test_use_prolongs(self, make_pair: MakePair, one: str, other: str) -> None:
+    def test_use_prolongs(self, pair_with: PairWith, one: str, other: str) -> None:
         """A session that is only read at the other lives on at the one, beyond its first lifetime."""
-        pair = make_pair({"cookie": {"maxAge": 1500}}, tornado={"touchAfter": 0})
+        pair = pair_with({"cookie": {"maxAge": 1500}}, touchAfter=0)
         visitor = Visitor()
         made = visitor.post(pair[one], ("set", "user", "ada"))
         header = {"Cookie": made.set_cookies[0].partition(";")[0]}  # the jar drops it in time, as a browser does
@@ -264,9 +264,9 @@ class TestExpiry:
         assert after.text == before.text
 
     @EACH
-    def test_browser_session(self, make_pair: MakePair, one: str) -> None:
+    def test_browser_session(self, pair_with: PairWith, one: str) -> None:
         """A session without maxAge is kept for a day, and its cookie has no date."""
-        pair = make_pair({"cookie": {}})
+        pair = pair_with({"cookie": {}})
         start = now()
         made = Visitor().post(pair[one], ("set", "user", "ada"))
 
@@ -476,12 +476,12 @@ class TestWhatNodeCanUndo:
         assert control(pair.express, "errors") == ["failed to load session"]
 
     @BOTH_WAYS
-    def test_its_own_session(self, make_pair: MakePair, one: str, other: str) -> None:
+    def test_its_own_session(self, pair_with: PairWith, one: str, other: str) -> None:
         """An explicit `save()` in Express of a session that was only read for longer than maxAge stores it as expired.
 
         connect-sqlite3's touch, as ours, moves the row's expiry and not the text's. `touch()` before `save()` helps.
         """
-        pair = make_pair({"cookie": {"maxAge": 1500}}, tornado={"touchAfter": 0})
+        pair = pair_with({"cookie": {"maxAge": 1500}}, touchAfter=0)
         lost, kept = (Visitor().post(pair[one], ("set", "user", "ada")) for _ in range(2))
         first = pair.row(kept.sid)
 

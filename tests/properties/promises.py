@@ -60,7 +60,8 @@ class Generation:
 
 @dataclass
 class Cover:
-    """A tombstone: the earliest moment at which it may end, and whether Node has filled it."""
+    """A tombstone: when it was there, the earliest moment at which it may end, and whether Node has filled it."""
 
+    since: int
     until: int
     is_filled: bool = False

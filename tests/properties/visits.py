@@ -270,7 +270,7 @@ class Request:
             if was_known:
                 before.next, before.has_left = (None if before.has_left else mine), True
                 if self.generation(old) is before:
-                    world.covers.setdefault(old, Cover(since + GRACE))
+                    world.covers.setdefault(old, Cover(world.tick(), since + GRACE))
 
         return wait()
 
@@ -284,7 +284,7 @@ class Request:
         new = state.id
         if was_stored and end is None:
             world.ids[new] = generation
-            world.left.add(old)
+            world.leave(old, is_known=state.request_sid is not None)
         elif end in ("gone", "closed", "destroyed"):
             self.began_again()
         elif end is None:
@@ -305,7 +305,7 @@ class Request:
             if not is_sure:
                 self.began_again()
             elif was_known:
-                world.covers.setdefault(old, Cover(since + GRACE))
+                world.covers.setdefault(old, Cover(world.tick(), since + GRACE))
 
         return wait()
 

@@ -8,6 +8,7 @@ import asyncpg
 from sessions.stores.postgres import PostgresStore
 
 from .postgres_server import shared
+from .postgres_time import FUNCTION
 
 TABLE_SQL = """
 CREATE TABLE "session" (
@@ -61,6 +62,16 @@ def database(name: str) -> str:
     """The URL of a new database on the shared server."""
     shared().sql(f'DROP DATABASE IF EXISTS "{name}"')
     shared().sql(f'CREATE DATABASE "{name}"')
+    return shared().url.replace("/postgres?", f"/{name}?")
+
+
+def emptied(name: str) -> str:
+    """The same with nothing in it but an empty schema `public`, where one of that name is there: to make it takes longer."""
+    if not shared().sql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
+        return database(name)
+    shared().sql(
+        f"DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC; {FUNCTION}", name
+    )
     return shared().url.replace("/postgres?", f"/{name}?")
 
 

@@ -57,7 +57,8 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         self._children: list[int] = []
         self.data = self.folder / "data"
-        self._run("initdb", "-D", self.data, "-U", USER, "-E", "UTF8", "--no-locale", "--no-sync", "--wal-segsize=1")
+        initdb = ("initdb", "-D", self.data, "-U", USER, "-E", "UTF8", "--no-locale", "--no-sync", "--wal-segsize=1")
+        self._run(*initdb, **self._as)
         (self.data / "pg_hba.conf").write_text(HBA)
         self.start()
         self.sql(f"ALTER ROLE {USER} PASSWORD '{PASSWORD}'")
@@ -161,12 +162,13 @@ class Server:
             raise AssertionError(f"PostgreSQL ended:\n{(self.folder / 'log').read_text()}")
         return self._ask("pg_isready", "-q", "-h", self.folder, "-p", self.port).returncode == 0
 
-    def _run(self, program: str, *arguments: object) -> str:
-        done = self._ask(program, *arguments)
+    def _run(self, program: str, *arguments: object, **as_user: Any) -> str:
+        done = self._ask(program, *arguments, **as_user)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def _ask(self, program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    def _ask(self, program: str, *arguments: object, **as_user: Any) -> subprocess.CompletedProcess[str]:
+        """Run a program to its end: a client as who we are, since a change of the user makes the kernel copy our pages."""
         return subprocess.run(
             [str(self._programs / program), *map(str, arguments)],
             cwd=self.folder,
@@ -174,7 +176,7 @@ class Server:
             text=True,
             timeout=SECONDS,
             check=False,
-            **self._as,
+            **as_user,
         )
 
 

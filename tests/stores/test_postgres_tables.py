@@ -12,7 +12,7 @@ from sessions.errors import StoreError, StoreUnavailable
 from sessions.store import TAKEN, Outcome, StoredSession
 from sessions.stores.postgres import PostgresStore
 
-from .postgres_client import NODE_GET, NODE_SET, NODE_TOUCH, TABLE_SQL, connected, database, shape, table
+from .postgres_client import NODE_GET, NODE_SET, NODE_TOUCH, TABLE_SQL, connected, emptied, shape, table
 from .postgres_server import shared
 from .postgres_time import timed
 from .support import LATER, NEW, OLD, OTHER, listed, opened, outcome, postgres, postgres_of_peers
@@ -107,18 +107,19 @@ REFUSED = {
 
 
 @pytest.fixture
-def url() -> str:
-    """A new database, with a role that has no rights in it."""
-    shared().sql("DROP DATABASE IF EXISTS theirs")
-    shared().sql("DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN")
-    return database("theirs")
+def url() -> Iterator[str]:
+    """An empty database, and a role that has no rights in it."""
+    url = emptied("of others")
+    shared().sql("CREATE ROLE guest LOGIN")
+    yield url
+    shared().sql("DROP OWNED BY guest; DROP ROLE guest", "of others")
 
 
 @pytest.mark.parametrize("statements", TAKEN_TABLES.values(), ids=TAKEN_TABLES)
 async def test_a_table_that_node_is_content_with_is_taken(url: str, statements: list[str], clock: MovableClock) -> None:
     """Every verb works on it, and Node reads and writes the same rows."""
     for statement in statements:
-        shared().sql(statement, "theirs")
+        shared().sql(statement, "of others")
 
     async with PostgresStore(timed(shared(), url, clock)) as store, connected(url) as node:
         made = await store.create("a", OLD)
@@ -149,19 +150,19 @@ async def test_a_table_that_node_is_content_with_is_taken(url: str, statements: 
 @pytest.mark.parametrize(("statement", "words"), REFUSED.values(), ids=REFUSED)
 async def test_a_setup_that_can_never_work_is_an_error_at_the_start(url: str, statement: str, words: str) -> None:
     """By what is wrong and what to do; it is no passing outage, and nothing is left in the table."""
-    shared().sql(statement, "theirs")
+    shared().sql(statement, "of others")
     guest = url.replace("postgres@", "guest@") if "GRANT" in statement else url
 
     with pytest.raises(StoreError, match=words) as caught:
         await PostgresStore(guest).__aenter__()
 
     assert not isinstance(caught.value, StoreUnavailable)
-    assert shared().sql("SELECT count(*) FROM session", "theirs") == "0"
+    assert shared().sql("SELECT count(*) FROM session", "of others") == "0"
 
 
 async def test_a_role_that_cannot_make_the_table_is_an_error(url: str) -> None:
     """A missing table is made, unless the role may not."""
-    shared().sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC", "theirs")
+    shared().sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC", "of others")
 
     with pytest.raises(StoreError, match="permission denied for schema public") as caught:
         await PostgresStore(url.replace("postgres@", "guest@")).__aenter__()
@@ -179,7 +180,7 @@ async def test_a_schema_that_is_missing_is_an_error(url: str) -> None:
 
 async def test_the_start_leaves_the_table_as_it_is(url: str, clock: MovableClock) -> None:
     """Its rows, its columns, and no lock."""
-    shared().sql(TABLE_SQL, "theirs")
+    shared().sql(TABLE_SQL, "of others")
     async with connected(url) as node:
         await node.execute(NODE_SET.format("session"), OLD.data, LATER // 1000, "a")
         before = await node.fetch("SELECT *, xmin::text FROM session"), await shape(node, "session")
@@ -193,7 +194,7 @@ async def test_the_start_leaves_the_table_as_it_is(url: str, clock: MovableClock
 
 async def test_a_server_that_only_reads_is_opened(url: str) -> None:
     """As a standby is that will be promoted: the sessions that are there can be read."""
-    shared().sql(TABLE_SQL, "theirs")
+    shared().sql(TABLE_SQL, "of others")
     async with connected(url) as node:
         await node.execute(NODE_SET.format("session"), OLD.data, 4_000_000_000, "a")
 
@@ -215,11 +216,11 @@ async def test_a_server_that_only_reads_is_opened(url: str) -> None:
 )
 async def test_what_is_taken_away_later_is_no_passing_outage(url: str, statement: str, words: str) -> None:
     """Waiting does not help: no error asks to try again."""
-    shared().sql(GRANTED.format("SELECT, INSERT, UPDATE, DELETE"), "theirs")
+    shared().sql(GRANTED.format("SELECT, INSERT, UPDATE, DELETE"), "of others")
     async with PostgresStore(url.replace("postgres@", "guest@")) as store:
         made = await store.create("a", StoredSession("1", 4_000_000_000_000))
         assert made is not None
-        shared().sql(statement, "theirs")
+        shared().sql(statement, "of others")
         with pytest.raises(StoreError, match=words) as caught:
             await store.update("a", made, made)
 

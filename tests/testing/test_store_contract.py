@@ -1,6 +1,7 @@
 """`StoreContract` finds the store that breaks it: each mistake by the test of that name; a good store passes."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -469,7 +470,7 @@ def test_every_test_of_the_contract_is_plain_and_documented() -> None:
     tests = {name: getattr(MemoryContract, name) for name in dir(MemoryContract) if name.startswith("test_")}
 
     assert len(tests) > 90
-    assert [name for name, test in tests.items() if asyncio.iscoroutinefunction(test) or not test.__doc__] == []
+    assert [name for name, test in tests.items() if inspect.iscoroutinefunction(test) or not test.__doc__] == []
     assert [name for name in tests if len(name) > 70] == []
 
 

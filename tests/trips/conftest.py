@@ -86,11 +86,12 @@ def _names(given: str | list[str] | tuple[str, ...]) -> list[str]:
 
 
 @pytest.fixture
-def make_store(kind: str, tmp_path: Path, clock: MovableClock) -> Callable[[], Store]:
+def make_store(kind: str, request: pytest.FixtureRequest, clock: MovableClock) -> Callable[[], Store]:
     """Makes stores that share their data. A memory's data is the store itself."""
     if kind == "memory":
         memory = open_store("memory:", clock=clock)
         return lambda: memory
+    tmp_path: Path = request.getfixturevalue("tmp_path")  # of 1,500 trips on memory none needs a folder
     if kind == "postgres":
         return lambda: postgres(tmp_path, clock)
     if kind == "jsonb":

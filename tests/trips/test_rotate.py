@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from clock import MovableClock
 
 from sessions import StoreError, StoreUnavailable, rotation
 
@@ -121,16 +122,18 @@ class TestFailures:
         assert (response.status, response.set_cookies) == (503, [])
         assert (await browser.fetch("/show")).json() == {"mark": MARK}
 
+    @pytest.mark.parametrize("after", [0, 29_999, 30_000], ids=["at once", "within the grace", "after the grace"])
     async def test_a_rename_that_comes_after_the_deadline_is_undone(
-        self, serve: Any, monkeypatch: pytest.MonkeyPatch
+        self, serve: Any, monkeypatch: pytest.MonkeyPatch, clock: MovableClock, after: int
     ) -> None:
-        """503 without a cookie at the deadline; the row moves later, and is moved back."""
+        """503 without a cookie at the deadline; the row moves later, however late, and is moved back."""
         monkeypatch.setattr(rotation, "PAUSE", 0.01)
         site, browser = await visited(serve, store_timeout=100)
         old = browser.sid
         gate = site.store.delay("rename")
 
         response = await browser.fetch("/login")
+        clock.advance(after)
         gate.open()
         await until_rows(site, {old: {"mark": MARK}}, moved_from=old)
 

@@ -135,11 +135,14 @@ async def test_the_longest_name_makes_a_cookie_that_is_kept(serve: Any) -> None:
     assert shown.json() == {"mark": MARK}
 
 
+ID_ROOM = COOKIE - len("connect.sid") - len("s%3A") - len(".") - 3 * 43
+"""Bytes of an id, as it is escaped, beside a signature with every character escaped."""
+
+
 @pytest.mark.parametrize("letter", ["a", "/", "ü"])
 async def test_the_longest_id_makes_a_cookie_that_is_kept(serve: Any, letter: str) -> None:
     """An id of genid's own, counted as it is escaped."""
-    room = COOKIE - len("connect.sid") - len("s%3A") - len(".") - 3 * 43
-    size = room // len(quote(letter, safe=""))
+    size = ID_ROOM // len(quote(letter, safe=""))
     site: Site = await serve({"/visit": visit, "/show": show}, genid=lambda _: letter * size)
     browser = site.browser()
 
@@ -151,8 +154,8 @@ async def test_the_longest_id_makes_a_cookie_that_is_kept(serve: Any, letter: st
 
 
 async def test_a_longer_id_is_a_500_and_stores_nothing(serve: Any) -> None:
-    """A session with a cookie that no browser keeps is not stored, and the error says what is wrong, without the id."""
-    site: Site = await serve(visit, genid=lambda _: "a" * COOKIE)
+    """By one byte: a session with a cookie that no browser keeps is not stored, and the error shows no id."""
+    site: Site = await serve(visit, genid=lambda _: "a" * (ID_ROOM + 1))
 
     response = await site.browser().fetch()
 

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from clock import MINUTE
 
-from sessions import SessionError, StoreError, StoreUnavailable
+from sessions import NoSession, SessionError, StoreError, StoreUnavailable
 
 from .staged import Gate
 from .world import LIFETIME, MARK, YEAR, Site, count, logout, overtaken, show, turns, visit
@@ -134,6 +135,32 @@ async def test_reload_brings_the_stored_session_back(serve: Any) -> None:
 
     assert response.text == f"{json.dumps({'mark': MARK, 'n': 1})} {LIFETIME}"
     assert await site.row(browser.sid) == {"mark": MARK, "n": 1}
+
+
+@pytest.mark.parametrize("verb", ["rotate", "save"])
+async def test_what_a_reload_has_dropped_is_not_assigned_any_more(serve: Any, verb: str) -> None:
+    """A session that ends after it begins again without it: the value that was reloaded is not this request's."""
+    gate = Gate()
+
+    async def act(handler: Any) -> str:
+        handler.session["mark"] = "mine"
+        await handler.session.reload()
+        handler.session["own"] = 1
+        await gate.wait()
+        if verb == "save":
+            handler.session.cookie.max_age = YEAR
+            with suppress(NoSession):
+                await handler.session.save()
+        await handler.session.rotate()
+        return show(handler)
+
+    site: Site = await serve({"/visit": visit, "/slow": act, "/logout": logout})
+    browser = site.browser()
+    await browser.fetch("/visit")
+
+    response = await overtaken(browser, gate, "/logout")
+
+    assert response.text == json.dumps({"own": 1})
 
 
 async def test_reload_of_what_is_not_stored_is_an_error(serve: Any) -> None:

@@ -1,7 +1,8 @@
 """Owns the command: `python -m tests.lab.mutants [WORD ...]` tries the mutants, those with one of the words in the name.
 
-Of each it prints the promise, the name and the test that has noticed; a mutant that survives shows a promise that no
-test holds. The tests run in the working tree, which is only read: a mutant is made in the process (site/).
+Of each it prints the promise, the name (which begins with the rows of docs/security.md that it breaks) and the test
+that has noticed; a mutant that survives shows a promise that no test holds. The tests run in the working tree, which is
+only read: a mutant is made in the process (site/).
 """
 
 import os
@@ -40,7 +41,8 @@ class Run(NamedTuple):
 def run(tests: Iterable[str], *arguments: str, name: str | None = None, seconds: float = SECONDS) -> Run:
     """Run tests, with a mutant or without one."""
     mutated = {} if name is None else {"MUTANT": name, "PYTHONPATH": str(SITE)}
-    command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--tb=short", "-p", "no:cacheprovider", *arguments]
+    options = ["-q", "-rfE", "--tb=short", "-p", "no:cacheprovider", "--hypothesis-profile=unshrunk"]
+    command = [sys.executable, "-m", "pytest", *options, *arguments]
     try:
         done = subprocess.run(
             [*command, *(f"tests/{each}" for each in tests)], cwd=ROOT, env={**os.environ, **mutated}, timeout=seconds,
@@ -96,13 +98,13 @@ def main(chosen_by: list[str]) -> int:
         return 1
     for test in sound.failed:
         print(f"fails without a mutant, left out: {test}")
-    print(f"{len(tests)} files of tests without a mutant: {time.monotonic() - begun:.0f} s", flush=True)
+    print(f"{len(tests)} tests and files of tests without a mutant: {time.monotonic() - begun:.0f} s", flush=True)
     uncaught, stale = 0, [staleness(mutant) for mutant in mutants]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         verdicts = pool.map(lambda mutant, why: trial(mutant, why, sound.failed), mutants, stale)
         for mutant, verdict in zip(mutants, verdicts, strict=True):
             uncaught += not verdict.is_caught
-            print(f"{mutant.promise}  {mutant.name:<64}{verdict.words}", flush=True)
+            print(f"{mutant.promise}  {mutant.name:<64}  {verdict.words}", flush=True)
     print(f"{len(mutants)} mutants, {uncaught} not caught, {time.monotonic() - begun:.0f} s")
     return 1 if uncaught or sound.failed else 0
 

@@ -98,8 +98,8 @@ def _(original: Any) -> Any:
         outcome = await original(self, state, record, row)
         if outcome != "gone":
             return outcome
-        state.row.base = None
-        return await self.create(state, record)
+        row.base = None
+        return await self.create(state, record, row)
 
     return update
 
@@ -205,6 +205,7 @@ def _(original: Any) -> Any:
         state = await original(self, sids, generate)
         if state.base is None and state.end is None:
             state.id = state.row.id = state._origin_id = sids[0]
+            state.request_sid = None  # so that it begins as any new session does
         return state
 
     return load
@@ -217,17 +218,6 @@ def _(_original: Any) -> Any:
         return "saved"
 
     return create
-
-
-@breaks(4, "regenerate keeps the id", "trips/test_new_ids.py", f"{STATE}.take_new_id")
-def _(original: Any) -> Any:
-    def take_new_id(self: Any) -> Any:
-        sid = self.id
-        cookie = original(self)
-        self.id = sid
-        return cookie
-
-    return take_new_id
 
 
 # ---------------------------------------------------------------- reads hardly cost a write

@@ -1,19 +1,13 @@
 """Owns the mutants of the findings of 0.1.0: what was mended is noticed when it breaks again."""
 
 import contextlib
-from collections.abc import Callable
 from typing import Any
 
-from .mutant import table
+from .mutant import always, table
 
 MUTANTS, breaks = table()
 
 FAMILY, UNAWAITED, BASES = "properties/test_family.py", "trips/test_unawaited.py", "trips/test_bases.py"
-
-
-def always(value: Any) -> Callable[..., Any]:
-    """What takes the place of a function that decides."""
-    return lambda _original: lambda *_, **__: value
 
 
 # ---------------------------------------------------------------- two rows are one step
@@ -21,7 +15,7 @@ def always(value: Any) -> Callable[..., Any]:
 breaks(3, "an id that no browser has sent leaves no tombstone", FAMILY, "rotation:_is_led_to")(
     lambda _: lambda state: state.is_known
 )
-breaks(3, "a tombstone is a session", FAMILY, "writes:Writes.is_over")(always(value=False))
+breaks(3, "a tombstone is a session", "trips/test_ended.py", "writes:Writes.is_over")(always(value=False))
 
 
 @breaks(3, "a sign-out under an old id ends the tombstone only", FAMILY, "writes:Writes._remove")
@@ -67,6 +61,41 @@ def _(_original: Any) -> Any:
 @breaks(1, "a failure that nobody has seen is no failure of the answer", UNAWAITED, "pending:Pending._take")
 def _(_original: Any) -> Any:
     return lambda _self: None
+
+
+@breaks(
+    1,
+    "a failure is seen by a task that nobody awaits",
+    "trips/test_unawaited_waiters.py trips/test_unawaited.py",
+    "pending:Pending.watch",
+)
+def _(_original: Any) -> Any:
+    return lambda self, error, _waiter: self.see(error)
+
+
+@breaks(7, "a verb is under way when the store closes", "web/test_draining_sockets.py", "verbs:SessionVerbs.settled")
+def _(_original: Any) -> Any:
+    async def settled(_self: Any) -> None:
+        pass
+
+    return settled
+
+
+@breaks(5, "a socket that saves does not renew", "trips/test_socket_lifetimes.py", "verbs:SessionVerbs.save")
+def _(original: Any) -> Any:
+    def save(self: Any, state: Any) -> Any:
+        is_socket, state.is_socket = state.is_socket, False
+        try:
+            return original(self, state)
+        finally:
+            state.is_socket = is_socket
+
+    return save
+
+
+@breaks(3, "a rename is looked for by its text only", "trips/test_rotate.py", "rotation:_has_text")
+def _(_original: Any) -> Any:
+    return lambda found, text: found.data == text
 
 
 # ---------------------------------------------------------------- the seam

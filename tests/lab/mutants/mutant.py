@@ -29,6 +29,8 @@ class Mutant:
     target: str
     """`package.module:Class.method`, as `pkgutil.resolve_name` reads it; the items of a dict have names, too."""
     replacement: Replacement
+    rows: tuple[str, ...] = ()
+    """The rows of docs/security.md that it breaks."""
 
     @property
     def module(self) -> str:
@@ -75,6 +77,29 @@ def table() -> tuple[list[Mutant], Callable[[int, str, str, str], Callable[[Repl
         return put
 
     return mutants, breaks
+
+
+def row_table() -> tuple[list[Mutant], Callable[[str, str, str, str], Callable[[Replacement], Replacement]]]:
+    """Return an empty table for docs/security.md, and the decorator: rows, what is broken, tests, target.
+
+    The rows, with "; " between them, begin the name. The tests are those that each of these rows names; the target has
+    its package, since some rows are met by the reference server. The promise is 0: none between requests is broken.
+    """
+    mutants: list[Mutant] = []
+
+    def breaks(rows: str, what: str, tests: str, target: str) -> Callable[[Replacement], Replacement]:
+        def put(replacement: Replacement) -> Replacement:
+            mutants.append(Mutant(0, f"{rows}: {what}", tests, target, replacement, tuple(rows.split("; "))))
+            return replacement
+
+        return put
+
+    return mutants, breaks
+
+
+def always(value: Any) -> Replacement:
+    """What takes the place of a function: it returns this value, whatever it is given."""
+    return lambda _original: lambda *_, **__: value
 
 
 def edited(text: str, old: str, new: str) -> str:

@@ -8,6 +8,7 @@ from .mutant import Replacement, edited, members, table
 MUTANTS, breaks = table()
 
 CONTRACT = "stores/test_contract.py"
+TABLES, GIVEN_UP = "stores/test_postgres_tables.py", "stores/test_postgres_given_up.py"
 LOCKED, RENAME = "stores/test_postgres_locked.py", "stores/test_postgres_rename.py"
 STATEMENTS = "stores.postgres.statements:Statements"
 CONNECTIONS = "stores.postgres.connections"
@@ -129,3 +130,46 @@ def _(_original: Any) -> Any:
 @breaks(7, "a deadlock in PostgreSQL is not tried again", RENAME, f"{CONNECTIONS}:_TRIES")
 def _(_original: Any) -> Any:
     return 1
+
+
+@breaks(7, "PostgreSQL writes on after a failure was told", GIVEN_UP, f"{CONNECTIONS}:asyncio")
+def _(original: Any) -> Any:
+    async def wait(*_: Any) -> None:
+        pass
+
+    return members(original, wait=wait)
+
+
+@breaks(7, "PostgreSQL begins what comes too late", GIVEN_UP, f"{CONNECTIONS}:Connections._run")
+def _(original: Any) -> Any:
+    def run(self: Any, pool: Any, connection: Any, patience: Any, ends: float, *statement: Any) -> Any:
+        later = asyncio.get_running_loop().time() + 1
+        return original(self, pool, connection, patience, max(ends, later), *statement)
+
+    return run
+
+
+@breaks(7, "a PostgreSQL connection that has ended is used", GIVEN_UP, f"{CONNECTIONS}:_Connection.has_ended")
+def _(_original: Any) -> Any:
+    return lambda self: self.is_closed()
+
+
+# ---------------------------------------------------------------- the start
+
+
+@breaks(7, "a start in PostgreSQL tries nothing", TABLES, "stores.postgres.store:PostgresStore._rehearse")
+def _(_original: Any) -> Any:
+    async def rehearse(_self: Any) -> None:
+        pass
+
+    return rehearse
+
+
+@breaks(7, "what a start in PostgreSQL tries stays", TABLES, f"{CONNECTIONS}:Connections._in_transaction")
+def _(original: Any) -> Any:
+    return lambda self, connection, settings, act, _end: original(self, connection, settings, act, "COMMIT")
+
+
+@breaks(7, "a setup of PostgreSQL that can never work is an outage", TABLES, "stores.postgres.errors:_SETUP")
+def _(original: Any) -> Any:
+    return original - {"42"}

@@ -1,4 +1,4 @@
-"""Owns the mutants of the Redis store: words of the script that writes."""
+"""Owns the mutants of the Redis store: its scripts, its start, its keys, and the batches that it shares with others."""
 
 from typing import Any
 
@@ -43,4 +43,28 @@ breaks(4, "a rename in Redis overwrites another visitor's session", RENAME, WRIT
 )
 breaks(5, "a touch in Redis writes a text", "stores/test_redis.py", WRITE)(
     script("redis.pcall('PEXPIRE', key, life)", "redis.pcall('SET', key, text, 'PX', life)")
+)
+
+
+# ---------------------------------------------------------------- the start, the keys, the batches
+
+
+@breaks(7, "a start in Redis tries nothing", "stores/test_redis_rehearsal.py", "stores.redis.rehearsal:rehearse")
+def _(_original: Any) -> Any:
+    async def rehearse(*_: Any) -> None:
+        pass
+
+    return rehearse
+
+
+@breaks(4, "Redis takes the keys of a longer prefix", "stores/test_redis.py", "stores.redis.store:RedisStore._id_of")
+def _(_original: Any) -> Any:
+    return lambda self, key: key.removeprefix(self._prefix).decode()
+
+
+breaks(6, "a reply of Redis has no bound", "stores/test_redis.py", "stores.redis.scripts:READ")(
+    script("if room < 0 then", "if false then")
+)
+breaks(6, "a batch has no bound of text", "stores/test_batching.py", "stores.batching:Job.size")(
+    lambda _: property(lambda _self: 0)
 )

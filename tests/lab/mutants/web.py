@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from .mutant import members, table
+from .mutant import always, members, table
 
 MUTANTS, breaks = table()
 
@@ -77,6 +77,40 @@ def _(original: Any) -> Any:
             original(self, status_code, **options)
 
     return send_error
+
+
+@breaks(
+    1,
+    "the end of a stream overtakes its first bytes",
+    "trips/test_phases_commit.py trips/test_streams.py",
+    f"{HELD}._last_commit",
+)
+def _(original: Any) -> Any:
+    def last_commit(self: Any, handler: Any) -> Any:
+        held, self._held = self._held, None
+        try:
+            return original(self, handler)
+        finally:
+            self._held = held
+
+    return last_commit
+
+
+@breaks(1, "the page of an error is not sent", "trips/test_phases_commit.py trips/test_streams.py", f"{HELD}.replace")
+def _(original: Any) -> Any:
+    def replace(self: Any, handler: Any, error: object) -> Any:
+        first = self._first
+        try:
+            return original(self, handler, error)
+        finally:
+            self._first = first
+
+    return replace
+
+
+breaks(1, "a body is read on behind the answer", "trips/test_uploads.py", "web.held_response:_stop_reading")(
+    always(None)
+)
 
 
 # ---------------------------------------------------------------- which request an id belongs to
