@@ -19,8 +19,8 @@ class Script(NamedTuple):
     text: str
 
 
-def _sha1(text: str) -> str:
-    encoded = text.encode(errors="surrogatepass")  # of a text that no key can have, a digest that no text has
+def _sha1(text: str | bytes) -> str:
+    encoded = text if isinstance(text, bytes) else text.encode(errors="surrogatepass")  # which no stored text needs
     return hashlib.sha1(encoded, usedforsecurity=False).hexdigest()
 
 
@@ -224,5 +224,4 @@ def within(user_set: bytes, members: Collection[bytes], victims: Sequence[bytes]
 
     It is done only if the set has these members still; the victims end with it.
     """
-    digest = hashlib.sha1(b"\n".join(sorted(members)), usedforsecurity=False).hexdigest()
-    return ("limit", user_set, digest, len(victims), *victims)
+    return ("limit", user_set, _sha1(b"\n".join(sorted(members))), len(victims), *victims)
