@@ -57,7 +57,7 @@ class Facts(NamedTuple):
     browser_sent_id: bool  # the request carried an id that we have signed
     known: bool  # the browser has sent this session's very id
     stored: bool  # the session has a row, as far as this request knows
-    id_changed: bool  # the id is another than at the start of the request
+    id_changed: bool  # the id is another than at the start of the request; after a failed verb: the row has moved
     data_changed: bool  # the data differs from what it was at the start of the request
     data_unsaved: bool  # the data differs from what this request knows to be saved
     saved_once: bool  # this request knows data of the session to be saved
@@ -103,6 +103,7 @@ def possible(facts: Facts) -> bool:
             end=facts.end,
             already_deleted=facts.already_deleted,
             browser_sent_id=facts.browser_sent_id,
+            id_changed=facts.id_changed and facts.end == "failed",
             cookie_can_leave=facts.cookie_can_leave,
             discarded=facts.discarded,
         )
@@ -173,8 +174,10 @@ def _change(facts: Facts, options: SessionOptions) -> Change:
 
 def _decide_ended(facts: Facts, options: SessionOptions) -> Plan:
     """Return what is left to do for a session that is over."""
-    if facts.end in ("gone", "closed") or (facts.end == "failed" and options.conflict != "overwrite"):
+    if facts.end in ("gone", "closed"):
         return NOTHING
+    if facts.end == "failed" and options.conflict != "overwrite":  # the id that the browser has leads nowhere
+        return NOTHING._replace(cookie="send" if facts.id_changed and facts.cookie_can_leave else "keep")
     if facts.discarded and facts.end != "destroyed":
         return NOTHING
     clears = facts.end == "destroyed" or (facts.end == "unset" and options.unset == "destroy")

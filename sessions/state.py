@@ -127,6 +127,7 @@ class SessionState(Remembered):
                 end=self.end,
                 already_deleted=self._already_deleted,
                 browser_sent_id=self.request_sid is not None,
+                id_changed=self.end == "failed" and self.renamed,
                 cookie_can_leave=not self._has_left,
                 discarded=self.is_discarded or self._is_rejected,
             )
