@@ -131,7 +131,8 @@ def make_app(manager: SessionManager) -> log.LoggingApplication:
         xsrf_cookies=True,
         cross_origin_protection=True,  # Sec-Fetch-Site and Origin, from Tornado 6.6 on
         xsrf_cookie_name="__Host-xsrf" if secure else "_xsrf",
-        xsrf_cookie_kwargs={"httponly": True, "samesite": "Lax", "secure": secure},
+        # Tornado keeps the token of a user for 30 days; the session knows it, and the next page brings it again
+        xsrf_cookie_kwargs={"httponly": True, "samesite": "Lax", "secure": secure, "expires_days": None},
     )
 
 

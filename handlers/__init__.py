@@ -4,7 +4,7 @@ from typing import Any
 
 from .base import NotFound
 from .demo import GetSession, SetSession
-from .page import DeleteKey, Destroy, Page, Regenerate, SetKey
+from .page import DeleteKey, Destroy, End, EndOthers, Page, Regenerate, SetKey
 
 __all__ = ["NotFound", "routes"]
 
@@ -12,6 +12,8 @@ routes: list[tuple[str, Any]] = [
     (r"/", Page),
     (r"/set", SetKey),
     (r"/delete", DeleteKey),
+    (r"/end", End),
+    (r"/end-others", EndOthers),
     (r"/regenerate", Regenerate),
     (r"/destroy", Destroy),
     (r"/set-session", SetSession),

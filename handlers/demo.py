@@ -16,10 +16,10 @@ class Demo(BaseHandler):
 
 
 class SetSession(Demo):
-    """Puts something into the session."""
+    """Puts a user name into the session: with `userKey = "username"` that is the login."""
 
     async def get(self) -> None:
-        """Store a user name."""
+        """Store the name, and keep the id, as Express's example does; a login with a password calls `sign_in()`."""
         self.session["username"] = "exampleuser"
         self.write("Session data set successfully")
 

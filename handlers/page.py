@@ -1,11 +1,14 @@
-"""Owns the page that shows a visitor their own session, and the forms on it."""
+"""Owns the page that shows a visitor their own session and the user's other ones, and the forms on it."""
 
 import json
 from typing import Any
 
-from sessions import DataError
+from sessions import DataError, SessionInfo
 
 from .base import BaseHandler, ClientError, read_json
+
+SHOWN = 20
+"""Other sessions that the page shows: everybody who opens /set-session is one user."""
 
 
 class Page(BaseHandler):
@@ -17,6 +20,7 @@ class Page(BaseHandler):
         session, options = self.session, self.settings["sessions"].options
         cookie = session.cookie
         left = cookie.max_age
+        others = await self._others()
         self.render(
             "page.html",
             data={key: json.dumps(value, ensure_ascii=False) for key, value in session.items()},
@@ -26,7 +30,19 @@ class Page(BaseHandler):
             name=session.fingerprint,
             left=_duration(left) if isinstance(left, int) and left is not False else None,
             kept=_duration(options.ttl),
+            others=[(info, self._last_use(info)) for info in others[:SHOWN]],
+            more=len(others) - SHOWN,
         )
+
+    async def _others(self) -> list[SessionInfo]:
+        if self.current_user is None:
+            return []
+        infos: list[SessionInfo] = await self.settings["sessions"].sessions_of(self.current_user, self.session)
+        return [info for info in infos if not info.is_current]
+
+    def _last_use(self, info: SessionInfo) -> str | None:
+        """Return how long ago it was at most: a session that is used is written from time to time."""
+        return None if info.seen is None else _duration(self.settings["sessions"].clock() - info.seen)
 
 
 class _Form(BaseHandler):
@@ -41,12 +57,12 @@ class _Form(BaseHandler):
         """What the form does."""
         raise NotImplementedError
 
-    def key(self) -> str:
-        """The key that the form names, as it was sent: a blank is part of it."""
+    def named(self, field: str) -> str:
+        """What a field of the form names, as it was sent: a blank is part of it."""
         try:
-            return self.request.body_arguments["key"][-1].decode()
+            return self.request.body_arguments[field][-1].decode()
         except (KeyError, UnicodeDecodeError):
-            raise ClientError(400, "the form names no key") from None
+            raise ClientError(400, f"the form names no {field}") from None
 
 
 class SetKey(_Form):
@@ -54,7 +70,7 @@ class SetKey(_Form):
 
     async def act(self) -> None:
         """Set it, and store it: what cannot be stored is the visitor's to correct, and leaves the session as it was."""
-        key = self.key().strip()
+        key = self.named("key").strip()
         if not key:
             raise ClientError(400, "the form names no key")
         value, session = _value(self.get_body_argument("value", "")), self.session
@@ -73,7 +89,26 @@ class DeleteKey(_Form):
 
     async def act(self) -> None:
         """Delete it, if it is there."""
-        self.session.pop(self.key(), None)
+        self.session.pop(self.named("key"), None)
+
+
+class End(_Form):
+    """Ends another session of the user."""
+
+    async def act(self) -> None:
+        """End it, if there is such a one. It is named by its handle: its id is a secret of the browser that has it."""
+        handle = self.named("handle")
+        if self.current_user is not None:
+            await self.settings["sessions"].revoke(self.current_user, handle)
+
+
+class EndOthers(_Form):
+    """Ends all other sessions of the user."""
+
+    async def act(self) -> None:
+        """End them, and keep this one."""
+        if self.current_user is not None:
+            await self.settings["sessions"].revoke_all(self.current_user, keep=self.session)
 
 
 class Regenerate(_Form):

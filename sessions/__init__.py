@@ -11,9 +11,11 @@ from .errors import (
     HeadersSent,
     NoSession,
     OptionsError,
+    SessionConflict,
     SessionError,
     StoreError,
     StoreUnavailable,
+    TooManySessions,
 )
 from .manager import SessionManager
 from .options import CookieOptions, SessionOptions
@@ -24,9 +26,11 @@ from .stores.base import StoreBase
 from .stores.memory import MemoryStore
 from .stores.wrappers import StoreWrapper
 from .sweeper import Sweeper
+from .users import SessionInfo
 from .validation import ABSENT
 from .web.held_response import CommitFailed
 from .web.mixin import SessionMixin
+from .web.users import fresh
 
 if TYPE_CHECKING:
     __version__: str
@@ -52,7 +56,9 @@ __all__ = [
     "RedisStore",
     "SQLiteStore",
     "Session",
+    "SessionConflict",
     "SessionError",
+    "SessionInfo",
     "SessionManager",
     "SessionMixin",
     "SessionOptions",
@@ -63,7 +69,9 @@ __all__ = [
     "StoreWrapper",
     "StoredSession",
     "Sweeper",
+    "TooManySessions",
     "Update",
+    "fresh",
     "now_ms",
     "open_store",
     "register_store",

@@ -10,7 +10,7 @@ from .clock import Clock
 from .errors import CorruptSession
 from .formats import json_text
 from .formats.signing import fingerprint
-from .merge import Changes, changes, merged, restored
+from .merge import Changes, changes, clashes, merged, restored
 from .meta import parsed
 from .store import StoredSession
 from .stored_cookie import StoredCookie
@@ -65,6 +65,13 @@ class SessionData:
         self._canonical: str | None = None  # our spelling of `text`
         self._compared: tuple[str, Changes] | None = None  # a text of the values, and how it differs from `text`
         self._checked: str | None = None  # a text of ours that Node can read
+
+    def copy(self) -> "SessionData":
+        """Return another one with the same text and the same keys; a value below a key is the same object."""
+        other = SessionData(self.text)
+        other.assigned = self.assigned.copy()
+        other._values = None if self._values is None else self._values.copy()
+        return other
 
     def read(self, text: str) -> None:
         """Take over the text of a stored session; what was changed here is dropped."""
@@ -152,12 +159,17 @@ class SessionData:
         self.wrote(json_text.EMPTY)
         self._values = kept
 
+    def clashes(self, text: str) -> list[str]:
+        """Return the keys that were changed here, and to something else in a newer text."""
+        mine = self.values
+        return clashes(self._changes(json_text.dumps(mine)), self._before(), mine, json_text.read(text))
+
     def merge(self, text: str) -> None:
         """Apply what was changed here to a newer text, which is the stored text from here on."""
         mine = self.values
-        change = self._changes(json_text.dumps(mine))
+        change, loaded = self._changes(json_text.dumps(mine)), self._before()
         self.wrote(text)
-        self._values, left = merged(change, mine, json_text.read(text))
+        self._values, left = merged(change, loaded, mine, json_text.read(text))
         encoded = json_text.dumps(self._values)
         self._compared = encoded, left
         self._canonical = None if left else encoded

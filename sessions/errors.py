@@ -3,6 +3,8 @@
 A bad cookie is no error: its visitor is a new one. This file knows nothing else of the project.
 """
 
+from collections.abc import Iterable
+
 
 class SessionError(Exception):
     """The root of every error that this library raises."""
@@ -22,6 +24,25 @@ class NoSession(SessionError):
         super().__init__(message)
         self.is_over: bool = is_over
         """Whether the session ended, or went on under another id, in another request."""
+
+
+class TooManySessions(SessionError):
+    """The user's: a sign-in beyond `maxPerUser`, where `atLimit` is "refuse". Nothing was changed.
+
+    Where it leaves a handler the answer is 409.
+    """
+
+
+class SessionConflict(SessionError):
+    """Nobody's: with `conflict = "reject"` another request has changed what this one has changed, to something else.
+
+    Nothing of this request is stored. Where it leaves a handler the answer is 409.
+    """
+
+    def __init__(self, message: str, keys: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.keys: tuple[str, ...] = tuple(keys)
+        """The keys that both have changed; "cookie" means an attribute of the cookie."""
 
 
 class DataError(SessionError, ValueError):

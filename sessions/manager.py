@@ -6,8 +6,8 @@ record is written is in writes.py, what a handler calls in between is in verbs.p
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
-from contextlib import asynccontextmanager
 from typing import Any
 
 from .checked_store import checked
@@ -15,16 +15,20 @@ from .clock import Clock, now_ms
 from .errors import NoSession, StoreUnavailable
 from .formats import json_text
 from .formats.signing import Signer
-from .observe import AMBIGUOUS, DROPPED, UNKNOWN, note
+from .login import Login, Stamp, User, is_stamp, stamp_text, user_of
+from .observe import AMBIGUOUS, DROPPED, REVOKED, UNKNOWN, Event, Observer, note, tell
 from .options import SessionOptions
+from .pending import Verb
 from .policy import Performed, Plan, decide, no_session
 from .progress import Generate
 from .rotation import Rotation
 from .session import Session
+from .sign_ins import SignIns
 from .state import SessionState
 from .store import Store, StoredSession, is_ready, name_of
 from .timeout import Deadline
 from .turns import LARGE, decode_if_large, is_large
+from .users import SessionInfo, UserSessions, checked_user
 from .validation import secrets_of
 from .verbs import SessionVerbs
 from .writes import Writes
@@ -33,10 +37,18 @@ from .writes import Writes
 class SessionManager:
     """Gives the handlers of an application their sessions, by a store, the options and a clock: the setting `sessions`.
 
-    `clock` returns milliseconds since the epoch. Raises OptionsError if the store lacks a power that an option needs.
+    `clock` returns milliseconds since the epoch. Of `observer`, one or several, each is called with every sign-in,
+    sign-out and revocation. Raises OptionsError if the store lacks a power that an option needs.
     """
 
-    def __init__(self, store: Store, options: SessionOptions, *, clock: Clock = now_ms) -> None:
+    def __init__(
+        self,
+        store: Store,
+        options: SessionOptions,
+        *,
+        clock: Clock = now_ms,
+        observer: Observer | Sequence[Observer] = (),
+    ) -> None:
         self.store: Store = store
         self.options: SessionOptions = options
         self.clock: Clock = clock
@@ -46,9 +58,17 @@ class SessionManager:
         self._store = checked(store)
         self._in_time = Deadline(options.store_timeout / 1000, name_of(store)).keep
         self._writes = Writes(self._store, options, clock)
+        self._users = UserSessions(self._store, options, clock)
+        self._noted_path = self._users.noted_path
         self._tasks: set[asyncio.Task[None]] = set()
         rotation = Rotation(self._store, self._writes, clock, options.grace_ms, self._in_time, self._start)
-        self._verbs = SessionVerbs(self._store, self._writes, rotation, self._in_time)
+        self._observers: Sequence[Observer] = observer if isinstance(observer, Sequence) else (observer,)
+        sign_ins = SignIns(self._store, self._writes, rotation, options, self._in_time, self._tell, self.revoke_all)
+        self._verbs = SessionVerbs(self._store, self._writes, rotation, sign_ins, self._in_time)
+        if options.user_path is not None:
+            with contextlib.suppress(RuntimeError):  # no loop runs yet, so no store is open, and it looks when it is
+                asyncio.get_running_loop()
+                self._start(self._users.ask_once())
 
     @property
     def is_ready(self) -> bool:
@@ -148,6 +168,8 @@ class SessionManager:
         if len(record.data) >= LARGE:
             await self._writes.turns.take(record.data)
         state = SessionState.loaded(self.options, self.clock, generate, sid, record)
+        if self._noted_path is not None:
+            state.look_for_user(self._noted_path)
         if self._writes.is_over(record):
             state.data.read(json_text.EMPTY)
             state.over("closed")
@@ -160,15 +182,86 @@ class SessionManager:
 
     def new(self, generate: Generate, sid: str | None = None) -> SessionState:
         """Return a new session, for a browser that has sent no id, or the id of a session that is gone."""
-        return SessionState.new(self.options, self.clock, generate, sid)
+        state = SessionState.new(self.options, self.clock, generate, sid)
+        if self._noted_path is not None:
+            state.noted_path = self._noted_path
+        return state
 
     def face(self, state: SessionState) -> Session:
         """Return the `Session` that a handler uses."""
         return Session(state, self._verbs)
 
+    # ---------------------------------------------------------------- the user of a session
+
+    def user_of(self, state: SessionState) -> User | None:
+        """Return the user of a session, as its data has it; None for nobody. Raises CorruptSession."""
+        if state.end is not None and state.end != "failed":
+            return None
+        return user_of(state.values, self.options.user_path) if state.is_readable else None
+
+    def sign_in(self, state: SessionState, login: Login) -> Verb[None]:
+        """Go on under a new id as the session of a user: `SessionMixin.sign_in`."""
+        checked_user(login.user)
+        return self._verbs.sign_in(state, login, self.signer)
+
+    def confirm(self, state: SessionState) -> Verb[None]:
+        """Go on under a new id, signed in now: `SessionMixin.confirm`."""
+        return self._verbs.confirm(state)
+
+    def sign_out(self, state: SessionState, *, everywhere: bool) -> Verb[None]:
+        """End a session, or every session of its user: `SessionMixin.sign_out`."""
+        return self._verbs.sign_out(state, everywhere=everywhere)
+
+    async def keep_if_stamped(self, state: SessionState, stamp: Stamp | None) -> bool:
+        """Return True if a session has this stamp, or gets it now; end the session if it has another one.
+
+        None says that there is no such user. Raises StoreError, and CorruptSession if `__meta` is not ours.
+        """
+        kept = state.meta.get("stamp")
+        if stamp is not None and (kept is None or is_stamp(self.signer, stamp, kept)):
+            text = stamp_text(self.signer, stamp)
+            if text != kept:  # by an older secret, which may go
+                state.set_meta(stamp=text)
+            return True
+        await self._verbs.sign_out(state, everywhere=False)
+        return False
+
+    def _tell(self, name: str, user: str, fingerprint: str | None) -> None:
+        tell(self._observers, Event(name, user, fingerprint))
+
+    # ---------------------------------------------------------------- the sessions of a user
+
+    async def sessions_of(self, user: str | int, current: Session | None = None) -> list[SessionInfo]:
+        """Return the sessions of a user, the last sign-in first; `current` is marked in it.
+
+        Raises DataError for what is no user, OptionsError without `userKey`, and StoreError.
+        """
+        return await self._users.listed(user, current)
+
+    async def revoke(self, user: str | int, handle: str) -> int:
+        """End the session of a user that has a handle of `sessions_of`. Returns how many ended: 0 if it is over.
+
+        Another user's handle ends nothing. Raises as `sessions_of` does.
+        """
+        ended = await self._users.revoke(user, handle)
+        if ended:
+            self._tell(REVOKED, str(user), handle[:8])
+        return ended
+
+    async def revoke_all(self, user: str | int, keep: Session | None = None) -> int:
+        """End all sessions of a user, but for one to keep. Returns how many ended.
+
+        No session lives afterwards if its sign-in was answered before the call. A request to Express that is under way
+        can bring its own session back, and so can `conflict = "overwrite"`. Raises as `sessions_of` does.
+        """
+        ended = await self._users.revoke_all(user, keep)
+        if ended:
+            self._tell(REVOKED, str(user), None)
+        return ended
+
     # ---------------------------------------------------------------- outside a request
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def open(self, sid: str) -> AsyncIterator[Session]:
         """Open a session by its bare id, outside a request: `async with manager.open(sid) as session`.
 

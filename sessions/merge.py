@@ -5,11 +5,12 @@ Data is compared as JSON text, key by key at the top: 1 differs from True there.
 data comes from.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 from operator import eq
 from typing import Any, NamedTuple, TypeAlias
 
+from . import flash
 from .errors import DataError
 from .formats import json_text
 
@@ -19,6 +20,9 @@ _PIECES = 64
 """Into how many pieces keys are divided if their values differ somewhere."""
 
 _SCALARS = frozenset((str, int, float, bool, type(None)))
+
+RESOLVERS: dict[str, Callable[[Any, Any, Any], Any]] = {flash.KEY: flash.merged}
+"""By key, what merges the value itself, of what was loaded, mine and theirs. None is a key that is not there."""
 
 
 class Changes(NamedTuple):
@@ -38,11 +42,12 @@ def changes(loaded: Data, mine: Data) -> Changes:
     return Changes([*_differing(both.keys, both.ones, both.others), *both.added], set(both.missing))
 
 
-def merged(change: Changes, mine: Data, theirs: Data) -> tuple[Data, Changes]:
-    """Apply the changes that led to `mine` to `theirs`. Returns that, and what it differs by from `theirs`.
+def merged(change: Changes, loaded: Data, mine: Data, theirs: Data) -> tuple[Data, Changes]:
+    """Apply the changes that led from `loaded` to `mine` to `theirs`. Returns that, and how it differs from `theirs`.
 
     `theirs` is used up. What a handler holds of `mine` stays what it holds, as long as it is the same.
     """
+    change, mine = _resolved(change, loaded, mine, theirs)
     again = [key for key in change.assigned if key in theirs]
     differing = set(_differing(again, [mine[key] for key in again], [theirs[key] for key in again]))
     left = Changes(
@@ -53,6 +58,30 @@ def merged(change: Changes, mine: Data, theirs: Data) -> tuple[Data, Changes]:
         del result[key]
     result.update((key, mine[key]) for key in left.assigned)
     return result, left
+
+
+def _resolved(change: Changes, loaded: Data, mine: Data, theirs: Data) -> tuple[Changes, Data]:
+    """Return the changes, and what they lead to, after the resolvers of the changed keys have had their say."""
+    for key in RESOLVERS.keys() & {*change.assigned, *change.deleted}:
+        value = RESOLVERS[key](loaded.get(key), mine.get(key), theirs.get(key))
+        assigned = [each for each in change.assigned if each != key]
+        if value is None:
+            change = Changes(assigned, change.deleted | {key})
+        else:
+            change, mine = Changes([*assigned, key], change.deleted - {key}), {**mine, key: value}
+    return change, mine
+
+
+def clashes(change: Changes, loaded: Data, mine: Data, theirs: Data) -> list[str]:
+    """Return the keys that `mine` and `theirs` have both changed since `loaded`, each to something else."""
+    changed = [key for key in (*change.assigned, *sorted(change.deleted)) if key not in RESOLVERS]
+    return [key for key in changed if not _agree(key, loaded, theirs) and not _agree(key, mine, theirs)]
+
+
+def _agree(key: str, one: Data, other: Data) -> bool:
+    if key in one and key in other:
+        return _is_same(one[key], other[key])
+    return key not in one and key not in other
 
 
 def restored(values: Data, before: Data) -> Data:

@@ -55,12 +55,24 @@ class SessionMeta:
         return self._assigned.get(name, self.row.get(name))
 
     def set(self, **members: Any) -> None:
-        """Set members, which are stored with the next write."""
+        """Set members, which are stored with the next write. None removes one."""
         self._assigned.update(members)
 
+    @property
+    def assigned(self) -> Meta:
+        """What was set here and is not stored."""
+        return self._assigned
+
+    def copy(self) -> "SessionMeta":
+        """Return another one that says the same."""
+        other = SessionMeta()
+        other.row, other._assigned = self.row, self._assigned.copy()
+        return other
+
     def saved(self) -> None:
-        """Note that the store has what was set."""
-        self._assigned = {}
+        """Note that the store has written: what the row has by now need not be set any more."""
+        if self._assigned:
+            self._assigned = {name: value for name, value in self._assigned.items() if self.row.get(name) != value}
 
     @property
     def is_unrecorded(self) -> bool:
@@ -84,6 +96,9 @@ class SessionMeta:
         for name in self.row.keys() & self._assigned.keys():
             if name.endswith("At") and is_number(self.row[name]) and is_number(self._assigned[name]):
                 members[name] = max(self.row[name], self._assigned[name])
+        if "endsAt" in self._assigned:  # no fact but a decision: the last sign-in's counts
+            members["endsAt"] = self._assigned["endsAt"]
+        members = {name: value for name, value in members.items() if value is not None}
         members.pop("closed", None)  # of a tombstone that Node has filled: it is a session again
         members.pop("next", None)
         if created is not None:
@@ -94,11 +109,14 @@ class SessionMeta:
 # ---------------------------------------------------------------- tombstones
 
 
-def tombstone(cookie: StoredCookie, grace: float, now: int, successor: str) -> StoredSession:
-    """Return the record that stays under an id for `grace` milliseconds; `successor` is the key of the new row."""
+def tombstone(cookie: StoredCookie, grace: float, now: int, successor: str, *, is_moved: bool = False) -> StoredSession:
+    """Return the record that stays under an id for `grace` milliseconds; `successor` is the key of the new row.
+
+    `is_moved` says that it is the very same login there, which was confirmed: a socket goes on with it.
+    """
     closed = now + int(grace)
     view = {**cookie.to_json(), "originalMaxAge": int(grace), "expires": iso(closed)}
-    meta = json_text.dumps({"closed": closed, "next": successor})
+    meta = json_text.dumps({"closed": closed, "next": successor, **({"moved": True} if is_moved else {})})
     return StoredSession(json_text.join(json_text.dumps(view), json_text.EMPTY, meta), closed)
 
 

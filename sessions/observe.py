@@ -5,6 +5,9 @@ This file must not know sessions.
 """
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from .formats.signing import fingerprint
 
@@ -20,8 +23,43 @@ AMBIGUOUS = "session_ambiguous"
 """A further living session in one request: the first counts."""
 TAMPERED = "session_tampered"
 """A cookie of our name that no secret has signed."""
+REVOKED = "revoked"
+"""The session of a user was ended from elsewhere: by another session, by an administrator, or by a newer sign-in."""
 DROPPED = "session_dropped"
 """A change is dropped, because its session has ended meanwhile."""
+
+SIGNED_IN = "signed_in"
+SIGNED_OUT = "signed_out"
+REVOKED = "revoked"
+"""The sessions of a user were ended from elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What an observer gets: an event that has a user, for an audit trail."""
+
+    name: str
+    """`signed_in`, `signed_out` or `revoked`."""
+    user: str = field(repr=False)
+    """The user as text. It is personal data: no log of this library has it."""
+    fingerprint: str | None
+    """Eight hexadecimal digits that stand for the session's id in the log; None if several sessions ended."""
+
+
+class Observer(Protocol):
+    """Called with each event, after it has happened: a function of one argument. What it raises is logged."""
+
+    def __call__(self, event: Event, /) -> object:
+        """Take note of an event. It must not block; nothing is done with what it returns."""
+
+
+def tell(observers: Sequence[Observer], event: Event) -> None:
+    """Call the observers with an event."""
+    for observer in observers:
+        try:
+            observer(event)
+        except Exception:
+            log.exception("the observer %r of the event %s", observer, event.name)
 
 
 def note(event: str, secret: str, level: int = logging.INFO) -> None:

@@ -7,7 +7,7 @@ deployment's own functions and looks at none.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -27,6 +27,7 @@ from .validation import (
     check_options,
     express_names,
     is_number,
+    path_of,
     read_table,
     secrets_of,
     snake,
@@ -138,8 +139,11 @@ class SessionOptions:
     """Milliseconds after its creation when a session ends, however much it is used; None: never for that reason."""
     max_bytes: int = 1_048_576
     """Bytes of UTF-8 that a session may take in the store; a change that would take more is refused. 0: no limit."""
-    conflict: Literal["merge", "overwrite"] = "merge"
-    """Parallel changes of one session: merge them by key, or let the last writer win as Express does."""
+    conflict: Literal["merge", "reject", "overwrite"] = "merge"
+    """Parallel changes of one session: merge them by key; the same, but a request that changes a key which another has
+    changed meanwhile is rejected with SessionConflict; or let the last writer win as Express does."""
+    save_on_error: bool = True
+    """Store the session also if the answer is an error of the server (5xx). What a verb has done stays either way."""
     clear_cookie: bool = True
     """`destroy()` also removes the browser's cookie."""
     cache_headers: bool = True
@@ -147,6 +151,16 @@ class SessionOptions:
     grace: float | None = None
     """Milliseconds for which an id that a login replaced is a tombstone: a late request under it changes nothing.
     None: 30,000, and 0 with `conflict = "overwrite"`."""
+    user_key: str | Sequence[str] | None = None
+    """The key of the data that names the user, `"user"` or `"passport.user"`: whatever sets it is the login."""
+    max_per_user: int | None = None
+    """How many sessions of a user may live; a `sign_in` beyond them does as `at_limit` says. None: any number."""
+    at_limit: Literal["evict", "refuse"] = "evict"
+    """At `max_per_user`: end the session that signed in first, or refuse the sign-in."""
+    devices: bool = False
+    """Keep the browser's name and address of a sign-in with the session, for a list of devices."""
+    node_peer: bool = False
+    """A Node server writes to this store: what needs every row's help works harder, or is refused."""
     store_down: Literal["error", "none"] = "error"
     """While the store is not ready: 503 for requests that carry a session cookie, or no session at all."""
     store_timeout: float = 5_000
@@ -157,8 +171,11 @@ class SessionOptions:
         check_options(self)
         if self.proxy_secure and self.proxy is not True:
             raise OptionsError("proxySecure: needs proxy = true, or any client could claim to be the proxy")
+        for name, value in (("maxPerUser", self.max_per_user), ("devices", self.devices)):
+            if value and self.user_key is None:
+                raise OptionsError(f"{name}: needs userKey, the key of the data that names the user")
         if self.grace and self.conflict == "overwrite":
-            raise OptionsError('grace: needs conflict = "merge", as Express knows no tombstones')
+            raise OptionsError('grace: needs conflict = "merge" or "reject", as Express knows no tombstones')
         if isinstance(self.cookie, CookieOptions):
             self._check_together(self.cookie)
             self._check_touch_after(self.cookie)
@@ -200,6 +217,11 @@ class SessionOptions:
                 f"genid: the id takes more than {longest} bytes: browsers drop a cookie over {COOKIE_BYTES}"
             )
         return sid
+
+    @cached_property
+    def user_path(self) -> tuple[str, ...] | None:
+        """The path of `user_key`, from the outermost key on; None where there is none."""
+        return None if self.user_key is None else path_of(self.user_key)
 
     @property
     def grace_ms(self) -> float:

@@ -7,6 +7,7 @@ plans is printed into docs/express.md beside express-session's own rules (index.
 shouldSetCookie). `decide` reads the facts in this order:
 
 1. A session that has ended writes nothing; destroyed or unset, it is deleted and its cookie cleared, as `unset` says.
+   A request that is discarded writes nothing either; what its verbs have done to the store, the browser is to know.
 2. What is to be written: data that the store does not have (create or update), then a change of the cookie or of
    `__meta` alone (update), then the expiry alone (touch).
 3. Whether the cookie is sent: always for an id that the browser does not know; for a known id as `rolling`, or a change
@@ -56,7 +57,7 @@ class Facts(NamedTuple):
     browser_sent_id: bool  # the request carried an id that we have signed
     known: bool  # the browser has sent this session's very id
     stored: bool  # the session has a row, as far as this request knows
-    id_changed: bool  # the id is another than at the start of the request
+    id_changed: bool  # the id is another than at the start of the request; after a failed verb: the row has moved
     data_changed: bool  # the data differs from what it was at the start of the request
     data_unsaved: bool  # the data differs from what this request knows to be saved
     saved_once: bool  # this request knows data of the session to be saved
@@ -68,6 +69,7 @@ class Facts(NamedTuple):
     renewal_due: bool  # the cookie's value is to be renewed
     committed: bool  # an earlier plan of this request has been performed
     cookie_can_leave: bool  # the response's head has not left yet
+    discarded: bool  # what is not stored yet stays so: a conflict was rejected, or `save_on_error` does not save a 5xx
 
 
 class Plan(NamedTuple):
@@ -89,19 +91,21 @@ ENDED = Facts(
     end="gone", already_deleted=False, browser_sent_id=False, known=False, stored=False, id_changed=False,
     data_changed=False, data_unsaved=False, saved_once=False, cookie_changed=False, cookie_expires=False,
     meta_unrecorded=False, touch_asked=False, touch_due=False, renewal_due=False, committed=False,
-    cookie_can_leave=True,
+    cookie_can_leave=True, discarded=False,
 )  # fmt: skip
 """The facts of a session that is over, but for its reason."""
 
 
 def possible(facts: Facts) -> bool:
     """Return True if these facts can be true together. Every decision of the test suite is held against it."""
-    if facts.end is not None:  # only the end itself counts, and the row, the request and the head
+    if facts.end is not None:  # only the end itself counts, and the row, the request, the head and the answer
         return facts == ENDED._replace(
             end=facts.end,
             already_deleted=facts.already_deleted,
             browser_sent_id=facts.browser_sent_id,
+            id_changed=facts.id_changed and facts.end == "failed",
             cookie_can_leave=facts.cookie_can_leave,
+            discarded=facts.discarded,
         )
     return (
         not facts.already_deleted
@@ -123,6 +127,9 @@ def decide(facts: Facts, options: SessionOptions, *, ends: bool = True) -> Plan:
     """
     if facts.end is not None:
         return _decide_ended(facts, options)
+    if facts.discarded:  # a row that a verb has made, or moved, is the browser's all the same
+        sends = facts.stored and not facts.known and facts.cookie_can_leave
+        return Plan("nothing", "send", renews=True) if sends else NOTHING
     change = _change(facts, options)
     modified = facts.id_changed or facts.data_changed
     if not facts.known:  # a row that save() has made counts too, or no browser would know it
@@ -167,11 +174,15 @@ def _change(facts: Facts, options: SessionOptions) -> Change:
 
 def _decide_ended(facts: Facts, options: SessionOptions) -> Plan:
     """Return what is left to do for a session that is over."""
-    if facts.end in ("gone", "closed") or (facts.end == "failed" and options.conflict != "overwrite"):
+    if facts.end in ("gone", "closed"):
+        return NOTHING
+    if facts.end == "failed" and options.conflict != "overwrite":  # the id that the browser has leads nowhere
+        return NOTHING._replace(cookie="send" if facts.id_changed and facts.cookie_can_leave else "keep")
+    if facts.discarded and facts.end != "destroyed":
         return NOTHING
     clears = facts.end == "destroyed" or (facts.end == "unset" and options.unset == "destroy")
     clears = clears and options.clear_cookie and facts.browser_sent_id and facts.cookie_can_leave
-    deletes = options.unset == "destroy" and not facts.already_deleted
+    deletes = options.unset == "destroy" and not facts.already_deleted and not facts.discarded
     return Plan("destroy" if deletes else "nothing", "clear" if clears else "keep", renews=False)
 
 

@@ -5,8 +5,10 @@ step is unknown, nothing is deleted: the move is undone when the store says wher
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeAlias
 
 from .clock import Clock
 from .errors import CorruptSession, SessionError, StoreError, StoreUnavailable
@@ -23,16 +25,23 @@ SETTLED = 5.0
 PAUSE = 0.25
 """Seconds between two questions whether the row has moved after all."""
 
+On: TypeAlias = Callable[[StoredSession], Awaitable[StoredSession]]
+"""Makes the record that moves, of the one that is stored."""
 
-class _Attempt:
-    """A rename that was begun: the new id, the record that was under the old id, and the record that is left there."""
+Rename: TypeAlias = Callable[[str, str, StoredSession, StoredSession, StoredSession | None], Awaitable[Update]]
+"""Moves a row, as a store's `rename` does."""
+
+
+class Attempt:
+    """A row that was asked for: its new id, the record that was under the old id, and the one that is left there."""
 
     __slots__ = ("closed", "expected", "new")
 
-    def __init__(self, new: str, expected: StoredSession, closed: StoredSession | None) -> None:
-        self.new = new
-        self.expected = expected
-        self.closed = closed
+    def __init__(self, new: str, expected: StoredSession | None = None, closed: StoredSession | None = None) -> None:
+        self.new: str = new
+        self.expected: StoredSession | None = expected
+        """What has moved from the old id; None if the row was created."""
+        self.closed: StoredSession | None = closed
 
 
 class Rotation:
@@ -68,7 +77,8 @@ class Rotation:
 
         async def work() -> None:
             try:
-                await self._in_time(self._leave(state, row, is_closed=was_closed))
+                if not was_closed:  # it is a tombstone already
+                    await self._in_time(self.leave(state, row))
             except BaseException:
                 go_back()
                 if not self._writes.is_blind:
@@ -78,16 +88,15 @@ class Rotation:
 
         return work()
 
-    async def _leave(self, state: SessionState, row: Row, *, is_closed: bool) -> None:
-        if is_closed:  # it is a tombstone already
-            return
+    async def leave(self, state: SessionState, row: Row) -> None:
+        """End the row that a session has left: a tombstone there leads to its new id."""
         if row.base is None or not _is_led_to(state) or not self._grace:
             await self._store.destroy(row.id)  # an id that nobody knows leaves no tombstone
             return
         await self._writes.close(row.id, row.base, lambda: self._tombstone(state, state.id))
 
-    def _tombstone(self, state: SessionState, new: str) -> StoredSession:
-        return tombstone(state.cookie, self._grace, self._clock(), self._writes.key_of(new))
+    def _tombstone(self, state: SessionState, new: str, *, is_moved: bool = False) -> StoredSession:
+        return tombstone(state.cookie, self._grace, self._clock(), self._writes.key_of(new), is_moved=is_moved)
 
     # ---------------------------------------------------------------- rotate
 
@@ -103,7 +112,7 @@ class Rotation:
         row = state.row
         go_back = state.snapshot()
         state.take_new_id()
-        begun: list[_Attempt] = []
+        begun: list[Attempt] = []
 
         async def work() -> None:
             if row is not state.row or state.end is not None or row.id == state.id:
@@ -113,30 +122,44 @@ class Rotation:
                 return
             old = row.id
             try:
-                await self._in_time(self._move(state, row, begun))
-            except BaseException as error:
+                outcome = await self._in_time(self.move(state, row, begun, partial(self._writes.turns.on, state)))
+                if outcome is Outcome.GONE and row is state.row and state.end != "destroyed":  # by a later call
+                    state.restart_with_assigned()
+            except BaseException:
                 go_back()
                 state.failed()
-                refused = isinstance(error, StoreError) and not isinstance(error, StoreUnavailable)
-                if begun and not refused:
-                    self._start(self._way_back(old, begun[-1]))
+                self.undo(old, begun)
                 raise
             note(RENEWED, old)
 
         return work()
 
-    async def _move(self, state: SessionState, row: Row, begun: list[_Attempt]) -> None:
+    async def move(
+        self,
+        state: SessionState,
+        row: Row,
+        begun: list[Attempt],
+        on: On,
+        *,
+        rename: Rename | None = None,
+        is_moved: bool = False,
+    ) -> Outcome:
+        """Move a row to the session's new id, as the record that `on` makes of what is stored.
+
+        Returns GONE if there is nothing to move, or a tombstone. In `begun` is left what `undo` needs after an error.
+        """
+        rename = rename or self._store.rename
         old = row.id
         for _ in range(ID_TRIES):
             new = state.id
-            closed = self._tombstone(state, new) if self._grace and _is_led_to(state) else None
+            closed = self._tombstone(state, new, is_moved=is_moved) if self._grace and _is_led_to(state) else None
 
             async def step(expected: StoredSession, new: str = new, closed: StoredSession | None = closed) -> Update:
                 if row is not state.row:
                     return Update(Outcome.SAVED, expected)  # regenerate(), called meanwhile, ends it
-                sent = await self._writes.turns.on(state, expected)
-                begun.append(_Attempt(new, expected, closed))
-                update = await self._renamed(old, new, sent, expected, closed)
+                sent = await on(expected)
+                with attempted(Attempt(new, expected, closed), begun):
+                    update = await self._renamed(rename, old, new, sent, expected, closed)
                 begun.pop()
                 if update.record is not None and update.outcome is Outcome.SAVED:
                     state.moved(row, new, sent, update.record)
@@ -144,27 +167,36 @@ class Rotation:
                 return update
 
             update = await self._writes.queues.commit(old, known(row), step)
-            if update.outcome is Outcome.GONE and row is state.row and state.end != "destroyed":  # by a later call
-                state.restart_with_assigned()
             if update.outcome is not Outcome.TAKEN:
-                return
+                return update.outcome
             state.take_new_id()
         raise SessionError(f"genid returned an id that is taken, {ID_TRIES} times")
 
     async def _renamed(
-        self, old: str, new: str, record: StoredSession, expected: StoredSession, closed: StoredSession | None
+        self,
+        rename: Rename,
+        old: str,
+        new: str,
+        record: StoredSession,
+        expected: StoredSession,
+        closed: StoredSession | None,
     ) -> Update:
         """Rename; if the reply is lost, read what became of it. Raises StoreUnavailable if that stays unknown."""
         try:
-            return await self._store.rename(old, new, record, expected, closed)
+            return await rename(old, new, record, expected, closed)
         except StoreUnavailable:
             found = await self._store.get(new)
             if found is None or not _has_text(found, record.data):
                 raise  # a row that is absent proves nothing: the step may still be performed
             return Update(Outcome.SAVED, found)
 
-    async def _way_back(self, old: str, attempt: _Attempt) -> None:
-        """Undo a rename that is performed after its caller had its failure.
+    def undo(self, old: str, begun: list[Attempt]) -> None:
+        """Take the way back, in the background, from what may have been performed, or still be."""
+        if begun:
+            self._start(self._way_back(old, begun[-1]))
+
+    async def _way_back(self, old: str, attempt: Attempt) -> None:
+        """Undo a rename, or a create, that is performed after its caller had its failure.
 
         The visitor has the session as it was, under the old id: never two sessions, never the login under the old id.
         """
@@ -180,12 +212,27 @@ class Rotation:
                 asked = loop.time()  # the store is away: what it was asked before may come when it is back
             await asyncio.sleep(PAUSE)
 
-    async def _restore(self, old: str, attempt: _Attempt) -> None:
+    async def _restore(self, old: str, attempt: Attempt) -> None:
+        if attempt.expected is None:
+            return
         found, closed = await self._store.get(old), attempt.closed
         if found is not None and closed is not None and _has_text(found, closed.data):
             await self._store.update(old, attempt.expected, found)
         elif found is None and (closed is None or closed.expires_at <= self._clock()):
             await self._store.create(old, attempt.expected)  # a sign-out removes a tombstone before it expires
+
+
+@contextmanager
+def attempted(attempt: Attempt, begun: list[Attempt]) -> Iterator[None]:
+    """Note a write that is begun, and that it was not performed if the store has refused it."""
+    begun.append(attempt)
+    try:
+        yield
+    except StoreUnavailable:
+        raise
+    except SessionError:
+        begun.pop()
+        raise
 
 
 def _is_led_to(state: SessionState) -> bool:

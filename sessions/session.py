@@ -6,7 +6,7 @@ What a request knows of its session is in state.py; the manager performs the ver
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from copy import deepcopy
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, cast
 
 from .cookie import Cookie
 from .errors import DataError
@@ -14,6 +14,7 @@ from .formats import json_text
 from .state import SessionState
 
 Result = TypeVar("Result")
+Shape = TypeVar("Shape", bound=Mapping[str, object])
 
 
 class Verbs(Protocol):
@@ -65,6 +66,13 @@ class Session(MutableMapping[str, Any]):
         if self._cookie is None:
             self._cookie = Cookie(self._state.cookie)
         return self._cookie
+
+    def typed(self, shape: type[Shape]) -> Shape:  # noqa: ARG002 # for the type checker alone
+        """Return this very session, which a type checker takes for a TypedDict: its keys and their types.
+
+        Nothing is checked when it runs: what is stored may lack a key, so the class says `total=False`.
+        """
+        return cast("Shape", self)
 
     def touch(self) -> None:
         """Start the lifetime again. The end of the request stores it, even if `touchAfter` has not passed."""
@@ -146,6 +154,10 @@ class Session(MutableMapping[str, Any]):
     def __ior__(self, other: Mapping[str, Any]) -> Self:
         self.update(other)
         return self
+
+    def copy(self) -> dict[str, Any]:
+        """Return the data as a dict, as `dict(session)` does."""
+        return self._state.values.copy()
 
     def __copy__(self) -> dict[str, Any]:
         return self._state.values.copy()

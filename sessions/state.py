@@ -5,20 +5,21 @@ are in policy.py; no store is reached from here.
 """
 
 from collections.abc import Callable
-from typing import Any
 
-from .absolute_timeout import AbsoluteTimeout, is_touch_due
+from .absolute_timeout import is_touch_due
 from .clock import Clock
 from .data import Parts, SessionData, parts_of
-from .errors import CorruptSession
+from .errors import SessionConflict
 from .formats import json_text
 from .formats.signing import fingerprint
-from .meta import SessionMeta, check_own
+from .meta import SessionMeta
 from .options import SessionOptions
 from .policy import ENDED, CookieAct, EndReason, Facts, Performed, Plan, answer
-from .progress import Generate, Progress
+from .progress import Generate
+from .remembered import Remembered
 from .store import StoredSession
-from .stored_cookie import StoredCookie
+from .stored_cookie import LAST_MOMENT, StoredCookie
+from .user_text import user_at
 
 
 class Row:
@@ -32,13 +33,13 @@ class Row:
         """What is stored there; None where nothing is."""
 
 
-class SessionState(Progress):
+class SessionState(Remembered):
     """One session in one request."""
 
     __slots__ = (
-        "_already_deleted", "_committed", "_is_renewed", "_options", "_origin_id", "_origin_text", "_saved_text",
-        "_stored_cookie", "_timeout", "_touch_asked", "_written", "clock", "cookie_act", "data", "end", "id",
-        "is_readable", "meta", "others", "renamed", "request_sid", "row",
+        "_already_deleted", "_committed", "_is_rejected", "_is_renewed", "_origin_id", "_origin_text", "_saved_text",
+        "_stored_cookie", "_touch_asked", "_written", "cookie_act", "end", "is_discarded", "is_readable", "others",
+        "renamed", "request_sid", "row",
     )  # fmt: skip
 
     def __init__(
@@ -50,26 +51,21 @@ class SessionState(Progress):
         sid: str,
         cookie: StoredCookie,
     ) -> None:
-        super().__init__(generate, cookie)
-        self._options = options
-        self.clock: Clock = clock
+        super().__init__(options, clock, generate, sid, cookie)
         self.request_sid: str | None = request_sid
         """The verified id that the browser sent; the store may not know it."""
-        self.id: str = sid
-        self.data: SessionData = SessionData()
-        self.meta: SessionMeta = SessionMeta()
-        """What our own features keep with the session."""
         self.row: Row = Row(sid)
         """Its row, which is still under another id until a `rotate()` has moved it."""
         self.end: EndReason | None = None
         """Why the session is over; None while it lives."""
         self.is_readable: bool = True
         """Whether a handler may still read it."""
+        self.is_discarded: bool = False
+        """Whether the answer is an error with which nothing is stored: `save_on_error`."""
         self.renamed: bool = False
         """Whether the row has moved to a new id, which the browser has to learn whatever else fails."""
         self.cookie_act: CookieAct = "keep"
         """What the response does to the browser's cookie, known once the plan was performed."""
-        self._timeout = None if options.absolute_timeout is None else self._new_timeout()
         self._origin_id = sid
         self._stored_cookie = json_text.EMPTY  # the text of the cookie in the row
         self._origin_text = json_text.EMPTY  # the data at the start of the request
@@ -77,7 +73,7 @@ class SessionState(Progress):
         self._written: tuple[StoredSession, Parts] | None = None  # the last record made for the store, and its parts
         self.others: tuple[str, ...] = ()
         """Further verified ids of the request: `destroy()` ends them too."""
-        self._is_renewed = self._touch_asked = self._committed = self._already_deleted = False
+        self._is_renewed = self._touch_asked = self._committed = self._already_deleted = self._is_rejected = False
 
     @classmethod
     def new(
@@ -117,14 +113,6 @@ class SessionState(Progress):
         """Eight hexadecimal digits in place of the id, for a log."""
         return fingerprint(self.id)
 
-    @property
-    def values(self) -> dict[str, Any]:
-        """The data, decoded. Raises CorruptSession."""
-        try:
-            return self.data.values
-        except CorruptSession as error:
-            raise CorruptSession(f"session {self.fingerprint}: {error}") from None
-
     def touch(self) -> None:
         """Start the lifetime again; it is stored at the end of the request, whatever `touch_after` says."""
         self._touch_asked = True
@@ -139,7 +127,9 @@ class SessionState(Progress):
                 end=self.end,
                 already_deleted=self._already_deleted,
                 browser_sent_id=self.request_sid is not None,
+                id_changed=self.end == "failed" and self.renamed,
                 cookie_can_leave=not self._has_left,
+                discarded=self.is_discarded or self._is_rejected,
             )
         data, base = self.data.current(), self.base
         known = self.id == self.request_sid
@@ -166,6 +156,7 @@ class SessionState(Progress):
             renewal_due=False,
             committed=self._committed,
             cookie_can_leave=not self._has_left,
+            discarded=self.is_discarded or self._is_rejected,
         )
 
     def renew(self) -> None:
@@ -220,15 +211,12 @@ class SessionState(Progress):
             return self.cookie.capped(self.clock() + self._options.ttl)
         return int(expires)
 
-    @property
-    def is_too_old(self) -> bool:
-        """True if the session has come to the end that `absoluteTimeout` sets."""
-        return self._timeout is not None and self._timeout.ends_at <= self.clock()
-
     def to_store(self) -> StoredSession:
         """Return the record to store. Raises DataError for changed data that is too large, or that Node cannot hold."""
+        if self.noted_path is not None:
+            self._note_user(user_at(self.values, self.noted_path))
         cookie, data, limit = self.cookie.text(), self.data.current(), self._options.max_bytes
-        meta = self.meta.text(None if self._timeout is None else self._timeout.created)
+        meta = self.meta.text(None if self._timeout is None else self._timeout.to_record)
         text = json_text.join(cookie, data, meta)
         if limit and 4 * len(text) > limit and data != self.data.text:  # no character takes more than four bytes
             json_text.check_size(text, limit)
@@ -241,18 +229,32 @@ class SessionState(Progress):
         """Return the record to store on top of this one: after a merge, unless it is the one that was loaded.
 
         A merge applies what was set or deleted here, and the assigned cookie attributes, to the newer record; the
-        session holds the merged data from here on.
+        session holds the merged data from here on. Raises SessionConflict as `conflict = "reject"` asks.
         """
         if self.base is None or not newer.same_as(self.base):
             parts, cookie = self._parts(newer)
+            if self._options.conflict == "reject":
+                self._reject_clashes(parts)
             assigned = self.cookie.assigned
             self.data.merge(parts.data)
             self._take(newer, parts, cookie)
             self.cookie.reassign(assigned)
         return self.to_store()
 
+    def _reject_clashes(self, newer: Parts) -> None:
+        keys = self.data.clashes(newer.data)
+        if self.cookie.clashes(self._stored_cookie, newer.cookie):
+            keys.append("cookie")
+        if keys:
+            self._is_rejected = True
+            places = ", ".join(f"session[{key!r}]" if key != "cookie" else "session.cookie" for key in keys)
+            raise SessionConflict(
+                f"another request has changed {places} meanwhile: nothing of this one is stored", keys
+            )
+
     def read(self, record: StoredSession) -> None:
         """Take over a stored record: its data, its cookie, and itself as what the next write expects."""
+        self._is_rejected = False
         parts, cookie = self._parts(record)
         self.data.read(parts.data)
         self._take(record, parts, cookie)
@@ -265,12 +267,13 @@ class SessionState(Progress):
         written, parts = self._written or (None, None)
         if parts is None or written is not sent:
             parts, _ = self._parts(record)
+        self._is_rejected = False
         self._stored_cookie = parts.cookie
         self._saved_text = parts.data
         self.data.wrote(parts.data)
-        self.meta.saved()
         if parts.meta or self.meta.row:
             self._read_meta(parts)
+        self.meta.saved()
 
     def touched(self, record: StoredSession) -> None:
         """Note that the store has moved the expiry."""
@@ -278,9 +281,13 @@ class SessionState(Progress):
 
     # ---------------------------------------------------------------- a new id
 
-    def snapshot(self) -> Callable[[], None]:
-        """Return what puts the session back to this moment, for a verb that fails."""
-        before = self.id, self.row, self.data, self.meta, self.end, self.is_readable
+    def snapshot(self, *, copied: bool = False) -> Callable[[], None]:
+        """Return what puts the session back to this moment, for a verb that fails.
+
+        A verb that itself changes data or `__meta` has them `copied`.
+        """
+        data, meta = (self.data.copy(), self.meta.copy()) if copied else (self.data, self.meta)
+        before = self.id, self.row, data, meta, self.end, self.is_readable
         stored_cookie, timeout, restore_cookie = self._stored_cookie, self._timeout, self.cookie.snapshot()
 
         def go_back() -> None:
@@ -290,25 +297,33 @@ class SessionState(Progress):
 
         return go_back
 
+    def resume(self) -> None:
+        """Go on after a verb has failed: what it has changed was put back."""
+        self.end, self.is_readable, self._is_rejected = None, True, False
+
     def restart(self, *, keep: bool) -> None:
         """Go on under a new id, with the data and the cookie or without, as a session that is not stored."""
         cookie = self.take_new_id()
         if not keep:
             self._begin(cookie)
-            self.data = SessionData()
+            self.data: SessionData = SessionData()
         self.row, self._stored_cookie = Row(self.id), json_text.EMPTY
 
     def restart_with_assigned(self) -> None:
         """Go on as a new session that holds only what this request itself assigned: keys and cookie attributes."""
-        assigned = self.cookie.assigned
+        assigned, meta = self.cookie.assigned, self.meta.assigned
         self._begin(self.take_new_id())
+        self.meta.set(**meta)
+        if "endsAt" in meta:
+            self._end_at(meta["endsAt"])
         self.cookie.reassign(assigned)
         self.data.keep_assigned()
         self.row, self._stored_cookie = Row(self.id), json_text.EMPTY
 
     def take_new_id(self) -> StoredCookie:
         """Take a new id, and ask again whether the request is secure. Returns the cookie of a new session."""
-        self.id, cookie = (self._generate or self.check_can_send())()
+        sid, cookie = (self._generate or self.check_can_send())()
+        self.id: str = sid
         self.cookie.ask_again(cookie)
         return cookie
 
@@ -323,9 +338,11 @@ class SessionState(Progress):
         return row is self.row and (row.base is None or row.id == self.id)
 
     def _begin(self, cookie: StoredCookie) -> None:
+        self._is_rejected = False
         self.end, self.is_readable = None, True  # a login is a session, also where the one before has just expired
         self.cookie.become(cookie)
-        self.meta = SessionMeta()
+        self.meta: SessionMeta = SessionMeta()
+        self.cookie.cap(LAST_MOMENT)
         self._timeout = None if self._options.absolute_timeout is None else self._new_timeout()
 
     # ---------------------------------------------------------------- parts
@@ -337,30 +354,3 @@ class SessionState(Progress):
 
     def _parts(self, record: StoredSession) -> tuple[Parts, StoredCookie]:
         return parts_of(self.id, record, self.clock)
-
-    def _new_timeout(self) -> AbsoluteTimeout:
-        timeout = AbsoluteTimeout(self._options.absolute_timeout or 0, self.clock())
-        self.cookie.cap(timeout.ends_at)
-        return timeout
-
-    def set_meta(self, **members: Any) -> None:
-        """Set members of `__meta`, stored with the next write. Raises CorruptSession if it is another application's."""
-        self._check_own(self.data.text)
-        self.meta.set(**members)
-
-    def _is_meta_unrecorded(self) -> bool:
-        return self.meta.is_unrecorded or (self._timeout is not None and not self._timeout.is_recorded)
-
-    def _read_meta(self, parts: Parts) -> None:
-        self.meta.read(parts.meta)
-        if self._timeout is not None:
-            if not parts.meta:
-                self._check_own(parts.data)
-            self._timeout.read(self.meta.row, self.clock())
-            self.cookie.cap(self._timeout.ends_at)
-
-    def _check_own(self, data: str) -> None:
-        try:
-            check_own(data)
-        except CorruptSession as error:
-            raise CorruptSession(f"session {self.fingerprint}: {error}") from None

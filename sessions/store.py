@@ -1,8 +1,8 @@
 """Owns the contract between the sessions and their store: the record, six verbs, their outcomes, the powers.
 
 A store keeps a text under an id until a given time. Six verbs are all that a store needs (`Store`). The attributes
-`sweepable`, `prepared`, `admin` and `overwriting` say what else it can do: each is None, or absent, or the object that
-has the verbs of that power. A store must not know cookies, signatures or Tornado.
+`sweepable`, `prepared`, `admin`, `overwriting` and `users` say what else it can do: each is None, or absent, or the
+object that has the verbs of that power. A store must not know cookies, signatures or Tornado.
 
 What holds for every verb (`sessions.testing.StoreContract` tests it, and demands nothing else):
 
@@ -24,7 +24,7 @@ What holds for every verb (`sessions.testing.StoreContract` tests it, and demand
   far as the store knows without asking; a store without `ready` is always up.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from enum import Enum
 from typing import Any, NamedTuple, Protocol, Self, cast
 
@@ -193,6 +193,77 @@ class Overwriting(Protocol):
         """Insert or replace a session, whatever is there. Returns the record as the store has it now."""
 
 
+class Limit(NamedTuple):
+    """How many sessions a user may have, as a sign-in meets it."""
+
+    user: str
+    most: int
+    """Sessions of the user that may live, the new one included."""
+    refuses: bool
+    """True if a sign-in beyond that is refused; False if the session that signed in first ends."""
+
+
+class SignedIn(NamedTuple):
+    """What became of a sign-in."""
+
+    update: Update | None
+    """As `rename` returns it; of a session that is created SAVED or TAKEN. None: refused, and nothing was changed."""
+    ended: list[str]
+    """The keys of the user's sessions that ended to make room."""
+
+
+class Users(Protocol):
+    """The power to find the sessions of a user, whoever wrote them, and to end them. Keys, never ids, but in `sign_in`.
+
+    A user is a text of user_text.py. Before anything else `index` is called. A tombstone is nobody's session.
+    """
+
+    by_meta: bool
+    """True if a session is found by the member `user` of its `__meta`, which its writer has to keep as the data has it.
+
+    False if the store itself finds the user in the data.
+    """
+    refuses: bool
+    """True if `sign_in` can refuse: where it is one step."""
+
+    def index(self, path: tuple[str, ...], *, node_peer: bool) -> None:
+        """Say under which keys of the data, from the outermost on, the user is. It opens nothing, and may be repeated.
+
+        `node_peer` says that a Node server writes to the store. A store with an index makes it when it is opened, or
+        when it is first needed; a table of 50,000 rows or more gets none by that. Without one every verb is right and
+        slow, which the log says once.
+        """
+
+    async def rows(self, user: str) -> list[tuple[str, StoredSession]]:
+        """Return the living sessions that may be the user's: all that are, and the caller compares each.
+
+        A record is good as `expected` for the store with verbs that take keys (`by_key`).
+        """
+
+    async def end(self, user: str, keys: Collection[str] | None = None, keep: str | None = None) -> list[str]:
+        """Delete the user's sessions: all, or those under some keys, and none under `keep`. Returns their keys.
+
+        A session that another call moves meanwhile is followed: with `keys` None none lives afterwards that was stored
+        before the call, but for one under `keep`. A key that is gone, or another user's, is not an error.
+        """
+
+    async def sign_in(
+        self,
+        limit: Limit,
+        new: str,
+        record: StoredSession,
+        old: str | None = None,
+        expected: StoredSession | None = None,
+        tombstone: StoredSession | None = None,
+    ) -> SignedIn:
+        """Create a session of the user under the id `new`, or rename one (`old`, `expected`), within a limit.
+
+        Counting, writing and ending others are one step among all calls of `sign_in`, where the store says `refuses`;
+        in a Redis Cluster what ends is found after the write. The session under `old` does not count. Of the others
+        those that signed in first end (`signedInAt` of `__meta`; one without it is the oldest).
+        """
+
+
 def sweepable(store: Store) -> Sweepable | None:
     """Return what sweeps the store, or None if it drops expired sessions by itself."""
     return cast("Sweepable | None", getattr(store, "sweepable", None))
@@ -211,6 +282,11 @@ def admin(store: Store) -> Admin | None:
 def overwriting(store: Store) -> Overwriting | None:
     """Return what writes blindly, or None."""
     return cast("Overwriting | None", getattr(store, "overwriting", None))
+
+
+def users(store: Store) -> Users | None:
+    """Return what finds the sessions of a user, or None."""
+    return cast("Users | None", getattr(store, "users", None))
 
 
 def is_ready(store: Store) -> bool:

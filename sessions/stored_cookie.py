@@ -23,9 +23,11 @@ _MEMBERS = (
     "originalMaxAge", "partitioned", "priority", "expires", "secure", "httpOnly", "domain", "path", "sameSite",
 )  # fmt: skip
 _HEADER_MEMBERS = ("domain", "path", "httpOnly", "secure", "partitioned", "priority", "sameSite")
+LAST_MOMENT = 253_402_300_799_999
+"""The end of the year 9999, in milliseconds since the epoch: a later moment has no HTTP date."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_YEAR = 9999
-_LAST_MOMENT = 253_402_300_799_999  # of the year 9999: later ones have no HTTP date
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -38,7 +40,7 @@ class StoredCookie:
         self._members = members  # `expires` as milliseconds, None or False; a member never given is not there
         self._clock = clock
         self._fixed = fixed  # what becomes of them all but the lifetime; None: not made yet
-        self._last = _LAST_MOMENT  # no expiry is later
+        self._last = LAST_MOMENT  # no expiry is later
         self._assigned: dict[str, Any] = {}
         self._asked: tuple[bool, bool] = (False, False)  # whether secure and sameSite were "auto" in the options
         self.is_sealed: bool = False
@@ -108,6 +110,15 @@ class StoredCookie:
         stored, _ = _stored(text)
         return any(stored.get(name, ABSENT) != value for name, value in self._assigned.items() if name != "expires")
 
+    def clashes(self, loaded: str, newer: str) -> bool:
+        """Whether an attribute that a handler assigned has become something else since the cookie was loaded."""
+        before, theirs = _stored(loaded)[0], _stored(newer)[0]
+        return any(
+            theirs.get(name, ABSENT) not in (before.get(name, ABSENT), value)
+            for name, value in self._assigned.items()
+            if name != "expires"  # which every renewal moves
+        )
+
     @property
     def assigned(self) -> dict[str, Any]:
         """What a handler has assigned, by stored name."""
@@ -133,6 +144,12 @@ class StoredCookie:
             self._members["secure"], self._fixed = True, None
         if asks_same_site and _strictness(new.member("sameSite")) > _strictness(self.member("sameSite")):
             self._members["sameSite"], self._fixed = new.member("sameSite"), None
+
+    def take_lifetime(self, new: "StoredCookie") -> None:
+        """Give the cookie the lifetime of a new session's, as if a handler had assigned it."""
+        expires = new.member("expires")
+        self._members["originalMaxAge"] = self._assigned["originalMaxAge"] = new.member("originalMaxAge")
+        self._members["expires"] = self._assigned["expires"] = self.capped(expires) if is_moment(expires) else expires
 
     def reassign(self, assigned: dict[str, Any]) -> None:
         """Apply what was assigned before to what the cookie has become, and compute its expiry again."""
@@ -251,7 +268,7 @@ def as_date(moment: int) -> datetime:
 
 
 def _in_range(moment: int) -> int:
-    return min(max(moment, 0), _LAST_MOMENT)
+    return min(max(moment, 0), LAST_MOMENT)
 
 
 class _Fixed:

@@ -5,8 +5,9 @@ use the spelling of the file (`saveUninitialized`, `maxAge`, ...), because that 
 a secret. This file must not know the options' defaults, stores, sessions or HTTP.
 """
 
+import logging
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from difflib import get_close_matches
@@ -14,6 +15,8 @@ from enum import Enum
 from typing import Any, Literal
 
 from .errors import OptionsError
+
+log: logging.Logger = logging.getLogger("sessions")
 
 DAY = 86_400_000
 """Milliseconds in a day."""
@@ -41,6 +44,10 @@ NAME_BYTES = COOKIE_BYTES - AROUND_ID - 32
 BROWSER_MAX_AGE = 400 * DAY
 """Milliseconds: browsers cap a cookie's lifetime here (RFC 6265bis, section 5.5)."""
 
+EXAMPLE_SECRET = b"your-secret-key"  # the one that every tutorial shows
+SECRET_BYTES = 32
+"""A secret's length at the least: that of the HMAC's output, as RFC 2104 (section 3) asks of a key."""
+
 GRACE = 30_000
 """Milliseconds for which a replaced id is a tombstone, where nothing is said: longer than requests in flight take."""
 
@@ -53,11 +60,19 @@ MAX_LIFETIME = 250_000_000_000_000
 JavaScript's own dates end at 8,640,000,000,000,000 (ECMA-262, 21.4.1.1).
 """
 
+USER_KEYS = 3
+"""Keys of a path to the user: Passport's `passport.user` has two, and the path becomes part of an index's name."""
+
 # The patterns of the npm package cookie 0.7 (index.js), which are those of RFC 6265 and RFC 1034.
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"\.?{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
 _PATH = re.compile(r"[\x20-\x3a\x3d-\x7e]*")
+
+_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*")
+"""A key in a path that is written with dots: a name of JavaScript, or with "-" in it."""
+_LISTED_KEY = re.compile(r"(?!-?\d+$)[^\x00-\x1f\x7f\"\\\ud800-\udfff]{1,100}")
+"""A key in a list: what SQLite can name in a path, which knows no escapes, and no place in a list of PostgreSQL."""
 
 _NUMBERS = (int, float)
 _INFINITY = float("inf")
@@ -113,6 +128,22 @@ def _is_word(value: object, words: tuple[str, ...]) -> bool:
 
 def _matches(pattern: re.Pattern[str], text: str) -> bool:
     return pattern.fullmatch(text) is not None
+
+
+def path_of(user_key: str | Sequence[str]) -> tuple[str, ...]:
+    """The keys of a path, from the outermost on: of "passport.user", or of a list."""
+    return tuple(user_key.split(".") if isinstance(user_key, str) else user_key)
+
+
+def _is_path(user_key: object) -> bool:
+    if not isinstance(user_key, str | list | tuple):
+        return False
+    path, pattern = path_of(user_key), _KEY if isinstance(user_key, str) else _LISTED_KEY
+    return (
+        1 <= len(path) <= USER_KEYS
+        and all(isinstance(key, str) and _matches(pattern, key) for key in path)
+        and path[0] not in ("cookie", "__meta")
+    )
 
 
 # -------------------------------------------------------------------- what each option takes
@@ -175,9 +206,18 @@ _OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         f"a number of milliseconds from 0 to {MAX_GRACE}, or nothing",
         lambda each: each is None or (is_lifetime(each) and 0 <= each <= MAX_GRACE),
     ),
-    "conflict": ('"merge" or "overwrite"', lambda each: each in ("merge", "overwrite")),
+    "conflict": ('"merge", "reject" or "overwrite"', lambda each: each in ("merge", "reject", "overwrite")),
+    "saveOnError": ("true or false", _is_bool),
     "clearCookie": ("true or false", _is_bool),
     "cacheHeaders": ("true or false", _is_bool),
+    "userKey": (
+        f"a key of the data, or up to {USER_KEYS} of them with dots between, that are not cookie or __meta",
+        lambda each: each is None or _is_path(each),
+    ),
+    "maxPerUser": ("a whole number above 0, or nothing", lambda each: each is None or (_is_count(each) and each > 0)),
+    "atLimit": ('"evict" or "refuse"', lambda each: each in ("evict", "refuse")),
+    "devices": ("true or false", _is_bool),
+    "nodePeer": ("true or false", _is_bool),
     "storeDown": ('"error" or "none"', lambda each: each in ("error", "none")),
     "storeTimeout": ("a number of milliseconds above 0", _is_positive),
 }
@@ -207,8 +247,22 @@ def check_options(options: object) -> None:
             raise wrong(name, expected, value)
 
 
-def secrets_of(given: object) -> tuple[bytes, ...]:
-    """The secrets as bytes, of one secret or of a list. Raises OptionsError, which shows none of them."""
+class Secrets(tuple[bytes, ...]):
+    """Secrets that `secrets_of` has looked at: it does not look again."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} secrets>"
+
+
+def secrets_of(given: object, *, refuses_weak: bool = False) -> Secrets:
+    """The secrets as bytes, of one secret or of a list. A weak one is warned of, or refused.
+
+    Raises OptionsError, which shows none of them.
+    """
+    if isinstance(given, Secrets):
+        return given
     listed = given if isinstance(given, list | tuple) else [given]
     if not listed:
         raise OptionsError("secret: expected at least one, got an empty list")
@@ -219,7 +273,19 @@ def secrets_of(given: object) -> tuple[bytes, ...]:
         if not each:
             raise OptionsError("secret: is empty")
         secrets.append(each.encode() if isinstance(each, str) else each)
-    return tuple(secrets)
+    for weakness in filter(None, map(_weakness, secrets)):
+        message = f"secret: whoever guesses it can sign in as anybody, and {weakness}"
+        if refuses_weak:
+            raise OptionsError(message)
+        log.warning("%s", message)
+    return Secrets(secrets)
+
+
+def _weakness(secret: bytes) -> str | None:
+    """Return why a secret is weak, without the secret; None if it is not."""
+    if secret == EXAMPLE_SECRET:
+        return f"{EXAMPLE_SECRET.decode()!r} is in every tutorial"
+    return f"it has {len(secret)} bytes, {SECRET_BYTES} are wanted" if len(secret) < SECRET_BYTES else None
 
 
 # -------------------------------------------------------------------- what is not shown

@@ -11,9 +11,12 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from .errors import NoSession, SessionError
+from .formats.signing import Signer
+from .login import Login
 from .pending import Verb
 from .policy import no_session
 from .rotation import Rotation
+from .sign_ins import SignIns
 from .state import Row, SessionState
 from .store import Outcome, Store, StoredSession, Update
 from .turns import decode_if_large
@@ -30,10 +33,11 @@ InTime: TypeAlias = Callable[[Awaitable[Any]], Awaitable[Any]]
 class SessionVerbs:
     """What `self.session` does, for the sessions of one manager."""
 
-    def __init__(self, store: Store, writes: Writes, rotation: Rotation, in_time: InTime) -> None:
+    def __init__(self, store: Store, writes: Writes, rotation: Rotation, sign_ins: SignIns, in_time: InTime) -> None:
         self._store = store
         self._writes = writes
         self._rotation = rotation
+        self._sign_ins = sign_ins
         self._in_time = in_time
         self._running: set[asyncio.Task[Any]] = set()
 
@@ -98,6 +102,21 @@ class SessionVerbs:
         if state.end is None:
             state.to_store()  # raises the handler's own errors at the call
         return self._start(state, self._rotation.rotate(state))
+
+    def sign_in(self, state: SessionState, login: Login, signer: Signer) -> Verb[None]:
+        """Go on under a new id as the session of a user."""
+        self._sign_ins.path()
+        state.check_can_send()
+        return self._start(state, self._sign_ins.sign_in(state, login, signer))
+
+    def confirm(self, state: SessionState) -> Verb[None]:
+        """Go on under a new id, signed in now."""
+        state.check_can_send()
+        return self._start(state, self._sign_ins.confirm(state))
+
+    def sign_out(self, state: SessionState, *, everywhere: bool) -> Verb[None]:
+        """End the session, or every session of its user."""
+        return self._start(state, self._sign_ins.sign_out(state, everywhere=everywhere))
 
     def reload(self, state: SessionState) -> Verb[None]:
         """Read the session again when its turn comes, and drop what was changed here."""

@@ -4,8 +4,9 @@
 (a tombstone, an end) is judged here and in the manager, never in a store.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from logging import DEBUG
+from typing import TypeAlias
 
 from .clock import Clock
 from .errors import OptionsError, SessionError
@@ -27,6 +28,9 @@ HOPS = 10
 
 NOTHING = StoredSession(json_text.join('{"originalMaxAge":0,"expires":null,"path":"/"}', json_text.EMPTY), 0)
 """The record that removes a session if it is unchanged: it has expired already, and it has no data."""
+
+Create: TypeAlias = Callable[[str, StoredSession], Awaitable[StoredSession | None]]
+"""Inserts a row, as a store's `create` does."""
 
 
 class Writes:
@@ -60,10 +64,13 @@ class Writes:
             return "saved"
         return await (self.create(state, record, row) if row.base is None else self._update(state, record, row))
 
-    async def create(self, state: SessionState, record: StoredSession, row: Row) -> Performed:
+    async def create(
+        self, state: SessionState, record: StoredSession, row: Row, create: Create | None = None
+    ) -> Performed:
         """Insert a new session, under another id where its own is taken. Raises SessionError after three of them."""
+        create = create or self._store.create
         for _ in range(ID_TRIES):
-            made = await self._store.create(row.id, record)
+            made = await create(row.id, record)
             if made is not None:
                 note(CREATED, row.id, DEBUG)
                 state.saved(record, made, row)

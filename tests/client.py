@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
-from jar import Cookie, Jar
+from sessions.testing.jar import Cookie, Jar
 
 SECONDS = 60.0
 """Until an answer must be there; far above what a healthy server needs, so that only a hang meets it."""

@@ -38,6 +38,7 @@ class TestText:
             ('{"a":1,"__meta":{"createdAt":5}}', '{"createdAt":5}', '{"a":1}'),
             ('{ "a": 1, "__meta" : { "createdAt": 5 } , "b": 2 }', '{"createdAt":5}', '{"a":1,"b":2}'),
             ('{"__meta":{"createdAt":5,"x":{}},"a":1}', '{"createdAt":5,"x":{}}', '{"a":1}'),
+            ('{"__meta":{"agent":"a{b}\\"c\\\\","x":1},"a": 1}', '{"agent":"a{b}\\"c\\\\","x":1}', '{"a": 1}'),
             ('{"__meta":null,"a":1}', "null", '{"a":1}'),
             ('{"a":{"__meta":{"createdAt":5}}}', "", '{"a":{"__meta":{"createdAt":5}}}'),
             ('{"a":"\\"__meta\\":{"}', "", '{"a":"\\"__meta\\":{"}'),

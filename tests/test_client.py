@@ -8,7 +8,8 @@ from email.utils import formatdate
 import pytest
 from client import NOTHING, Browser, Wire, parse, sid_of
 from clock import HOUR, SECOND, MovableClock
-from jar import Jar
+
+from sessions.testing.jar import Jar
 
 HOST = "shop.example.com"
 

@@ -21,9 +21,9 @@ FLOORS = """
     sessions
     web  config  testing
     manager  sweeper  stores  late_store
-    queues  timeout  checked_store  turns  writes  rotation  verbs
-    state  session
-    merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending  progress
+    users  queues  timeout  checked_store  turns  writes  rotation  sign_ins  verbs
+    remembered  state  session
+    user_text  login  flash  merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending  progress
     options  formats  store  observe
     validation
     errors  clock
@@ -40,7 +40,7 @@ HEIGHTS = {
 }
 """By room, how high it lies and how far to the right; Python compares such a pair as the rule does."""
 
-TORNADO = {"web", "handlers", "server"}
+TORNADO = {"web", "handlers", "server", "testing"}
 """The rooms that may know Tornado."""
 
 DRIVERS = {"aiosqlite", "sqlite3", "redis", "asyncpg", "psycopg", "pymongo", "motor", "uvloop"}
@@ -148,10 +148,10 @@ class TestDirection:
 
     @pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) == "stores"])
     def test_a_store_never_meets_a_cookie_or_a_session(self, module: str) -> None:
-        """It keeps text under an id until a moment."""
+        """It keeps text under an id until a moment, and looks for a user in it at most."""
         known = {room_of(name) for name in imports_of(module) if name in MODULES}
 
-        assert known <= {"errors", "clock", "validation", "store", "stores"}
+        assert known <= {"errors", "clock", "validation", "store", "stores", "user_text"}
 
     @pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) not in {"stores", "server"}])
     def test_only_a_store_knows_its_driver(self, module: str) -> None:

@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from sessions import ABSENT, CookieOptions, OptionsError, SessionOptions
+from sessions import ABSENT, CookieOptions, MemoryStore, OptionsError, SessionManager, SessionOptions
 
 SECRET = "a secret that must never be shown"
 DAY = 86_400_000
@@ -38,6 +38,7 @@ class TestDefaults:
             ("store", "sqlite:sessions.db"), ("cookie", CookieOptions()), ("touch_after", None), ("ttl", DAY),
             ("absolute_timeout", None), ("max_bytes", 1_048_576),
             ("conflict", "merge"), ("grace", None), ("clear_cookie", True), ("cache_headers", True), ("store_down", "error"),
+            ("user_key", None), ("max_per_user", None), ("at_limit", "evict"), ("devices", False), ("node_peer", False),
             ("store_timeout", 5000),
         ],
     )  # fmt: skip
@@ -73,10 +74,13 @@ class TestExpressNames:
             ("rolling", "rolling", True), ("saveUninitialized", "save_uninitialized", True),
             ("unset", "unset", "destroy"), ("proxy", "proxy", False), ("store", "store", "memory:"),
             ("touchAfter", "touch_after", 0), ("touchAfter", "touch_after", 5000), ("ttl", "ttl", 0.5), ("conflict", "conflict", "overwrite"),
+            ("conflict", "conflict", "reject"), ("saveOnError", "save_on_error", False),
             ("absoluteTimeout", "absolute_timeout", None), ("absoluteTimeout", "absolute_timeout", DAY),
             ("maxBytes", "max_bytes", 0), ("maxBytes", "max_bytes", 4096),
             ("grace", "grace", None), ("grace", "grace", 0), ("grace", "grace", 300_000),
             ("clearCookie", "clear_cookie", False), ("cacheHeaders", "cache_headers", False),
+            ("userKey", "user_key", "passport.user"), ("userKey", "user_key", "$a-1._b"), ("userKey", "user_key", ["my key", "k.0"]),
+            ("atLimit", "at_limit", "refuse"), ("nodePeer", "node_peer", True),
             ("storeDown", "store_down", "none"), ("storeTimeout", "store_timeout", 250),
         ],
     )  # fmt: skip
@@ -239,8 +243,33 @@ class TestWrongValues:
             ("proxySecure", [1, None], "true or false"),
             ("proxy", [1, "true", "loopback"], "true or false"),
             ("unset", ["Destroy", "delete", True, None, ["keep"]], '"keep" or "destroy"'),
-            ("conflict", ["Merge", True, None], '"merge" or "overwrite"'),
+            ("conflict", ["Merge", True, None], '"merge", "reject" or "overwrite"'),
+            ("saveOnError", [1, "false", None], "true or false"),
             ("storeDown", ["503", None, False], '"error" or "none"'),
+            (
+                "userKey",
+                [
+                    "",
+                    "my user",
+                    "a..b",
+                    "a.b.c.d",
+                    "0",
+                    "cookie",
+                    "__meta.user",
+                    "a\n",
+                    5,
+                    [],
+                    [1],
+                    ["a\0"],
+                    ['"'],
+                    [""],
+                ],
+                "a key of the data",
+            ),
+            ("maxPerUser", [0, -1, True, 1.5, "5"], "a whole number above 0, or nothing"),
+            ("atLimit", ["drop", None, True], '"evict" or "refuse"'),
+            ("devices", [1, None], "true or false"),
+            ("nodePeer", ["yes", None], "true or false"),
             ("store", [None, 5, {"url": "memory:"}], "a URL"),
             ("touchAfter", [-1, "5", True, False, float("nan"), float("inf")], "a number of milliseconds, 0 or more"),
             ("ttl", [0, -1, None, True, "1d", float("inf"), 2.5e14 + 1], "a number of milliseconds above 0"),
@@ -290,6 +319,29 @@ class TestWrongValues:
     def test_any_token_is_a_cookie_name(self, name: str) -> None:
         """RFC 9110 tokens, as in Express."""
         assert read(name=name).name == name
+
+
+class TestUserKey:
+    """The key that names the user, and what needs it."""
+
+    @pytest.mark.parametrize(
+        ("user_key", "path"),
+        [
+            (None, None),
+            ("user", ("user",)),
+            ("passport.user", ("passport", "user")),
+            (["a.b", "c"], ("a.b", "c")),
+        ],
+    )
+    def test_the_path_has_the_keys(self, user_key: str | list[str] | None, path: tuple[str, ...] | None) -> None:
+        """A text is split at its dots, a list is not."""
+        assert SessionOptions(secret=SECRET, user_key=user_key).user_path == path
+
+    @pytest.mark.parametrize("option", [{"maxPerUser": 5}, {"devices": True}])
+    def test_what_needs_a_user_needs_the_key(self, option: dict[str, Any]) -> None:
+        """A limit for each user is none where nobody is known."""
+        with pytest.raises(OptionsError, match=f"^{next(iter(option))}: needs userKey"):
+            read(**option)
 
 
 class TestWarnings:
@@ -421,3 +473,63 @@ def test_an_attribute_that_browsers_pass_over_is_refused() -> None:
         CookieOptions(path="/" + "a" * 1_024)
     with pytest.raises(OptionsError, match=r"^cookie.domain: expected"):
         CookieOptions(domain=".".join(["a" * 63] * 4))
+
+
+class TestWeakSecrets:
+    """A secret that can be guessed is warned of, by whoever takes it, once."""
+
+    @pytest.mark.parametrize(
+        ("secret", "why"),
+        [
+            ("your-secret-key", ["'your-secret-key' is in every tutorial"]),
+            ("x" * 31, ["it has 31 bytes, 32 are wanted"]),
+            (b"\0" * 31, ["it has 31 bytes, 32 are wanted"]),
+            ("é" * 15, ["it has 30 bytes, 32 are wanted"]),
+            (["x" * 32, "cat", b"bat!"], ["it has 3 bytes, 32 are wanted", "it has 4 bytes, 32 are wanted"]),
+            ("é" * 16, []),
+            (["x" * 32, b"\0" * 32], []),
+        ],
+    )
+    def test_the_bytes_in_utf_8_count(self, caplog: pytest.LogCaptureFixture, secret: Any, why: list[str]) -> None:
+        """Each of a list by itself; a strong one without a word."""
+        SessionOptions(secret=secret)
+
+        guessed = "secret: whoever guesses it can sign in as anybody, and"
+        assert caplog.record_tuples == [("sessions", logging.WARNING, f"{guessed} {each}") for each in why]
+
+    def test_options_that_come_from_others_say_it_no_second_time(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Nor does the manager that takes them, or their secrets."""
+        options = SessionOptions(secret="cat")
+        caplog.clear()
+
+        manager = SessionManager(MemoryStore(), replace(options, rolling=True))
+        manager.use_secrets(options.keys)
+
+        assert caplog.record_tuples == []
+        assert "cat" not in repr(options.keys)
+
+    def test_a_manager_that_is_given_another_says_it(self, caplog: pytest.LogCaptureFixture) -> None:
+        """It goes past the options."""
+        manager = SessionManager(MemoryStore(), SessionOptions(secret="x" * 32))
+
+        manager.use_secrets(["x" * 32, "a weak one"])
+
+        (message,) = caplog.messages
+        assert message.endswith("it has 10 bytes, 32 are wanted")
+        assert "a weak one" not in message
+
+    @pytest.mark.parametrize("secret", [5, [], "", ["x" * 32, None], {"value": "cat"}])
+    def test_what_is_no_secret_is_refused_before(self, caplog: pytest.LogCaptureFixture, secret: Any) -> None:
+        """It is not called weak."""
+        with pytest.raises(OptionsError, match=r"^secret: "):
+            SessionOptions(secret=secret)
+
+        assert caplog.record_tuples == []
+
+
+@pytest.mark.parametrize("grace", [None, 0, 5])
+def test_reject_takes_a_grace_as_merge_does(grace: float | None) -> None:
+    """An id that a login replaced is a tombstone there too."""
+    options = SessionOptions(secret="x" * 32, conflict="reject", grace=grace)
+
+    assert options.grace_ms == (30_000 if grace is None else grace)

@@ -7,7 +7,7 @@ owes to store and browser is in properties/test_session_end.py and test_session_
 import json
 from collections.abc import Callable
 from copy import copy, deepcopy
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from clock import DAY, MINUTE, MovableClock
@@ -15,6 +15,15 @@ from properties.made import CoreSession, loaded, loaded_from, new
 
 from sessions import CorruptSession, DataError, StoredSession
 from sessions.formats.json_text import RESERVED
+
+
+class Basket(TypedDict, total=False):
+    """The keys of a session."""
+
+    owner: str
+    items: list[str]
+    count: int
+
 
 HIDDEN = "4111-1111-1111-1111"
 
@@ -47,6 +56,22 @@ class TestMapping:
         assert session == {"b": 5, "d": 4, "e": 6, "f": 7}
         assert popped == (3, None, 7)
 
+    def test_a_typed_view_is_the_session_itself(self, clock: MovableClock) -> None:
+        """Its mapping verbs are those of a TypedDict, so what a checker lets pass works."""
+        session = loaded(clock, "")
+
+        basket = session.typed(Basket)
+        basket["owner"] = "ada"
+        basket.setdefault("items", []).append("apple")
+        basket.update({"count": 1})
+        seen = basket.copy(), basket.get("count"), "owner" in basket, basket | {"owner": "bo"}
+        del basket["owner"]
+
+        assert basket is session
+        assert seen[0] == {"owner": "ada", "items": ["apple"], "count": 1}
+        assert seen[1:] == (1, True, {"owner": "bo", "items": ["apple"], "count": 1})
+        assert dict(session) == {"items": ["apple"], "count": 1}
+
     def test_clear_takes_the_data_and_leaves_the_session(self, clock: MovableClock) -> None:
         """The id and the cookie stay."""
         session = loaded(clock, max_age=MINUTE)
@@ -61,6 +86,7 @@ class TestMapping:
             dict,
             copy,
             deepcopy,
+            CoreSession.copy,
             lambda session: session | {},
             lambda session: {} | session,
             lambda session: {**session},

@@ -15,12 +15,12 @@ from typing import Any, Self, TypeVar
 
 from ..errors import OptionsError
 from ..options import CookieOptions, SessionOptions
-from ..store import OpenableStore
+from ..store import OpenableStore, users
 from ..stores import factory_of, is_from_elsewhere, open_store
 from ..stores.tables import STORE_OPTIONS, STORE_TABLES, options_for
 from ..sweeper import Sweeper, SweeperOptions
-from ..validation import express_names, read_table
-from .secret import SECRET_BYTES, check_secrets, chosen_secret, kept_secrets
+from ..validation import SECRET_BYTES, express_names, read_table, secrets_of
+from .secret import chosen_secret, kept_secrets
 from .toml_text import read_toml
 from .unusual import unusual
 
@@ -49,7 +49,11 @@ class Config:
         """Return the store that is configured, not yet open."""
         scheme = self.session.store.partition(":")[0]
         options = self.stores.get(STORE_TABLES.get(scheme, scheme), {})
-        return open_store(self.session.store, **(vars(options) if is_dataclass(options) else options))
+        store = open_store(self.session.store, **(vars(options) if is_dataclass(options) else options))
+        power = users(store)
+        if power is not None and self.session.user_path is not None:  # or it makes its index when it is first needed
+            power.index(self.session.user_path, node_peer=self.session.node_peer)
+        return store
 
     @property
     def tables(self) -> dict[str, Any]:
@@ -68,13 +72,12 @@ class Config:
                 found = kept_secrets(self.session, make=False) if found is None else found
                 if found is None:
                     raise OptionsError("secret: none is given any more")  # noqa: TRY301 # named like all others
-                options = replace(self.session, secret=found)
-                check_secrets(options, exposed=self.exposed)
+                found = secrets_of(found, refuses_weak=self.exposed or bool(self.session.proxy))
         except OptionsError as error:
             log.error("the secrets stay as they are: %s", error)  # noqa: TRY400 # a traceback says no more
             return self
         log.info("the secrets were read again")
-        return replace(self, session=options)
+        return replace(self, session=replace(self.session, secret=found))
 
 
 class ConfigFile:
@@ -125,7 +128,10 @@ class ConfigFile:
             if isinstance(given.get("cookie"), dict):
                 self._check_names("session", CookieOptions, given["cookie"], "cookie.")
             chosen = chosen_secret(given)
-            secret = secrets.token_urlsafe(SECRET_BYTES) if chosen is None else chosen
+            refuses_weak = exposed or bool(given.get("proxy"))
+            secret = secrets_of(
+                secrets.token_urlsafe(SECRET_BYTES) if chosen is None else chosen, refuses_weak=refuses_weak
+            )
             session = SessionOptions.from_mapping({**given, "secret": secret})
         stores, sweeper = self._stores(), self._table("sweeper", SweeperOptions)
         config = Config(session=session, stores=stores, sweeper=sweeper, path=self.path, exposed=exposed)
@@ -136,8 +142,7 @@ class ConfigFile:
         with _naming(self.path, "session"):
             kept = kept_secrets(session, make=make_secret) if chosen is None else None
             if kept is not None:  # made last, so that a file with a mistake leaves nothing behind
-                config = replace(config, session=replace(session, secret=kept))
-            check_secrets(config.session, exposed=exposed)
+                config = replace(config, session=replace(session, secret=secrets_of(kept, refuses_weak=refuses_weak)))
         for warning in unusual({**self._callers, **config.tables}):
             log.warning("%s", warning)
         return config

@@ -1,4 +1,4 @@
-"""Owns where the secret comes from: the environment, the file, or one that is made and kept; and what makes one weak.
+"""Owns where the secret comes from: the environment, the file, or one that is made and kept.
 
     SESSION_SECRET, SESSION_SECRET_FILE     several, one a line or with commas between them: the first signs, all verify
     [session] secret                        one, or a list
@@ -20,16 +20,13 @@ from typing import Any
 
 from ..errors import OptionsError
 from ..options import SessionOptions
+from ..validation import SECRET_BYTES
 
 log: logging.Logger = logging.getLogger("sessions")
 
 SECRET_VARIABLE = "SESSION_SECRET"  # noqa: S105 # a variable's name
 FILE_VARIABLE = "SESSION_SECRET_FILE"
 """The environment variables that override the file's secret: the secrets themselves, or the file that holds them."""
-EXAMPLE_SECRET = "your-secret-key"  # noqa: S105 # the one that every tutorial shows
-SECRET_BYTES = 32
-"""A secret's length at the least: that of the HMAC's output, as RFC 2104 (section 3) asks of a key."""
-
 _OTHERS = 0o006
 """The bits of a mode by which others than owner and group read or write."""
 
@@ -125,18 +122,3 @@ def _warn_of_others(file: Path) -> None:
         log.warning(
             "[session] secret: %s belongs to the user %d, who can read it and sign in as anybody", file, found.st_uid
         )
-
-
-def check_secrets(options: SessionOptions, *, exposed: bool) -> None:
-    """Warn of a weak secret. Raises OptionsError instead if other machines reach the server, directly or by a proxy."""
-    for secret in options.keys:
-        if secret == EXAMPLE_SECRET.encode():
-            weakness = f"{EXAMPLE_SECRET!r} is in every tutorial"
-        elif len(secret) < SECRET_BYTES:
-            weakness = f"it has {len(secret)} bytes, {SECRET_BYTES} are wanted"
-        else:
-            continue
-        message = f"secret: whoever guesses it can sign in as anybody, and {weakness}"
-        if exposed or options.proxy:
-            raise OptionsError(message)
-        log.warning("[session] %s. It is accepted on a loopback address only", message)

@@ -23,7 +23,7 @@ LEVELS = 500
 
 META = '"__meta"'
 """The member that our own features keep with a session, as it is spelled in a stored text: Node keeps it at a save."""
-_META_AS_WRITTEN = re.compile(r'\{"__meta":(\{[^{}"\\]*(?:"[^{}"\\]*"[^{}"\\]*)*\}),?')
+_META_AS_WRITTEN = re.compile(r'\{"__meta":(\{[^{}"\\]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^{}"\\]*)*\}),?')
 """A flat object in front of the data, as we write it; anything else is decoded."""
 
 META_MEMBERS = frozenset((

@@ -44,10 +44,13 @@ class Signer:
         """`s:<id>.<signature>`, signed with the first secret."""
         return f"{PREFIX}{sid}.{_mac(self._keys[0], sid.encode()).decode('ascii')}"
 
-    def derived(self, purpose: str, sid: str) -> bytes:
-        """Return 32 bytes that only a holder of the first secret can make of an id, others for each purpose."""
-        key = _mac(self._keys[0], f"\0{purpose}".encode())  # no id begins so
-        return hmac.digest(key, sid.encode("utf-8", "surrogatepass"), "sha256")
+    def derived(self, purpose: str, text: str) -> bytes:
+        """Return 32 bytes that only a holder of the first secret can make of a text, others for each purpose."""
+        return _derived(self._keys[0], purpose, text)
+
+    def derived_by_all(self, purpose: str, text: str) -> list[bytes]:
+        """Return the same by each of the secrets, the first one first."""
+        return [_derived(key, purpose, text) for key in self._keys]
 
     def unsign(self, value: str) -> str | None:
         """The id in a signed cookie value, or None for anything that none of the secrets has signed."""
@@ -77,6 +80,11 @@ def _keyed(key: bytes) -> "_Keyed":
         key = hashlib.sha256(key).digest()
     key = key.ljust(_BLOCK, b"\0")
     return hashlib.sha256(key.translate(_INNER_PAD)), hashlib.sha256(key.translate(_OUTER_PAD))
+
+
+def _derived(keyed: "_Keyed", purpose: str, text: str) -> bytes:
+    key = _mac(keyed, f"\0{purpose}".encode())  # no id begins so
+    return hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256")
 
 
 def _mac(keyed: "_Keyed", message: bytes) -> bytes:

@@ -1,12 +1,13 @@
 """Owns the store in memory: the contract in its shortest form, for tests and for single processes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from sys import getsizeof
 from typing import ClassVar, Self
 
 from ..clock import Clock, now_ms
 from ..errors import StoreUnavailable
-from ..store import GONE, TAKEN, Outcome, StoredSession, Update
+from ..store import GONE, TAKEN, Limit, Outcome, SignedIn, StoredSession, Update
+from ..user_text import surplus, user_in
 from ..validation import wrong
 from .base import Itself
 from .tables import MemoryOptions
@@ -28,6 +29,9 @@ class MemoryStore:
     sweepable: ClassVar[Itself] = Itself()
     admin: ClassVar[Itself] = Itself()
     overwriting: ClassVar[Itself] = Itself()
+    users: ClassVar[Itself] = Itself()
+    by_meta: ClassVar[bool] = False
+    refuses: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -45,6 +49,7 @@ class MemoryStore:
         self._looked: int | None = None  # when a full store was last searched for expired sessions
         self._clock = clock
         self._rows: dict[str, StoredSession] = {}
+        self._index: _Index | None = None
 
     async def __aenter__(self) -> Self:
         return self  # nothing to open: it can be used without, and in place of a store that is opened
@@ -131,8 +136,8 @@ class MemoryStore:
 
     async def clear(self) -> None:
         """Delete every session."""
-        self._rows.clear()
-        self._bytes = 0
+        for sid in list(self._rows):
+            self._drop(sid)
 
     def lead(self) -> bool:
         """Return True: the memory belongs to this process."""
@@ -148,6 +153,51 @@ class MemoryStore:
     async def backlog(self, limit: int) -> int:
         """Return how many expired sessions wait to be swept, counted up to `limit`."""
         return min(limit, len(self._expired()))
+
+    # ---------------------------------------------------------------- the sessions of a user
+
+    def index(self, path: tuple[str, ...], *, node_peer: bool = False) -> None:  # noqa: ARG002 # Node has no part here
+        """Say under which keys of the data the user is."""
+        if self._index is None or self._index.path != path:
+            self._index = _Index(path, self._rows)
+
+    async def rows(self, user: str) -> list[tuple[str, StoredSession]]:
+        """Return the living sessions of a user."""
+        found = ((sid, self._living(sid)) for sid in self._sids(user))
+        return [(sid, row) for sid, row in found if row is not None]
+
+    async def end(self, user: str, keys: Collection[str] | None = None, keep: str | None = None) -> list[str]:
+        """Delete the sessions of a user. Returns the ids of those that lived."""
+        ended = [sid for sid, _ in await self.rows(user) if sid != keep and (keys is None or sid in keys)]
+        for sid in ended:
+            self._drop(sid)
+        return ended
+
+    async def sign_in(
+        self,
+        limit: Limit,
+        new: str,
+        record: StoredSession,
+        old: str | None = None,
+        expected: StoredSession | None = None,
+        tombstone: StoredSession | None = None,
+    ) -> SignedIn:
+        """Create a session of a user, or rename one, within a limit, in one step."""
+        rows = [(sid, row.data) for sid, row in await self.rows(limit.user) if sid != old]
+        if limit.refuses and len(rows) >= limit.most:
+            return SignedIn(None, [])
+        if old is None or expected is None:
+            made = await self.create(new, record)
+            update = TAKEN if made is None else Update(Outcome.SAVED, made)
+        else:
+            update = await self.rename(old, new, record, expected, tombstone)
+        ended = surplus(rows, new, limit.most) if update.outcome is Outcome.SAVED else []
+        for sid in ended:
+            self._drop(sid)
+        return SignedIn(update, ended)
+
+    def _sids(self, user: str) -> list[str]:
+        return [] if self._index is None else list(self._index.sids.get(user, ()))
 
     # ---------------------------------------------------------------- the dict
 
@@ -166,6 +216,8 @@ class MemoryStore:
         self._drop(sid)
         self._bytes += size
         self._rows[sid] = record = StoredSession(record.data, record.expires_at)
+        if self._index is not None:
+            self._index.add(sid, record.data)
         return record
 
     def _drop(self, sid: str) -> None:
@@ -173,6 +225,8 @@ class MemoryStore:
         row = self._rows.pop(sid, None)
         if row is not None:
             self._bytes -= _size(row)
+            if self._index is not None:
+                self._index.drop(sid)
 
     def _check_growth(self, size: int) -> None:
         if not self._has_room(size, rows=0):
@@ -194,6 +248,30 @@ class MemoryStore:
     def _expired(self) -> list[str]:
         now = self._clock()
         return [sid for sid, row in self._rows.items() if row.expires_at <= now]
+
+
+class _Index:
+    """The ids of each user's sessions."""
+
+    def __init__(self, path: tuple[str, ...], rows: Mapping[str, StoredSession]) -> None:
+        self.path: tuple[str, ...] = path
+        self.sids: dict[str, set[str]] = {}
+        self._users: dict[str, str] = {}
+        for sid, row in rows.items():
+            self.add(sid, row.data)
+
+    def add(self, sid: str, text: str) -> None:
+        user = user_in(text, self.path)
+        if user is not None:
+            self.sids.setdefault(user, set()).add(sid)
+            self._users[sid] = user
+
+    def drop(self, sid: str) -> None:
+        user = self._users.pop(sid, None)
+        if user is not None:
+            self.sids[user].discard(sid)
+            if not self.sids[user]:
+                del self.sids[user]
 
 
 def _size(record: StoredSession) -> int:

@@ -18,6 +18,7 @@ from ..store import (
     StoredSession,
     Sweepable,
     Update,
+    Users,
     admin,
     by_key,
     is_ready,
@@ -26,6 +27,7 @@ from ..store import (
     overwriting,
     prepared,
     sweepable,
+    users,
 )
 
 Power = TypeVar("Power")
@@ -166,6 +168,11 @@ class StoreWrapper:
     async def clear(self) -> None:
         """Delete every session. Raises SessionError if the store inside cannot."""
         await self._offered(admin(self.inner), "admin").clear()
+
+    @property
+    def users(self) -> Users | None:
+        """What finds a user's sessions in the store inside. None for a wrapper that keeps another text, by default."""
+        return None if self._translates else users(self.inner)
 
     def _offered(self, power: Power | None, name: str) -> Power:
         if power is None:

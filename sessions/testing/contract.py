@@ -19,7 +19,7 @@ from .suite import on_store
 from .texts import TextContract
 from .together import TogetherContract
 
-POWERS = ("admin", "overwriting", "prepared", "sweepable")
+POWERS = ("admin", "overwriting", "prepared", "sweepable", "users")
 
 
 class StoreContract(

@@ -175,7 +175,7 @@ class HeldResponse:
             handler.request.connection = held.connection
             handler._headers_written = False  # noqa: SLF001 # Tornado's
             held.refuse(SessionError("an error page has replaced the stream"))
-            self.phase = "open"
+            self.phase, self.session.head_status = "open", None
         return not handler._headers_written  # noqa: SLF001 # Tornado's
 
     def _fail(self, handler: Any, error: Exception) -> None:

@@ -6,15 +6,20 @@ websocket.py.
 
 import functools
 import logging
+from collections.abc import Awaitable
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tornado.iostream import IOStream, SSLIOStream
 from tornado.web import RequestHandler
 
-from ..errors import NoSession, SessionError
+from .. import flash
+from ..errors import NoSession, SessionConflict, SessionError, TooManySessions
+from ..login import Stamp
 from ..session import Session
+from . import users
 from .held_response import HeldResponse, is_written
-from .request import SWITCHING, store_unavailable
+from .request import SWITCHING, RequestSession, store_unavailable
 from .websocket import commit_first
 
 if TYPE_CHECKING:
@@ -47,6 +52,19 @@ class SessionMixin(RequestHandler):
 
     # ---------------------------------------------------------------- what a handler uses
 
+    session_on_demand: bool = False
+    """Whether nothing is loaded, renewed or stored until the handler awaits `load_session()`."""
+
+    async def load_session(self) -> None:
+        """Load the session of a handler with `session_on_demand`; if it is loaded already, do nothing.
+
+        Raises what the store or the stored row raises, and may be tried again then. Raises 403 as `prepare` does.
+        """
+        session = self._session_response.session
+        await session.load_on_demand(self)
+        users.forget_user(self)
+        await _check(self, session)
+
     @property
     def session(self) -> Session:
         """The visitor's session; a new one where there is none yet. Raises NoSession, which says why there is none."""
@@ -73,6 +91,57 @@ class SessionMixin(RequestHandler):
         """The id that this request is bound to, even after the session was destroyed; None before there is one."""
         return self._session_response.session.session_id()
 
+    # ---------------------------------------------------------------- the user of the session
+
+    def sign_in(
+        self, user: str | int, remember: timedelta | None = None, stamp: Stamp | None = None
+    ) -> Awaitable[None]:
+        """Sign a user in, under a new id. An anonymous visitor's data is kept, and the same user's; another's is not.
+
+        `remember` is how long the cookie and the session live at most; None: as the options say. A session with another
+        `stamp` than `user_stamp()` returns ends; None: what `user_stamp()` returns now. Raises DataError for what names
+        no user, OptionsError without `userKey`, HeadersSent, and TooManySessions where `atLimit` is "refuse".
+        """
+        stamp_of = self.user_stamp if type(self).user_stamp is not SessionMixin.user_stamp else None
+        return users.sign_in(self, self._session_response.session, user, remember, stamp, stamp_of)
+
+    def sign_out(self, everywhere: bool = False) -> Awaitable[None]:
+        """End the session, or `everywhere` all sessions of its user. A visitor who has none is no error."""
+        return users.sign_out(self, self._session_response.session, everywhere=everywhere)
+
+    def confirm(self) -> Awaitable[None]:
+        """Note that the user has given the password again: a new id, the same rights, a fresh login.
+
+        Raises NoSession if nobody is signed in; what is awaited raises it if the session was ended meanwhile.
+        """
+        return users.confirm(self, self._session_response.session)
+
+    @property
+    def signed_in_at(self) -> datetime | None:
+        """When the user has signed in, or confirmed it (UTC); None if that is not known."""
+        return users.signed_in_at(self, self._session_response.session)
+
+    async def user_stamp(self, user: str | int) -> Stamp | None:  # noqa: ARG002 # for who overrides it
+        """Return what a user's password is known by, such as its hash; None if there is no such user. To be overridden.
+
+        It is then asked at each request of a signed-in session, and another stamp than at the sign-in ends the session.
+        """
+        return None
+
+    def next_url(self, default: str = "/") -> str:
+        """Return where to go after a login: the argument `next` if it is a path of this site, else the default."""
+        return users.next_url(self, default)
+
+    def flash(self, text: str, kind: str = "info") -> None:
+        """Keep a message in the session until a page shows it; at most 20, of which the oldest goes."""
+        self.session[flash.KEY] = flash.added(self.session.get(flash.KEY), kind, text)
+
+    def flashes(self) -> dict[str, list[str]]:
+        """Return the messages by kind, once: they are taken out of the session. No session is made for it."""
+        return users.take_messages(self, self._session_response.session)
+
+    # ---------------------------------------------------------------- the connection
+
     def is_tls(self) -> bool:
         """Return True if the connection itself is TLS. May be overridden."""
         connection = self.request.connection
@@ -94,7 +163,10 @@ class SessionMixin(RequestHandler):
 
     async def prepare(self) -> None:
         """Load the session. Raises 503 if the store is down, and what the store or the stored row raises."""
-        await self._session_response.session.load(self)
+        session = self._session_response.session
+        await session.load(self)
+        if session.checks_xsrf or type(self).user_stamp is not SessionMixin.user_stamp:
+            await _check(self, session)
         parent = super().prepare()
         if parent is not None:
             await parent
@@ -147,7 +219,7 @@ class SessionMixin(RequestHandler):
         value: BaseException | None,
         tb: "TracebackType | None",
     ) -> None:
-        """Log an exception that left the handler; a store that is away, or a session that is over, gets one line."""
+        """Log an exception that left the handler; what another request or the store has caused gets one line."""
         away = store_unavailable(value)
         if away is not None:
             log.warning("%s %s: session store: %s", self.request.method, self.request.path, away)
@@ -171,8 +243,19 @@ class SessionMixin(RequestHandler):
         return super().detach()
 
     def get_current_user(self) -> Any:
-        """Return the user as a class below says it; None where none does. May be overridden, as in Tornado."""
-        return super().get_current_user()
+        """Return the user: as a class behind says, else the one that `userKey` names in the session, else None.
+
+        It raises nothing of its own and makes no session. May be overridden, as in Tornado.
+        """
+        behind = super().get_current_user
+        if getattr(behind, "__func__", None) is RequestHandler.get_current_user:
+            return users.current_user(self, self._session_response.session)
+        return behind()
+
+    def get_login_url(self) -> str:
+        """Return Tornado's setting `login_url`. With `userKey` it raises 401 for a `fetch()`: that cannot log in."""
+        users.check_navigation(self, self._session_response.session)
+        return super().get_login_url()
 
     @property
     def current_user(self) -> Any:
@@ -183,6 +266,7 @@ class SessionMixin(RequestHandler):
         try:
             return super().current_user
         except NoSession:
+            self._session_response.session.tell_if_on_demand(self)
             return None
 
     @current_user.setter
@@ -225,8 +309,18 @@ class SessionMixin(RequestHandler):
         return protocol
 
 
-OWN_NAMES = ("session", "has_session", "session_id", "is_tls", "is_secure")
+OWN_NAMES = (
+    "session", "has_session", "session_id", "session_on_demand", "load_session", "is_tls", "is_secure", "sign_in",
+    "sign_out", "confirm", "signed_in_at", "user_stamp", "next_url", "flash", "flashes",
+)  # fmt: skip
 """What the mixin brings that Tornado does not have."""
+
+
+async def _check(handler: SessionMixin, session: RequestSession) -> None:
+    """Check the session that was loaded: the stamp of its user, and the token of a form. Raises 403, and 503."""
+    if type(handler).user_stamp is not SessionMixin.user_stamp:
+        await users.check_stamp(handler, session, handler.user_stamp)
+    session.check_xsrf(handler)
 
 
 def _refuse_clashes(cls: type) -> None:
@@ -242,8 +336,8 @@ def _refuse_clashes(cls: type) -> None:
 
 
 def _is_over(error: object) -> bool:
-    """Return True for the session of a handler that another request has ended meanwhile: 409."""
-    return isinstance(error, NoSession) and error.is_over
+    """Return True for what other requests did: they ended the session, changed the same key, or signed in. 409."""
+    return isinstance(error, SessionConflict | TooManySessions) or (isinstance(error, NoSession) and error.is_over)
 
 
 def _plain(chunk: Any) -> Any:

@@ -44,13 +44,18 @@ SWITCHING = 101
 RETRY_AFTER = 1
 """Seconds that a 503 asks the client to wait: a locked or restarting store is mostly back by then."""
 
+SERVER_ERROR = 500
+"""The least status of an error of the server (RFC 9110, section 15.6)."""
+
 FAILED = "it could not be loaded or committed"
+ON_DEMAND = "this handler has session_on_demand: `await self.load_session()` comes first"
 
 
 class Handler(Protocol):
     """What is asked of a handler: Tornado's RequestHandler with the mixin."""
 
     request: HTTPServerRequest
+    session_on_demand: bool
     _headers_written: bool
 
     @property
@@ -68,17 +73,9 @@ class RequestSession:
     """The session of one request."""
 
     __slots__ = (
-        "_face",
-        "_is_down",
-        "_is_finished",
-        "_is_looked_at",
-        "_manager",
-        "_sid",
-        "_state",
-        "checks_xsrf",
-        "is_refused_upgrade",
-        "missing",
-    )
+        "_ended", "_face", "_is_down", "_is_finished", "_is_looked_at", "_is_socket", "_manager", "_sid", "_state",
+        "checks_xsrf", "head_status", "is_refused_upgrade", "missing",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.missing: str | None = (
@@ -90,11 +87,14 @@ class RequestSession:
         self._state: SessionState | None = None
         self._face: Session | None = None
         self._sid: str | None = None  # the id that the browser sent, verified
+        self._ended: SessionState | None = None  # the session that the stamp of its user has ended
         self.is_refused_upgrade: bool = False
         """Whether `check_origin` has refused a WebSocket handshake."""
         self.checks_xsrf: bool = False
         """Whether Tornado has checked an XSRF token, which has to be the session's then."""
-        self._is_looked_at = self._is_finished = False
+        self.head_status: int | None = None
+        """The status of a head that has left, or is held: what a handler sets after that does not count."""
+        self._is_looked_at = self._is_finished = self._is_socket = False
         self._is_down = False
 
     # ---------------------------------------------------------------- what the handler asks
@@ -111,11 +111,20 @@ class RequestSession:
             self._face = self.manager(handler).face(state)
         return self._face
 
-    def unset(self, handler: Handler) -> None:
-        """End the session as `unset` says, at the end of the request. Raises NoSession where reading does."""
+    def begun(self, handler: Handler) -> SessionState:
+        """Return what the request knows of its session; of a new one where there is none yet. Raises NoSession."""
         if self.missing is not None:
             raise NoSession(f"no session: {self.missing}")
-        state = self._state or self._begin(handler)
+        return self._state or self._begin(handler)
+
+    def peek(self, *, is_look: bool = True) -> SessionState | None:
+        """Return what the request knows of its session if it has one; asking makes none. A look makes it vary."""
+        self._is_looked_at = self._is_looked_at or is_look
+        return self._state if self.missing is None else None
+
+    def unset(self, handler: Handler) -> None:
+        """End the session as `unset` says, at the end of the request. Raises NoSession where reading does."""
+        state = self.begun(handler)
         if state.end is None:
             state.over("unset")
 
@@ -135,21 +144,13 @@ class RequestSession:
     # ---------------------------------------------------------------- load
 
     async def load(self, handler: Handler) -> None:
-        """Load the session that the request belongs to. Raises 503 if the store is down."""
+        """Load the session that the request belongs to, unless it is on demand. Raises 503 if the store is down."""
+        if handler.session_on_demand:
+            self.missing = ON_DEMAND
+            return
         manager = self.manager(handler)
-        options = manager.options
-        if options.store_down == "none" and not manager.is_ready:
-            self.missing = "the store is not ready"
-            return
-        cookie = _cookie_options(manager, handler.request)
-        if not _path_matches(_path(handler.request), cookie.path or "/"):
-            self.missing = f"the request's path is outside cookie.path {cookie.path!r}"
-            return
-        self.missing = None
-        headers = handler.request.headers.get_list("Cookie")
-        sids = _verified(manager, headers) if headers else ()
+        sids = self._ids(handler, manager)
         if sids:
-            self._sid = sids[0]
             try:
                 self._state = await manager.load(sids, self._generate(handler))
             except StoreUnavailable as error:
@@ -157,8 +158,54 @@ class RequestSession:
             except Exception:
                 self.abandon(FAILED)
                 raise
-        if self.checks_xsrf:
+
+    def go_on_without(self, ended: SessionState) -> None:
+        """Go on as an anonymous request after its session was ended; a new one may begin."""
+        self._state, self._face, self._ended = None, None, ended
+
+    def check_xsrf(self, handler: Handler) -> None:
+        """Refuse with 403 a form with a token that is not the session's, if Tornado has checked one."""
+        if self.checks_xsrf and self.missing is None:
             xsrf.check(handler, self._state)
+
+    async def load_on_demand(self, handler: Handler) -> None:
+        """Load a session that is on demand and not loaded yet. If the store fails, nothing has happened."""
+        if self.missing != ON_DEMAND:
+            return
+        manager = self.manager(handler)
+        sids = self._ids(handler, manager)
+        if self.missing is not None:
+            return
+        self.missing = ON_DEMAND  # until it is loaded
+        state = await manager.load(sids, self._generate(handler)) if sids else None
+        if self.missing != ON_DEMAND:
+            return  # by another call that was first, or the answer has failed meanwhile
+        self.missing, self._state = None, state
+        if state is not None:
+            self._catch_up(handler, state)
+
+    def tell_if_on_demand(self, handler: Handler) -> None:
+        """Log an error, once for a kind of handler, if its user is asked for before its session is loaded."""
+        warning = f"{type(handler).__name__}: current_user is None, because {ON_DEMAND}"
+        if self.missing == ON_DEMAND and warning not in self.manager(handler).warned:
+            self.manager(handler).warned.add(warning)
+            log.error("%s", warning)
+
+    def _ids(self, handler: Handler, manager: SessionManager) -> tuple[str, ...]:
+        """Return the verified ids that the browser has sent, and note why there is no session, or that there is one."""
+        if manager.options.store_down == "none" and not manager.is_ready:
+            self.missing = "the store is not ready"
+            return ()
+        cookie = _cookie_options(manager, handler.request)
+        if not _path_matches(_path(handler.request), cookie.path or "/"):
+            self.missing = f"the request's path is outside cookie.path {cookie.path!r}"
+            return ()
+        self.missing = None
+        headers = handler.request.headers.get_list("Cookie")
+        sids = _verified(manager, headers) if headers else ()
+        if sids:
+            self._sid = sids[0]
+        return sids
 
     def bind_xsrf(self, handler: Handler) -> None:
         """Tie the XSRF token that is about to be rendered to the session, if the visitor has one."""
@@ -176,11 +223,19 @@ class RequestSession:
 
     def _begin(self, handler: Handler) -> SessionState:
         self._state = self.manager(handler).new(self._generate(handler), self._sid)
-        if handler._headers_written:  # noqa: SLF001 # Tornado's word for "the head has left"
-            self._state.seal()
-        if self._is_finished:
-            self.finish(handler)
+        self._catch_up(handler, self._state)
         return self._state
+
+    def _catch_up(self, handler: Handler, state: SessionState) -> None:
+        """Let a session that comes late know how far the answer has come."""
+        if handler._headers_written:  # noqa: SLF001 # Tornado's word for "the head has left"
+            state.seal()
+        if self._is_finished:
+            state.seal(has_left=False)
+            state.finish()
+        if self._is_socket:
+            state.is_socket = True
+            state.answered()
 
     def _generate(self, handler: Handler) -> Generate:
         manager = self.manager(handler)
@@ -200,15 +255,19 @@ class RequestSession:
 
         A WebSocket handshake that is accepted was committed before, one that is refused commits nothing.
         """
-        if self.missing is not None or self.is_refused_upgrade or handler.get_status() == SWITCHING:
+        status = handler.get_status() if self.head_status is None else self.head_status
+        if not ends:
+            self.head_status = status
+        if self.missing is not None or self.is_refused_upgrade or status == SWITCHING:
             return None
-        state = self._state
+        manager, state = self.manager(handler), self._state
         if state is None:
-            if not self.manager(handler).options.save_uninitialized:
+            if not manager.options.save_uninitialized:
                 return None
             state = self._begin(handler)
+        state.is_discarded = status >= SERVER_ERROR and not manager.options.save_on_error
         try:
-            return self.manager(handler).commit(state, ends=ends)
+            return manager.commit(state, ends=ends)
         except Exception:
             self.abandon(FAILED)
             raise
@@ -230,7 +289,10 @@ class RequestSession:
 
     def finish(self, handler: Handler) -> None:
         """Note that the handler has finished its answer: a change of the session comes too late, but on a socket."""
-        self._is_finished = handler.get_status() != SWITCHING
+        status = handler.get_status()
+        self._is_finished = status != SWITCHING
+        if self.head_status is None:
+            self.head_status = status  # a commit that waits for the first bytes looks at it later
         if self._state is not None:
             self._state.seal(has_left=False)
             if self._is_finished:
@@ -248,6 +310,7 @@ class RequestSession:
 
     def opened(self) -> None:
         """Note that the answer is a WebSocket."""
+        self._is_socket = True
         self.seal()
         self.answered()
         if self._state is not None:
@@ -281,6 +344,8 @@ class RequestSession:
         if self._is_down:
             headers["Retry-After"] = str(RETRY_AFTER)
         state = self._state
+        if self._ended is not None and (state is None or state.cookie_act == "keep"):
+            state = self._ended
         if self.missing is None and self._is_looked_at and self.manager(handler).options.cache_headers:
             vary_by_cookie(headers)
         if state is not None and (self.missing is None or state.renamed):

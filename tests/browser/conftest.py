@@ -17,6 +17,7 @@ CONFIG = """
 [session]
 store = "sqlite:{db}"
 saveUninitialized = true
+userKey = "username"
 [session.cookie]
 maxAge = 3600000
 """

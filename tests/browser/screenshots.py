@@ -16,7 +16,9 @@ from .servers import HOST, ROOT, reference_server
 PICTURES = {"page.png": 760, "page-360.png": 360}
 """The files in docs/ and how wide the window is, in CSS pixels."""
 
-SESSION = {"user": "ada", "basket": '{"apples": 3, "pears": 1}', "theme": "dark"}
+SESSION = {"basket": '{"apples": 3, "pears": 1}', "theme": "dark"}
+OTHERS = 2
+"""Browsers that the user has signed in with before."""
 
 
 def main() -> int:
@@ -29,7 +31,12 @@ def main() -> int:
         folder = Path(name)
         with reference_server(folder, CONFIG) as (port, _), chromium(folder / "profile") as driver:
             set_scheme(driver, "light")
-            driver.get(f"http://{HOST}:{port}/")
+            page = f"http://{HOST}:{port}/"
+            for _ in range(OTHERS):
+                driver.get(f"{page}set-session")
+                driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+            driver.get(f"{page}set-session")
+            driver.get(page)
             for key, value in SESSION.items():
                 driver.find_element("css selector", "form[action='/set'] input[name='key']").send_keys(key)
                 driver.find_element("css selector", "form[action='/set'] input[name='value']").send_keys(value)

@@ -59,7 +59,7 @@ class Visitor:
     @property
     def data(self) -> dict[str, str]:
         """The table as it is read."""
-        rows = self.driver.find_elements("css selector", "table tr:has(td)")
+        rows = self.driver.find_elements("css selector", "#data tr:has(td)")
         cells = [row.find_elements("css selector", "td") for row in rows]
         return {key.text: value.text for key, value, *_ in cells}
 

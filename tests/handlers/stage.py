@@ -20,8 +20,8 @@ from sessions.web.draining import DrainingServer
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 SECRET = "the-secret-of-the-stage-which-is-long-enough"
 
-CONFIG = "[session]\ncookie.maxAge = 7200000\n"
-FORMS = ["/set", "/delete", "/regenerate", "/destroy"]
+CONFIG = '[session]\ncookie.maxAge = 7200000\nuserKey = "user"\n'
+FORMS = ["/set", "/delete", "/end", "/end-others", "/regenerate", "/destroy"]
 """The actions of the page's forms."""
 
 
@@ -45,7 +45,8 @@ class Document(HTMLParser):
         self.links: list[str] = []
         self.buttons: dict[str, str] = {}
         """The text on each button, and its class."""
-        self.cells: list[str] = []
+        self.tables: dict[str, list[str]] = {}
+        """The cells of each table, by its id."""
         self.text = ""
         """What is seen, the style left out."""
         self._within: list[str] = []
@@ -67,8 +68,10 @@ class Document(HTMLParser):
             self.forms.append(Form(given["action"], given["method"]))
         elif tag == "input" and self.forms:
             self.forms[-1].fields[given["name"]] = given.get("value", "")
+        elif tag == "table":
+            self.tables[given["id"]] = []
         elif tag == "td":
-            self.cells.append("")
+            self._cells.append("")
         if tag in {"meta", "link", "input", "br"}:
             self._within.pop()
 
@@ -84,12 +87,25 @@ class Document(HTMLParser):
         if self._within[-1:] == ["button"]:
             self.buttons[data] = self._class
         if "td" in self._within:
-            self.cells[-1] += data
+            self._cells[-1] += data
 
     @property
     def data(self) -> dict[str, str]:
         """The session's table: keys and values as they are read."""
-        return dict(zip(self.cells[::3], self.cells[1::3], strict=True))
+        return self._pairs("data")
+
+    @property
+    def others(self) -> dict[str, str]:
+        """The user's other sessions: the log's name of each, and what the page says of it."""
+        return self._pairs("others")
+
+    @property
+    def _cells(self) -> list[str]:
+        return list(self.tables.values())[-1]
+
+    def _pairs(self, table: str) -> dict[str, str]:
+        cells = self.tables.get(table, [])
+        return dict(zip(cells[::3], cells[1::3], strict=True))
 
     def form(self, action: str, **fields: str) -> Form:
         """The form of an action that holds these fields."""

@@ -10,11 +10,13 @@ from clock import HOUR
 from stage import Serve, Site
 
 from sessions import now_ms
+from sessions.formats.signing import fingerprint
 
 SEED = """
 [session]
 resave = false
 saveUninitialized = true
+userKey = "username"
 """
 SECOND = """
 [session]
@@ -50,6 +52,21 @@ async def test_set_session(serve: Serve) -> None:
     assert (response.status, response.body) == (200, b"Session data set successfully")
     (cookie,) = response.set_cookies
     assert re.fullmatch(r"connect\.sid=s%3A[\w-]{32}\.[\w%]+; Path=/; HttpOnly; SameSite=Lax", cookie)
+
+
+async def test_set_session_is_a_login_that_keeps_the_id(serve: Serve) -> None:
+    """Whoever opens it is the same user, with a session of their own; the answer has no other cookie than the first."""
+    site = await serve(SEED)
+    visitor, other = site.visitor(), site.visitor()
+    await visitor.fetch("/get-session")
+    before = visitor.sid
+
+    response = await visitor.fetch("/set-session")
+    await other.fetch("/set-session")
+
+    assert (response.body, response.set_cookies, visitor.sid) == (b"Session data set successfully", [], before)
+    assert "Other sessions of exampleuser" in (await visitor.page()).text
+    assert (await visitor.page()).others.keys() == {fingerprint(other.sid or "")}
 
 
 async def test_get_session(serve: Serve) -> None:

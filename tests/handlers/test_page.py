@@ -93,12 +93,14 @@ class TestShows:
         assert page.links == ["/set-session", "/get-session"]
 
     async def test_what_cannot_be_undone_is_marked(self, serve: Serve) -> None:
-        """Delete and Destroy, and no other button."""
-        _, visitor = await known(serve)
+        """Delete, Destroy and what ends other sessions, and no other button."""
+        site, visitor = await known(serve)
+        await site.visitor().set(user="ada")
 
         page = await visitor.page()
 
-        assert page.buttons == {"Delete": "danger", "Set": "", "Regenerate": "", "Destroy": "danger"}
+        marked = dict.fromkeys(("Delete", "Destroy", "End", "End all others"), "danger")
+        assert page.buttons == {**marked, "Set": "", "Regenerate": ""}
 
     async def test_the_log_name_is_explained(self, serve: Serve) -> None:
         """It is the one that the log's lines have."""
@@ -115,9 +117,9 @@ class TestSafe:
     @each_hostile
     async def test_hostile_text_is_text(self, serve: Serve, text: str) -> None:
         """As a key and as a value: the page has no tag that it would not have without, and the key can be deleted."""
-        site, visitor = await known(serve, user="ada")
+        site, visitor = await known(serve, name="ada")
         harmless = await visitor.page()
-        await visitor.submit("/delete", of="user")
+        await visitor.submit("/delete", of="name")
         await plant(site, visitor, **{text: text})
 
         page = await visitor.page()
@@ -152,11 +154,11 @@ class TestSafe:
 
     async def test_the_id_is_nowhere_but_in_set_cookie(self, serve: Serve) -> None:
         """Not on a page, in a header or in an error, whatever is asked for and by whatever method."""
-        _, visitor = await known(serve)
-        sid, cookie = visitor.sid, visitor.cookie()
-        assert sid is not None
-        assert cookie is not None
-        hidden = (sid, cookie.value, unquote(cookie.value).rpartition(".")[2])
+        site, visitor = await known(serve)
+        other = site.visitor()
+        await other.set(user="ada")
+        cookies = (visitor.kept().value, other.kept().value)
+        hidden = (visitor.sid, other.sid, *cookies, *(unquote(each).rpartition(".")[2] for each in cookies))
 
         answers = [
             await visitor.fetch(path, method=method)
@@ -167,7 +169,7 @@ class TestSafe:
 
         for answer in answers:
             headers = "\n".join(value for name, value in answer.headers if name != "Set-Cookie")
-            assert [each for each in hidden if each in answer.text + headers] == []
+            assert [each for each in hidden if str(each) in answer.text + headers] == []
         assert {answer.status for answer in answers} == {200, 303, 403, 404, 405}
 
     async def test_what_is_private_is_not_kept(self, serve: Serve) -> None:

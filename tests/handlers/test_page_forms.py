@@ -25,7 +25,8 @@ class TestForms:
     @each_form
     async def test_a_form_leads_back(self, serve: Serve, action: str) -> None:
         """By a GET that can be reloaded."""
-        _, visitor = await known(serve)
+        site, visitor = await known(serve)
+        await site.visitor().set(user="ada")
 
         response = await visitor.submit(action, **({"key": "a", "value": "1"} if action == "/set" else {}))
 
@@ -177,7 +178,8 @@ class TestForged:
 
     async def test_every_form_of_the_page_has_a_token(self, serve: Serve) -> None:
         """And posts, to this server."""
-        _, visitor = await known(serve)
+        site, visitor = await known(serve)
+        await site.visitor().set(user="ada")
 
         forms = (await visitor.page()).forms
 

@@ -126,7 +126,7 @@ def test_what_a_line_shows_is_the_default(line: Line) -> None:
 @each_line
 def test_a_line_works_when_its_sign_is_removed(folder: Path, line: Line) -> None:
     """As it is, alone: the option then has the value that was shown."""
-    needs = {"proxySecure": "proxy = true\n"}.get(line.name, "") + (
+    needs = {"proxySecure": "proxy = true\n", "maxPerUser": 'userKey = "username"\n'}.get(line.name, "") + (
         f'secret = "{SECRET}"\n' if line.table.startswith("session") and line.name != "secret" else ""
     )
     (folder / "config.toml").write_text(f"[{line.table.partition('.')[0]}]\n{needs}{line.text}\n")
@@ -141,12 +141,13 @@ def test_a_line_works_when_its_sign_is_removed(folder: Path, line: Line) -> None
 
 
 def test_the_seeds_options_are_on(folder: Path) -> None:
-    """As it is: port 3000, resave off, saveUninitialized on, this machine only."""
+    """As it is: port 3000, resave off, saveUninitialized on, this machine only; what /set-session sets is the user."""
     config = read_config(ROOT / "config.toml", make_secret=False)
 
     assert (config.server.port, config.server.is_local) == (3000, True)
     assert (config.session.resave, config.session.save_uninitialized) == (False, True)
     assert config.session.cookie == CookieOptions()
+    assert config.session.user_key == "username"
 
 
 # ---------------------------------------------------------------- the two blocks

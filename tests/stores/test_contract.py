@@ -12,6 +12,7 @@ from sessions.testing import (
     PreparedContract,
     StoreContract,
     SweepableContract,
+    UsersContract,
 )
 from sessions.testing.suite import LONG
 
@@ -26,27 +27,35 @@ class Sealed(StoreContract):
         return Seal(super().make_store(place))
 
 
-class TestMemory(AdminContract, OverwritingContract, SweepableContract, StoreContract):
+class Memory(AdminContract, OverwritingContract, SweepableContract, StoreContract):
     def make_store(self, place: Path) -> Store:
         return MemoryStore(clock=self.clock)
 
 
-class TestSealedMemory(Sealed, TestMemory):
+class TestMemory(UsersContract, Memory):
     pass
 
 
-class TestSQLite(AdminContract, OverwritingContract, PreparedContract, SweepableContract, StoreContract):
+class TestSealedMemory(Sealed, Memory):
+    """A seal hides who the user is, and with it every power over users; so in each store."""
+
+
+class SQLite(AdminContract, OverwritingContract, PreparedContract, SweepableContract, StoreContract):
     shared = True
 
     def make_store(self, place: Path) -> Store:
         return SQLiteStore(place / "sessions.db", clock=self.clock)
 
 
-class TestSealedSQLite(Sealed, TestSQLite):
+class TestSQLite(UsersContract, SQLite):
     pass
 
 
-class TestPostgres(AdminContract, OverwritingContract, PreparedContract, SweepableContract, StoreContract):
+class TestSealedSQLite(Sealed, SQLite):
+    pass
+
+
+class Postgres(AdminContract, OverwritingContract, PreparedContract, SweepableContract, StoreContract):
     """What has expired is by the server's clock."""
 
     shared = True
@@ -55,11 +64,15 @@ class TestPostgres(AdminContract, OverwritingContract, PreparedContract, Sweepab
         return postgres(place)
 
 
-class TestSealedPostgres(Sealed, TestPostgres):
+class TestPostgres(UsersContract, Postgres):
     pass
 
 
-class PostgresOfPeers(TestPostgres):
+class TestSealedPostgres(Sealed, Postgres):
+    pass
+
+
+class PostgresOfPeers(Postgres):
     """A table as the schemas of some ORMs have it: its `jsonb` keeps a value, and records have a version."""
 
     def make_store(self, place: Path) -> Store:
@@ -70,7 +83,7 @@ class TestSealedPostgresOfPeers(Sealed, PostgresOfPeers):
     """A seal keeps the text of a session in a string, which such a table leaves as it is."""
 
 
-class TestPostgresOfPeers(PostgresOfPeers):
+class TestPostgresOfPeers(UsersContract, PostgresOfPeers):
     """All but that a text comes back to the character (test_postgres_tables.py has what is true in its place)."""
 
     def record(self, n: int, life: int = LONG) -> StoredSession:
@@ -81,7 +94,7 @@ class TestPostgresOfPeers(PostgresOfPeers):
     test_update_tells_texts_that_are_almost_the_same = None  # type: ignore[assignment] # of equal values it does not
 
 
-class TestRedis(AdminContract, OverwritingContract, PreparedContract, StoreContract):
+class Redis(AdminContract, OverwritingContract, PreparedContract, StoreContract):
     """Its keys live by the server's clock."""
 
     shared = True
@@ -90,16 +103,24 @@ class TestRedis(AdminContract, OverwritingContract, PreparedContract, StoreContr
         return RedisStore(shared_server().url, prefix=prefix(place))
 
 
-class TestSealedRedis(Sealed, TestRedis):
+class TestRedis(UsersContract, Redis):
     pass
 
 
-class TestRedisCluster(AdminContract, OverwritingContract, PreparedContract, StoreContract):
+class TestSealedRedis(Sealed, Redis):
+    pass
+
+
+class RedisCluster(AdminContract, OverwritingContract, PreparedContract, StoreContract):
     shared = True
 
     def make_store(self, place: Path) -> Store:
         return RedisStore(shared_cluster().url, prefix=prefix(place), timeout=30_000)  # a busy machine's 300 calls
 
 
-class TestSealedRedisCluster(Sealed, TestRedisCluster):
+class TestRedisCluster(UsersContract, RedisCluster):
+    pass
+
+
+class TestSealedRedisCluster(Sealed, RedisCluster):
     pass

@@ -2,13 +2,13 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sessions.store import GONE, TAKEN, Outcome, Store, StoredSession, Update
+from sessions.store import GONE, TAKEN, Limit, Outcome, SignedIn, Store, StoredSession, Update
 from sessions.stores.memory import MemoryStore
 from sessions.testing import (
     AdminContract,
@@ -17,16 +17,21 @@ from sessions.testing import (
     PreparedContract,
     StoreContract,
     SweepableContract,
+    UsersContract,
 )
 
 
-class MemoryContract(AdminContract, OverwritingContract, SweepableContract, StoreContract):
-    """The contract of a store of every power that memory has."""
+class AnonymousContract(AdminContract, OverwritingContract, SweepableContract, StoreContract):
+    """The contract of a store of every power that memory has, but for the users."""
 
     kind: type[MemoryStore] = MemoryStore
 
     def make_store(self, place: Path) -> Store:
         return self.kind(clock=self.clock)
+
+
+class MemoryContract(UsersContract, AnonymousContract):
+    """The contract of a store of every power that memory has."""
 
 
 # ---------------------------------------------------------------- good stores
@@ -47,6 +52,7 @@ class Versions(MemoryStore):
     """Compares a version that each write makes new, as a database's row version is; and is prepared, which takes nothing."""
 
     _last = 0
+    users = None  # type: ignore[assignment] # a power that is None is not offered
 
     def _stamped(self, record: StoredSession) -> StoredSession:
         Versions._last += 1
@@ -92,7 +98,7 @@ class Versions(MemoryStore):
         return Update(Outcome.SAVED, self._put(new, record))
 
 
-class TestVersions(PreparedContract, MemoryContract):
+class TestVersions(PreparedContract, AnonymousContract):
     """A version is opaque: any object with `==`."""
 
     kind = Versions
@@ -361,6 +367,48 @@ class CountsWithoutLimit(MemoryStore):
         return len(self._expired())
 
 
+class EndsEverybody(MemoryStore):
+    async def end(self, user: str, keys: Collection[str] | None = None, keep: str | None = None) -> list[str]:
+        ended = [sid for sid in self._rows if sid != keep]
+        await self.clear()
+        return ended
+
+
+class EndsTheKept(MemoryStore):
+    async def end(self, user: str, keys: Collection[str] | None = None, keep: str | None = None) -> list[str]:
+        return await super().end(user, keys)
+
+
+class EndsAnyKey(MemoryStore):
+    async def end(self, user: str, keys: Collection[str] | None = None, keep: str | None = None) -> list[str]:
+        ended = [sid for sid in keys or () if self._rows.pop(sid, None) is not None]
+        return ended if keys is not None else await super().end(user, keys, keep)
+
+
+class EndsWhatItSaw(MemoryStore):
+    async def end(self, user: str, keys: Collection[str] | None = None, keep: str | None = None) -> list[str]:
+        found = [sid for sid, _ in await self.rows(user)]
+        await asyncio.sleep(0)
+        return await super().end(user, found, keep)
+
+
+class FindsExpired(MemoryStore):
+    async def rows(self, user: str) -> list[tuple[str, StoredSession]]:
+        return [(sid, self._rows[sid]) for sid in self._sids(user)]
+
+
+class SignsInBeyondTheLimit(MemoryStore):
+    async def sign_in(self, limit: Limit, new: str, record: StoredSession, *step: Any) -> SignedIn:
+        return await super().sign_in(limit._replace(most=10**6), new, record, *step)
+
+
+class SignsInAfterCounting(MemoryStore):
+    async def rows(self, user: str) -> list[tuple[str, StoredSession]]:
+        rows = await super().rows(user)
+        await asyncio.sleep(0)
+        return rows
+
+
 BROKEN: list[tuple[type[MemoryStore], str]] = [
     (GetsExpired, "test_a_session_is_over_from_its_expiry_on"),
     (EndsEarly, "test_a_session_lives_until_its_last_millisecond"),
@@ -419,6 +467,14 @@ BROKEN: list[tuple[type[MemoryStore], str]] = [
     (SweepsTheYoungestFirst, "test_sweep_deletes_the_oldest_first_and_no_more_than_the_limit"),
     (SweepsTheLiving, "test_sweep_deletes_what_has_expired_and_nothing_else"),
     (CountsWithoutLimit, "test_backlog_is_counted_up_to_the_limit"),
+    (EndsEverybody, "test_end_ends_all_of_the_user"),
+    (EndsTheKept, "test_end_keeps_one"),
+    (EndsAnyKey, "test_end_takes_some_keys"),
+    (EndsWhatItSaw, "test_end_follows_what_moves"),
+    (FindsExpired, "test_rows_follow_every_write"),
+    (SignsInBeyondTheLimit, "test_a_sign_in_beyond_the_limit_ends_the_oldest"),
+    (SignsInBeyondTheLimit, "test_a_sign_in_beyond_the_limit_is_refused"),
+    (SignsInAfterCounting, "test_many_sign_ins_keep_the_limit"),
 ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from clock import MovableClock
+from stores.redis_server import shared_server
 from stores.redis_time import redis_store
 from stores.support import postgres, postgres_of_peers
 from tornado.ioloop import IOLoop
@@ -57,13 +58,16 @@ KINDS = ["memory"]
 MORE_KINDS = {
     **dict.fromkeys(("test_ended", "test_mutate"), ("sqlite", "redis", "postgres")),
     **dict.fromkeys(("test_parallel", "test_rotate"), ("sqlite", "redis", "postgres", "jsonb")),
+    "test_sign_in": ("sqlite", "redis_itself", "postgres"),
+    "test_sign_in_limit": ("sqlite", "redis_itself", "postgres"),
     "test_touch": ("jsonb",),
     **dict.fromkeys(("test_finishing", "test_large", "test_neighbours", "test_streams"), ("sqlite",)),
     **dict.fromkeys(("test_phases", "test_phases_commit", "test_phases_connection"), ("sqlite",)),
 }
 """Further ones: of trips in which requests meet in the store, and of those in which it matters when a store answers.
 
-"jsonb" is PostgreSQL with a table that keeps values and no texts.
+"jsonb" is PostgreSQL with a table that keeps values and no texts; "redis_itself" is not in the suite's time, and has all
+powers.
 """
 
 
@@ -96,6 +100,9 @@ def make_store(kind: str, request: pytest.FixtureRequest, clock: MovableClock) -
         return lambda: postgres(tmp_path, clock)
     if kind == "jsonb":
         return lambda: postgres_of_peers(tmp_path, clock)
+    if kind == "redis_itself":
+        shared_server().command("FLUSHALL")
+        return lambda: open_store(shared_server().url, clock=clock)
     if kind == "redis":
         return lambda: redis_store(tmp_path, clock)
     return lambda: open_store(f"sqlite:{tmp_path / 'sessions.db'}", clock=clock, durability="normal")

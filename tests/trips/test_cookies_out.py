@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from clock import DAY, HOUR
-from jar import Cookie, Jar
 
 from sessions import CookieOptions
+from sessions.testing.jar import Cookie, Jar
 
 from .conftest import Logbook, memory_only
 from .world import LIFETIME, MARK, YEAR, Act, Site, count, logout, show, unset, visit

@@ -177,6 +177,27 @@ class TestFailures:
         assert (response.text, response.set_cookies) == (MARK, [])
         assert await site.rows() == {browser.sid: {"mark": MARK}}
 
+    @pytest.mark.parametrize("verb", ["regenerate", "destroy"])
+    async def test_a_verb_that_fails_after_it_leaves_the_browser_the_new_id(self, serve: Any, verb: str) -> None:
+        """The handler has caught it, and the answer is a 200: the old id leads nowhere."""
+
+        async def act(handler: Any) -> str:
+            await handler.session.rotate()
+            site.store.fail(AWAY, "update", "destroy")
+            with pytest.raises(StoreUnavailable):
+                await getattr(handler.session, verb)()
+            return "caught"
+
+        site, browser = await visited(serve, {"/act": act})
+        old = browser.sid
+
+        response = await browser.fetch("/act")
+        site.store.recover()
+
+        assert (response.status, len(response.set_cookies)) == (200, 1)
+        assert browser.sid != old
+        assert (await browser.fetch("/show")).json() == {"mark": MARK}
+
     async def test_a_later_new_id_begins_a_session_again(self, serve: Any) -> None:
         """`regenerate()` after the failure succeeds, and so does the request."""
 

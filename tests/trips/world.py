@@ -158,12 +158,13 @@ class World:
         settings: dict[str, Any] | None = None,
         xheaders: bool = False,
         tls: ssl.SSLContext | None = None,
+        observer: Any = (),
         **options: Any,
     ) -> Site:
         """Start an application; `options` are those of SessionOptions."""
         store = store or await self.store()
         given = {"secret": SECRET, "cookie": CookieOptions(max_age=LIFETIME), "store_timeout": PATIENCE, **options}
-        manager = SessionManager(store, SessionOptions(**given), clock=self.clock)
+        manager = SessionManager(store, SessionOptions(**given), clock=self.clock, observer=observer)
         app = Application(routes(pages), **{"sessions": manager, **(settings or {})})
         server = HTTPServer(app, xheaders=xheaders, ssl_options=tls)
         sockets = bind_sockets(0, "127.0.0.1")

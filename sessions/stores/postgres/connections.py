@@ -119,6 +119,29 @@ class Connections:
 
         return await self._with_connection(pool, ends, run)
 
+    async def transact(self, act: Callable[[Any], Awaitable[Result]], *, patience: int | None = None) -> Result:
+        """Do something in a transaction (READ COMMITTED), within `patience` milliseconds; after a deadlock once more.
+
+        Raises what DRIVER names; then nothing was done, but where its outcome is unknown.
+        """
+        ends = self._ends(patience)
+
+        async def run(connection: Any) -> Result:
+            tries = _TRIES
+            while True:
+                tries -= 1
+                left = int((ends - asyncio.get_running_loop().time()) * 1000)
+                if left < 1:
+                    raise _TooLate
+                settings = _session(left, _half(left), self._settings.timeout)
+                try:
+                    return await self._in_transaction(connection, settings, act, "COMMIT")
+                except asyncpg.PostgresError as error:
+                    if not tries or not has_met_another(error):
+                        raise
+
+        return await self._with_connection(self.waiting, ends, run)
+
     async def rehearse(self, act: Callable[[Any], Awaitable[None]]) -> None:
         """Run statements in a transaction, and roll it back. Raises what they raise."""
         ends = self._ends(None)

@@ -109,6 +109,8 @@ class Statements:
         text = f"::{sess}"
         known_by, version = (_DIGEST, f", {_DIGEST}") if sess == "jsonb" else (_TEXT, "")
         row = f"s.sid, {_TEXT}, {_END}{version}"
+        self.row: str = row
+        """What a reading returns of a row."""
         written = f"s.sid, {_END}{version}"
         insert = f"""
             INSERT INTO {name} AS s (sid, sess, expire) SELECT job.sid, job.sess{text}, {_moment("job.expires")}

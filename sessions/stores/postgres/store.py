@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Self
 import asyncpg
 
 from ...errors import StoreError
-from ...store import TAKEN, StoredSession
+from ...store import TAKEN, Outcome, StoredSession, Update
 from ...validation import is_number, wrong
 from ..base import Itself, SQLStoreBase
 from ..batching import Job
@@ -32,6 +32,7 @@ from .errors import DRIVER, READ_ONLY, code, is_for_one, is_refusal, is_taken, t
 from .statements import LAST, Statements
 from .table import RIGHTS, Table
 from .url import parse
+from .users import PostgresUsers
 
 _NAME = 63
 """Bytes of an identifier; PostgreSQL cuts a longer one short, and its index's name might be another's then."""
@@ -80,10 +81,12 @@ class PostgresStore(SQLStoreBase):
             raise wrong("timeout", "a number of milliseconds, 1 or more", timeout)
         super().__init__(target.place)
         self._table = Table(table, schema)
-        self._statements: Statements  # for the table as it is found
+        self._column: str  # the type of sess, in the table as it is found
+        self._statements: Statements  # for that
         self._connections = Connections(PoolSettings(target, pool, int(timeout), cache))
         self._queue = Writes(self._writes, self._write_alone)
         self._upkeep = asyncio.Lock()
+        self.users: PostgresUsers = PostgresUsers(self)
 
     @property
     def ready(self) -> bool:
@@ -99,6 +102,7 @@ class PostgresStore(SQLStoreBase):
         try:
             await self._find_table()
             await self._rehearse()
+            await self.users.look()
         except BaseException:
             self.is_open = False
             await self._connections.close()
@@ -206,6 +210,18 @@ class PostgresStore(SQLStoreBase):
                 there = await self._select(pool, [job.sid for job in jobs if job.sid not in written])
         return [write.outcome(job, written.get(job.sid), there.get(job.sid)) for job in jobs]
 
+    async def _performed(self, connection: Any, job: Job) -> Update:
+        """Perform a create or a rename in the transaction of a connection. Returns its outcome. Raises DRIVER."""
+        write = self._sql.writes[job.verb]
+        rows = await self._fetched(connection, job)
+        row = None
+        if write.compares and not rows:
+            row = next((StoredSession(*each[1:]) for each in await connection.fetch(self._sql.select, [job.sid])), None)
+        outcome = write.outcome(job, list(rows[0])[1:] if rows else None, row)
+        if isinstance(outcome, Update):
+            return outcome
+        return TAKEN if outcome is None else Update(Outcome.SAVED, outcome)
+
     async def _select(self, pool: Any, sids: list[str]) -> dict[str, StoredSession]:
         """Return the living rows of some ids."""
         rows = await self._connections.fetch(pool, self._sql.select, sids)
@@ -231,7 +247,8 @@ class PostgresStore(SQLStoreBase):
             await self._query(self._table.make)
             columns = dict(await self._query(self._table.columns, self._table.name))
         self._table.check(self.name, columns)
-        self._statements = Statements(self._table.name, columns["sess"])
+        self._column = columns["sess"]
+        self._statements = Statements(self._table.name, self._column)
 
     async def _rehearse(self) -> None:
         """Write a session, move it and delete it, and leave nothing of that. Raises StoreError where it is refused.

@@ -36,6 +36,8 @@ class Table:
         name = quoted(table) if schema is None else f"{quoted(schema)}.{quoted(table)}"
         self.name: str = name
         """The name as SQL has it."""
+        self.table: str = table
+        self._schema = schema
 
         # As table.sql. Of another table Node calls key and index the same once more, and fails where both are wanted.
         # Of several that make it at once one does, the others fail when it has.
@@ -63,6 +65,10 @@ class Table:
                                        WHERE NOT has_table_privilege(to_regclass($1), each))
         """
         """Who asks, and which rights it has not."""
+
+    def beside(self, name: str) -> str:
+        """Return the name of what is in the table's schema, as SQL has it."""
+        return quoted(name) if self._schema is None else f"{quoted(self._schema)}.{quoted(name)}"
 
     def check(self, store: str, columns: Mapping[str, str]) -> None:
         """Raise StoreError, naming what is wrong, for columns (types by name) that the sessions have no room in."""

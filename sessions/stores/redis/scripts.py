@@ -6,6 +6,7 @@ returns it as text, because an error inside a reply would break the reply off.
 """
 
 import hashlib
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from ..batching import MAX_CHARACTERS, Job
@@ -18,8 +19,8 @@ class Script(NamedTuple):
     text: str
 
 
-def _sha1(text: str) -> str:
-    encoded = text.encode(errors="surrogatepass")  # of a text that no key can have, a digest that no text has
+def _sha1(text: str | bytes) -> str:
+    encoded = text if isinstance(text, bytes) else text.encode(errors="surrogatepass")  # which no stored text needs
     return hashlib.sha1(encoded, usedforsecurity=False).hexdigest()
 
 
@@ -53,11 +54,34 @@ return out
 The reply ends early when its texts are more than a batch has: nobody else is served while the server copies them.
 """
 
-DONE, MISSING, IS_TAKEN = 1, 0, 2
+DONE, MISSING, IS_TAKEN, IS_CHANGED = 1, 0, 2, 3
 """What WRITE replies where it replies a number. MISSING: there is nothing to write to, or, of a create, something is
-in the way."""
+in the way. IS_CHANGED: the set of the user has other members by now than the sign-in has counted."""
 
-WRITE = script("""
+_ENTER = """
+local function enter(set, member, life)
+  local t = redis.call('TIME')
+  local now = t[1] * 1000 + math.floor(t[2] / 1000)
+  if tonumber(life) <= 0 then
+    return redis.pcall('ZREM', set, member)
+  end
+  redis.pcall('ZREMRANGEBYSCORE', set, '-inf', now)
+  local reply = redis.pcall('ZADD', set, now + life, member)
+  local left = redis.pcall('PTTL', set)
+  if type(left) == 'number' and left < tonumber(life) then
+    redis.pcall('PEXPIRE', set, life)
+  end
+  return reply
+end
+"""
+"""Keeps the set of a user: the keys of sessions by their expiry, in the server's milliseconds, without expired ones.
+
+It lives as long as the last of them. A command that is refused fails no write: the set only helps to find sessions.
+"""
+
+WRITE = script(
+    _ENTER
+    + """
 local function done(reply)
   if type(reply) == 'table' and reply.err then
     return {reply.err}
@@ -107,25 +131,72 @@ local function perform(verb, key, life, text, expected, new, closed_life, closed
   return put(key, closed_life, closed)
 end
 
+local function is_changed(set, digest)
+  local members = redis.call('ZRANGE', set, 0, -1)
+  table.sort(members)
+  return redis.sha1hex(table.concat(members, '\\n')) ~= digest
+end
+
 local out, k, a = {}, 1, 1
-while KEYS[k] do
+while ARGV[a] do
+  local entered, left, limited, digest, victims = '', '', nil, nil, {}
+  if ARGV[a] == 'limit' then
+    limited, digest = ARGV[a + 1], ARGV[a + 2]
+    for n = 1, tonumber(ARGV[a + 3]) do
+      victims[n] = ARGV[a + 3 + n]
+    end
+    a = a + 4 + #victims
+  end
+  if ARGV[a] == 'of' then
+    entered, left, a = ARGV[a + 1], ARGV[a + 2], a + 3
+  end
   local key, verb, life, text, expected = KEYS[k], ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
+  local reply, member = 3, key
+  local waits = limited and is_changed(limited, digest)
   if verb == 'rename' then
-    out[#out + 1] = perform(verb, key, life, text, expected, KEYS[k + 1], ARGV[a + 4], ARGV[a + 5])
+    if not waits then
+      reply = perform(verb, key, life, text, expected, KEYS[k + 1], ARGV[a + 4], ARGV[a + 5])
+    end
+    member = KEYS[k + 1]
     k, a = k + 2, a + 6
   else
-    out[#out + 1] = perform(verb, key, life, text, expected)
+    if not waits then
+      reply = perform(verb, key, life, text, expected)
+    end
     k, a = k + 1, a + 4
   end
+  if reply == 1 then
+    if left ~= '' then
+      redis.pcall('ZREM', left, key)
+    end
+    if entered ~= '' then
+      enter(entered, member, life)
+    end
+    for _, victim in ipairs(victims) do
+      redis.call('DEL', victim)
+      redis.call('ZREM', limited, victim)
+    end
+  end
+  out[#out + 1] = reply
 end
 return out
-""")
+"""
+)
 """KEYS has the key of each job, and behind that of a rename the new key; ARGV has what `arguments` returns.
 
-For each job: a number (DONE, MISSING, IS_TAKEN), or [text, milliseconds that are left] if another text is there, or
-[error]. What has no life left is not stored: a moment of life would be seen. A rename sets the new key first: if the
-server has no room for it, the old key is untouched.
+For each job: a number (DONE, MISSING, IS_TAKEN, IS_CHANGED), or [text, milliseconds that are left] if another text is
+there, or [error]. What has no life left is not stored: a moment of life would be seen. A rename sets the new key first:
+if the server has no room for it, the old key is untouched. Before a job may be what `of_users` and `within` return.
 """
+
+ENTER_ONE = script(
+    _ENTER
+    + """
+local reply = enter(KEYS[1], ARGV[1], ARGV[2])
+return {type(reply) == 'table' and reply.err or ''}
+"""
+)
+"""Enters a key into the set of a user, or takes it out if it has no life left. Replies an error, or ""."""
 
 
 def arguments(job: Job, now: int) -> tuple[Any, ...]:
@@ -141,3 +212,16 @@ def arguments(job: Job, now: int) -> tuple[Any, ...]:
     if job.new is None:
         return row
     return (*row, 0, b"") if tombstone is None else (*row, tombstone.expires_at - now, tombstone.data.encode())
+
+
+def of_users(entered: bytes, left: bytes) -> tuple[Any, ...]:
+    """Return what is before the arguments of a job that moves a session into a user's set, or out of one (or b"")."""
+    return ("of", entered, left) if entered or left else ()
+
+
+def within(user_set: bytes, members: Collection[bytes], victims: Sequence[bytes]) -> tuple[Any, ...]:
+    """Return what is before the arguments of a sign-in that has counted a user's sessions.
+
+    It is done only if the set has these members still; the victims end with it.
+    """
+    return ("limit", user_set, _sha1(b"\n".join(sorted(members))), len(victims), *victims)

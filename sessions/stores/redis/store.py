@@ -25,16 +25,17 @@ from ...clock import Clock, now_ms
 from ...errors import StoreError, StoreUnavailable
 from ...store import GONE, TAKEN, Outcome, StoredSession, Update
 from ...validation import is_number, wrong
-from ..base import Itself, StoreBase, rename_in_steps
+from ..base import Itself, Queue, StoreBase, rename_in_steps
 from ..batching import Batcher, Job
 from ..tables import RedisOptions
 from .cluster import Cluster
 from .errors import DRIVER, refused, translated
 from .one_server import OneServer
 from .rehearsal import rehearse
-from .scripts import DONE, IS_TAKEN, MISSING, READ, WRITE, arguments
+from .scripts import DONE, IS_CHANGED, IS_TAKEN, MISSING, READ, WRITE, arguments
 from .servers import Servers
 from .url import parse
+from .users import Entering, RedisUsers
 
 _NEVER = 365 * 86_400_000
 """Milliseconds from now at which a session ends that has a key without expiry, as connect-redis writes it with
@@ -85,6 +86,7 @@ class RedisStore(StoreBase):
         self._writers: dict[str, Batcher] = defaultdict(partial(Batcher, self._write, once=True))
         """By the node of a cluster, so that a node that hangs holds up no other."""
         self._renames: set[asyncio.Task[Update]] = set()
+        self.users: RedisUsers = RedisUsers(self)
 
     # ---------------------------------------------------------------- the powers
 
@@ -125,6 +127,7 @@ class RedisStore(StoreBase):
             raise
         self._servers, self._cluster = servers, cluster
         self.is_open: bool = True
+        await self.users.look()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -158,6 +161,15 @@ class RedisStore(StoreBase):
         await asyncio.wait({steps})  # a caller that is cancelled here stops no step
         return steps.result()
 
+    async def destroy(self, sid: str) -> None:
+        """Delete a session; an id that has none is not an error."""
+        if not self.users.path:
+            await super().destroy(sid)
+            return
+        found = await self.get(sid)  # for the set of its user
+        if self.can_store(sid):
+            await self._writer(sid).add(Job("destroy", sid, None, found))
+
     def _renamed(self, steps: "asyncio.Task[Update]") -> None:
         self._renames.discard(steps)
         if not steps.cancelled():
@@ -185,6 +197,8 @@ class RedisStore(StoreBase):
             keys.append(self._key(job.sid))
             if job.new is not None:
                 keys.append(self._key(job.new))
+            if self.users.path and self._cluster is None:
+                args += self.users.before(job)
             args += arguments(job, now)
         with self.driver_errors():
             replies = await self._opened().run(WRITE, keys, args)
@@ -200,6 +214,8 @@ class RedisStore(StoreBase):
             return _saved(job)
         if reply == IS_TAKEN:
             return TAKEN
+        if reply == IS_CHANGED:
+            return IS_CHANGED
         newer = None if reply == MISSING else self._found(reply, now)
         if newer is not None:
             return Update(Outcome.CONFLICT, newer)
@@ -229,8 +245,11 @@ class RedisStore(StoreBase):
     def _reader(self, sid: str) -> Batcher:
         return self._reads if self._cluster is None else self._readers[self._cluster.node_of(self._key(sid))]
 
-    def _writer(self, sid: str) -> Batcher:
-        return self._writes if self._cluster is None else self._writers[self._cluster.node_of(self._key(sid))]
+    def _writer(self, sid: str) -> Queue:
+        if self._cluster is None:
+            return self._writes
+        batches = self._writers[self._cluster.node_of(self._key(sid))]
+        return Entering(batches, self.users, self._clock) if self.users.path else batches
 
     def _opened(self) -> Servers:
         self.check_open()

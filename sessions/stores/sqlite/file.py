@@ -28,6 +28,9 @@ DRIVER = (sqlite3.Error, ValueError, OverflowError)
 LARGE_LOG = 200 * 1024 * 1024
 """Bytes of the log that are worth a warning; SQLite cuts it to a third of that when it is free to begin it again."""
 
+MOST_INDEXED = 50_000
+"""Rows of a table that gets an index of its users by itself: a third of a second, in which nobody writes."""
+
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 _CACHE_KIB = 32_768
 _WAL_LIMIT = 64 * 1024 * 1024
@@ -41,6 +44,8 @@ class Settings(NamedTuple):
     durability: str
     busy_timeout: int
     """Milliseconds."""
+    user_index: tuple[str, str] | None = None
+    """The name of the index of the users and the statement that makes it; None: nobody asks for users."""
 
 
 class OpenFile:
@@ -223,9 +228,22 @@ def _make_table(settings: Settings, names: Names, pin: Pin) -> None:
                 raise StoreError(f"{path}: SQLite cannot keep a write-ahead log there (its journal mode is {mode})")
             made.executescript(statements.SCHEMA)
             made.execute(statements.HAS_KEY)
+            if settings.user_index is not None:
+                _make_user_index(made, *settings.user_index)
         finally:
             if not pin.is_in_place:  # what this connection has made is not for the next file
                 drop_log(names, names.now)
+
+
+def _make_user_index(connection: sqlite3.Connection, name: str, make: str) -> None:
+    """Make the index of the users, if the table has few rows. Where that fails everything works without, and slowly."""
+    if connection.execute(statements.HAS_INDEX, (name,)).fetchone() is None:
+        (rows,) = connection.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM sessions LIMIT ?)", (MOST_INDEXED,)
+        ).fetchone()
+        if rows < MOST_INDEXED:
+            with contextlib.suppress(sqlite3.OperationalError):  # another process writes for long
+                connection.execute(make)
 
 
 def _uri(path: Path) -> str:

@@ -12,6 +12,7 @@ import fcntl
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -28,6 +29,7 @@ from . import statements
 from .beside import Names, open_beside
 from .file import DRIVER, OpenFile, Settings, is_lost, prepare, translated
 from .transaction import perform
+from .users import SQLiteUsers
 
 logging.getLogger("aiosqlite").addFilter(lambda record: record.levelno > logging.DEBUG)  # it logs ids and data there
 
@@ -75,8 +77,9 @@ class SQLiteStore(SQLStoreBase):
             raise OptionsError("store: SQLite in memory is one connection's own; memory: is the store for that")
         self.path: Path = Path(path)
         super().__init__(str(self.path))
-        self._settings = Settings(self.path.absolute(), durability, int(busy_timeout))
-        self._clock = clock
+        self._settings: Settings = Settings(self.path.absolute(), durability, int(busy_timeout))
+        self._clock: Clock = clock
+        self.users: SQLiteUsers = SQLiteUsers(self)
         self._file: OpenFile | None = None
         self._opening: asyncio.Task[OpenFile] | None = None
         self._breaker = CircuitBreaker()
@@ -136,7 +139,8 @@ class SQLiteStore(SQLStoreBase):
 
     async def clear(self) -> None:
         """Delete every session, in transactions of some tens of milliseconds; after the last of them there is none."""
-        await self._delete("clear", None)
+        async for _ in self._deleted(partial(statements.Deletion, "clear"), None):
+            pass
 
     def lead(self) -> bool:
         """Return True if this process sweeps: the first that locks `<file>.sweeper`, until the kernel frees it."""
@@ -161,24 +165,29 @@ class SQLiteStore(SQLStoreBase):
 
     async def sweep(self, limit: int) -> int:
         """Delete at most `limit` expired sessions, the oldest first. Returns how many it deleted."""
-        return await self._delete("sweep", limit)
+        return sum([len(rows) async for rows in self._deleted(partial(statements.Deletion, "sweep"), limit)])
 
-    async def _delete(self, verb: Literal["sweep", "clear"], limit: int | None) -> int:
-        """Delete rows, at most `limit`, in transactions that keep nobody waiting. Returns how many it deleted."""
+    async def _deleted(
+        self, job: Callable[[str, int], statements.Deletion], limit: int | None
+    ) -> AsyncIterator[list[Any]]:
+        """Delete rows, at most `limit`, in transactions that keep nobody waiting. Yields what each returned.
+
+        `job` makes the job of one, of the column that finds a row and of how many rows it may delete.
+        """
         deleted = 0
         while limit is None or deleted < limit:
             at_once = self._deletes_at_once
-            rows = at_once if limit is None else min(at_once, limit - deleted)
+            most = at_once if limit is None else min(at_once, limit - deleted)
             file = await self._opened()
-            done, seconds = await self._writes.add(statements.Deletion(verb, file.row_key, rows))
-            deleted += done
+            rows, seconds = await self._writes.add(job(file.row_key, most))
+            yield rows
+            deleted += len(rows)
             if seconds > _LONG:
-                self._deletes_at_once = max(rows // 2, _FEWEST)
-            elif seconds < _SHORT and rows == at_once:
+                self._deletes_at_once = max(most // 2, _FEWEST)
+            elif seconds < _SHORT and most == at_once:
                 self._deletes_at_once = min(at_once * 2, _MOST)
-            if done < rows:
+            if len(rows) < most:
                 break
-        return deleted
 
     async def backlog(self, limit: int) -> int:
         """Return how many expired sessions wait to be swept, counted up to `limit`."""
@@ -213,23 +222,23 @@ class SQLiteStore(SQLStoreBase):
             await self._failed(file, error, jobs, self._write)
             return
         await self._check_file(file)  # or this was committed into a file that is no longer there
-        missed: list[Job] = []
+        missed: list[tuple[statements.Verb, Job]] = []
         for step in steps:
-            missed += step.verb.resolve(step.jobs, step.rows, step.seconds)
+            missed += [(step.verb, job) for job in step.verb.resolve(step.jobs, step.rows, step.seconds)]
         if missed:
             await self._resolve_missed(file, missed)
 
-    async def _resolve_missed(self, file: OpenFile, missed: list[Job]) -> None:
+    async def _resolve_missed(self, file: OpenFile, missed: list[tuple[statements.Verb, Job]]) -> None:
         """Resolve the jobs that were not done by the rows that are there now."""
         try:
             with self.driver_errors():
-                found = await self._select(file.writer, missed)
+                found = await self._select(file.writer, [job for _, job in missed])
         except StoreError as error:
             if is_lost(error.__cause__):
                 await self._lose(file)
             raise
-        for job in missed:
-            statements.VERBS[job.verb].resolve_missed(job, found.get(job.sid))
+        for verb, job in missed:
+            verb.resolve_missed(job, found.get(job.sid))
 
     async def _select(self, connection: aiosqlite.Connection, jobs: list[Job]) -> dict[str, StoredSession]:
         """The living rows of the jobs, by id."""

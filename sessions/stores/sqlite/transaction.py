@@ -10,12 +10,10 @@ from typing import Any, NamedTuple
 import aiosqlite
 
 from ...clock import Clock
+from ...user_text import surplus, user_in
 from ..batching import Job
 from .file import DRIVER
-from .statements import DELETIONS, RENAME, TOMBSTONE, VERBS, Verb
-
-_LOCK_FIRST = frozenset({RENAME, *DELETIONS.values()})
-"""What takes the lock before it begins, alone as well."""
+from .statements import DESTROY, RENAME, SIGN_IN, TOMBSTONE, VERBS, SignIn, Verb
 
 
 class Step(NamedTuple):
@@ -40,9 +38,10 @@ async def perform(writer: aiosqlite.Connection, jobs: list[Job], clock: Clock) -
     deletion, which is timed.
     """
     groups = _by_verb(jobs)
-    if len(groups) == 1 and groups.keys().isdisjoint(_LOCK_FIRST):
+    if len(groups) == 1:
         ((verb, group),) = groups.items()
-        return [await _step(writer, verb, group, clock())]
+        if not verb.locks_first:
+            return [await _step(writer, verb, group, clock())]
     await writer.execute_fetchall("BEGIN IMMEDIATE")
     try:
         groups = _by_verb([job for job in jobs if not job.future.done()])
@@ -61,6 +60,7 @@ async def _steps(writer: aiosqlite.Connection, groups: dict[Verb, list[Job]], no
     The others go to the thread together: they stay in order and cost less than one by one. Only one task ever writes.
     """
     first: list[Step] = []
+    signing: list[Any] | None = groups.pop(SIGN_IN, None)
     renames = groups.pop(RENAME, None)
     if renames is not None:
         first.append(await _step(writer, RENAME, renames, now))
@@ -69,7 +69,46 @@ async def _steps(writer: aiosqlite.Connection, groups: dict[Verb, list[Job]], no
         if closed:
             groups = {TOMBSTONE: closed, **groups}
     steps = await asyncio.gather(*(_step(writer, verb, group, now) for verb, group in groups.items()))
-    return first + [step for step in steps if step.verb is not TOMBSTONE]
+    steps = first + [step for step in steps if step.verb is not TOMBSTONE]
+    return steps if signing is None else steps + await _sign_in(writer, signing, now)
+
+
+async def _sign_in(writer: aiosqlite.Connection, jobs: list[SignIn], now: int) -> list[Step]:
+    """Perform sign-ins, one after the other as far as their limits go. The lock keeps what is counted as it is.
+
+    They come last, so that whatever else the batch moves is counted where it is by then.
+    """
+    users = sorted({job.limit.user for job in jobs})
+    found = await writer.execute_fetchall(jobs[0].sql.found(len(users)), [now, *users])
+    living: dict[str, dict[str, str]] = {user: {} for user in users}
+    for sid, sess, _ in found:
+        user = user_in(str(sess), jobs[0].sql.path)
+        if user in living:
+            living[user][sid] = str(sess)
+    counted = {user: set(rows) for user, rows in living.items()}
+    groups: dict[Verb, list[Job]] = {}
+    for job in jobs:
+        sids = counted[job.limit.user]
+        job.is_refused = job.limit.refuses and len(sids - {job.sid}) >= job.limit.most
+        if not job.is_refused:
+            sids -= {job.sid}
+            sids |= {job.new or job.sid}
+            groups.setdefault(VERBS[job.act], []).append(job)
+    steps = await _steps(writer, groups, now)
+    done = {job for step in steps for job in step.verb.split(step.jobs, step.rows)[0]}
+    ended: list[str] = []
+    for job in jobs:
+        if job in done and job.record is not None:
+            rows = living[job.limit.user]
+            rows.pop(job.sid, None)
+            job.ended = surplus(rows.items(), job.new or job.sid, job.limit.most)
+            for sid in job.ended:
+                del rows[sid]
+            rows[job.new or job.sid] = job.record.data
+            ended += job.ended
+    if ended:
+        await _step(writer, DESTROY, [Job("destroy", sid) for sid in ended], now)
+    return [*steps, Step(SIGN_IN, [job for job in jobs if job.is_refused], [], 0)]
 
 
 async def _step(writer: aiosqlite.Connection, verb: Verb, jobs: list[Job], now: int) -> Step:

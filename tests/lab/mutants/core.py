@@ -52,6 +52,23 @@ def _(original: Any) -> Any:
     return lambda loaded, mine: original(loaded, mine)._replace(assigned=list(mine))
 
 
+@breaks(2, "reject merges", "trips/test_reject.py", f"{STATE}._reject_clashes")
+def _(_original: Any) -> Any:
+    return lambda _self, _newer: None
+
+
+@breaks(2, "reject refuses equal values too", "trips/test_reject.py", "merge:clashes")
+def _(_original: Any) -> Any:
+    return lambda change, loaded, _mine, theirs: [
+        key for key in [*change.assigned, *change.deleted] if loaded.get(key) != theirs.get(key)
+    ]
+
+
+@breaks(2, "a rejected request is stored at its end", "trips/test_reject.py", f"{STATE}.facts")
+def _(original: Any) -> Any:
+    return lambda self: original(self)._replace(discarded=False)
+
+
 @breaks(2, "a merge overwrites the cookie's attributes", "trips/test_parallel_cookie.py", f"{COOKIE}.assigned")
 def _(_original: Any) -> Any:
     return property(lambda self: dict(self._members))
@@ -145,7 +162,7 @@ def _(_original: Any) -> Any:
     return lambda _self, name: f"{name}=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
 
 
-@breaks(3, "regenerate leaves the old session alive", "trips/test_new_ids.py", "rotation:Rotation._leave")
+@breaks(3, "regenerate leaves the old session alive", "trips/test_new_ids.py", "rotation:Rotation.leave")
 def _(_original: Any) -> Any:
     async def leave(*_args: Any, **_options: Any) -> None:
         pass

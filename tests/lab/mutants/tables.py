@@ -1,6 +1,6 @@
 """Owns the list of all mutants, by promise."""
 
-from . import core, kinds, memory, postgres, redis, security, sqlite, web
+from . import core, kinds, memory, postgres, redis, security, sign_ins, sqlite, users, web
 
 MUTANTS = sorted(
     [
@@ -8,10 +8,12 @@ MUTANTS = sorted(
         *kinds.MUTANTS,
         *web.MUTANTS,
         *core.MUTANTS,
+        *sign_ins.MUTANTS,
         *memory.MUTANTS,
         *sqlite.MUTANTS,
         *postgres.MUTANTS,
         *redis.MUTANTS,
+        *users.MUTANTS,
     ],
     key=lambda mutant: mutant.promise,
 )

@@ -129,3 +129,32 @@ def _(original: Any) -> Any:
 @breaks(4, "only the first secret verifies", "formats/test_signing.py", "formats.signing:Signer.__init__")
 def _(original: Any) -> Any:
     return lambda self, keys: original(self, keys[:1])
+
+
+# ---------------------------------------------------------------- what a deployment, or a handler, has chosen
+
+
+@breaks(0, "saveOnError = false stores a 5xx", "trips/test_save_on_error.py", "web.request:SERVER_ERROR")
+def _(_original: Any) -> Any:
+    return 600
+
+
+@breaks(0, "a session on demand is loaded by prepare", "trips/test_on_demand.py", f"{REQUEST}.load")
+def _(_original: Any) -> Any:
+    async def load(self: Any, handler: Any) -> None:
+        from sessions.web.request import ON_DEMAND
+
+        self.missing = ON_DEMAND
+        await self.load_on_demand(handler)
+
+    return load
+
+
+@breaks(
+    0,
+    "a session that is loaded late does not know that the head has left",
+    "trips/test_on_demand.py",
+    f"{REQUEST}._catch_up",
+)
+def _(_original: Any) -> Any:
+    return lambda _self, _handler, _state: None

@@ -32,7 +32,7 @@ breaks("13.3.4", "SIGHUP changes no secret",
        "sessions.manager:SessionManager.use_secrets")(always(None))  # fmt: skip
 breaks("11.2.3", "a short secret serves everybody",
        "server/test_server_secret.py::test_a_weak_one_is_refused_where_others_reach_it",
-       "sessions.config.secret:SECRET_BYTES")(lambda _: 4)  # fmt: skip
+       "sessions.validation:SECRET_BYTES")(lambda _: 4)  # fmt: skip
 
 
 @breaks("11.2.4", "a wrong first character ends the comparison",

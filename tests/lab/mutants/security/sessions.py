@@ -77,7 +77,7 @@ def _(_original: Any) -> Any:
     "7.2.4",
     "a login leaves the old id alive",
     f"{NEW_IDS}::test_regenerate_is_a_new_session {ENDED}::test_promise_3_a_login_outlasts_a_slow_request",
-    "sessions.rotation:Rotation._leave",
+    "sessions.rotation:Rotation.leave",
 )
 def _(_original: Any) -> Any:
     async def leave(*_args: Any, **_options: Any) -> None:
@@ -95,6 +95,21 @@ breaks("7.2.4", "the id that a login has replaced is a session",
         f"{NEW_IDS}::test_rotate_is_the_same_session_under_a_new_id", "sessions.rotation:Rotation.rotate")  # fmt: skip
 def _(_original: Any) -> Any:
     return lambda self, state: self.regenerate(state)
+
+
+@breaks(
+    "7.5.1; 7.5.3",
+    "every login is fresh",
+    "trips/test_fresh.py::TestFresh::test_an_older_one_is_asked_to_confirm",
+    "sessions.web.users:signed_in_at",
+)
+def _(_original: Any) -> Any:
+    def signed_in_at(handler: Any, session: Any) -> Any:
+        from sessions.stored_cookie import as_date
+
+        return as_date(session.manager(handler).clock())
+
+    return signed_in_at
 
 
 EXPIRED = (

@@ -35,7 +35,7 @@ class Cookie:
 
 @dataclass
 class Jar:
-    """Cookies by the rules of RFC 6265bis, sections 5.7 and 5.8, as far as one site needs them. SameSite is kept only."""
+    """Cookies by RFC 6265bis, sections 5.7 and 5.8, as far as one site needs them; SameSite is kept only."""
 
     clock: Callable[[], int]
     _cookies: dict[tuple[str, str, str, bool], Cookie] = field(default_factory=dict)

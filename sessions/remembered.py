@@ -1,0 +1,114 @@
+"""Owns what a session remembers besides its data, in one request: its `__meta`, its absolute end, the name of its user.
+
+What the members of `__meta` are is in meta.py, when a session ends in absolute_timeout.py.
+"""
+
+from typing import Any
+
+from .absolute_timeout import AbsoluteTimeout
+from .clock import Clock
+from .data import Parts, SessionData
+from .errors import CorruptSession
+from .formats import json_text
+from .formats.signing import fingerprint
+from .meta import SessionMeta, check_own
+from .options import SessionOptions
+from .progress import Generate, Progress
+from .stored_cookie import LAST_MOMENT, StoredCookie
+from .user_text import user_in
+
+
+class Remembered(Progress):
+    """What one session remembers in one request."""
+
+    __slots__ = ("_options", "_timeout", "clock", "data", "id", "meta", "noted_path")
+
+    def __init__(
+        self, options: SessionOptions, clock: Clock, generate: Generate, sid: str, cookie: StoredCookie
+    ) -> None:
+        super().__init__(generate, cookie)
+        self._options = options
+        self.clock: Clock = clock
+        self.id: str = sid
+        self.data: SessionData = SessionData()
+        self.meta: SessionMeta = SessionMeta()
+        """What our own features keep with the session."""
+        self.noted_path: tuple[str, ...] | None = None
+        """Where the user is, if `__meta` has to name the user for the store (`look_for_user`)."""
+        self._timeout = None if options.absolute_timeout is None else self._new_timeout()
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hexadecimal digits that stand for the id in a log."""
+        return fingerprint(self.id)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The data, decoded. Raises CorruptSession."""
+        try:
+            return self.data.values
+        except CorruptSession as error:
+            raise CorruptSession(f"session {self.fingerprint}: {error}") from None
+
+    @property
+    def is_too_old(self) -> bool:
+        """True if the session has come to the end that `absoluteTimeout` sets."""
+        return self._timeout is not None and self._timeout.ends_at <= self.clock()
+
+    def _new_timeout(self) -> AbsoluteTimeout:
+        timeout = AbsoluteTimeout(self._options.absolute_timeout or 0, self.clock())
+        self.cookie.cap(timeout.ends_at)
+        return timeout
+
+    def look_for_user(self, path: tuple[str, ...]) -> None:
+        """Have `__meta` name the user, by whom the store finds the session: with each write, and now if it does not.
+
+        A text that has the user's key nowhere is not decoded, nor is one that names the same user as `__meta`.
+        """
+        self.noted_path = path
+        known, text = self.meta.get("user"), self.data.text
+        key = json_text.dumps(path[-1])
+        may_differ = key in text if known is None else f"{key}:{json_text.dumps(known)}" not in text
+        if may_differ:
+            self._note_user(user_in(text, path))
+
+    def _note_user(self, user: str | None) -> None:
+        if user != self.meta.get("user"):
+            self.set_meta(user=user)
+
+    def set_meta(self, **members: Any) -> None:
+        """Set members of `__meta`, stored with the next write; None removes one.
+
+        Raises CorruptSession if `__meta` is another application's.
+        """
+        self._check_own(self.data.text)
+        self.meta.set(**members)
+
+    def set_end(self, moment: int | None) -> None:
+        """Let the session end at a moment of its own, in milliseconds since the epoch; None: as the options say."""
+        self.set_meta(endsAt=moment)
+        self._end_at(moment)
+
+    def _end_at(self, moment: int | None) -> None:
+        timeout = self._timeout or AbsoluteTimeout(None, self.clock())
+        self._timeout = timeout.until(LAST_MOMENT if moment is None else moment)
+        self.cookie.cap(self._timeout.ends_at)
+
+    def _is_meta_unrecorded(self) -> bool:
+        return self.meta.is_unrecorded or (self._timeout is not None and not self._timeout.is_recorded)
+
+    def _read_meta(self, parts: Parts) -> None:
+        self.meta.read(parts.meta)
+        if self._timeout is None and "endsAt" in self.meta.row:
+            self._timeout = AbsoluteTimeout(None, self.clock())
+        if self._timeout is not None:
+            if not parts.meta:
+                self._check_own(parts.data)
+            self._timeout.read({**self.meta.row, **self.meta.assigned}, self.clock())
+            self.cookie.cap(self._timeout.ends_at)
+
+    def _check_own(self, data: str) -> None:
+        try:
+            check_own(data)
+        except CorruptSession as error:
+            raise CorruptSession(f"session {self.fingerprint}: {error}") from None

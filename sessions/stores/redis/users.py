@@ -1,0 +1,260 @@
+"""Owns how Redis finds a user: a sorted set for each, which the script that writes a session keeps.
+
+    key: "user-", the prefix and the user      member: a session's key      score: its expiry
+
+The user of a session is the member `user` of its `__meta`, which the manager keeps, so that the text need not be
+decoded for each write. A set only helps: a session that it lacks is entered when we next write it; the row decides.
+What Node writes is in no set; with `node_peer` every key under the prefix is looked at too. In a cluster, where a
+script has one slot, a session is entered right after it is written, before its writer has the answer.
+"""
+
+# ruff: noqa: SLF001 # it is a part of RedisStore in a file of its own
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
+
+from ...clock import Clock
+from ...errors import StoreError
+from ...store import TAKEN, Limit, Outcome, SignedIn, StoredSession, Update
+from ...user_text import surplus, user_in, user_in_meta
+from ..base import end_each
+from ..batching import Batcher, Job
+from .scripts import ENTER_ONE, IS_CHANGED, of_users, within
+
+log: logging.Logger = logging.getLogger("sessions")
+
+
+class SignIn(Job):
+    """The job to create or to rename a session, if the set of its user is as it was counted (`within`, scripts.py)."""
+
+    __slots__ = ("within",)
+
+    within: tuple[Any, ...]
+
+
+class RedisUsers:
+    """The power `users` of Redis."""
+
+    by_meta: ClassVar[bool] = True
+
+    def __init__(self, store: Any) -> None:
+        self._store = store  # RedisStore, which imports this file
+        self.path: tuple[str, ...] = ()
+        """The keys that name the user; none: nobody asks for users."""
+        self._has_sets = True
+        self._walks = False  # whether every key is looked at
+        self._is_told = False
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @property
+    def refuses(self) -> bool:
+        """True but for a cluster."""
+        return bool(self._store._target.kind != "cluster")
+
+    def index(self, path: tuple[str, ...], *, node_peer: bool = False) -> None:
+        """Say under which keys of the data the user is, and whether rows are in no set because Node writes them."""
+        self.path, self._walks = path, node_peer
+
+    async def look(self) -> None:
+        """Try the commands on a set, if anybody asks for users: without the right to them all keys are looked at."""
+        if self.path:
+            words = await self._enter(self._set("?"), b"?", 1)
+            self._has_sets = not words
+            if words:
+                self._tell(words)
+
+    def _tell(self, words: str) -> None:
+        if not self._is_told:
+            self._is_told = True
+            keys = self._set("*").decode()
+            log.warning(
+                "%s: has no index of the users (%s); it needs the commands of sorted sets on the keys %s; to find a"
+                " user reads all",
+                self._store.name, words, keys,
+            )  # fmt: skip
+
+    # ---------------------------------------------------------------- the verbs
+
+    async def rows(self, user: str) -> list[tuple[str, StoredSession]]:
+        """Return the living sessions that may be a user's."""
+        sids = sorted(await self._sids(user) | await self._walked(user))
+        found = await asyncio.gather(*map(self._store.get, sids))
+        return [(sid, record) for sid, record in zip(sids, found, strict=True) if record is not None]
+
+    async def end(self, user: str, keys: Collection[str] | None = None, keep: str | None = None) -> list[str]:
+        """Delete sessions of a user. Returns the ids of those that lived.
+
+        A session may move between the reading of the set and that of the row. So the set is read again until each of
+        its sessions was found to be over twice.
+        """
+        is_theirs = self._is(user)
+        if keys is not None:
+            return await end_each(self._store, [key for key in keys if key != keep], is_theirs)
+        ended: list[str] = []
+        while walked := await self._walked(user) - {keep}:
+            ended += await end_each(self._store, walked, is_theirs)
+        over: set[str] = set()
+        while True:
+            sids = list(await self._sids(user) - {keep})
+            found = await asyncio.gather(*map(self._store.get, sids))
+            living = {sid for sid, row in zip(sids, found, strict=True) if row is not None and is_theirs(row)}
+            if not living and over.issuperset(sids):
+                return ended
+            over |= set(sids) - living
+            ended += await end_each(self._store, living, is_theirs)
+
+    async def sign_in(
+        self,
+        limit: Limit,
+        new: str,
+        record: StoredSession,
+        old: str | None = None,
+        expected: StoredSession | None = None,
+        tombstone: StoredSession | None = None,
+    ) -> SignedIn:
+        """Create a session of a user, or rename one, within a limit.
+
+        On one server this is one step: it is done only if the set has the members that were counted, or they are
+        counted again. In a cluster the session is written first, and then those end that are beyond the limit.
+        """
+        turn = self._turns.get(limit.user)
+        if turn is None:
+            turn = self._turns[limit.user] = asyncio.Lock()
+        async with turn:  # so that in one process nobody counts in vain
+            if self.refuses and self._has_sets:
+                return await self._sign_in(limit, new, record, old, expected, tombstone)
+            if limit.refuses and len([sid for sid, _ in await self._living(limit.user) if sid != old]) >= limit.most:
+                return SignedIn(None, [])
+            if old is None or expected is None:
+                update = _created(await self._store.create(new, record))
+            else:
+                update = await self._store.rename(old, new, record, expected, tombstone)
+            ended: list[str] = []
+            while update.outcome is Outcome.SAVED:
+                beyond = surplus(await self._living(limit.user), new, limit.most)
+                if not beyond:
+                    break
+                ended += await end_each(self._store, beyond, self._is(limit.user))
+            return SignedIn(update, ended)
+
+    async def _sign_in(
+        self,
+        limit: Limit,
+        new: str,
+        record: StoredSession,
+        old: str | None,
+        expected: StoredSession | None,
+        tombstone: StoredSession | None,
+    ) -> SignedIn:
+        store, user_set, is_new = self._store, self._set(limit.user), old is None or expected is None
+        store._check(new, record, expected, tombstone)
+        store._check(new if old is None else old)
+        while True:
+            members = await self._members(user_set)
+            others = [(sid, text) for sid, text in await self._living(limit.user) if sid != old]
+            if limit.refuses and len(others) >= limit.most:
+                return SignedIn(None, [])
+            ended = surplus(others, new, limit.most)
+            if old is None or expected is None:
+                job = SignIn("create", new, record)
+            else:
+                job = SignIn("rename", old, record, expected, new=new, tombstone=tombstone)
+            job.within = within(user_set, members, [store._key(sid) for sid in ended])
+            outcome = await store._writes.add(job)
+            if outcome is IS_CHANGED:
+                continue
+            update = _created(outcome) if is_new else outcome
+            return SignedIn(update, ended if update.outcome is Outcome.SAVED else [])
+
+    # ---------------------------------------------------------------- what goes with a write
+
+    def before(self, job: Job) -> tuple[Any, ...]:
+        """Return what WRITE gets before the arguments of a job."""
+        counted: tuple[Any, ...] = job.within if type(job) is SignIn else ()
+        return (*counted, *of_users(*self._moves(job)))
+
+    async def enter(self, job: Job, now: int) -> None:
+        """Do for a job that was done what the script does on one server: the sets are on other nodes."""
+        entered, left = self._moves(job)
+        key = self._store._key(job.new or job.sid)
+        record = job.record
+        life = (job.expires_at if record is None else record.expires_at) - now
+        words = await self._enter(entered, key, life) if entered else ""
+        if left and not words:
+            words = await self._enter(left, self._store._key(job.sid), 0)
+        if words:
+            self._tell(words)
+
+    def _moves(self, job: Job) -> tuple[bytes, bytes]:
+        """Return the set of the user that a job writes into a session, and of the user before; b"" for none."""
+        was = None if job.expected is None else user_in_meta(job.expected.data)
+        writes = None if job.record is None else user_in_meta(job.record.data)
+        becomes = was if job.verb == "touch" else writes
+        stays = was == becomes and job.new is None
+        return (b"" if becomes is None else self._set(becomes)), (b"" if was is None or stays else self._set(was))
+
+    async def _enter(self, user_set: bytes, key: bytes, life: int) -> str:
+        """Enter a key into a set, or take it out if it has no life left. Returns what is wrong, or ""."""
+        try:
+            with self._store.driver_errors():
+                (reply,) = await self._store._opened().run(ENTER_ONE, [user_set], [key, life])
+                if isinstance(reply, Exception):
+                    raise reply
+        except StoreError as error:
+            return str(error)
+        return str(reply, "utf-8", "replace")
+
+    # ---------------------------------------------------------------- what is found
+
+    def _set(self, user: str) -> bytes:
+        prefix: bytes = self._store._prefix
+        return b"user-" + prefix + user.encode()
+
+    def _is(self, user: str) -> Callable[[StoredSession], bool]:
+        return lambda record: user_in(record.data, self.path) == user
+
+    async def _members(self, user_set: bytes) -> set[bytes]:
+        with self._store.driver_errors():
+            return set(await self._store._opened().send("ZRANGE", user_set, 0, -1))
+
+    async def _sids(self, user: str) -> set[str]:
+        """Return the ids in the set of a user."""
+        if not self._has_sets:
+            return set()
+        prefix = len(self._store._prefix)
+        return {member[prefix:].decode() for member in await self._members(self._set(user))}
+
+    async def _walked(self, user: str) -> set[str]:
+        """Return the ids of a user's sessions, of every key under the prefix, where sets do not have them all."""
+        if self._has_sets and not self._walks:
+            return set()
+        is_theirs = self._is(user)
+        return {sid async for sid, record in self._store.all() if is_theirs(record)}
+
+    async def _living(self, user: str) -> list[tuple[str, str]]:
+        """Return the ids and the texts of a user's living sessions."""
+        return [(sid, row.data) for sid, row in await self.rows(user) if user_in(row.data, self.path) == user]
+
+
+def _created(made: StoredSession | None) -> Update:
+    return TAKEN if made is None else Update(Outcome.SAVED, made)
+
+
+class Entering:
+    """The queue of a cluster's node, behind which a session is entered in the set of its user."""
+
+    def __init__(self, batches: Batcher, users: RedisUsers, clock: Clock) -> None:
+        self._batches = batches
+        self._users = users
+        self._clock = clock
+
+    async def add(self, job: Job) -> Any:
+        """Perform a job. Returns its outcome."""
+        outcome = await self._batches.add(job)
+        is_done = outcome.outcome is Outcome.SAVED if isinstance(outcome, Update) else outcome is not None
+        if is_done or job.verb == "destroy":
+            await self._users.enter(job, self._clock())
+        return outcome

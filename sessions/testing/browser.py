@@ -1,0 +1,124 @@
+"""Owns a visitor for the tests of an application: requests by Tornado's client, a cookie jar, and a way past the login.
+
+It works under any runner with a running event loop: pytest, or an `AsyncHTTPTestCase` under `@gen_test`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Self
+from urllib.parse import unquote, urlencode, urlsplit
+
+from tornado.httpclient import AsyncHTTPClient, HTTPResponse
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+from tornado.netutil import bind_sockets
+from tornado.web import Application
+
+from ..errors import NoSession, SessionError
+from ..formats.signing import new_id
+from ..login import Login
+from ..manager import SessionManager
+from ..options import CookieOptions
+from ..stored_cookie import StoredCookie
+from .jar import Jar
+
+HOST = "127.0.0.1"
+
+
+class Browser:
+    """A visitor of an application on this machine.
+
+    `Browser(app)` serves the application on a port of its own, until `close()` or the end of `async with`.
+    `Browser(port, manager=…)` visits a server that runs already. With `https` the requests count as such: they say
+    X-Forwarded-Proto. The jar follows the clock of the manager, so that a test can move both.
+    """
+
+    def __init__(self, app: Application | int, *, manager: SessionManager | None = None, https: bool = False) -> None:
+        found = app.settings.get("sessions") if isinstance(app, Application) else None
+        given = manager or found
+        if not isinstance(given, SessionManager):
+            raise SessionError("Browser: needs the SessionManager, as `manager` or as the application's setting")
+        self.manager: SessionManager = given
+        """The manager of the application."""
+        self.jar: Jar = Jar(given.clock)
+        """The cookies of this visitor."""
+        self._https = https
+        self._server: HTTPServer | None = None
+        if isinstance(app, int):
+            self.port: int = app
+            return
+        (socket,) = bind_sockets(0, HOST)
+        self._server = HTTPServer(app, xheaders=True)
+        self._server.add_sockets([socket])
+        self.port = socket.getsockname()[1]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop the server, if it is this visitor's own."""
+        if self._server is not None:
+            self._server.stop()
+            await self._server.close_all_connections()
+
+    async def fetch(
+        self,
+        path: str = "/",
+        *,
+        form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        **request: Any,
+    ) -> HTTPResponse:
+        """Send a request, and return its answer, an error too. No redirect is followed.
+
+        `form` is sent by POST; what else `request` takes is that of Tornado's HTTPRequest (`method`, `body`, …).
+        """
+        sent = dict(headers or {})
+        if self._https:
+            sent["X-Forwarded-Proto"] = "https"
+        cookies = self.jar.cookies(HOST, urlsplit(path).path, secure=self._https)
+        if cookies:
+            sent["Cookie"] = "; ".join(f"{each.name}={each.value}" for each in cookies)
+        if form is not None:
+            request = {"method": "POST", "body": urlencode(form), **request}
+        url = f"http://{HOST}:{self.port}{path}"
+        response = await AsyncHTTPClient().fetch(
+            url, headers=sent, follow_redirects=False, raise_error=False, **request
+        )
+        for header in response.headers.get_list("Set-Cookie"):
+            self.jar.receive(header, HOST, urlsplit(path).path, secure=self._https)
+        return response
+
+    async def sign_in(self, user: str | int, **data: Any) -> None:
+        """Sign in as a user, without a login form: a new session with some more data, and its cookie in the jar.
+
+        Raises what `SessionMixin.sign_in` raises.
+        """
+        manager = self.manager
+        state = manager.new(self._generate)
+        state.data.values.update(data)
+        await manager.sign_in(state, Login(user))
+        cookie = state.cookie.set_cookie(manager.options.name, manager.signer.sign(state.id))
+        self.jar.receive(cookie, HOST, str(state.cookie.member("path") or "/"), secure=True)
+
+    async def session(self) -> dict[str, Any] | None:
+        """Return the data of this visitor's session as the store has it; None if there is none."""
+        for cookie in self.jar.all():
+            if cookie.name == self.manager.options.name:
+                sid = self.manager.signer.unsign(unquote(cookie.value))
+                try:
+                    async with self.manager.open(sid or "") as session:
+                        return dict(session)
+                except NoSession:
+                    pass
+        return None
+
+    def _generate(self) -> tuple[str, StoredCookie]:
+        options = self.manager.options
+        line, headers = RequestStartLine("GET", "/", "HTTP/1.1"), HTTPHeaders({"Host": HOST})
+        request = HTTPServerRequest(start_line=line, headers=headers)
+        cookie = options.cookie if isinstance(options.cookie, CookieOptions) else options.cookie(request)
+        sid = new_id() if options.genid is None else options.generated(request)
+        return sid, StoredCookie.new(cookie, self.manager.clock, is_secure=lambda: self._https)
