@@ -55,6 +55,19 @@ class SessionMixin(RequestHandler):
     session_on_demand: bool = False
     """Whether nothing is loaded, renewed or stored until the handler awaits `load_session()`."""
 
+    end_with_session: bool | None = None
+    """Whether the answer is cut off when its session ends. None: a WebSocket and an event stream are, nothing else."""
+
+    keep_alive: bool = False
+    """Whether the messages of a WebSocket keep its session alive: its lifetime starts again, as `touchAfter` says."""
+
+    def on_session_end(self) -> None:
+        """Do what is to be done when a socket or a stream was ended with its session. To be overridden.
+
+        `self.session` raises NoSession, and no message comes any more. Tornado's `on_close` or `on_connection_close`
+        follows.
+        """
+
     async def load_session(self) -> None:
         """Load the session of a handler with `session_on_demand`; if it is loaded already, do nothing.
 
@@ -240,6 +253,7 @@ class SessionMixin(RequestHandler):
             raise SessionError("detach() while the first bytes wait for their commit: await self.flush() first")
         if self.get_status() != SWITCHING and response.session.has_change():
             raise SessionError("detach() with a changed session: await self.session.save() first")
+        response.session.let_go()
         return super().detach()
 
     def get_current_user(self) -> Any:
@@ -311,7 +325,8 @@ class SessionMixin(RequestHandler):
 
 OWN_NAMES = (
     "session", "has_session", "session_id", "session_on_demand", "load_session", "is_tls", "is_secure", "sign_in",
-    "sign_out", "confirm", "signed_in_at", "user_stamp", "next_url", "flash", "flashes",
+    "sign_out", "confirm", "signed_in_at", "user_stamp", "next_url", "flash", "flashes", "end_with_session",
+    "keep_alive", "on_session_end",
 )  # fmt: skip
 """What the mixin brings that Tornado does not have."""
 
