@@ -79,6 +79,11 @@ class Watch:
         return sum(len(row.watched) for row in self._rows.values())
 
     @property
+    def keys(self) -> frozenset[str]:
+        """The keys of the watched sessions."""
+        return frozenset(self._rows)
+
+    @property
     def is_asking(self) -> bool:
         """True if the task runs that asks the store."""
         return self._task is not None
