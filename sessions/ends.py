@@ -1,6 +1,6 @@
-"""Owns the news of this process for whoever watches sessions: which of them end, or go on under another id.
+"""Owns the way from the verbs to the watch: which sessions of this process end, or go on under another id.
 
-The verbs tell it, watch.py is told. A session is named by its key (`Store.key_of`). Without a watcher it does nothing.
+The verbs call `Ends`, which calls a `Watcher` (watch.py) if there is one. A session is named by its key (`key_of`).
 """
 
 from typing import Literal, Protocol, TypeAlias
@@ -26,22 +26,22 @@ class Watcher(Protocol):
 
 
 class Ends:
-    """Tells the watcher of one manager's sessions, if there is one."""
+    """Calls the watcher of one manager's sessions, if there is one."""
 
     def __init__(self) -> None:
         self.watcher: Watcher | None = None
 
     def ended(self, key: str, end: End = "ended") -> None:
-        """Say that a session has ended, or is about to."""
+        """Report that a session has ended, or is about to."""
         if self.watcher is not None:
             self.watcher.ended(key, end)
 
     def moved(self, key: str, sid: str) -> None:
-        """Say that a session goes on under another id."""
+        """Report that a session goes on under another id."""
         if self.watcher is not None:
             self.watcher.moved(key, sid)
 
     def revoked(self, user: str, handle: str | None = None, keep: frozenset[str] = frozenset()) -> None:
-        """Say that sessions of a user are about to end."""
+        """Report that sessions of a user are about to end."""
         if self.watcher is not None:
             self.watcher.revoked(user, handle, keep)

@@ -301,7 +301,7 @@ class SessionManager:
 
     @property
     def ends(self) -> Ends:
-        """Who is told which sessions end in this process."""
+        """Where the verbs report which sessions end in this process."""
         return self._writes.ends
 
     def key_of(self, sid: str) -> str:

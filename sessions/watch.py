@@ -1,6 +1,6 @@
 """Owns the watch over sessions that have an open socket or event stream: both end when their session does.
 
-What ends in this process is told by the verbs (ends.py). Everything else (another process or machine, Node, an expiry,
+The verbs report what ends in this process (ends.py). Everything else (another process or machine, Node, an expiry,
 a row that was deleted by hand) is found by asking: one task asks the store for the watched sessions, at most 64 at a
 time and one step at a time, each once in `watchInterval`. Whether a row lives is the manager's rule. While nothing is
 watched there is no task, and the store is not asked. It must not know sockets.
@@ -40,7 +40,7 @@ class Watched:
         self.state: SessionState = state
         self.key: str = key
         self.user: str | None = user
-        """Whose session it was when the watch began."""
+        """The user of the session when the watch began."""
         self.on_end: OnEnd = on_end
 
 
@@ -135,7 +135,7 @@ class Watch:
         if task is not None and not task.done() and task is not _current():
             task.cancel()
 
-    # ---------------------------------------------------------------- what this process tells
+    # ---------------------------------------------------------------- what the verbs report
 
     def ended(self, key: str, end: End) -> None:
         """End all sockets and streams of a session."""

@@ -45,7 +45,7 @@ class Writes:
         if options.conflict == "overwrite" and self._overwriting is None:
             raise OptionsError(f'conflict: "overwrite" needs a store that can write blindly, unlike {name_of(store)}')
         self.ends: Ends = Ends()
-        """Who is told which sessions end in this process."""
+        """Where the verbs report which sessions end in this process."""
         self.queues: CommitQueues = CommitQueues(store, self.is_over)
         """The commits of each session, one at a time."""
         self.turns: Turns = Turns()
@@ -180,7 +180,7 @@ class Writes:
         return await self.queues.commit(key, base, step)
 
     def tell(self, sid: str, end: End = "ended") -> None:
-        """Say that the session of an id ends in this process."""
+        """Report that the session of an id ends in this process."""
         if self.ends.watcher is not None:
             self.ends.ended(self.key_of(sid), end)
 

@@ -36,7 +36,8 @@ def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def lines(driver: "Chrome") -> list[str]:
     """What the page has said so far."""
-    return [each.text for each in driver.find_elements("css selector", "#log li")]
+    script = "return [...document.querySelectorAll('#log li')].map((each) => each.textContent)"
+    return list(driver.execute_script(script))
 
 
 def until(driver: "Chrome", line: str, times: int = 1) -> None:

@@ -161,7 +161,7 @@ VERBS: list[tuple[str, tuple[int, str]]] = [
 
 
 async def site_of(serve: Any, pages: dict[str, Any] | None = None, **options: Any) -> Site:
-    """A site whose sockets are watched."""
+    """A site with sockets that are watched."""
     given = {"user_key": "user", "unset": "destroy", "watch_interval": SOON, **options}
     site: Site = await serve({**PAGES, **(pages or {})}, **given)
     return site

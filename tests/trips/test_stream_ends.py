@@ -21,7 +21,7 @@ BIG = b"x" * 4_000_000
 
 
 class Stream(SessionMixin, RequestHandler):
-    """Sends one event, and goes on when it is told to."""
+    """Sends one event, and ends when the test says so."""
 
     kind = "text/event-stream; charset=utf-8"
     length: int | None = None
