@@ -215,6 +215,9 @@ class Watch:
             found = await self._manager.rows(keys)
         except StoreError:
             return False
+        except Exception:  # of a store from elsewhere; the watch goes on
+            log.exception("the watch over the sessions of open sockets")
+            return False
         failed = 0
         for key, record in zip(keys, found, strict=True):
             if self._rows.get(key) is not asked[key]:
@@ -227,7 +230,7 @@ class Watch:
             try:
                 self._judge(key, asked[key], record)
             except Exception:  # the others are watched on
-                log.exception("the watch over an open socket's session failed")
+                log.exception("the watch over the session of an open socket")
         return failed < len(keys)
 
     def _judge(self, key: str, row: _Row, record: StoredSession | None) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.iostream import IOStream, SSLIOStream
 from tornado.web import RequestHandler
+from tornado.websocket import WebSocketClosedError
 
 from .. import flash
 from ..errors import NoSession, SessionConflict, SessionError, TooManySessions
@@ -238,6 +239,8 @@ class SessionMixin(RequestHandler):
             log.warning("%s %s: session store: %s", self.request.method, self.request.path, away)
         elif _is_over(value):
             log.info("%s %s: %s", self.request.method, self.request.path, value)
+        elif isinstance(value, WebSocketClosedError) and not self._session_response.session.has_session():
+            log.info("%s %s: an answer came after the session's end", self.request.method, self.request.path)
         else:
             super().log_exception(typ, value, tb)
 

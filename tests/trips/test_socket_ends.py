@@ -2,9 +2,11 @@
 
 import asyncio
 import gc
+import os
 import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +27,9 @@ CHANGED = (4402, "session changed, connect again")
 
 SOON = 20
 """A `watchInterval` in milliseconds: soon enough for a test."""
+
+CONNECTS = int(os.environ.get("CONNECTS", "200"))
+"""Sockets that come and go; the long form of that test is `CONNECTS=10000`."""
 
 NEVER = HOUR
 """One that no test lives to see: what ends a socket then is this process."""
@@ -269,6 +274,20 @@ async def test_a_socket_that_ends_its_own_session_is_closed(serve: Any) -> None:
     await opened.client.write_message("bye")
 
     assert await opened.end() == ENDED
+
+
+@memory_only
+async def test_an_answer_behind_the_end_is_a_line_in_the_log(serve: Any, logbook: Any) -> None:
+    """A handler cannot know that the session ends while it works; that is no traceback."""
+    site = await site_of(serve, {"/mine": (Chat, logout)}, watch_interval=NEVER)
+    browser = await signed_in(site)
+    opened = Talk(await websocket_connect(HTTPRequest(f"ws://127.0.0.1:{site.port}/mine", headers=replay(browser))))
+
+    await opened.client.write_message("bye")
+    await opened.end()
+    await _until(lambda: any("an answer came after the session's end" in line for line in logbook.lines("sessions")))
+
+    assert logbook.lines("tornado.application") == []
 
 
 # ---------------------------------------------------------------- what its handler sees
@@ -717,8 +736,9 @@ async def test_connects_and_closes_leave_nothing_behind(serve: Any) -> None:
 
     site = await site_of(serve, {"/counted": Counted})
     browser = await signed_in(site)
+    descriptors = _descriptors()
 
-    for _ in range(20):
+    for _ in range(CONNECTS // 10):
         talks = [await talk(site, browser, "/counted") for _ in range(10)]
         for each in talks:
             await each.close()
@@ -727,6 +747,7 @@ async def test_connects_and_closes_leave_nothing_behind(serve: Any) -> None:
     gc.collect()
 
     assert (len(watch_of(site.manager)), len(handlers)) == (0, 0)
+    assert _descriptors() <= descriptors
     assert not [task for task in asyncio.all_tasks() if "watch" in repr(task.get_coro())]
 
 
@@ -744,6 +765,10 @@ async def test_without_a_socket_the_store_is_not_asked(serve: Any) -> None:
     await asyncio.sleep(3 * SOON / 1000)  # an interval is real time
 
     assert site.store.calls == []
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def _until(condition: Callable[[], bool]) -> None:

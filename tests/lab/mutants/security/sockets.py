@@ -9,6 +9,7 @@ MUTANTS, breaks = row_table()
 TRIPS = "trips/test_socket_ends.py::"
 HERE = f"{TRIPS}test_a_verb_ends_the_sockets_of_its_process"
 ELSEWHERE = f"{TRIPS}test_a_verb_ends_the_sockets_of_other_processes"
+REVOKED = f"{TRIPS}test_a_revocation_ends_a_socket_when_it_is_called"
 HAND = f"{TRIPS}test_a_row_that_is_deleted_by_hand_ends_its_sockets"
 EXPIRY = f"{TRIPS}test_a_session_that_expires_ends_its_sockets"
 DEAF = f"{TRIPS}test_a_client_that_does_not_answer_the_close_frame_is_not_heard"
@@ -18,7 +19,7 @@ STREAM = "trips/test_stream_ends.py::test_a_stream_is_cut_without_its_end"
 
 
 breaks("WS-close", "no verb reports an end", HERE, "sessions.ends:Ends.ended")(always(None))
-breaks("WS-close", "a revocation ends no socket", HERE, "sessions.users:UserSessions._noted")(always(None))
+breaks("WS-close", "a revocation waits for the store", REVOKED, "sessions.ends:Ends.revoked")(always(None))
 breaks("WS-close", "no row is judged", ELSEWHERE, "sessions.watch:Watch._judge")(always(None))
 breaks("WS-close", "a tombstone keeps the socket", ELSEWHERE, "sessions.watch:Watch._go_on")(always(None))
 breaks("WS-close", "a stream is not cut", STREAM, "sessions.web.ending:StreamEnding._cut")(always(None))
