@@ -133,6 +133,13 @@ class Pair:
         with closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as db:
             return "\n".join(row[0] or "" for row in db.execute("SELECT sql FROM sqlite_master WHERE type = 'index'"))
 
+    def complaints(self) -> str:
+        """What our SQLite finds wrong in a file that Node's has written too; "ok" where there is nothing."""
+        if self.db.exists():
+            with closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as db:
+                return "\n".join(row[0] for row in db.execute("PRAGMA integrity_check"))
+        return "ok"
+
     def stop(self) -> None:
         """End both. Raises AssertionError when the Tornado server had anything to complain of."""
         for process in self.processes.values():

@@ -1,7 +1,7 @@
 /*
- * The Node half of tests/interop: a real Express application on the real express-session and one of its stores, and
- * with the real Passport, that does to its session what the body of a request says. It owns no rule of its own; tornado_app.py speaks the
- * same language, so that a test can name "the one" and "the other" server and mean either.
+ * The Node half of tests/interop: a real Express application, with the real Passport, on the real express-session and
+ * one of its stores, that does to its session what the body of a request says. It owns no rule of its own;
+ * tornado_app.py speaks the same language, so that a test can name "the one" and "the other" server and mean either.
  *
  *   POST <any path>           body: [[op, ...arguments], ...]   answer: {"sid", "results": [one per op]}
  *   POST /control/errors      what express-session passed to the error handler, emptied by asking
