@@ -240,15 +240,16 @@ class UserDeletion(Deletion):
 
 
 _IS_ODD = """(
-    sess GLOB '*\\u00[02-7]*' OR NOT json_valid(sess) OR length(sess) >= 2000
-    AND length(sess) - length(replace(replace(sess, '[', ''), '{', '')) >= 1000
+    sess GLOB '*\\u00[02-7]*' OR NOT json_valid(sess) OR length(CAST(sess AS BLOB)) >= 2000 AND
+    length(CAST(sess AS BLOB)) - length(CAST(replace(replace(sess, '[', ''), '{', '') AS BLOB)) >= 1000
 )"""
 """True of a text that versions of SQLite read differently, or not at all, and so only Python does.
 
 Node brings a SQLite of its own, and each change of a row looks for its entry in the index: where one version computes
 another value than the one before, the change fails ("database disk image is malformed"). 3.42 reads 1,000 levels of
 nesting and its predecessors 2,000; 3.40 cuts a text at a NUL; 3.54 reads a key that is written with escapes. They write
-an integer beyond 64 bits differently too: for them it is a real, and nobody.
+an integer beyond 64 bits differently too: for them it is a real, and nobody. Brackets are counted, since no function
+tells a depth, and bytes, which SQLite knows. It takes 0.4 µs for a session of 300 bytes, 7 to 17 µs for one of 4 kB.
 """
 
 
