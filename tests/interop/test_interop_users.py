@@ -1,4 +1,4 @@
-"""Whose session it is, for both languages: Passport's logins are ours, and what Express may store beside our index.
+"""Which user a session has, for both languages: Passport's logins are ours, and what Express may store beside our index.
 
 Each store's pair has one user key, Passport's, and is shared by the tests: each has users of its own. Express comes
 first, so that the table is the one that its store makes.
