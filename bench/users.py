@@ -17,7 +17,7 @@ from statistics import median, quantiles
 from bench.process import folder
 from sessions import SessionManager, SessionOptions
 from sessions.stores.sqlite import SQLiteStore
-from sessions.stores.sqlite.statements import UserStatements
+from sessions.stores.sqlite.user_statements import UserStatements
 
 DEVICES = 5
 DAY = 86_400_000

@@ -15,7 +15,7 @@ from sessions import SessionManager, SessionOptions, StoredSession
 from sessions.config import ConfigFile
 from sessions.store import Limit, users
 from sessions.stores.sqlite import SQLiteStore, file
-from sessions.stores.sqlite.statements import UserStatements
+from sessions.stores.sqlite.user_statements import UserStatements
 from sessions.user_text import user_in
 
 from .odd import LOOK_ALIKES, USERS, odd_rows, of

@@ -18,7 +18,7 @@ from ...user_text import user_in
 from ..base import end_each
 from . import statements
 from .file import MOST_INDEXED, OpenFile, prepare
-from .statements import SignIn, UserStatements
+from .user_statements import SignIn, UserStatements
 
 log: logging.Logger = logging.getLogger("sessions")
 
