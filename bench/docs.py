@@ -16,6 +16,7 @@ PICTURES = {
     "instructions": {"instructions": "Instructions added to a request"},
     "parts": {},
     "large": {},
+    "sockets": {},
     "scale": {"growth": "Cost by sessions in the file", "sweep": "p99 during a sweep"},
 }
 

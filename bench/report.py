@@ -180,6 +180,21 @@ def print_large(result: dict[str, Any]) -> None:
     table(head, rows)
 
 
+def print_sockets(result: dict[str, Any]) -> None:
+    print_machine(result)
+    print(f"### A bystander beside {result['settings']['sockets']:,} WebSockets\n")
+    rows = []
+    for kind in dict.fromkeys(run["sockets"] for run in result["sockets"]):
+        runs = [run for run in result["sockets"] if run["sockets"] == kind]
+        tails = [
+            spread((run[key] for run in runs), digits) for key, digits in (("p50_ms", 2), ("p99_ms", 2), ("max_ms", 1))
+        ]
+        cores = spread((100 * run["core"] for run in runs), 1)
+        rows.append([kind, *tails, cores, spread((run["open_cpu_s"] for run in runs), 2)])
+    head = ["open", "p50, ms", "p99, ms", "longest, ms", "of a core, %", "to open them, s of CPU"]
+    table(head, rows)
+
+
 def print_processes(measured: list[dict[str, Any]]) -> None:
     rows = []
     for server, workload in dict.fromkeys((m["server"], m["workload"]) for m in measured):
@@ -212,6 +227,7 @@ PRINTERS: dict[str, Callable[[dict[str, Any]], None]] = {
     "servers": print_instructions,
     "parts": print_parts,
     "large": print_large,
+    "sockets": print_sockets,
     **dict.fromkeys(("growth", "sweep", "processes"), print_scale),
 }
 

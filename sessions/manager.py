@@ -12,6 +12,7 @@ from typing import Any
 
 from .checked_store import checked
 from .clock import Clock, now_ms
+from .ends import Ends
 from .errors import NoSession, StoreUnavailable
 from .formats import json_text
 from .formats.signing import Signer
@@ -25,13 +26,13 @@ from .rotation import Rotation
 from .session import Session
 from .sign_ins import SignIns
 from .state import SessionState
-from .store import Store, StoredSession, is_ready, name_of
+from .store import Store, StoredSession, by_key, is_ready, name_of
 from .timeout import Deadline
 from .turns import LARGE, decode_if_large, is_large
 from .users import SessionInfo, UserSessions, checked_user
 from .validation import secrets_of
 from .verbs import SessionVerbs
-from .writes import Writes
+from .writes import Writes, performed
 
 
 class SessionManager:
@@ -58,17 +59,17 @@ class SessionManager:
         self._store = checked(store)
         self._in_time = Deadline(options.store_timeout / 1000, name_of(store)).keep
         self._writes = Writes(self._store, options, clock)
-        self._users = UserSessions(self._store, options, clock)
+        self._users = UserSessions(self._store, options, clock, self._writes.ends)
         self._noted_path = self._users.noted_path
         self._tasks: set[asyncio.Task[None]] = set()
-        rotation = Rotation(self._store, self._writes, clock, options.grace_ms, self._in_time, self._start)
+        rotation = Rotation(self._store, self._writes, clock, options.grace_ms, self._in_time, self.start)
         self._observers: Sequence[Observer] = observer if isinstance(observer, Sequence) else (observer,)
         sign_ins = SignIns(self._store, self._writes, rotation, options, self._in_time, self._tell, self.revoke_all)
         self._verbs = SessionVerbs(self._store, self._writes, rotation, sign_ins, self._in_time)
         if options.user_path is not None:
             with contextlib.suppress(RuntimeError):  # no loop runs yet, so no store is open, and it looks when it is
                 asyncio.get_running_loop()
-                self._start(self._users.ask_once())
+                self.start(self._users.ask_once())
 
     @property
     def is_ready(self) -> bool:
@@ -148,6 +149,8 @@ class SessionManager:
             outcome = await self._writes.write(state, record, state.row)
             if outcome in ("gone", "closed"):
                 note(DROPPED, state.id)
+        if outcome == "gone":
+            self._writes.tell(state.row.id)
         state.settle(plan, outcome)
 
     async def _commit_behind(self, state: SessionState, *, ends: bool) -> None:
@@ -167,18 +170,29 @@ class SessionManager:
         """Return the session of a record; one that is over for a tombstone, None where nothing is left of it."""
         if len(record.data) >= LARGE:
             await self._writes.turns.take(record.data)
+        state = self.judged(sid, record, generate)
+        if state.end is None:
+            if self._noted_path is not None:
+                state.look_for_user(self._noted_path)
+            decode_if_large(state)
+        elif state.end == "gone":
+            if not self._writes.is_over(record):
+                await self._in_time(self._store.destroy(sid))  # a Node server that moved its expiry would still know it
+            return None
+        return state
+
+    def judged(self, sid: str, record: StoredSession, generate: Generate) -> SessionState:
+        """Return the session of a record. Its `end` says whether it lives: the one rule, for a request and a socket.
+
+        closed: the record is a tombstone that counts. gone: nothing is left of it. Raises CorruptSession.
+        """
         state = SessionState.loaded(self.options, self.clock, generate, sid, record)
-        if self._noted_path is not None:
-            state.look_for_user(self._noted_path)
         if self._writes.is_over(record):
             state.data.read(json_text.EMPTY)
-            state.over("closed")
-            return state if state.meta.closed_until > self.clock() else None
-        if not state.is_too_old:
-            decode_if_large(state)
-            return state
-        await self._in_time(self._store.destroy(sid))  # a Node server that has moved its expiry would still know it
-        return None
+            state.over("closed" if state.meta.closed_until > self.clock() else "gone")
+        elif state.is_too_old:
+            state.over("gone")
+        return state
 
     def new(self, generate: Generate, sid: str | None = None) -> SessionState:
         """Return a new session, for a browser that has sent no id, or the id of a session that is gone."""
@@ -283,15 +297,51 @@ class SessionManager:
             if outcome in ("gone", "closed"):
                 raise no_session(outcome)
 
+    # ---------------------------------------------------------------- sockets, for watch.py
+
+    @property
+    def ends(self) -> Ends:
+        """Where the verbs report which sessions end in this process."""
+        return self._writes.ends
+
+    def key_of(self, sid: str) -> str:
+        """Return the key of an id: what the store has as its id."""
+        return self._writes.key_of(sid)
+
+    async def rows(self, keys: Sequence[str]) -> list[StoredSession | BaseException | None]:
+        """Return the rows under some keys, in their order, with what failed in the place of a row.
+
+        Raises StoreUnavailable if the store is down.
+        """
+        if not self.is_ready:
+            raise StoreUnavailable("the store is not ready")
+        get = by_key(self._store).get
+        return await self._in_time(asyncio.gather(*map(get, keys), return_exceptions=True))
+
+    async def keep_alive(self, state: SessionState) -> int:
+        """Start the lifetime of a stored session again. Returns its new end; 0 if it is over. Raises StoreError."""
+        state.cookie.touch()
+        update = await self._in_time(self._writes.keep_alive(state))
+        outcome = performed(update)
+        if outcome in ("gone", "closed"):
+            state.over(outcome)
+            if outcome == "gone":
+                self._writes.tell(state.row.id)
+            return 0
+        return state.expires_at() if update.record is None else update.record.expires_at
+
     # ---------------------------------------------------------------- work in the background
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do work in the background, until `close`."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)  # the loop itself keeps no strong reference to a task
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
         """Wait for the verbs under way, and stop the work in the background. Call it before the store closes."""
+        if self.ends.watcher is not None:
+            self.ends.watcher.close()
         await self._verbs.settled()
         for task in self._tasks:
             task.cancel()

@@ -165,6 +165,8 @@ class SessionOptions:
     """While the store is not ready: 503 for requests that carry a session cookie, or no session at all."""
     store_timeout: float = 5_000
     """Milliseconds that a load or a commit may take before the request fails with 503."""
+    watch_interval: float = 5_000
+    """Milliseconds in which each session with an open socket or event stream is asked for once, while there is one."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "secret", secrets_of(self.secret))

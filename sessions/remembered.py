@@ -55,6 +55,11 @@ class Remembered(Progress):
         """True if the session has come to the end that `absoluteTimeout` sets."""
         return self._timeout is not None and self._timeout.ends_at <= self.clock()
 
+    @property
+    def absolute_end(self) -> int:
+        """The moment from which on the session is gone however much it is used, in milliseconds since the epoch."""
+        return LAST_MOMENT if self._timeout is None else self._timeout.ends_at
+
     def _new_timeout(self) -> AbsoluteTimeout:
         timeout = AbsoluteTimeout(self._options.absolute_timeout or 0, self.clock())
         self.cookie.cap(timeout.ends_at)

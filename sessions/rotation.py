@@ -74,6 +74,7 @@ class Rotation:
         row, was_closed = state.row, state.end == "closed"
         go_back = state.snapshot()
         state.restart(keep=False)
+        self._writes.tell(row.id, "changed")
 
         async def work() -> None:
             try:
@@ -92,8 +93,9 @@ class Rotation:
         """End the row that a session has left: a tombstone there leads to its new id."""
         if row.base is None or not _is_led_to(state) or not self._grace:
             await self._store.destroy(row.id)  # an id that nobody knows leaves no tombstone
-            return
-        await self._writes.close(row.id, row.base, lambda: self._tombstone(state, state.id))
+        else:
+            await self._writes.close(row.id, row.base, lambda: self._tombstone(state, state.id))
+        self._writes.tell(row.id, "changed")  # again: a socket may have come with the old id meanwhile
 
     def _tombstone(self, state: SessionState, new: str, *, is_moved: bool = False) -> StoredSession:
         return tombstone(state.cookie, self._grace, self._clock(), self._writes.key_of(new), is_moved=is_moved)
@@ -112,6 +114,7 @@ class Rotation:
         row = state.row
         go_back = state.snapshot()
         state.take_new_id()
+        self._writes.tell(row.id, "changed")
         begun: list[Attempt] = []
 
         async def work() -> None:
@@ -163,6 +166,10 @@ class Rotation:
                 begun.pop()
                 if update.record is not None and update.outcome is Outcome.SAVED:
                     state.moved(row, new, sent, update.record)
+                    if is_moved:
+                        self._writes.ends.moved(self._writes.key_of(old), new)
+                    else:
+                        self._writes.tell(old, "changed")
                     return update._replace(record=closed)  # what the next commit under the old id finds
                 return update
 

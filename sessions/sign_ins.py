@@ -73,6 +73,7 @@ class SignIns:
             go_back()
             raise
         row = state.row
+        self._writes.tell(left.id, "changed")
 
         async def work() -> None:
             begun: list[Attempt] = []
@@ -210,6 +211,7 @@ class SignIns:
         limit = Limit(str(login.user), most, refuses=self._options.at_limit == "refuse")
         signed: SignedIn = await power.sign_in(limit, new, *step)
         for key in signed.ended:
+            self._writes.ends.ended(key)
             note(DESTROYED, key)
         if signed.update is None:
             raise TooManySessions(f"sign_in: the user has {most} sessions already (maxPerUser)")
@@ -274,6 +276,7 @@ class SignIns:
             self.path()
         row, others = state.row, state.others
         state.over("destroyed")
+        self._writes.tell(row.id)
 
         async def work() -> None:
             try:

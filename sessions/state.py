@@ -148,16 +148,17 @@ class SessionState(Remembered):
             cookie_expires=self.cookie.has_expiry,
             meta_unrecorded=base is not None and self._is_meta_unrecorded(),
             touch_asked=self._touch_asked,
-            touch_due=base is not None
-            and not is_unsaved
-            and is_touch_due(
-                self._options, self.cookie.member("originalMaxAge"), base.expires_at, self.clock(), self._timeout
-            ),
+            touch_due=base is not None and not is_unsaved and self.is_touch_due(base.expires_at),
             renewal_due=False,
             committed=self._committed,
             cookie_can_leave=not self._has_left,
             discarded=self.is_discarded or self._is_rejected,
         )
+
+    def is_touch_due(self, expires_at: int) -> bool:
+        """Return True if so much of the lifetime has passed that a use renews an expiry: `touchAfter`."""
+        lifetime = self.cookie.member("originalMaxAge")
+        return is_touch_due(self._options, lifetime, expires_at, self.clock(), self._timeout)
 
     def renew(self) -> None:
         """Start the lifetime again, once in a request."""
@@ -332,6 +333,12 @@ class SessionState(Remembered):
         row.id = sid
         self.renamed = self.renamed or row is self.row
         self.saved(sent, record, row)
+
+    def go_on_as(self, sid: str) -> None:
+        """Go on under the id to which another request has moved the row: a socket does after `confirm()`."""
+        self.id = self.row.id = sid
+        if self.end == "closed":  # by a write that was first to find the tombstone
+            self.resume()
 
     def stays_in(self, row: Row) -> bool:
         """Return True if a change may be written to a row: the session has not left it, and no new id waits for it."""

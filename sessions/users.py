@@ -9,6 +9,7 @@ import hashlib
 from typing import NamedTuple
 
 from .clock import Clock
+from .ends import Ends
 from .errors import CorruptSession, DataError, OptionsError, StoreError
 from .meta import Meta, closed_meta, is_closed
 from .observe import REVOKED, note
@@ -46,8 +47,9 @@ class SessionInfo(NamedTuple):
 class UserSessions:
     """The sessions of the users of one store. Raises OptionsError if the store lacks what the options need."""
 
-    def __init__(self, store: Store, options: SessionOptions, clock: Clock) -> None:
+    def __init__(self, store: Store, options: SessionOptions, clock: Clock, ends: Ends) -> None:
         self._store = store
+        self._ends = ends
         self._options = options
         self._clock = clock
         self._power: Users | None = None
@@ -84,6 +86,7 @@ class UserSessions:
     async def revoke(self, user: object, handle: str) -> int:
         """End the session of a user that has a handle, and the one that it goes on as. Returns how many ended."""
         text, power = checked_user(user), self._found()
+        self._ends.revoked(text, handle)
         rows = await power.rows(text)
         key = next((key for key, _ in rows if handle_of(key) == handle), None)
         for _ in range(HOPS):
@@ -91,7 +94,7 @@ class UserSessions:
                 return 0
             ended = await power.end(text, [key])
             if ended:
-                note(REVOKED, key)
+                self._noted(ended)
                 return len(ended)
             record = await by_key(self._store).get(key)  # it may have moved meanwhile
             meta = None if record is None else closed_meta(record)
@@ -100,16 +103,26 @@ class UserSessions:
 
     async def revoke_all(self, user: object, keep: Session | None = None) -> int:
         """End all sessions of a user but one. Returns how many ended."""
-        text = checked_user(user)
-        ended = await self._found().end(text, None, None if keep is None else await self._key(keep))
-        for key in ended:
-            note(REVOKED, key)
+        text, power = checked_user(user), self._found()
+        self._ends.revoked(text, keep=frozenset() if keep is None else self._keys(keep))
+        ended = await power.end(text, None, None if keep is None else await self._key(keep))
+        self._noted(ended)
         return len(ended)
+
+    def _noted(self, ended: list[str]) -> None:
+        for key in ended:
+            self._ends.ended(key)
+            note(REVOKED, key)
 
     def _found(self) -> Users:
         if self._power is None:
             raise OptionsError("userKey: is not set, so no session has a user")
         return self._power
+
+    def _keys(self, session: Session) -> frozenset[str]:
+        """Return the keys that a session has, or has when the verbs are done that were called."""
+        state = session._state  # noqa: SLF001 # a handler has no use for it
+        return frozenset({key_of(self._store, state.row.id), key_of(self._store, state.id)})
 
     async def _key(self, session: Session) -> str:
         """Return the key under which a session is stored, once the verbs are done that were called."""

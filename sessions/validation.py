@@ -220,6 +220,7 @@ _OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "nodePeer": ("true or false", _is_bool),
     "storeDown": ('"error" or "none"', lambda each: each in ("error", "none")),
     "storeTimeout": ("a number of milliseconds above 0", _is_positive),
+    "watchInterval": ("a number of milliseconds above 0", _is_positive),
 }
 
 

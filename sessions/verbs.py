@@ -8,7 +8,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from .errors import NoSession, SessionError
 from .formats.signing import Signer
@@ -72,7 +72,7 @@ class SessionVerbs:
                 return
             outcome = await self._in_time(self._writes.write(state, record, row))
             if outcome in ("gone", "closed"):
-                state.over(outcome)
+                self._found_over(state, row, outcome)
                 self._check_lives(state)
 
         return self._start(state, work())
@@ -81,6 +81,7 @@ class SessionVerbs:
         """End the session at once, whatever the store answers, and delete its row: in this browser for good."""
         row, others = state.row, state.others
         state.over("destroyed")
+        self._writes.tell(row.id)
 
         async def work() -> None:
             try:
@@ -175,6 +176,8 @@ class SessionVerbs:
                 return Update(Outcome.SAVED, expected)
             await self._writes.turns.on(state, expected)
             await self._writes.turns.take(expected.data, is_next=True)
+            if state.is_socket:
+                state.cookie.touch()
             before = state.data.current()
             try:
                 results[:] = [_changed(change, state.values)]
@@ -191,9 +194,15 @@ class SessionVerbs:
 
         outcome = performed(await self._writes.queues.commit(row.id, known(row), step))
         if outcome in ("gone", "closed"):
-            state.over(outcome)
+            self._found_over(state, row, outcome)
             self._check_lives(state, strict=True)
         return results[0]
+
+    def _found_over(self, state: SessionState, row: Row, outcome: Literal["gone", "closed"]) -> None:
+        """Note what a write has found. Of a tombstone the watch learns by itself whether a socket goes on with it."""
+        state.over(outcome)
+        if outcome == "gone":
+            self._writes.tell(row.id)
 
     def _check_lives(self, state: SessionState, *, strict: bool = False) -> None:
         """Raise NoSession if the session is over; Express's save() of one is silent."""

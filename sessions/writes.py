@@ -9,6 +9,7 @@ from logging import DEBUG
 from typing import TypeAlias
 
 from .clock import Clock
+from .ends import End, Ends
 from .errors import OptionsError, SessionError
 from .formats import json_text
 from .meta import closed_meta, is_closed
@@ -43,6 +44,8 @@ class Writes:
         self._overwriting = overwriting(store) if options.conflict == "overwrite" else None
         if options.conflict == "overwrite" and self._overwriting is None:
             raise OptionsError(f'conflict: "overwrite" needs a store that can write blindly, unlike {name_of(store)}')
+        self.ends: Ends = Ends()
+        """Where the verbs report which sessions end in this process."""
         self.queues: CommitQueues = CommitQueues(store, self.is_over)
         """The commits of each session, one at a time."""
         self.turns: Turns = Turns()
@@ -112,15 +115,28 @@ class Writes:
 
         return performed(await self.queues.until_agreed(known(state.row), step))
 
+    async def keep_alive(self, state: SessionState) -> Update:
+        """Move the expiry of a socket's row, whatever the row holds by now. GONE: as `CommitQueues` has it."""
+
+        async def step(expected: StoredSession) -> Update:
+            update = await self._store.touch(state.row.id, state.expires_at(), expected)
+            if update.record is not None and update.outcome is Outcome.SAVED and expected is state.base:
+                state.touched(update.record)
+            return update
+
+        return await self.queues.until_agreed(known(state.row), step)
+
     # ---------------------------------------------------------------- an end
 
     async def end(self, row: Row, others: Iterable[str]) -> None:
         """End the session of a row, and those of the other verified ids in the request: a sign-out is the browser's."""
+        self.tell(row.id)
         await self._remove(row.id, row.base)
         note(DESTROYED, row.id)
         for sid in others:
             found = await self._store.get(sid)
             if found is not None:
+                self.tell(sid)
                 await self._remove(sid, found)
                 note(DESTROYED, sid)
 
@@ -147,6 +163,7 @@ class Writes:
             found = await store.get(key) if key else None
             if found is None:
                 return
+            self.ends.ended(key)
             expected = found
 
     async def close(self, sid: str, base: StoredSession, tombstone: Callable[[], StoredSession]) -> None:
@@ -161,6 +178,11 @@ class Writes:
             return update._replace(record=None) if update.outcome is Outcome.SAVED else update
 
         return await self.queues.commit(key, base, step)
+
+    def tell(self, sid: str, end: End = "ended") -> None:
+        """Report that the session of an id ends in this process."""
+        if self.ends.watcher is not None:
+            self.ends.ended(self.key_of(sid), end)
 
     def key_of(self, sid: str) -> str:
         """Return the key of an id."""

@@ -161,6 +161,7 @@ WRONG: dict[str, dict[str, tuple[str, str]]] = {
         "nodePeer": ("1", "true or false"),
         "storeDown": ('"503"', '"error" or "none"'),
         "storeTimeout": ("0", "a number of milliseconds above 0"),
+        "watchInterval": ("0", "a number of milliseconds above 0"),
         "cookie": ("1", "a table of cookie options"),
         "cookie.path": ('"/a;b"', "a path of printable ASCII without ';', 1024 bytes at most"),
         "cookie.domain": ('"a b"', "a domain name"),

@@ -35,6 +35,7 @@ def warnings(text: str, caplog: pytest.LogCaptureFixture) -> list[str]:
         ("[session]\nabsoluteTimeout", 43_200),
         ("[session]\ntouchAfter", 60),
         ("[session]\nstoreTimeout", 5),
+        ("[session]\nwatchInterval", 5),
         ("[sweeper]\ninterval", 60),
         ("[sqlite]\nbusyTimeout", 2),
         ("[redis]\ntimeout", 3),

@@ -39,7 +39,7 @@ class TestDefaults:
             ("absolute_timeout", None), ("max_bytes", 1_048_576),
             ("conflict", "merge"), ("grace", None), ("clear_cookie", True), ("cache_headers", True), ("store_down", "error"),
             ("user_key", None), ("max_per_user", None), ("at_limit", "evict"), ("devices", False), ("node_peer", False),
-            ("store_timeout", 5000),
+            ("store_timeout", 5000), ("watch_interval", 5000),
         ],
     )  # fmt: skip
     def test_an_option_that_is_not_given_has_its_default(self, name: str, value: object) -> None:
@@ -82,6 +82,7 @@ class TestExpressNames:
             ("userKey", "user_key", "passport.user"), ("userKey", "user_key", "$a-1._b"), ("userKey", "user_key", ["my key", "k.0"]),
             ("atLimit", "at_limit", "refuse"), ("nodePeer", "node_peer", True),
             ("storeDown", "store_down", "none"), ("storeTimeout", "store_timeout", 250),
+            ("watchInterval", "watch_interval", 250),
         ],
     )  # fmt: skip
     def test_an_option_is_read(self, express: str, python: str, value: object) -> None:
@@ -285,6 +286,7 @@ class TestWrongValues:
                 "a number of milliseconds from 0 to 300000, or nothing",
             ),
             ("storeTimeout", [0, -1, None, True, "5s", float("nan")], "a number of milliseconds above 0"),
+            ("watchInterval", [0, -1, None, True, "5s", float("nan")], "a number of milliseconds above 0"),
             ("cookie", [None, True, "secure", ["secure"]], "a table of cookie options"),
         ],
     )

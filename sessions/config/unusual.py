@@ -20,6 +20,7 @@ LEAST = {
     "touchAfter": _SECOND,
     "interval": _SECOND,
     "storeTimeout": 100,
+    "watchInterval": 100,
     "busyTimeout": 100,
     "timeout": 100,
     "drain": 100,

@@ -19,6 +19,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import Finish, HTTPError
 
 from ..errors import SessionError, StoreUnavailable
+from .ending import begin_stream
 from .headers import SEALED
 from .held_connection import HeldConnection, settle
 from .request import FAILED, RequestSession
@@ -107,6 +108,7 @@ class HeldResponse:
     def flush(self, handler: Any, flush: Callable[[], Future], *, is_finishing: bool) -> Future:
         """Commit the session before the first bytes of a stream leave by Tornado's `flush`."""
         if is_finishing:
+            self.session.let_go()
             if self.phase == "open":
                 self.session.tell_if_uncommitted(handler)  # a finish() that was not ours
             self._add_headers(handler)
@@ -121,7 +123,9 @@ class HeldResponse:
         if commit is None:
             self.phase = "streaming"
             self._add_headers(handler)
-            return flush()
+            flushed = flush()
+            begin_stream(handler, self.session, handler._headers)  # noqa: SLF001 # Tornado's
+            return flushed
         return self._flush_behind(handler, commit, flush)
 
     def _flush_behind(self, handler: Any, commit: Awaitable[None], flush: Callable[[], Future]) -> Future:
@@ -152,6 +156,7 @@ class HeldResponse:
             self.session.add_headers(handler, held.headers)
             self.session.seal()
             held.release()
+            begin_stream(handler, self.session, held.headers)
 
     def _add_headers(self, handler: Any) -> None:
         if not handler._headers_written:  # noqa: SLF001 # Tornado's

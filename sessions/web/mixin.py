@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.iostream import IOStream, SSLIOStream
 from tornado.web import RequestHandler
+from tornado.websocket import WebSocketClosedError
 
 from .. import flash
 from ..errors import NoSession, SessionConflict, SessionError, TooManySessions
@@ -54,6 +55,19 @@ class SessionMixin(RequestHandler):
 
     session_on_demand: bool = False
     """Whether nothing is loaded, renewed or stored until the handler awaits `load_session()`."""
+
+    end_with_session: bool | None = None
+    """Whether the answer is cut off when its session ends. None: a WebSocket and an event stream are, nothing else."""
+
+    keep_alive: bool = False
+    """Whether the messages of a WebSocket keep its session alive: its lifetime starts again, as `touchAfter` says."""
+
+    def on_session_end(self) -> None:
+        """Do what is to be done when a socket or a stream was ended with its session. To be overridden.
+
+        `self.session` raises NoSession, and no message comes any more. Tornado's `on_close` or `on_connection_close`
+        follows.
+        """
 
     async def load_session(self) -> None:
         """Load the session of a handler with `session_on_demand`; if it is loaded already, do nothing.
@@ -225,6 +239,8 @@ class SessionMixin(RequestHandler):
             log.warning("%s %s: session store: %s", self.request.method, self.request.path, away)
         elif _is_over(value):
             log.info("%s %s: %s", self.request.method, self.request.path, value)
+        elif isinstance(value, WebSocketClosedError) and not self._session_response.session.has_session():
+            log.info("%s %s: an answer came after the session's end", self.request.method, self.request.path)
         else:
             super().log_exception(typ, value, tb)
 
@@ -240,6 +256,7 @@ class SessionMixin(RequestHandler):
             raise SessionError("detach() while the first bytes wait for their commit: await self.flush() first")
         if self.get_status() != SWITCHING and response.session.has_change():
             raise SessionError("detach() with a changed session: await self.session.save() first")
+        response.session.let_go()
         return super().detach()
 
     def get_current_user(self) -> Any:
@@ -311,7 +328,8 @@ class SessionMixin(RequestHandler):
 
 OWN_NAMES = (
     "session", "has_session", "session_id", "session_on_demand", "load_session", "is_tls", "is_secure", "sign_in",
-    "sign_out", "confirm", "signed_in_at", "user_stamp", "next_url", "flash", "flashes",
+    "sign_out", "confirm", "signed_in_at", "user_stamp", "next_url", "flash", "flashes", "end_with_session",
+    "keep_alive", "on_session_end",
 )  # fmt: skip
 """What the mixin brings that Tornado does not have."""
 

@@ -6,7 +6,6 @@ the caller passes the handler.
 
 import logging
 from collections.abc import Awaitable
-from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
@@ -25,6 +24,7 @@ from ..state import SessionState
 from ..stored_cookie import StoredCookie
 from ..validation import COOKIE_BYTES
 from . import xsrf
+from .handler import Ending, Handler
 from .headers import add_cookie, vary_by_cookie
 
 log: logging.Logger = logging.getLogger("sessions")
@@ -51,30 +51,12 @@ FAILED = "it could not be loaded or committed"
 ON_DEMAND = "this handler has session_on_demand: `await self.load_session()` comes first"
 
 
-class Handler(Protocol):
-    """What is asked of a handler: Tornado's RequestHandler with the mixin."""
-
-    request: HTTPServerRequest
-    session_on_demand: bool
-    _headers_written: bool
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The application's settings."""
-
-    def get_status(self) -> int:
-        """Return the status of the answer."""
-
-    def is_secure(self) -> bool:
-        """Return True if the client's request came over TLS."""
-
-
 class RequestSession:
     """The session of one request."""
 
     __slots__ = (
         "_ended", "_face", "_is_down", "_is_finished", "_is_looked_at", "_is_socket", "_manager", "_sid", "_state",
-        "checks_xsrf", "head_status", "is_refused_upgrade", "missing",
+        "checks_xsrf", "ending", "head_status", "is_refused_upgrade", "missing",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -94,6 +76,8 @@ class RequestSession:
         """Whether Tornado has checked an XSRF token, which has to be the session's then."""
         self.head_status: int | None = None
         """The status of a head that has left, or is held: what a handler sets after that does not count."""
+        self.ending: Ending | None = None
+        """What ends the answer with its session, if it is a socket or an event stream."""
         self._is_looked_at = self._is_finished = self._is_socket = False
         self._is_down = False
 
@@ -236,6 +220,8 @@ class RequestSession:
         if self._is_socket:
             state.is_socket = True
             state.answered()
+        if self.ending is not None:
+            self.ending.watch()
 
     def _generate(self, handler: Handler) -> Generate:
         manager = self.manager(handler)
@@ -297,6 +283,12 @@ class RequestSession:
             self._state.seal(has_left=False)
             if self._is_finished:
                 self._state.finish()
+
+    def let_go(self) -> None:
+        """Note that a stream is complete, or has left us by `detach()`: it does not end with its session any more."""
+        if self.ending is not None and not self._is_socket:
+            self.ending.close()
+            self.ending = None
 
     def noted_origin(self, *, allowed: bool) -> bool:
         """Note whether a WebSocket handshake's Origin is allowed, and return it."""

@@ -9,7 +9,9 @@ from typing import Any
 from tornado.web import RequestHandler
 
 from . import sockets
-from .request import Handler, RequestSession
+from .ending import SocketEnding
+from .handler import Handler
+from .request import RequestSession
 
 HEADERS = ("Host", "Sec-Websocket-Key", "Sec-Websocket-Version")
 """The headers without which Tornado refuses a WebSocket handshake."""
@@ -26,9 +28,13 @@ def commit_first(session: RequestSession, handler: Handler, protocol: Any) -> No
                 await session.or_abandon(commit)
             session.opened()
         sockets.opened(accepted.application, protocol)
+        ending = session.ending = SocketEnding(accepted, session, protocol)
+        ending.watch()
         try:
             await accept(accepted)  # until the socket is closed
         finally:
+            session.ending = None
+            ending.closed()
             sockets.closed(accepted.application, protocol)
 
     protocol.accept_connection = accept_connection

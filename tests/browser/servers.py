@@ -57,7 +57,7 @@ def nginx(folder: Path, *sites: str) -> Iterator[Process]:
     command = ["nginx", "-e", "stderr", "-p", folder, "-c", conf]
     with Process(command, cwd=folder, env={"PATH": os.environ["PATH"]}) as process:
         for port in re.findall(rf"listen {re.escape(HOST)}:(\d+)", conf.read_text()):
-            wait_until(lambda port=int(port): _answers(port, process), 10)  # type: ignore[misc] # a bound default
+            wait_until(lambda port=int(port): answers(port, process), 10)  # type: ignore[misc] # a bound default
         yield process
 
 
@@ -97,7 +97,8 @@ def free_ports(number: int) -> list[int]:
     return list(found)
 
 
-def _answers(port: int, process: Process) -> bool:
+def answers(port: int, process: Process) -> bool:
+    """True once something listens on a port; the process has to be alive."""
     process.check()
     with socket.socket() as probe:
         return probe.connect_ex((HOST, port)) == 0

@@ -157,7 +157,7 @@ databases = itertools.count()
 
 def new_pair(backend: str, folder: Path) -> Pair:
     """A pair, not started, on a store of its own."""
-    if backend == "sqlite":
+    if backend in ("sqlite", "redis"):
         return Pair(folder / "shared.db")
     name = f"interop_{next(databases)}"
     shared().sql(f"CREATE DATABASE {name}")

@@ -15,6 +15,7 @@ from typing import Any
 import tornado.httpserver
 import tornado.netutil
 import tornado.web
+import tornado.websocket
 
 from sessions import SessionManager, SessionMixin, SessionOptions, Sweeper, open_store
 
@@ -47,6 +48,14 @@ class Ops(SessionMixin, tornado.web.RequestHandler):
         """Keep the error for /control/errors as well."""
         errors.append(repr(exc_info[1]))
         super().log_exception(*exc_info)
+
+
+class Socket(SessionMixin, tornado.websocket.WebSocketHandler):
+    """GET /socket: a WebSocket, which answers each message with the session's data."""
+
+    async def on_message(self, message: str | bytes) -> None:
+        """Answer."""
+        await self.write_message(json.dumps(dict(self.session)))
 
 
 class Control(tornado.web.RequestHandler):
@@ -124,7 +133,8 @@ async def main() -> None:
     async with open_store(os.environ.get("STORE") or f"sqlite:{os.environ['DB']}") as store:
         manager = SessionManager(store, SessionOptions.from_mapping(json.loads(os.environ["OPTIONS"])))
         app = tornado.web.Application(
-            [(r"/control/(errors|arrived|open)(?:/(.+))?", Control), (r"/.*", Ops)], sessions=manager
+            [(r"/control/(errors|arrived|open)(?:/(.+))?", Control), (r"/socket", Socket), (r"/.*", Ops)],
+            sessions=manager,
         )
         server = tornado.httpserver.HTTPServer(app)
         sockets = tornado.netutil.bind_sockets(0, "127.0.0.1")

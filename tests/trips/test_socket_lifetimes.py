@@ -7,7 +7,7 @@ from clock import HOUR, MINUTE
 
 from sessions import CookieOptions
 
-from .test_sockets import Socket, open_socket, saved, say
+from .test_sockets import Outliving, Socket, open_socket, saved, say
 from .world import LIFETIME, MARK, Site, logout, visit
 
 ENDED = "NoSession: no session: it was destroyed or has expired since it was loaded"
@@ -68,7 +68,7 @@ async def test_a_save_that_meets_a_pages_change_starts_the_lifetime_again(serve:
 @pytest.mark.parametrize("act", [saved, touched])
 async def test_a_socket_that_did_not_save_lets_its_session_expire(serve: Any, act: Any) -> None:
     """It never comes back."""
-    site: Site = await serve({"/socket": (Socket, act)})
+    site: Site = await serve({"/socket": (Outliving, act)})
     call = await open_socket(site.browser())
 
     site.clock.forward(LIFETIME + MINUTE)
@@ -81,7 +81,7 @@ async def test_a_socket_that_did_not_save_lets_its_session_expire(serve: Any, ac
 
 async def test_no_save_gets_past_the_absolute_timeout(serve: Any) -> None:
     """The session ends there, however much its socket is used."""
-    site: Site = await serve({"/socket": (Socket, saved)}, absolute_timeout=2 * LIFETIME)
+    site: Site = await serve({"/socket": (Outliving, saved)}, absolute_timeout=2 * LIFETIME)
     call = await open_socket(site.browser())
 
     answers = []
@@ -96,7 +96,7 @@ async def test_no_save_gets_past_the_absolute_timeout(serve: Any) -> None:
 
 async def test_a_save_after_the_sign_out_says_so_each_time(serve: Any) -> None:
     """The first learns it from the store, the second knows it."""
-    site: Site = await serve({"/socket": (Socket, saved), "/logout": logout})
+    site: Site = await serve({"/socket": (Outliving, saved), "/logout": logout})
     browser = site.browser()
     call = await open_socket(browser)
     await browser.fetch("/logout")

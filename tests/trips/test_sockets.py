@@ -39,6 +39,12 @@ class Socket(SessionMixin, WebSocketHandler):
         await self.write_message(str(answer))
 
 
+class Outliving(Socket):
+    """Goes on when its session has ended."""
+
+    end_with_session = False
+
+
 async def shake_hands(browser: Browser, **headers: str) -> Call:
     """Ask for a WebSocket."""
     return await browser.start("/socket", headers={**UPGRADE, **headers})
@@ -239,7 +245,7 @@ async def test_promise_2_a_socket_and_a_page_merge(serve: Any) -> None:
 
 async def test_promise_3_a_socket_does_not_revive_a_session(serve: Any) -> None:
     """After a logout elsewhere its save says that there is no session."""
-    site: Site = await serve({"/socket": (Socket, saved), "/logout": logout})
+    site: Site = await serve({"/socket": (Outliving, saved), "/logout": logout})
     browser = site.browser()
     call = await open_socket(browser)
 
@@ -284,7 +290,7 @@ async def test_a_new_session_after_the_handshake_is_an_error(serve: Any) -> None
 
 async def test_a_message_can_end_the_session(serve: Any) -> None:
     """destroy() acts on the store at once, and self.session is gone for later messages."""
-    site: Site = await serve({"/socket": (Socket, logout)})
+    site: Site = await serve({"/socket": (Outliving, logout)})
     call = await open_socket(site.browser())
 
     first, second = await say(call), await say(call)
