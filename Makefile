@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help venv run test test-lowest test-pythons wheels lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
 	interop browser screenshots \
-	bench bench-peers bench-instructions bench-scale bench-large bench-sockets bench-plots bench-docs bench-all bench-setup fuzz lock audit clean
+	bench bench-peers bench-instructions bench-scale bench-large bench-users bench-sockets bench-plots bench-docs bench-all bench-setup fuzz lock audit clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -127,6 +127,9 @@ bench-scale: $(READY) ## Measure growth, a sweep under load, two processes
 
 bench-large: $(READY) ## Measure what a bystander waits for while others have large sessions
 	$(BIN)/python -m bench.large $(ARGS)
+
+bench-users: $(READY) ## Measure how long the sessions of a user take among a million
+	$(BIN)/python -m bench.users $(ARGS)
 
 bench-sockets: $(READY) ## Measure what 5,000 open WebSockets cost, and the watch over their sessions
 	$(BIN)/python -m bench.sockets $(ARGS)

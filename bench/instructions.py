@@ -21,7 +21,10 @@ from bench.report import print_instructions
 from bench.run import note
 from bench.serve import serving
 
-NAMES = ["tornado bare", "sessions, SQLite full", "sessions, memory"]
+NAMES = [
+    "tornado bare", "sessions, SQLite full", "sessions, memory",
+    "sessions with a user, SQLite full", "sessions with userKey, SQLite full",
+]  # fmt: skip
 PATIENCE = ("--store-timeout", "600000")  # a deadline of seconds is none under callgrind on a busy machine
 CONNECTIONS = 64
 SESSIONS = 128

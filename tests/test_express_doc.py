@@ -29,8 +29,8 @@ from conformance.replay import (
 )
 from interop.client import Reply, Visitor, control
 from interop.conftest import OPTIONS, Pair, why_not
-from interop.processes import Process, missing, wait_until
-from interop.test_example import EXAMPLE, answers, free_port
+from interop.processes import Process, free_port, missing, wait_until
+from interop.test_example import EXAMPLE, answers
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler

@@ -87,7 +87,7 @@ def test_a_text_is_read_once(path: Path) -> None:
     assert found(lines) == []
 
 
-@pytest.mark.parametrize("path", texts(*PROSE), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", texts(*PROSE), ids=lambda path: ".".join(path.relative_to(ROOT).parts))
 def test_a_test_is_read_once(path: Path) -> None:
     """And what measures; a page that is no Python is read whole."""
     text = path.read_text("utf-8")

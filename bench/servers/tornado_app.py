@@ -11,6 +11,7 @@ import platform
 import signal
 import sqlite3
 from importlib.metadata import version
+from itertools import count
 from typing import Any, ClassVar
 
 import tornado
@@ -28,7 +29,11 @@ class Bare(RequestHandler):
     session: ClassVar[dict[str, Any]] = {"n": 1}
 
 
-def routes(base: type[RequestHandler], about: dict[str, str]) -> list[tuple[str, type[RequestHandler]]]:
+def routes(
+    base: type[RequestHandler], about: dict[str, str], *, has_user: bool = False
+) -> list[tuple[str, type[RequestHandler]]]:
+    users = count(1)
+
     class Read(base):
         async def get(self) -> None:
             self.write(str(self.session["n"]))
@@ -41,6 +46,8 @@ def routes(base: type[RequestHandler], about: dict[str, str]) -> list[tuple[str,
     class New(base):
         async def get(self) -> None:
             self.session["n"] = 1
+            if has_user:
+                self.session["user"] = f"user {next(users)}"
             self.write("1")
 
     class About(RequestHandler):
@@ -95,8 +102,10 @@ async def serve(args: argparse.Namespace, sockets: list[Any]) -> None:
         about |= {"sqlite": sqlite3.sqlite_version}
         about["durability"] = f"WAL, synchronous={args.durability.upper()} ({mode})"
     async with open_our_store(args) as store:
-        manager = SessionManager(store, SessionOptions(secret=SECRET, store_timeout=args.store_timeout), clock=now_ms)
-        application = Application(routes(WithSession, about), sessions=manager)
+        user_key = "user" if args.users == "found" else None
+        options = SessionOptions(secret=SECRET, store_timeout=args.store_timeout, user_key=user_key)
+        manager = SessionManager(store, options, clock=now_ms)
+        application = Application(routes(WithSession, about, has_user=bool(args.users)), sessions=manager)
         if args.sweep:
             async with Sweeper(store, interval=1000):  # else it begins only after a minute
                 return await until_stopped(application)
@@ -110,6 +119,7 @@ def main() -> None:
     parser.add_argument("--durability", default="full", help="of SQLite: full or normal")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--sweep", action="store_true", help="delete expired sessions while serving")
+    parser.add_argument("--users", choices=("kept", "found"), help="each session has a user; found: by userKey")
     parser.add_argument("--uvloop", action="store_true")
     parser.add_argument("--store-timeout", type=int, default=5000, help="the option storeTimeout, in ms")
     args = parser.parse_args()

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from interop.processes import Process, wait_until
+from interop.processes import Process, free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "docs" / "deployment" / "nginx.conf"
@@ -90,13 +90,11 @@ def site(*, upstream: int, http: int, https: int, pem: Path, key: Path) -> str:
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports that were free a moment ago, all different: nginx cannot be asked for one."""
-    listeners = [socket.create_server((HOST, 0)) for _ in range(number)]
-    try:
-        return [int(each.getsockname()[1]) for each in listeners]
-    finally:
-        for each in listeners:
-            each.close()
+    """Return ports on which nothing listens, all different: nginx cannot be asked for one."""
+    found: dict[int, None] = {}
+    while len(found) < number:
+        found[free_port()] = None
+    return list(found)
 
 
 def answers(port: int, process: Process) -> bool:

@@ -109,20 +109,36 @@ class Pair:
 
     def row(self, sid: str | None) -> Row:
         """The row of an id, straight from the store. It has to be there."""
-        (row,) = self._rows(sid)
-        return row
+        return self.rows()[sid]
 
     def has(self, sid: str | None) -> bool:
         """Whether there is a row of that id, expired or not."""
-        return bool(self._rows(sid))
+        return sid in self.rows()
 
-    def _rows(self, sid: str | None) -> list[Row]:
+    def rows(self) -> dict[str | None, Row]:
+        """All rows by their ids, straight from the store."""
         if self.postgres:
-            row = f"json_build_array(extract(epoch FROM expire) * 1000, sess::text) FROM session WHERE sid = '{sid}'"
-            found = shared().sql(f"SELECT {row}", self.postgres)
-            return [Row(*json.loads(each)) for each in found.split("\n") if each]
+            columns = "json_build_array(sid, extract(epoch FROM expire) * 1000, sess::text)"
+            lines = shared().sql(f"SELECT {columns} FROM session", self.postgres).split("\n")
+            found = [json.loads(line) for line in lines if line]
+        else:
+            with closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as db:
+                found = db.execute("SELECT sid, expired, sess FROM sessions").fetchall()
+        return {sid: Row(expired, text) for sid, expired, text in found}
+
+    def indexes(self) -> str:
+        """The SQL of the indexes."""
+        if self.postgres:
+            return shared().sql("SELECT indexdef FROM pg_indexes WHERE tablename = 'session'", self.postgres)
         with closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as db:
-            return [Row(*each) for each in db.execute("SELECT expired, sess FROM sessions WHERE sid = ?", (sid,))]
+            return "\n".join(row[0] or "" for row in db.execute("SELECT sql FROM sqlite_master WHERE type = 'index'"))
+
+    def complaints(self) -> str:
+        """What our SQLite finds wrong in a file that Node's has written too; "ok" where there is nothing."""
+        if self.db.exists():
+            with closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as db:
+                return "\n".join(row[0] for row in db.execute("PRAGMA integrity_check"))
+        return "ok"
 
     def stop(self) -> None:
         """End both. Raises AssertionError when the Tornado server had anything to complain of."""
@@ -223,6 +239,7 @@ def versions() -> str:
     named = {each["name"]: each["version"] for each in packages if each.get("name")}
     wanted = (
         "express", "express-session", "connect-sqlite3", "sqlite3", "connect-redis", "redis", "connect-pg-simple", "pg",
+        "passport",
     )  # fmt: skip
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     return ", ".join([f"node {node}", *(f"{name} {named.get(name)}" for name in wanted)])

@@ -1,7 +1,7 @@
 /*
- * The Node half of tests/interop: a real Express application on the real express-session and one of its stores, that
- * does to its session what the body of a request says. It owns no rule of its own; tornado_app.py speaks the
- * same language, so that a test can name "the one" and "the other" server and mean either.
+ * The Node half of tests/interop: a real Express application, with the real Passport, on the real express-session and
+ * one of its stores, that does to its session what the body of a request says. It owns no rule of its own;
+ * tornado_app.py speaks the same language, so that a test can name "the one" and "the other" server and mean either.
  *
  *   POST <any path>           body: [[op, ...arguments], ...]   answer: {"sid", "results": [one per op]}
  *   POST /control/errors      what express-session passed to the error handler, emptied by asking
@@ -16,6 +16,7 @@
 
 const path = require('node:path');
 const express = require('express');
+const passport = require('passport');
 const session = require('express-session');
 
 const options = JSON.parse(process.env.OPTIONS);
@@ -56,6 +57,16 @@ const ops = {
   regenerate: (req) => call(req, 'regenerate'),
   destroy: (req) => call(req, 'destroy'),
   unset: (req) => { req.session = null; },
+  login: (req, user) => new Promise((resolve, reject) => {
+    req.login({ id: user }, (error) => (error ? reject(error) : resolve()));
+  }),
+  logout: (req) => new Promise((resolve, reject) => { req.logout((error) => (error ? reject(error) : resolve())); }),
+  user: (req) => (req.user ? req.user.id : null),
+  // What the text of a session holds, with its user where Passport has it.
+  put: (req, text) => {
+    const { cookie, user, ...data } = JSON.parse(text); // eslint-disable-line no-unused-vars
+    Object.assign(req.session, data, { passport: { user } });
+  },
   hold: async (req, name) => { gate(name).arrive(); await gate(name).open; },
 };
 
@@ -89,7 +100,10 @@ const app = express();
 app.post('/control/errors', (req, res) => res.json(errors.splice(0)));
 app.post('/control/arrived/:gate', async (req, res) => { await gate(req.params.gate).arrived; res.json({}); });
 app.post('/control/open/:gate', (req, res) => { gate(req.params.gate).release(); res.json({}); });
+passport.serializeUser((user, done) => done(null, user.id));
+passport.deserializeUser((id, done) => done(null, { id }));
 app.use(session({ ...options, store }));
+app.use(passport.session());
 app.use(express.json());
 app.post('/{*any}', async (req, res) => {
   const results = [];

@@ -1,11 +1,14 @@
 """Owns real server processes on free ports of 127.0.0.1: start, find the port, stop. Knows nothing of sessions."""
 
+import random
 import re
 import shutil
+import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +17,19 @@ START_SECONDS = 60
 
 STOP_SECONDS = 20
 """What a server is given after SIGTERM before it is killed."""
+
+PORTS = range(10_000, 22_000)
+"""Below those that Linux gives to connections (32,768 on), and so are the ports 10,000 above: no client takes one."""
+
+
+def free_port(*also: int) -> int:
+    """Return a port of 127.0.0.1 on which nothing listens, nor on those so far above it (`also`)."""
+    while True:
+        port = random.choice(PORTS)
+        with suppress(OSError), ExitStack() as listeners:
+            for each in (0, *also):
+                listeners.enter_context(socket.create_server(("127.0.0.1", port + each)))
+            return port
 
 
 def missing(*tools: str) -> str | None:

@@ -15,17 +15,11 @@ import pytest
 
 from .client import HOST, Reply, Visitor
 from .conftest import HERE, ROOT
-from .processes import Process, wait_until
+from .processes import Process, free_port, wait_until
 
 NEEDS = ("nginx",)
 EXAMPLE = ROOT / "docs" / "examples" / "express-and-tornado"
 BOTH_WAYS = pytest.mark.parametrize(("one", "other"), [("/node/", "/"), ("/", "/node/")], ids=["express", "tornado"])
-
-
-def free_port() -> int:
-    """A port that was free a moment ago: nginx cannot be asked for one."""
-    with socket.create_server((HOST, 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def answers(port: int, process: Process) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from stores.redis_server import RedisServer
 
 from .client import Reply, Visitor, control
-from .conftest import OPTIONS, Pair
+from .conftest import OPTIONS, Pair, Row
 from .test_interop import BOTH_WAYS, EACH, masked
 
 LIFETIME = OPTIONS["cookie"]["maxAge"]
@@ -31,6 +31,16 @@ class RedisPair(Pair):
     def start(self, name: str, options: dict[str, Any], **env: str) -> None:
         """On Redis."""
         super().start(name, options, STORE=self.server.url, **env)
+
+    def rows(self) -> dict[str | None, Row]:
+        """All sessions by their ids."""
+        keys = [key.decode() for key in self.server.command("KEYS", "sess:*")]
+        return {
+            key.removeprefix("sess:"): Row(
+                self.server.command("PEXPIRETIME", key), self.server.command("GET", key).decode()
+            )
+            for key in keys
+        }
 
     def text(self, sid: str | None) -> Any:
         """What is stored under the key that connect-redis makes of an id."""

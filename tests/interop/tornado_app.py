@@ -92,6 +92,15 @@ def _set_max_age(handler: Ops, milliseconds: float | None) -> None:
     handler.session.cookie.max_age = milliseconds
 
 
+async def _sessions_of(handler: Ops, user: str) -> list[str]:
+    return [info.handle for info in await _manager(handler).sessions_of(user)]
+
+
+def _manager(handler: Ops) -> SessionManager:
+    manager: SessionManager = handler.settings["sessions"]
+    return manager
+
+
 OPS: dict[str, Callable[..., Any]] = {
     "data": lambda handler: dict(handler.session),
     "get": lambda handler, key: handler.session.get(key),
@@ -108,6 +117,11 @@ OPS: dict[str, Callable[..., Any]] = {
     "rotate": lambda handler: handler.session.rotate(),
     "destroy": lambda handler: handler.session.destroy(),
     "unset": _unset,
+    "sign_in": lambda handler, user: handler.sign_in(user),
+    "user": lambda handler: handler.current_user,
+    "sessions_of": _sessions_of,
+    "revoke": lambda handler, user, handle: _manager(handler).revoke(user, handle),
+    "revoke_all": lambda handler, user: _manager(handler).revoke_all(user),
     "hold": _hold,
 }
 

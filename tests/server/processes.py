@@ -172,9 +172,3 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(SECONDS):
         while not condition():  # noqa: ASYNC110 # a process sets no event of ours
             await asyncio.sleep(0.005)
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server((HOST, 0)) as listener:
-        return int(listener.getsockname()[1])

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from client import NOTHING
-from processes import BODY, HOST, ROOT, SECONDS, Server, command, environment, free_port, run, until
+from interop.processes import free_port
+from processes import BODY, HOST, ROOT, SECONDS, Server, command, environment, run, until
 
 from sessions import SQLiteStore
 

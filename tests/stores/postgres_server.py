@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
-from interop.processes import wait_until
+from interop.processes import free_port, wait_until
 
 from .postgres_time import FUNCTION
 
@@ -52,7 +52,7 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix="pg-"))
         self._as = _unprivileged(self.folder)
         self._programs = _programs(self.folder)
-        self.port = _free_port()
+        self.port = free_port()
         self._settings = {**SETTINGS, "port": self.port, "unix_socket_directories": self.folder, **settings}
         self._process: subprocess.Popen[bytes] | None = None
         self._children: list[int] = []
@@ -184,7 +184,7 @@ class Bouncer:
     """PgBouncer in transaction mode before a database of a server, ended by `with`."""
 
     def __init__(self, server: Server, database: str, *, connections: int) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"postgresql://{USER}@{HOST}:{self.port}/{database}"
         file = server.folder / "pgbouncer.ini"
         file.write_text(f"""
@@ -248,11 +248,6 @@ def _is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
-
-
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def _lasting() -> Server:

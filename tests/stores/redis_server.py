@@ -8,7 +8,6 @@ import atexit
 import os
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import redis
-from interop.processes import Process, wait_until
+from interop.processes import Process, free_port, wait_until
 
 HOST = "127.0.0.1"
 SECONDS = 60.0
@@ -90,7 +89,7 @@ class RedisServer:
         is_new = self.port == 0
         for _ in range(20):
             if is_new:
-                self.port = free_port()
+                self.port = free_port(BUS)
             config = self.folder / "redis.conf"
             config.write_text(
                 "".join(f"{name} {value}\n" for name, value in {"port": self.port, **self._options}.items())
@@ -208,18 +207,6 @@ def succeeds(call: Callable[[], object]) -> Callable[[], bool]:
         return True
 
     return succeeds
-
-
-def free_port() -> int:
-    """A port that was free a moment ago, with room for a cluster's second port above it."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            port = int(probe.getsockname()[1])
-        if port + BUS < 65_536:
-            with socket.socket() as other:
-                if other.connect_ex((HOST, port + BUS)) != 0:
-                    return port
 
 
 # ---------------------------------------------------------------- what many tests share

@@ -128,11 +128,14 @@ class TestFailures:
     ) -> None:
         """503 without a cookie at the deadline; the row moves later, however late, and is moved back."""
         monkeypatch.setattr(rotation, "PAUSE", 0.01)
-        site, browser = await visited(serve, store_timeout=100)
+        site, browser = await visited(serve)
         old = browser.sid
         gate = site.store.delay("rename")
 
-        response = await browser.fetch("/login")
+        call = await browser.start("/login")
+        await gate.reached()
+        site.cut_off()
+        response = await call.response()
         clock.advance(after)
         gate.open()
         await until_rows(site, {old: {"mark": MARK}}, moved_from=old)

@@ -102,6 +102,13 @@ class Site:
         finally:
             await wire.close()
 
+    def cut_off(self) -> None:
+        """Let the deadline of every call of the store that is under way come now."""
+        deadline = self.manager._in_time.__self__  # type: ignore[attr-defined] # the bound method of a Deadline
+        for task in deadline._ends.keys() - deadline._late:
+            deadline._late.add(task)
+            task.cancel()
+
     async def plant(self, browser: Browser, text: str, *, lifetime: int = LIFETIME) -> str:
         """Put a row into the store as somebody else would have, and its cookie into a browser. Returns its id."""
         sid = f"planted-by-somebody-else-{len(self.store.sids)}"

@@ -6,14 +6,15 @@ DEEP = 2_500
 """Levels of nesting that Node writes and reads, and SQLite's JSON (1,000) and Python's decoder do not."""
 
 
-def odd_rows() -> dict[str, tuple[str, str | None]]:
-    """Return texts by id, each with its user; None for nobody."""
+def odd_rows(deep: int = DEEP) -> dict[str, tuple[str, str | None]]:
+    """Return texts by id, each with its user; None for nobody. `deep` is how deeply one of them is nested."""
     users: dict[str, tuple[object, str | None]] = {
         "plain": ("ada", "ada"),
         "nul beside": ("ada", "ada"),
         "half an emoji beside": ("ada", "ada"),
         "deep beside": ("ada", "ada"),
         "integer": (7, "7"),
+        "large integer": (2**64, None),
         "text of an integer": ("7", "7"),
         "nul inside": ("ad\0a", None),
         "half an emoji inside": ("ada\ud83d", None),
@@ -32,7 +33,7 @@ def odd_rows() -> dict[str, tuple[str, str | None]]:
     beside = {
         "nul beside": '"a\\u0000b"',
         "half an emoji beside": '"a\\ud83d"',
-        "deep beside": "[" * DEEP + "]" * DEEP,
+        "deep beside": "[" * deep + "]" * deep,
     }
     return {
         sid: (f'{{"cookie":{{"path":"/"}},"x":{beside.get(sid, 1)},"user":{json.dumps(user)}}}', text)

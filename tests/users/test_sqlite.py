@@ -15,7 +15,7 @@ from sessions import SessionManager, SessionOptions, StoredSession
 from sessions.config import ConfigFile
 from sessions.store import Limit, users
 from sessions.stores.sqlite import SQLiteStore, file
-from sessions.stores.sqlite.statements import UserStatements
+from sessions.stores.sqlite.user_statements import UserStatements
 from sessions.user_text import user_in
 
 from .odd import LOOK_ALIKES, USERS, odd_rows, of
@@ -70,6 +70,26 @@ async def test_odd_rows_of_node_are_found_and_ended(
     assert sets == expected
     assert ended == expected
     assert left == {sid for sid, (_, user) in odd_rows().items() if user is None}
+
+
+@pytest.mark.parametrize(
+    ("text", "entry"),
+    [
+        ('{"user":"ada"}', "ada"),
+        ('{"user":"ad\\u00e9"}', "ad\u00e9"),
+        (f'{{"user":7,"x":{[1] * 1_500}}}', "7"),
+        (f'{{"user":"ada","x":"{"[{" * 499}"}}', "ada"),
+        ('{"user":"ada\\u0000"}', ""),  # "ada" in 3.40
+        ('{"us\\u0065r":"ada"}', ""),  # "ada" in 3.54
+        (f'{{"user":"ada","x":{"[" * 1_500 + "]" * 1_500}}}', ""),  # "ada" in 3.40
+        (f'{{"user":{2**64}}}', None),  # 1.84467440737096e+19 in 3.40, 1.8446744073709552e+19 in 3.54
+    ],
+)
+def test_every_sqlite_has_the_same_entry_in_the_index(database: Path, text: str, entry: str | None) -> None:
+    """Or a row that Node's has written could not be changed by ours: the database disk image is malformed."""
+    expression = UserStatements(PATH).index[1].partition(" ON sessions (")[2].partition(") WHERE ")[0]
+
+    assert query(database, f"SELECT {expression} FROM (SELECT ? AS sess)", text) == [(entry,)]
 
 
 async def test_the_index_holds_what_lives_once_swept(database: Path, clock: MovableClock) -> None:

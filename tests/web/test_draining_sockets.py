@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClientConnection, WebSocketHandler, websocket_connect
@@ -216,17 +217,20 @@ async def test_another_applications_sockets_stay_open() -> None:
 
 async def test_an_event_stream_is_cut_at_the_deadline() -> None:
     """`on_connection_close` is how it learns; its later flush raises, and the drain does not wait for it."""
-    noticed: list[str] = []
+    closed, raised = asyncio.Event(), asyncio.Event()
 
     class Stream(SessionMixin, RequestHandler):
         async def get(self) -> None:
-            while True:
-                self.write("data: 1\n\n")
+            self.write("data: 1\n\n")
+            await self.flush()
+            await closed.wait()
+            self.write("data: 2\n\n")
+            with pytest.raises(StreamClosedError):
                 await self.flush()
-                await asyncio.sleep(0.01)
+            raised.set()
 
         def on_connection_close(self) -> None:
-            noticed.append("closed")
+            closed.set()
 
     async with stage(("/stream", Stream)) as site:
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
@@ -235,9 +239,10 @@ async def test_an_event_stream_is_cut_at_the_deadline() -> None:
 
         await asyncio.wait_for(site.stop(0.1), SECONDS)
 
-        await reader.read()
+        received = await reader.read()
         writer.close()
-    assert noticed == ["closed"]
+        await asyncio.wait_for(raised.wait(), SECONDS)
+    assert b"data: 2" not in received
 
 
 async def test_a_drain_that_is_cut_ends_at_once() -> None:

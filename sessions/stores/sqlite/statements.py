@@ -5,15 +5,13 @@ An expired row counts as none, swept or not. RETURNING (SQLite 3.35) cannot name
 very expression that reads it, CAST: Node binds its numbers as REAL, with fractions.
 """
 
-# ruff: noqa: S608 # what is put into a statement is a path of keys, as a literal and as a name
-
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain
 from operator import attrgetter
 from typing import Any
 
-from ...store import GONE, TAKEN, Limit, Outcome, StoredSession, Update
+from ...store import GONE, TAKEN, Outcome, StoredSession, Update
 from ..batching import MAX_BATCH, Job
 
 SCHEMA = """
@@ -200,7 +198,9 @@ class Deletion(Job):
         self.limit: int = limit
 
 
-class _Deleting(Verb):
+class Deleting(Verb):
+    """A verb of one job that deletes many rows: it resolves to what was returned, and the seconds that it took."""
+
     def __init__(self, text: str, *values: str) -> None:
         super().__init__(text, *values, locks_first=True)  # its time is measured without the wait
 
@@ -220,113 +220,10 @@ _DELETION = """
 """
 _DELETED = {"sweep": "expired <= ?1 ORDER BY expired", "clear": "TRUE"}
 DELETIONS = {
-    f"{verb} by {key}": _Deleting(_DELETION.format(key=key, which=which), "limit")
+    f"{verb} by {key}": Deleting(_DELETION.format(key=key, which=which), "limit")
     for verb, which in _DELETED.items()
     for key in ("rowid", "sid")
 }
-
-# ---------------------------------------------------------------- the sessions of a user
-
-
-class UserDeletion(Deletion):
-    """The job to delete so many rows of a user at most, but for one id. Its rows: the id, and whether it lived."""
-
-    __slots__ = ("keep", "user")
-
-    def __init__(self, verb: str, key: str, user: str, keep: str | None, limit: int) -> None:
-        super().__init__(verb, key, limit)
-        self.user: str = user
-        self.keep: str | None = keep
-
-
-class UserStatements:
-    """The statements for a path of keys. The path is a literal in them, or SQLite would not use the index."""
-
-    def __init__(self, path: tuple[str, ...], *, uses_index: bool = True) -> None:
-        place = _literal("$" + "".join(f'."{key}"' for key in path))
-        user = f"""
-            CASE WHEN NOT json_valid(sess) THEN '' WHEN json_type(sess, {place}) IN ('text', 'integer')
-            THEN CAST(json_extract(sess, {place}) AS TEXT) END
-        """
-        name = "sessions_user_" + (".".join(path) if not any("." in key for key in path) else str(list(path)))
-        quoted = _identifier(name)
-        self.path: tuple[str, ...] = path
-        self._user = user
-        self._rows = f"sessions INDEXED BY {quoted}" if uses_index else "sessions"
-        self.index: tuple[str, str] = (
-            name,
-            f"CREATE INDEX IF NOT EXISTS {quoted} ON sessions ({user}) WHERE {user} IS NOT NULL",
-        )
-        """The name of the index, and the statement that makes it."""
-        self.odd: str = f"""
-            SELECT sid, sess FROM {self._rows}
-            WHERE {user} IN (?2, '') AND (NOT json_valid(sess) OR {_HAS_NUL}) AND expired > ?1
-        """
-        """Finds the rows for which only Python can tell the user: SQLite cannot read them, or reads to a NUL."""
-
-    def found(self, users: int) -> str:
-        """Return the question for the living rows that may be of so many users, from `?2` on."""
-        which = f"{self._user} IN ({', '.join(f'?{n}' for n in range(2, 2 + users))}, '')"
-        return f"""
-            SELECT sid, sess, CAST(expired AS INTEGER) FROM {self._rows}
-            WHERE {which} AND ({self._user} <> '' OR NOT json_valid(sess)) AND expired > ?1
-        """
-
-    def deletion(self, key: str, user: str, keep: str | None, most: int) -> UserDeletion:
-        """Return the job to delete so many rows of a user at most."""
-        rows = f"{self._rows} WHERE {self._user} = (SELECT user FROM job)".replace("{", "{{").replace("}", "}}")
-        text = f"""
-            WITH job (user, keep, most) AS (VALUES {{jobs}})
-            DELETE FROM sessions WHERE {key} IN (
-                SELECT {key} FROM {rows} AND NOT {_HAS_NUL} AND sid IS NOT (SELECT keep FROM job)
-                LIMIT (SELECT most FROM job)
-            ) RETURNING sid, expired > ?1
-        """
-        verb = f"end in {text}"
-        VERBS.setdefault(f"{verb} by {key}", _Deleting(text, "user", "keep", "limit"))
-        return UserDeletion(verb, key, user, keep, most)
-
-
-_HAS_NUL = "instr(sess, '\\u0000')"
-"""True of a text in which a NUL may be: CAST cuts a text there, and another user would be left."""
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-class SignIn(Job):
-    """The job to create a session of a user, or to rename one, within a limit; `verb` is "sign in", `act` what it does.
-
-    It resolves as its act does. `is_refused` and `ended` say the rest.
-    """
-
-    __slots__ = ("act", "ended", "is_refused", "limit", "sql")
-
-    def __init__(
-        self,
-        limit: Limit,
-        sql: UserStatements,
-        new: str,
-        record: StoredSession,
-        old: str | None,
-        expected: StoredSession | None,
-        tombstone: StoredSession | None,
-    ) -> None:
-        if old is None:
-            super().__init__("sign in", new, record)
-        else:
-            super().__init__("sign in", old, record, expected, new=new, tombstone=tombstone)
-        self.act: str = "create" if old is None else "rename"
-        self.limit: Limit = limit
-        self.sql: UserStatements = sql
-        self.is_refused: bool = False
-        self.ended: list[str] = []
-
 
 SIGN_IN = Verb("", locks_first=True)
 """Has no statement of its own (transaction.py); what is resolved by it was refused."""

@@ -13,7 +13,8 @@ from ...clock import Clock
 from ...user_text import surplus, user_in
 from ..batching import Job
 from .file import DRIVER
-from .statements import DESTROY, RENAME, SIGN_IN, TOMBSTONE, VERBS, SignIn, Verb
+from .statements import DESTROY, RENAME, SIGN_IN, TOMBSTONE, VERBS, Verb
+from .user_statements import SignIn
 
 
 class Step(NamedTuple):

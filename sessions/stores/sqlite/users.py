@@ -1,7 +1,7 @@
 """Owns how SQLite finds a user: an index of an expression over the text, which it keeps for Node's writes too.
 
-A row with a text that SQLite cannot read (it is nested more than 1,000 levels deep, which Node writes and reads) is in
-the index under "", and is looked at in Python. The index finds rows; the row decides. It is made while the table has
+A row with a text that not every SQLite reads (it is nested more than 1,000 levels deep, which Node writes and reads) is
+in the index under "", and is looked at in Python. The index finds rows; the row decides. It is made while the table has
 few rows; without it each question reads the whole table.
 """
 
@@ -18,7 +18,7 @@ from ...user_text import user_in
 from ..base import end_each
 from . import statements
 from .file import MOST_INDEXED, OpenFile, prepare
-from .statements import SignIn, UserStatements
+from .user_statements import SignIn, UserStatements
 
 log: logging.Logger = logging.getLogger("sessions")
 
@@ -94,8 +94,8 @@ class SQLiteUsers:
         return lambda record: user_in(record.data, self._path) == user
 
     async def _odd(self, user: str, keep: str | None) -> list[str]:
-        """Return the ids of the user's rows of which SQLite cannot say so."""
-        rows = await self._asked(lambda sql: self._store._query(sql.odd, self._store._clock(), user))
+        """Return the ids of the user's rows of which not every SQLite can say so."""
+        rows = await self._asked(lambda sql: self._store._query(sql.odd, self._store._clock()))
         return [sid for sid, sess in rows if sid != keep and user_in(str(sess), self._path) == user]
 
     async def _asked(self, ask: Callable[[UserStatements], Any]) -> Any:

@@ -16,7 +16,7 @@ from stores.support import node_writes, query
 from users.managing import managing
 
 from sessions import SessionManager, StoredSession, now_ms
-from sessions.stores.sqlite.statements import UserStatements
+from sessions.stores.sqlite.user_statements import UserStatements
 from sessions.user_text import user_in
 
 HOUR = 3_600_000

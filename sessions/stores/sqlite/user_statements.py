@@ -1,0 +1,118 @@
+"""Owns the SQL that finds, ends and limits the sessions of a user, and the jobs that ask for it."""
+
+# ruff: noqa: S608 # what is put into a statement is a path of keys, as a literal and as a name
+
+from ...store import Limit, StoredSession
+from ..batching import Job
+from .statements import VERBS, Deleting, Deletion
+
+
+class UserDeletion(Deletion):
+    """The job to delete so many rows of a user at most, but for one id. Its rows: the id, and whether it lived."""
+
+    __slots__ = ("keep", "user")
+
+    def __init__(self, verb: str, key: str, user: str, keep: str | None, limit: int) -> None:
+        super().__init__(verb, key, limit)
+        self.user: str = user
+        self.keep: str | None = keep
+
+
+_IS_ODD = """(
+    sess GLOB '*\\u00[02-7]*' OR NOT json_valid(sess) OR length(CAST(sess AS BLOB)) >= 2000 AND
+    length(CAST(sess AS BLOB)) - length(CAST(replace(replace(sess, '[', ''), '{', '') AS BLOB)) >= 1000
+)"""
+"""True of a text that versions of SQLite read differently, or not at all, and so only Python does.
+
+Node brings a SQLite of its own, and each change of a row looks for its entry in the index: where one version computes
+another value than the one before, the change fails ("database disk image is malformed"). 3.42 reads 1,000 levels of
+nesting and its predecessors 2,000; 3.40 cuts a text at a NUL; 3.54 reads a key that is written with escapes. They write
+an integer beyond 64 bits differently too: for them it is a real, and nobody. Brackets are counted, since no function
+tells a depth, and bytes, which SQLite knows. It takes 0.4 µs for a session of 300 bytes, 7 to 17 µs for one of 4 kB.
+"""
+
+
+class UserStatements:
+    """The statements for a path of keys. The path is a literal in them, or SQLite would not use the index."""
+
+    def __init__(self, path: tuple[str, ...], *, uses_index: bool = True) -> None:
+        place = _literal("$" + "".join(f'."{key}"' for key in path))
+        user = f"""
+            CASE WHEN {_IS_ODD} THEN ''
+            WHEN json_type(sess, {place}) IN ('text', 'integer') AND typeof(json_extract(sess, {place})) <> 'real'
+            THEN CAST(json_extract(sess, {place}) AS TEXT) END
+        """
+        name = "sessions_user_" + (".".join(path) if not any("." in key for key in path) else str(list(path)))
+        quoted = _identifier(name)
+        self.path: tuple[str, ...] = path
+        self._user = user
+        self._rows = f"sessions INDEXED BY {quoted}" if uses_index else "sessions"
+        self.index: tuple[str, str] = (
+            name,
+            f"CREATE INDEX IF NOT EXISTS {quoted} ON sessions ({user}) WHERE {user} IS NOT NULL",
+        )
+        """The name of the index, and the statement that makes it."""
+        self.odd: str = f"""
+            SELECT sid, sess FROM {self._rows}
+            WHERE {user} = '' AND {_IS_ODD} AND expired > ?1
+        """
+        """Finds the rows for which only Python can tell the user."""
+
+    def found(self, users: int) -> str:
+        """Return the question for the living rows that may be of so many users, from `?2` on."""
+        which = f"{self._user} IN ({', '.join(f'?{n}' for n in range(2, 2 + users))}, '')"
+        return f"""
+            SELECT sid, sess, CAST(expired AS INTEGER) FROM {self._rows}
+            WHERE {which} AND ({self._user} <> '' OR {_IS_ODD}) AND expired > ?1
+        """
+
+    def deletion(self, key: str, user: str, keep: str | None, most: int) -> UserDeletion:
+        """Return the job to delete so many rows of a user at most."""
+        rows = f"{self._rows} WHERE {self._user} = (SELECT user FROM job)".replace("{", "{{").replace("}", "}}")
+        text = f"""
+            WITH job (user, keep, most) AS (VALUES {{jobs}})
+            DELETE FROM sessions WHERE {key} IN (
+                SELECT {key} FROM {rows} AND sid IS NOT (SELECT keep FROM job)
+                LIMIT (SELECT most FROM job)
+            ) RETURNING sid, expired > ?1
+        """
+        verb = f"end in {text}"
+        VERBS.setdefault(f"{verb} by {key}", Deleting(text, "user", "keep", "limit"))
+        return UserDeletion(verb, key, user, keep, most)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+class SignIn(Job):
+    """The job to create a session of a user, or to rename one, within a limit; `verb` is "sign in", `act` what it does.
+
+    It resolves as its act does. `is_refused` and `ended` say the rest.
+    """
+
+    __slots__ = ("act", "ended", "is_refused", "limit", "sql")
+
+    def __init__(
+        self,
+        limit: Limit,
+        sql: UserStatements,
+        new: str,
+        record: StoredSession,
+        old: str | None,
+        expected: StoredSession | None,
+        tombstone: StoredSession | None,
+    ) -> None:
+        if old is None:
+            super().__init__("sign in", new, record)
+        else:
+            super().__init__("sign in", old, record, expected, new=new, tombstone=tombstone)
+        self.act: str = "create" if old is None else "rename"
+        self.limit: Limit = limit
+        self.sql: UserStatements = sql
+        self.is_refused: bool = False
+        self.ended: list[str] = []
