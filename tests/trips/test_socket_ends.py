@@ -15,10 +15,11 @@ from clock import HOUR, MINUTE, SECOND
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import WebSocketClientConnection, WebSocketHandler, websocket_connect
 
-from sessions import NoSession, SessionError, SessionMixin, StoreUnavailable
+from sessions import NoSession, SessionError, SessionMixin, Store, StoreUnavailable
 from sessions.watch import watch_of
 
 from .conftest import memory_only
+from .staged import Gate, StagedStore
 from .test_sockets import UPGRADE
 from .world import LIFETIME, Act, Site, logout, replay, unset, visit
 
@@ -222,19 +223,50 @@ async def test_a_socket_ends_when_the_verb_is_called(serve: Any, path: str, verb
     assert seen == end
 
 
+class HeldUsers:
+    """The users of a store, held at a gate before any session ends."""
+
+    def __init__(self, inner: Any, gate: Gate) -> None:
+        self.inner, self.gate = inner, gate
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    async def end(self, *given: Any) -> Any:
+        """Wait, then end them."""
+        await self.gate.wait()
+        return await self.inner.end(*given)
+
+
+class HeldStore(StagedStore):
+    """A store that ends no session of a user before its gate opens."""
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(inner)
+        self.gate = Gate()
+
+    @property
+    def users(self) -> Any:
+        """The power, held."""
+        return HeldUsers(super().users, self.gate)
+
+
+@pytest.mark.parametrize("path", ["/revoke", "/revoke-all"])
 @memory_only
-async def test_a_revocation_ends_a_socket_when_it_is_called(serve: Any) -> None:
-    """Though the store does not answer."""
-    site = await site_of(serve, watch_interval=NEVER)
+async def test_a_revocation_ends_a_socket_when_it_is_called(serve: Any, world: Any, path: str) -> None:
+    """Before the store has answered."""
+    store = HeldStore(world.make_store())
+    site = await site_of(serve, store=store, watch_interval=NEVER)
     browser = await signed_in(site)
     open_socket = await talk(site, browser)
-    site.store.fail(StoreUnavailable("away"), "get")
 
-    task = asyncio.ensure_future(site.manager.revoke_all("ada"))
+    call = await browser.start(path)
     seen = await open_socket.end()
-    await task
+    is_stored = await site.row(browser.sid) is not None
+    store.gate.open()
+    await call.response()
 
-    assert seen == ENDED
+    assert (seen, is_stored) == (ENDED, True)
 
 
 @memory_only
