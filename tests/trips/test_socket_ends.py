@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tornado
 from client import SECONDS, Browser, Wire
 from clock import HOUR, MINUTE, SECOND
 from tornado.httpclient import HTTPRequest
@@ -319,7 +320,11 @@ async def test_an_answer_behind_the_end_is_a_line_in_the_log(serve: Any, logbook
     await opened.end()
     await _until(lambda: any("an answer came after the session's end" in line for line in logbook.lines("sessions")))
 
-    assert logbook.lines("tornado.application") == []
+    said = logbook.lines("tornado.application")
+    if tornado.version_info < (6, 6):  # whose loop logs the exception of an async on_message as well
+        assert all(line.startswith("Exception in callback") for line in said)
+    else:
+        assert said == []
 
 
 # ---------------------------------------------------------------- what its handler sees
