@@ -321,7 +321,7 @@ async def test_an_answer_behind_the_end_is_a_line_in_the_log(serve: Any, logbook
     await _until(lambda: any("an answer came after the session's end" in line for line in logbook.lines("sessions")))
 
     said = logbook.lines("tornado.application")
-    if tornado.version_info < (6, 6):  # whose loop logs the exception of an async on_message as well
+    if tornado.version_info < (6, 6):  # it logs the exception of an async on_message in its loop too
         assert all(line.startswith("Exception in callback") for line in said)
     else:
         assert said == []
