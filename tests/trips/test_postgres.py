@@ -15,7 +15,8 @@ from tornado.web import HTTPError
 
 from sessions import Store, StoreUnavailable, Sweeper, open_store
 
-from .world import LIFETIME, MARK, Site, World, count, replay, show, visit
+from .test_socket_ends import ENDED, Chat, talk
+from .world import LIFETIME, MARK, Site, World, count, logout, replay, show, visit
 
 SECONDS = 60.0
 """Until something must have happened, far above what it takes."""
@@ -88,6 +89,26 @@ class TestKilled:
         await back(browser)
         assert browser.sid == sid
         assert (await browser.fetch("/add")).status == 200
+
+    async def test_a_socket_outlives_it(self, serve: Any, server: Server) -> None:
+        """That ends nothing; a sign-out at another process, once it is back, ends the socket as ever."""
+        site, other = [await serve({**PAGES, "/logout": logout, "/chat": Chat}, watch_interval=50) for _ in range(2)]
+        browser = site.browser()
+        await browser.fetch("/visit")
+        open_socket = await talk(other, browser)
+        server.kill()
+        try:
+            async with asyncio.timeout(SECONDS):
+                while other.manager.is_ready:  # noqa: ASYNC110 # until the watch has asked
+                    await asyncio.sleep(0.01)
+            answer = await open_socket.say()
+        finally:
+            server.start()
+        await back(browser)
+        await browser.fetch("/logout")
+
+        assert answer == "heard"
+        assert await open_socket.end() == ENDED
 
     async def test_with_store_down_none_pages_go_on_without_sessions(self, serve: Any, server: Server) -> None:
         """As Express does while its store is disconnected, and sessions are back when the server is."""

@@ -11,7 +11,8 @@ from stores.redis_server import RedisServer
 
 from sessions.stores.redis import RedisStore, one_server
 
-from .world import MARK, Site, count, show, visit
+from .test_socket_ends import ENDED, Chat, talk
+from .world import MARK, Site, count, logout, show, visit
 
 SECONDS = 60
 
@@ -50,11 +51,38 @@ async def answered(browser: Browser, path: str) -> Response:
     return response
 
 
-@pytest.mark.parametrize(
+away = pytest.mark.parametrize(
     ("harm", "heal"),
     [(RedisServer.kill, RedisServer.start), (RedisServer.pause, RedisServer.go_on)],
     ids=["killed", "paused"],
 )
+
+
+@away
+async def test_a_socket_outlives_a_server_that_is_away(
+    serve: Any, server: RedisServer, harm: Callable[[RedisServer], None], heal: Callable[[RedisServer], None]
+) -> None:
+    """That ends nothing; a sign-out at another process, once it is back, ends the socket as ever."""
+    site, other = [await serve({**PAGES, "/logout": logout, "/chat": Chat}, watch_interval=50) for _ in range(2)]
+    browser = site.browser()
+    await browser.fetch("/visit")
+    open_socket = await talk(other, browser)
+    harm(server)
+    try:
+        async with asyncio.timeout(SECONDS):
+            while other.manager.is_ready:  # noqa: ASYNC110 # until the watch has asked
+                await asyncio.sleep(0.01)
+        answer = await open_socket.say()
+    finally:
+        heal(server)
+    await answered(browser, "/show")
+    await answered(browser, "/logout")
+
+    assert answer == "heard"
+    assert await open_socket.end() == ENDED
+
+
+@away
 async def test_promise_1_a_server_that_is_away_is_a_503_and_passes(
     serve: Any, server: RedisServer, harm: Callable[[RedisServer], None], heal: Callable[[RedisServer], None]
 ) -> None:

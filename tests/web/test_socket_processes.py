@@ -21,6 +21,7 @@ OPTIONS = {
     "cookie": {"maxAge": 60_000},
     "touchAfter": 0,
     "watchInterval": 50,
+    "userKey": "user",
 }
 STORES = ["sqlite", "redis", "postgres"]
 
@@ -48,9 +49,11 @@ def two(kind: str, folder: Path) -> Iterator[list[int]]:
         ([("destroy",)], 4401),
         ([("rotate",)], 4402),
         ([("regenerate",)], 4402),
+        ([("sign_in", "ada")], 4402),
+        ([("revoke_all", "ada")], 4401),
         ([("set_max_age", 500), ("set", "n", 1)], 4401),
     ],
-    ids=["destroy", "rotate", "regenerate", "expiry"],
+    ids=["destroy", "rotate", "regenerate", "sign-in", "revocation", "expiry"],
 )
 def test_what_one_process_does_ends_the_sockets_of_the_other(
     kind: str, ops: list[Op], code: int, tmp_path: Path
