@@ -15,6 +15,7 @@ from stores.support import prefix, until
 from sessions import StoredSession, now_ms
 from sessions.store import Outcome
 from sessions.stores.redis import RedisStore
+from sessions.testing.together import cancelled
 from sessions.user_text import user_in
 
 from .odd import LOOK_ALIKES, USERS, odd_rows, of
@@ -90,6 +91,23 @@ async def test_a_touch_moves_the_entry_with_the_session(way: str, tmp_path: Path
 
     assert late == [{"a"}, {"a", "b"}]
     assert later == {"a", "c"}
+
+
+@each_way
+async def test_what_a_cancelled_caller_has_stored_is_in_the_set(way: str, tmp_path: Path) -> None:
+    """Of a cluster too, where that is a second step: or it would outlive the end of its user's sessions."""
+    async with opened(way, tmp_path) as store:
+        for moment in range(12):
+            made = await store.create(f"old {moment}", StoredSession('{"cookie":{}}', now_ms() + HOUR))
+            assert made is not None
+            await cancelled(store.update(f"old {moment}", of_user("ada"), made), after=moment)
+            await cancelled(store.create(f"new {moment}", of_user("ada")), after=moment)
+    async with opened(way, tmp_path) as store:  # the one before was closed when all was done
+        stored = {sid async for sid, record in store.all() if user_in(record.data, PATH) == "ada"}
+        entered = await members(store, "ada")
+
+    assert {"old 11", "new 11"} <= stored
+    assert entered == stored
 
 
 async def test_a_set_ends_with_its_last_session(tmp_path: Path) -> None:

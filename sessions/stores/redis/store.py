@@ -16,7 +16,7 @@ the files beside it.
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from functools import partial
 from secrets import token_urlsafe
 from typing import Any, ClassVar, Self
@@ -85,7 +85,7 @@ class RedisStore(StoreBase):
         self._readers: dict[str, Batcher] = defaultdict(partial(Batcher, self._read, once=False))
         self._writers: dict[str, Batcher] = defaultdict(partial(Batcher, self._write, once=True))
         """By the node of a cluster, so that a node that hangs holds up no other."""
-        self._renames: set[asyncio.Task[Update]] = set()
+        self._under_way: set[asyncio.Task[Any]] = set()  # what takes several steps
         self.users: RedisUsers = RedisUsers(self)
 
     # ---------------------------------------------------------------- the powers
@@ -131,8 +131,8 @@ class RedisStore(StoreBase):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._renames:
-            await asyncio.wait(self._renames)
+        if self._under_way:
+            await asyncio.wait(self._under_way)
         for batcher in (self._writes, self._reads, *self._writers.values(), *self._readers.values()):
             await batcher.close()
         self.is_open = False
@@ -155,11 +155,8 @@ class RedisStore(StoreBase):
             return await super().rename(old, new, record, expected, tombstone)
         self._check(old, record, expected, tombstone)
         self._check(new)
-        steps = asyncio.ensure_future(rename_in_steps(self, old, new, record, expected, tombstone))
-        self._renames.add(steps)
-        steps.add_done_callback(self._renamed)
-        await asyncio.wait({steps})  # a caller that is cancelled here stops no step
-        return steps.result()
+        update: Update = await self._whole(rename_in_steps(self, old, new, record, expected, tombstone))
+        return update
 
     async def destroy(self, sid: str) -> None:
         """Delete a session; an id that has none is not an error."""
@@ -170,10 +167,18 @@ class RedisStore(StoreBase):
         if self.can_store(sid):
             await self._writer(sid).add(Job("destroy", sid, None, found))
 
-    def _renamed(self, steps: "asyncio.Task[Update]") -> None:
-        self._renames.discard(steps)
-        if not steps.cancelled():
-            steps.exception()  # it has been seen: a caller that was cancelled does not look
+    async def _whole(self, steps: Coroutine[Any, Any, Any]) -> Any:
+        """Take several steps, of which a caller that is cancelled here stops none. Returns what they return."""
+        task = asyncio.create_task(steps)
+        self._under_way.add(task)
+        task.add_done_callback(self._done)
+        await asyncio.wait({task})
+        return task.result()
+
+    def _done(self, task: "asyncio.Task[Any]") -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # it has been seen: a caller that was cancelled does not look
 
     async def _read(self, jobs: list[Job]) -> None:
         """Read all in one call, or in several if their texts are long."""
@@ -249,7 +254,7 @@ class RedisStore(StoreBase):
         if self._cluster is None:
             return self._writes
         batches = self._writers[self._cluster.node_of(self._key(sid))]
-        return Entering(batches, self.users, self._clock) if self.users.path else batches
+        return Entering(batches, self) if self.users.path else batches
 
     def _opened(self) -> Servers:
         self.check_open()

@@ -16,7 +16,6 @@ from collections.abc import Callable, Collection
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
-from ...clock import Clock
 from ...errors import StoreError
 from ...store import TAKEN, Limit, Outcome, SignedIn, StoredSession, Update
 from ...user_text import surplus, user_in, user_in_meta
@@ -246,15 +245,17 @@ def _created(made: StoredSession | None) -> Update:
 class Entering:
     """The queue of a cluster's node, behind which a session is entered in the set of its user."""
 
-    def __init__(self, batches: Batcher, users: RedisUsers, clock: Clock) -> None:
+    def __init__(self, batches: Batcher, store: Any) -> None:
         self._batches = batches
-        self._users = users
-        self._clock = clock
+        self._store = store  # RedisStore
 
     async def add(self, job: Job) -> Any:
-        """Perform a job. Returns its outcome."""
+        """Perform a job and enter its session, as a whole. Returns the job's outcome."""
+        return await self._store._whole(self._perform(job))
+
+    async def _perform(self, job: Job) -> Any:
         outcome = await self._batches.add(job)
         is_done = outcome.outcome is Outcome.SAVED if isinstance(outcome, Update) else outcome is not None
         if is_done or job.verb == "destroy":
-            await self._users.enter(job, self._clock())
+            await self._store.users.enter(job, self._store._clock())
         return outcome
