@@ -7,7 +7,7 @@ of jobs is performed, and nothing else of the verbs.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
@@ -249,27 +249,6 @@ class SQLStoreBase(StoreBase):
 
     def _storable(self) -> str:
         return "it is not valid UTF-8, or holds NUL"
-
-
-REMOVED = StoredSession('{"cookie":{"originalMaxAge":null,"expires":null,"path":"/"}}', 0)
-"""The record that removes a session if it is unchanged: it has expired already, and it has no data."""
-
-
-async def end_each(store: Store, keys: Iterable[str], is_theirs: Callable[[StoredSession], bool]) -> list[str]:
-    """Delete the sessions under some keys, whatever they hold by now, as long as they are theirs.
-
-    Returns the keys of those that ended. One that moves meanwhile is not followed.
-    """
-    ended = []
-    for key in keys:
-        record = await store.get(key)
-        while record is not None and is_theirs(record):
-            update = await store.update(key, REMOVED, record)
-            if update.outcome is Outcome.SAVED:
-                await store.destroy(key)  # an expired row that a Node server touches would live again
-                ended.append(key)
-            record = update.record if update.outcome is Outcome.CONFLICT else None
-    return ended
 
 
 async def rename_in_steps(

@@ -7,7 +7,7 @@ jobs overtake large ones that do not fit: a small session waits for one batch, h
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Self
 
 from ..errors import StoreUnavailable
 from ..store import StoredSession
@@ -42,6 +42,20 @@ class Job:
         self.new: str | None = new  # of a rename: the id that the session goes on under
         self.tombstone: StoredSession | None = tombstone
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    @classmethod
+    def to_create_or_rename(
+        cls,
+        new: str,
+        record: StoredSession,
+        old: str | None,
+        expected: StoredSession | None,
+        tombstone: StoredSession | None,
+    ) -> Self:
+        """Return the job that writes the session of a sign-in: a create, or, of an old id, a rename."""
+        if old is None or expected is None:
+            return cls("create", new, record)
+        return cls("rename", old, record, expected, new=new, tombstone=tombstone)
 
     @property
     def size(self) -> int:

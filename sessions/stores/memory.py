@@ -11,6 +11,7 @@ from ..user_text import surplus, user_in
 from ..validation import wrong
 from .base import Itself
 from .tables import MemoryOptions
+from .users import create_or_rename
 
 _LOOK_EVERY = 1_000
 """Milliseconds between two looks for expired sessions in a full store: a look takes its time, a flood takes no end."""
@@ -186,11 +187,7 @@ class MemoryStore:
         rows = [(sid, row.data) for sid, row in await self.rows(limit.user) if sid != old]
         if limit.refuses and len(rows) >= limit.most:
             return SignedIn(None, [])
-        if old is None or expected is None:
-            made = await self.create(new, record)
-            update = TAKEN if made is None else Update(Outcome.SAVED, made)
-        else:
-            update = await self.rename(old, new, record, expected, tombstone)
+        update = await create_or_rename(self, new, record, old, expected, tombstone)
         ended = surplus(rows, new, limit.most) if update.outcome is Outcome.SAVED else []
         for sid in ended:
             self._drop(sid)

@@ -21,11 +21,12 @@ from typing import Any, ClassVar, Self
 import asyncpg
 
 from ...errors import StoreError
-from ...store import TAKEN, Outcome, StoredSession, Update
+from ...store import TAKEN, StoredSession, Update
 from ...validation import is_number, wrong
 from ..base import Itself, SQLStoreBase
 from ..batching import Job
 from ..tables import PostgresOptions
+from ..users import as_update
 from .alone import ALONE, Writes
 from .connections import UPKEEP, Connections, PoolSettings
 from .errors import DRIVER, READ_ONLY, code, is_for_one, is_refusal, is_taken, translated, words
@@ -217,10 +218,7 @@ class PostgresStore(SQLStoreBase):
         row = None
         if write.compares and not rows:
             row = next((StoredSession(*each[1:]) for each in await connection.fetch(self._sql.select, [job.sid])), None)
-        outcome = write.outcome(job, list(rows[0])[1:] if rows else None, row)
-        if isinstance(outcome, Update):
-            return outcome
-        return TAKEN if outcome is None else Update(Outcome.SAVED, outcome)
+        return as_update(write.outcome(job, list(rows[0])[1:] if rows else None, row))
 
     async def _select(self, pool: Any, sids: list[str]) -> dict[str, StoredSession]:
         """Return the living rows of some ids."""

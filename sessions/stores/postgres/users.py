@@ -12,14 +12,14 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 from ...errors import StoreError
 from ...store import TAKEN, Limit, Outcome, SignedIn, StoredSession
 from ...user_text import LONGEST, surplus, user_in
-from ..base import end_each
 from ..batching import Job
+from ..users import end_each
 from .connections import UPKEEP
 from .errors import DRIVER, is_taken
 from .table import Table, literal, quoted
@@ -142,19 +142,18 @@ class PostgresUsers:
     async def end(self, user: str, keys: Collection[str] | None = None, keep: str | None = None) -> list[str]:
         """Delete sessions of a user, by one statement. Returns the ids of those that lived."""
         if keys is not None:
-            return await end_each(self._store, [key for key in keys if key != keep], self._is(user))
+            return await end_each(self._store, [key for key in keys if key != keep], user, self._path)
         sql = await self._look()
         ended: list[str] = []
         if sql.delete is not None:
             rows = await self._ask(sql.delete, sql.parts(user), user, keep)
             ended += [sid for sid, lived in rows if lived]
         while sql.odd is not None:
-            is_theirs = self._is(user)
             rows = await self._ask(sql.odd, sql.parts(user))
-            odd = [sid for sid, *record in rows if sid != keep and is_theirs(StoredSession(*record))]
+            odd = [sid for sid, text, *_ in rows if sid != keep and user_in(text, self._path) == user]
             if not odd:
                 break
-            ended += await end_each(self._store, odd, is_theirs)
+            ended += await end_each(self._store, odd, user, self._path)
         return ended
 
     async def sign_in(
@@ -170,10 +169,7 @@ class PostgresUsers:
 
         A lock of the user, in a statement of its own before, lets no other sign-in count what this one changes.
         """
-        if old is None or expected is None:
-            job = Job("create", new, record)
-        else:
-            job = Job("rename", old, record, expected, new=new, tombstone=tombstone)
+        job = Job.to_create_or_rename(new, record, old, expected, tombstone)
         self._store._check(job.sid, record, expected, tombstone)
         self._store._check(new)
         sql = await self._look()
@@ -207,9 +203,6 @@ class PostgresUsers:
         """Return the ids and the texts of a user's sessions, as a transaction sees them."""
         rows = await connection.fetch(sql.found, sql.parts(user))
         return [(row[0], row[1]) for row in rows if user_in(row[1], self._path) == user]
-
-    def _is(self, user: str) -> Callable[[StoredSession], bool]:
-        return lambda record: user_in(record.data, self._path) == user
 
     async def _ask(self, sql: str, *arguments: Any) -> list[Any]:
         self._store.check_open()

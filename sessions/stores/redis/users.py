@@ -12,15 +12,15 @@ script has one slot, a session is entered right after it is written, before its 
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 from ...errors import StoreError
-from ...store import TAKEN, Limit, Outcome, SignedIn, StoredSession, Update
+from ...store import Limit, Outcome, SignedIn, StoredSession, Update
 from ...user_text import surplus, user_in, user_in_meta
-from ..base import end_each
 from ..batching import Batcher, Job
+from ..users import as_update, create_or_rename, end_each
 from .scripts import ENTER_ONE, IS_CHANGED, of_users, within
 
 log: logging.Logger = logging.getLogger("sessions")
@@ -89,21 +89,20 @@ class RedisUsers:
         A session may move between the reading of the set and that of the row. So the set is read again until each of
         its sessions was found to be over twice.
         """
-        is_theirs = self._is(user)
         if keys is not None:
-            return await end_each(self._store, [key for key in keys if key != keep], is_theirs)
+            return await end_each(self._store, [key for key in keys if key != keep], user, self.path)
         ended: list[str] = []
         while walked := await self._walked(user) - {keep}:
-            ended += await end_each(self._store, walked, is_theirs)
+            ended += await end_each(self._store, walked, user, self.path)
         over: set[str] = set()
         while True:
             sids = list(await self._sids(user) - {keep})
             found = await asyncio.gather(*map(self._store.get, sids))
-            living = {sid for sid, row in zip(sids, found, strict=True) if row is not None and is_theirs(row)}
+            living = {sid for sid, row in zip(sids, found, strict=True) if self._is(user, row)}
             if not living and over.issuperset(sids):
                 return ended
             over |= set(sids) - living
-            ended += await end_each(self._store, living, is_theirs)
+            ended += await end_each(self._store, living, user, self.path)
 
     async def sign_in(
         self,
@@ -127,16 +126,13 @@ class RedisUsers:
                 return await self._sign_in(limit, new, record, old, expected, tombstone)
             if limit.refuses and len([sid for sid, _ in await self._living(limit.user) if sid != old]) >= limit.most:
                 return SignedIn(None, [])
-            if old is None or expected is None:
-                update = _created(await self._store.create(new, record))
-            else:
-                update = await self._store.rename(old, new, record, expected, tombstone)
+            update = await create_or_rename(self._store, new, record, old, expected, tombstone)
             ended: list[str] = []
             while update.outcome is Outcome.SAVED:
                 beyond = surplus(await self._living(limit.user), new, limit.most)
                 if not beyond:
                     break
-                ended += await end_each(self._store, beyond, self._is(limit.user))
+                ended += await end_each(self._store, beyond, limit.user, self.path)
             return SignedIn(update, ended)
 
     async def _sign_in(
@@ -148,7 +144,7 @@ class RedisUsers:
         expected: StoredSession | None,
         tombstone: StoredSession | None,
     ) -> SignedIn:
-        store, user_set, is_new = self._store, self._set(limit.user), old is None or expected is None
+        store, user_set = self._store, self._set(limit.user)
         store._check(new, record, expected, tombstone)
         store._check(new if old is None else old)
         while True:
@@ -157,15 +153,12 @@ class RedisUsers:
             if limit.refuses and len(others) >= limit.most:
                 return SignedIn(None, [])
             ended = surplus(others, new, limit.most)
-            if old is None or expected is None:
-                job = SignIn("create", new, record)
-            else:
-                job = SignIn("rename", old, record, expected, new=new, tombstone=tombstone)
+            job = SignIn.to_create_or_rename(new, record, old, expected, tombstone)
             job.within = within(user_set, members, [store._key(sid) for sid in ended])
             outcome = await store._writes.add(job)
             if outcome is IS_CHANGED:
                 continue
-            update = _created(outcome) if is_new else outcome
+            update = as_update(outcome)
             return SignedIn(update, ended if update.outcome is Outcome.SAVED else [])
 
     # ---------------------------------------------------------------- what goes with a write
@@ -212,8 +205,8 @@ class RedisUsers:
         prefix: bytes = self._store._prefix
         return b"user-" + prefix + user.encode()
 
-    def _is(self, user: str) -> Callable[[StoredSession], bool]:
-        return lambda record: user_in(record.data, self.path) == user
+    def _is(self, user: str, record: StoredSession | None) -> bool:
+        return record is not None and user_in(record.data, self.path) == user
 
     async def _members(self, user_set: bytes) -> set[bytes]:
         with self._store.driver_errors():
@@ -230,16 +223,11 @@ class RedisUsers:
         """Return the ids of a user's sessions, of every key under the prefix, where sets do not have them all."""
         if self._has_sets and not self._walks:
             return set()
-        is_theirs = self._is(user)
-        return {sid async for sid, record in self._store.all() if is_theirs(record)}
+        return {sid async for sid, record in self._store.all() if self._is(user, record)}
 
     async def _living(self, user: str) -> list[tuple[str, str]]:
         """Return the ids and the texts of a user's living sessions."""
-        return [(sid, row.data) for sid, row in await self.rows(user) if user_in(row.data, self.path) == user]
-
-
-def _created(made: StoredSession | None) -> Update:
-    return TAKEN if made is None else Update(Outcome.SAVED, made)
+        return [(sid, row.data) for sid, row in await self.rows(user) if self._is(user, row)]
 
 
 class Entering:

@@ -2,7 +2,9 @@
 
 # ruff: noqa: S608 # what is put into a statement is a path of keys, as a literal and as a name
 
-from ...store import Limit, StoredSession
+from typing import Self
+
+from ...store import Limit
 from ..batching import Job
 from .statements import VERBS, Deleting, Deletion
 
@@ -97,22 +99,15 @@ class SignIn(Job):
 
     __slots__ = ("act", "ended", "is_refused", "limit", "sql")
 
-    def __init__(
-        self,
-        limit: Limit,
-        sql: UserStatements,
-        new: str,
-        record: StoredSession,
-        old: str | None,
-        expected: StoredSession | None,
-        tombstone: StoredSession | None,
-    ) -> None:
-        if old is None:
-            super().__init__("sign in", new, record)
-        else:
-            super().__init__("sign in", old, record, expected, new=new, tombstone=tombstone)
-        self.act: str = "create" if old is None else "rename"
-        self.limit: Limit = limit
-        self.sql: UserStatements = sql
-        self.is_refused: bool = False
-        self.ended: list[str] = []
+    act: str
+    limit: Limit
+    sql: UserStatements
+    is_refused: bool
+    ended: list[str]
+
+    def within(self, limit: Limit, sql: UserStatements) -> Self:
+        """Return the job, with a limit that it keeps and the statements that count."""
+        self.act, self.verb = self.verb, "sign in"
+        self.limit, self.sql = limit, sql
+        self.is_refused, self.ended = False, []
+        return self

@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection
 from typing import Any, ClassVar
 
 from ...errors import StoreError
-from ...store import TAKEN, Limit, Outcome, SignedIn, StoredSession, Update
+from ...store import Limit, SignedIn, StoredSession
 from ...user_text import user_in
-from ..base import end_each
+from ..users import as_update, end_each
 from . import statements
 from .file import MOST_INDEXED, OpenFile, prepare
 from .user_statements import SignIn, UserStatements
@@ -53,7 +53,7 @@ class SQLiteUsers:
         A row that moves meanwhile is found by a later one: the last of them finds none.
         """
         if keys is not None:
-            return await end_each(self._store, [key for key in keys if key != keep], self._is(user))
+            return await end_each(self._store, [key for key in keys if key != keep], user, self._path)
         ended: list[str] = []
 
         async def delete(sql: UserStatements) -> None:
@@ -62,7 +62,7 @@ class SQLiteUsers:
 
         await self._asked(delete)
         while odd := await self._odd(user, keep):
-            ended += await end_each(self._store, odd, self._is(user))
+            ended += await end_each(self._store, odd, user, self._path)
         return ended
 
     async def sign_in(
@@ -75,23 +75,16 @@ class SQLiteUsers:
         tombstone: StoredSession | None = None,
     ) -> SignedIn:
         """Create a session of a user, or rename one, within a limit, in one transaction."""
-        is_new = old is None or expected is None
-        self._store._check(new if is_new else str(old), record, expected, tombstone)
+        self._store._check(new if old is None else old, record, expected, tombstone)
         self._store._check(new)
 
-        async def ask(sql: UserStatements) -> tuple[SignIn, Any]:
-            job = SignIn(limit, sql, new, record, None if is_new else old, expected, tombstone)
-            return job, await self._store._writes.add(job)
+        async def ask(sql: UserStatements) -> SignedIn:
+            job = SignIn.to_create_or_rename(new, record, old, expected, tombstone).within(limit, sql)
+            outcome = await self._store._writes.add(job)
+            return SignedIn(None if job.is_refused else as_update(outcome), job.ended)
 
-        job, outcome = await self._asked(ask)
-        if job.is_refused:
-            return SignedIn(None, [])
-        if is_new:
-            outcome = TAKEN if outcome is None else Update(Outcome.SAVED, outcome)
-        return SignedIn(outcome, job.ended)
-
-    def _is(self, user: str) -> Callable[[StoredSession], bool]:
-        return lambda record: user_in(record.data, self._path) == user
+        signed_in: SignedIn = await self._asked(ask)
+        return signed_in
 
     async def _odd(self, user: str, keep: str | None) -> list[str]:
         """Return the ids of the user's rows of which not every SQLite can say so."""
