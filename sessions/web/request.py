@@ -170,8 +170,10 @@ class RequestSession:
 
     def tell_if_on_demand(self, handler: Handler) -> None:
         """Log an error, once for a kind of handler, if its user is asked for before its session is loaded."""
+        if self.missing != ON_DEMAND:
+            return
         warning = f"{type(handler).__name__}: current_user is None, because {ON_DEMAND}"
-        if self.missing == ON_DEMAND and warning not in self.manager(handler).warned:
+        if warning not in self.manager(handler).warned:
             self.manager(handler).warned.add(warning)
             log.error("%s", warning)
 
