@@ -1,5 +1,7 @@
 """The README's examples that show handlers, and the audit trail of docs/users.md: they do what the pages say of them."""
 
+import re
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +12,7 @@ from test_docs import README, ROOT, fenced
 from tornado.web import Application
 
 from sessions import MemoryStore, SessionManager, SessionMixin, SessionOptions, open_store
+from sessions.config import ConfigFile
 from sessions.testing import Browser, FailingStore
 
 SECRET = "the-secret-of-these-tests-has-bytes-enough"
@@ -107,6 +110,18 @@ async def test_a_file_keeps_the_sessions_for_the_next_process(tmp_path: Path) ->
                 basket = await browser.session()
 
     assert basket == {"items": ["milk", "bread"]}
+
+
+def test_the_servers_file_is_read_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the server's table named as another's."""
+    (call,) = re.findall(r"`(ConfigFile\(.+?)` of `sessions\.config`", README)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "config.toml", tmp_path)
+
+    config = eval(call, {"ConfigFile": ConfigFile, "Path": Path})
+
+    assert config.session.user_key == "username"
+    assert config.open_store() is not None
 
 
 async def test_the_audit_trail_has_the_events_that_it_names(capsys: pytest.CaptureFixture[str]) -> None:
