@@ -238,6 +238,14 @@ def test_its_python_is_python(page: Path) -> None:
                 assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
 
 
+@each_page
+def test_what_it_names_of_a_module_is_there(page: Path) -> None:
+    """Where it says "`name(…)` of `sessions.module`"."""
+    named = re.findall(r"`(?:async with )?(\w+)[^`]*` of `(sessions[\w.]*)`", spoken(page.read_text("utf-8")))
+
+    assert [pair for pair in named if not hasattr(import_module(pair[1]), pair[0])] == []
+
+
 @cache
 def server_flags() -> set[str]:
     """The flags of server.py."""

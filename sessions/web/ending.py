@@ -17,6 +17,7 @@ from ..errors import StoreError
 from ..state import SessionState
 from ..watch import Watched, watch_of
 from .request import RequestSession
+from .users import forget_user
 
 log: logging.Logger = logging.getLogger("sessions")
 
@@ -64,7 +65,7 @@ class _Ending:
         if self._is_over:
             return
         self.close()
-        self._handler.__dict__.pop("_current_user", None)  # Tornado's memory of who the user was
+        forget_user(self._handler)
         try:
             self._cut(end)
             self._handler.on_session_end()

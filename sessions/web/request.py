@@ -6,37 +6,28 @@ the caller passes the handler.
 
 import logging
 from collections.abc import Awaitable
-from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import HTTPError
 
 from ..errors import NoSession, SessionError, StoreUnavailable
-from ..formats.cookie_header import values
 from ..formats.signing import new_id
 from ..manager import SessionManager
-from ..observe import TAMPERED, note
 from ..options import CookieOptions
 from ..policy import no_session
 from ..progress import Generate
 from ..session import Session
 from ..state import SessionState
 from ..stored_cookie import StoredCookie
-from ..validation import COOKIE_BYTES
 from . import xsrf
 from .handler import Ending, Handler
 from .headers import add_cookie, vary_by_cookie
+from .sent import is_below, verified
 
 log: logging.Logger = logging.getLogger("sessions")
 
 SETTING = "sessions"
 """The application's setting that holds its SessionManager."""
-
-MAX_SESSIONS = 4
-"""Verified ids that are asked for in one request: a browser may hold a cookie for each path and parent domain."""
-
-MAX_CANDIDATES = 16
-"""Cookies of our name that are looked at in one request, junk included."""
 
 SWITCHING = 101
 """The status of a WebSocket handshake: the session was committed before it."""
@@ -170,8 +161,10 @@ class RequestSession:
 
     def tell_if_on_demand(self, handler: Handler) -> None:
         """Log an error, once for a kind of handler, if its user is asked for before its session is loaded."""
+        if self.missing != ON_DEMAND:
+            return
         warning = f"{type(handler).__name__}: current_user is None, because {ON_DEMAND}"
-        if self.missing == ON_DEMAND and warning not in self.manager(handler).warned:
+        if warning not in self.manager(handler).warned:
             self.manager(handler).warned.add(warning)
             log.error("%s", warning)
 
@@ -181,12 +174,12 @@ class RequestSession:
             self.missing = "the store is not ready"
             return ()
         cookie = _cookie_options(manager, handler.request)
-        if not _path_matches(_path(handler.request), cookie.path or "/"):
+        if not is_below(handler.request, cookie.path or "/"):
             self.missing = f"the request's path is outside cookie.path {cookie.path!r}"
             return ()
         self.missing = None
         headers = handler.request.headers.get_list("Cookie")
-        sids = _verified(manager, headers) if headers else ()
+        sids = verified(manager, headers) if headers else ()
         if sids:
             self._sid = sids[0]
         return sids
@@ -354,34 +347,3 @@ def store_unavailable(error: object) -> StoreUnavailable | None:
 def _cookie_options(manager: SessionManager, request: HTTPServerRequest) -> CookieOptions:
     cookie = manager.options.cookie
     return cookie if isinstance(cookie, CookieOptions) else cookie(request)
-
-
-def _verified(manager: SessionManager, headers: list[str]) -> tuple[str, ...]:
-    """Return the ids in the Cookie headers that one of the secrets has signed, each once, at most four."""
-    found: dict[str, None] = {}
-    for tried, value in enumerate(values(headers, manager.options.name)):
-        if tried == MAX_CANDIDATES or len(found) == MAX_SESSIONS:
-            break
-        if len(value) > COOKIE_BYTES:
-            continue  # no browser has kept it, so it is not ours
-        if sid := manager.signer.unsign(value):
-            found[sid] = None
-        else:
-            note(TAMPERED, value)
-    return tuple(found)
-
-
-def _path_matches(path: str, cookie_path: str) -> bool:
-    """Return True if a browser would send a cookie of that path (RFC 6265, section 5.1.4)."""
-    if not path.startswith(cookie_path):
-        return False
-    return len(path) == len(cookie_path) or cookie_path.endswith("/") or path[len(cookie_path)] == "/"
-
-
-def _path(request: HTTPServerRequest) -> str:
-    """Return the path as the client sent it, of an absolute-form target (RFC 9112, section 3.2.2) too. Raises 400."""
-    path = str(request.path)
-    try:
-        return path if path.startswith("/") else urlsplit(path).path or "/"
-    except ValueError:  # it is no URL, or its host is none
-        raise HTTPError(400) from None

@@ -37,7 +37,7 @@ from sessions.formats.cookie_header import values
 from sessions.formats.signing import Signer
 from sessions.state import SessionState
 from sessions.stored_cookie import StoredCookie, set_cookie
-from sessions.web import request as web_request
+from sessions.web import sent
 
 NAME = "connect.sid"
 KEYS = [b"the first secret of the fuzzer, which signs", b"an old secret of the fuzzer, which still verifies"]
@@ -126,7 +126,7 @@ def cookie_header(data: bytes) -> None:
     lines = data.decode("latin1").translate(_STAND_FOR)
     signer = _Noticing()
     _MANAGER.signer = signer  # type: ignore[assignment] # it signs nothing here
-    sids = web_request._verified(_MANAGER, lines.split("\n"))
+    sids = sent.verified(_MANAGER, lines.split("\n"))
     assert len(signer.asked) <= 16, "more candidates than are tried"
     assert len(sids) <= 4, "more sessions than are asked for"
     assert sids == tuple(dict.fromkeys(accepted for _, accepted in signer.asked if accepted))

@@ -106,7 +106,7 @@ breaks(1, "a base that overrides finish gets no chunk", BASES, "web.mixin:_is_to
 breaks(7, "sockets are open when the store closes", "web/test_draining_sockets.py", "web.sockets:close_all")(
     always(value=False)
 )
-breaks(4, "a cookie's path is a plain prefix", "trips/test_no_session.py", "web.request:_path_matches")(
+breaks(4, "a cookie's path is a plain prefix", "trips/test_no_session.py", "web.sent:_path_matches")(
     lambda _: lambda path, cookie_path: path.startswith(cookie_path)
 )
 breaks(4, "a rotation does not ask auto again", "trips/test_secure.py", "stored_cookie:StoredCookie.ask_again")(

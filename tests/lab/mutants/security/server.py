@@ -97,16 +97,16 @@ DUPLICATES = "trips/test_cookies_in.py"
 
 
 @breaks("15.3.7; CS-dupe; no reliance on the order of duplicates", "only the first of duplicates is tried",
-        f"{DUPLICATES}::test_of_four_duplicates_the_valid_one_counts", "sessions.web.request:MAX_CANDIDATES")  # fmt: skip
+        f"{DUPLICATES}::test_of_four_duplicates_the_valid_one_counts", "sessions.web.sent:MAX_CANDIDATES")  # fmt: skip
 def _(_original: Any) -> Any:
     return 1
 
 
 breaks("15.3.7", "every duplicate is tried", f"{DUPLICATES}::test_a_seventeenth_duplicate_is_not_tried",
-       "sessions.web.request:MAX_CANDIDATES")(lambda _: 1_000)  # fmt: skip
+       "sessions.web.sent:MAX_CANDIDATES")(lambda _: 1_000)  # fmt: skip
 breaks("15.3.7; CS-dupe", "only the first verified id is asked for",
        "trips/test_several_cookies.py::test_an_id_without_its_session_locks_nobody_out",
-       "sessions.web.request:MAX_SESSIONS")(lambda _: 1)  # fmt: skip
+       "sessions.web.sent:MAX_SESSIONS")(lambda _: 1)  # fmt: skip
 
 
 @breaks("15.3.7", "of two Cookie headers one is read", f"{DUPLICATES}::test_two_cookie_headers_are_both_read",
