@@ -122,7 +122,7 @@ class SignIns:
             state.set_end(None)
             if keeps:
                 state.cookie.take_lifetime(cookie)
-        state.set_meta(signedInAt=now, agent=login.agent, ip=login.ip, stamp=None)
+        state.set_meta(signedInAt=now, agent=login.agent, ip=login.ip, stamp=None, xsrf=None)
         self._set_user(state, login)
 
     def _set_user(self, state: SessionState, login: Login) -> None:
