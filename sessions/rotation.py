@@ -47,7 +47,7 @@ class Attempt:
 class Rotation:
     """The new ids of one manager's sessions.
 
-        An old id is a tombstone for `grace` milliseconds. `in_time` keeps the deadline, `start` runs a task in the
+    An old id is a tombstone for `grace` milliseconds. `in_time` keeps the deadline, `start` runs a task in the
     background.
     """
 
