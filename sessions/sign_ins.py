@@ -18,6 +18,7 @@ from .rotation import Attempt, Rotation, attempted
 from .state import Row, SessionState
 from .store import Limit, Outcome, SignedIn, Store, StoredSession, Update, users
 from .stored_cookie import LAST_MOMENT
+from .timeout import InTime
 from .user_text import user_at, user_in, user_text
 from .writes import Writes
 
@@ -38,7 +39,7 @@ class SignIns:
         writes: Writes,
         rotation: Rotation,
         options: SessionOptions,
-        in_time: Callable[[Awaitable[Any]], Awaitable[Any]],
+        in_time: InTime,
         tell: Callable[[str, str, str | None], None],
         end_all: Callable[[str], Awaitable[object]],
     ) -> None:
