@@ -66,6 +66,7 @@ class Facts(NamedTuple):
     meta_unrecorded: bool  # a member of `__meta` is to be written
     touch_asked: bool  # the handler has called touch()
     touch_due: bool  # so much of the lifetime has passed that a read renews it
+    renewal_due: bool  # the cookie's value is to be renewed
     committed: bool  # an earlier plan of this request has been performed
     cookie_can_leave: bool  # the response's head has not left yet
     discarded: bool  # what is not stored yet stays so: a conflict was rejected, or `save_on_error` does not save a 5xx
@@ -89,7 +90,7 @@ NOTHING = Plan("nothing", "keep", renews=False)
 ENDED = Facts(
     end="gone", already_deleted=False, browser_sent_id=False, known=False, stored=False, id_changed=False,
     data_changed=False, data_unsaved=False, saved_once=False, cookie_changed=False, cookie_expires=False,
-    meta_unrecorded=False, touch_asked=False, touch_due=False, committed=False,
+    meta_unrecorded=False, touch_asked=False, touch_due=False, renewal_due=False, committed=False,
     cookie_can_leave=True, discarded=False,
 )  # fmt: skip
 """The facts of a session that is over, but for its reason."""
@@ -115,6 +116,7 @@ def possible(facts: Facts) -> bool:
         and (not facts.committed or facts.stored or facts.id_changed)
         and (not facts.meta_unrecorded or facts.stored)
         and (not facts.touch_due or facts.stored)
+        and (not facts.renewal_due or (facts.known and facts.stored))
     )
 
 
@@ -133,7 +135,7 @@ def decide(facts: Facts, options: SessionOptions, *, ends: bool = True) -> Plan:
     if not facts.known:  # a row that save() has made counts too, or no browser would know it
         sends = options.save_uninitialized or modified or facts.stored
     else:
-        sends = (options.rolling and change != "nothing") or (facts.cookie_expires and modified)
+        sends = (options.rolling and change != "nothing") or (facts.cookie_expires and modified) or facts.renewal_due
         sends = sends or (facts.cookie_changed and options.conflict != "overwrite")  # the browser is to know it too
     if not facts.cookie_can_leave:
         sends = False
@@ -163,7 +165,7 @@ def _change(facts: Facts, options: SessionOptions) -> Change:
     forgets = (
         options.conflict == "overwrite" and not facts.known and not facts.committed
     )  # Express, after a first save()
-    if facts.meta_unrecorded or (facts.cookie_changed and not forgets):
+    if facts.renewal_due or facts.meta_unrecorded or (facts.cookie_changed and not forgets):
         return "update"
     if not facts.known or facts.committed:
         return "nothing"

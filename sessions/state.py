@@ -143,6 +143,7 @@ class SessionState(Remembered):
             meta_unrecorded=base is not None and self._is_meta_unrecorded(),
             touch_asked=self._touch_asked,
             touch_due=base is not None and not is_unsaved and self.is_touch_due(base.expires_at),
+            renewal_due=False,
             committed=self._committed,
             cookie_can_leave=not self._has_left,
             discarded=self.is_discarded or self._is_rejected,
