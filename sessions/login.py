@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from .errors import OptionsError
 from .formats.signing import Signer
-from .user_text import user_text
+from .user_text import user_text, value_at
 from .validation import wrong
 
 User: TypeAlias = str | int
@@ -29,11 +29,7 @@ def user_of(values: Mapping[str, Any], path: Sequence[str] | None) -> User | Non
     """Return the user in some data, as it is there; None if there is nobody, or no path."""
     if path is None:
         return None
-    value: Any = values
-    for key in path:
-        if not isinstance(value, dict):
-            return None
-        value = value.get(key)
+    value = value_at(values, path)
     return value if user_text(value) is not None else None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from .checked_store import checked
 from .clock import Clock, now_ms
 from .ends import Ends
-from .errors import NoSession, StoreUnavailable
+from .errors import StoreUnavailable
 from .formats import json_text
 from .formats.signing import Signer
 from .login import Login, Stamp, User, is_stamp, stamp_text, user_of
@@ -21,7 +21,7 @@ from .observe import AMBIGUOUS, DROPPED, REVOKED, UNKNOWN, Event, Observer, note
 from .options import SessionOptions
 from .pending import Verb
 from .policy import Performed, Plan, decide, no_session
-from .progress import Generate
+from .progress import Generate, no_new_id
 from .rotation import Rotation
 from .session import Session
 from .sign_ins import SignIns
@@ -284,7 +284,7 @@ class SessionManager:
         is gone, before or meanwhile, and StoreError.
         """
         record = await self._in_time(self._store.get(sid))
-        state = None if record is None else await self._living(sid, record, _no_new_id)
+        state = None if record is None else await self._living(sid, record, no_new_id)
         if state is None or state.end is not None:
             raise no_session("gone" if state is None or state.end is None else state.end)
         state.seal()
@@ -346,8 +346,3 @@ class SessionManager:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def _no_new_id() -> Any:
-    """Refuse a new id: what `open` has in place of what makes one."""
-    raise NoSession("no new id can be made outside a request")

@@ -21,6 +21,9 @@ from .validation import is_number
 
 Meta: TypeAlias = dict[str, Any]
 
+HOPS = 10
+"""Successors that are followed from a tombstone: a session rotates seldom within its grace."""
+
 _CLOSED = '"closed"'
 
 

@@ -23,8 +23,6 @@ AMBIGUOUS = "session_ambiguous"
 """A further living session in one request: the first counts."""
 TAMPERED = "session_tampered"
 """A cookie of our name that no secret has signed."""
-REVOKED = "revoked"
-"""The session of a user was ended from elsewhere: by another session, by an administrator, or by a newer sign-in."""
 DROPPED = "session_dropped"
 """A change is dropped, because its session has ended meanwhile."""
 

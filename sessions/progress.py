@@ -6,12 +6,17 @@ It must not know what a session holds.
 from collections.abc import Callable
 from typing import TypeAlias
 
-from .errors import HeadersSent
+from .errors import HeadersSent, NoSession
 from .pending import Pending
 from .stored_cookie import StoredCookie
 
 Generate: TypeAlias = Callable[[], tuple[str, StoredCookie]]
 """Makes the id and the cookie of a new session, as express-session's `generate` does."""
+
+
+def no_new_id() -> tuple[str, StoredCookie]:
+    """Refuse a new id: the `Generate` of a session outside a request. Raises NoSession."""
+    raise NoSession("no new id can be made outside a request")
 
 
 class Progress:

@@ -17,6 +17,7 @@ from .meta import tombstone
 from .observe import RENEWED, note
 from .state import Row, SessionState
 from .store import Outcome, Store, StoredSession, Update
+from .timeout import InTime
 from .writes import ID_TRIES, Writes, known
 
 SETTLED = 5.0
@@ -47,7 +48,7 @@ class Attempt:
 class Rotation:
     """The new ids of one manager's sessions.
 
-        An old id is a tombstone for `grace` milliseconds. `in_time` keeps the deadline, `start` runs a task in the
+    An old id is a tombstone for `grace` milliseconds. `in_time` keeps the deadline, `start` runs a task in the
     background.
     """
 
@@ -57,7 +58,7 @@ class Rotation:
         writes: Writes,
         clock: Clock,
         grace: float,
-        in_time: Callable[[Awaitable[Any]], Awaitable[Any]],
+        in_time: InTime,
         start: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         self._store = store

@@ -8,9 +8,9 @@ between, again on the newer row.
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from .errors import DataError, NoSession, OptionsError, TooManySessions
+from .errors import CorruptSession, DataError, NoSession, OptionsError, TooManySessions
 from .formats.signing import Signer, fingerprint
-from .login import Login, placed, stamp_text, user_of
+from .login import Login, placed, stamp_text
 from .observe import DESTROYED, RENEWED, SIGNED_IN, SIGNED_OUT, note
 from .options import SessionOptions
 from .policy import no_session
@@ -18,7 +18,8 @@ from .rotation import Attempt, Rotation, attempted
 from .state import Row, SessionState
 from .store import Limit, Outcome, SignedIn, Store, StoredSession, Update, users
 from .stored_cookie import LAST_MOMENT
-from .user_text import user_in, user_text
+from .timeout import InTime
+from .user_text import user_at, user_in, user_text
 from .writes import Writes
 
 
@@ -38,7 +39,7 @@ class SignIns:
         writes: Writes,
         rotation: Rotation,
         options: SessionOptions,
-        in_time: Callable[[Awaitable[Any]], Awaitable[Any]],
+        in_time: InTime,
         tell: Callable[[str, str, str | None], None],
         end_all: Callable[[str], Awaitable[object]],
     ) -> None:
@@ -99,7 +100,7 @@ class SignIns:
         if state.end in ("destroyed", "unset"):
             return False
         path = self.path()
-        found = {user_text(user_of(state.values, path)), user_in(state.base.data, path) if state.base else None}
+        found = {user_at(state.values, path), user_in(state.base.data, path) if state.base else None}
         return found <= {None, user_text(login.user)}
 
     def _begin(self, state: SessionState, login: Login, *, keeps: bool) -> None:
@@ -122,7 +123,7 @@ class SignIns:
             state.set_end(None)
             if keeps:
                 state.cookie.take_lifetime(cookie)
-        state.set_meta(signedInAt=now, agent=login.agent, ip=login.ip, stamp=None)
+        state.set_meta(signedInAt=now, agent=login.agent, ip=login.ip, stamp=None, xsrf=None)
         self._set_user(state, login)
 
     def _set_user(self, state: SessionState, login: Login) -> None:
@@ -170,9 +171,9 @@ class SignIns:
             newer = None if state.base is None or expected.same_as(state.base) else user_in(expected.data, path)
             if newer not in (None, user_text(login.user)):
                 raise _OfAnother
-            is_signed_in = user_of(state.values, path) is not None  # or the handler has thought better of it
+            is_signed_in = user_at(state.values, path) is not None  # or the handler has thought better of it
             sent = await self._writes.turns.on(state, expected)
-            if is_signed_in and user_of(state.values, path) is None:  # by the newer row, to which this is no change
+            if is_signed_in and user_at(state.values, path) is None:  # by the newer row, to which this is no change
                 self._set_user(state, login)
                 sent = state.to_store()
             return sent
@@ -226,7 +227,7 @@ class SignIns:
         """
         if state.end is not None:
             raise no_session(state.end)
-        user = user_text(user_of(state.values, self.path()))
+        user = user_at(state.values, self.path())
         if user is None:
             raise NoSession("confirm: nobody is signed in")
         state.to_store()  # raises the handler's own errors at the call
@@ -271,9 +272,9 @@ class SignIns:
 
     def sign_out(self, state: SessionState, *, everywhere: bool) -> Coroutine[Any, Any, None]:
         """End the session at once, or all sessions of its user; what is returned ends them in the store."""
-        user = user_text(user_of(state.values, self._options.user_path)) if state.is_readable else None
         if everywhere:
             self.path()
+        user = self._user_who_leaves(state)
         row, others = state.row, state.others
         state.over("destroyed")
         self._writes.tell(row.id)
@@ -291,3 +292,12 @@ class SignIns:
                 self._tell(SIGNED_OUT, user, fingerprint(row.id))
 
         return work()
+
+    def _user_who_leaves(self, state: SessionState) -> str | None:
+        path = self._options.user_path
+        if path is None or not state.is_readable:
+            return None
+        try:
+            return user_at(state.values, path)
+        except CorruptSession:  # what a handler cannot read it can end
+            return user_in(state.data.text, path)

@@ -11,7 +11,6 @@ from .clock import Clock
 from .data import Parts, SessionData, parts_of
 from .errors import SessionConflict
 from .formats import json_text
-from .formats.signing import fingerprint
 from .meta import SessionMeta
 from .options import SessionOptions
 from .policy import ENDED, CookieAct, EndReason, Facts, Performed, Plan, answer
@@ -107,11 +106,6 @@ class SessionState(Remembered):
     def is_known(self) -> bool:
         """True if the browser has sent this session's id."""
         return self.id == self.request_sid
-
-    @property
-    def fingerprint(self) -> str:
-        """Eight hexadecimal digits in place of the id, for a log."""
-        return fingerprint(self.id)
 
     def touch(self) -> None:
         """Start the lifetime again; it is stored at the end of the request, whatever `touch_after` says."""

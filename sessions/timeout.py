@@ -1,12 +1,15 @@
 """Owns the limit on how long a call of the store may take. It must not know what is called."""
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, TypeVar
 
 from .errors import StoreUnavailable
 
 Result = TypeVar("Result")
+
+InTime: TypeAlias = Callable[[Awaitable[Any]], Awaitable[Any]]
+"""Keeps the deadline of a call of the store, as `Deadline.keep` does."""
 
 
 class Deadline:

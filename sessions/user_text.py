@@ -41,13 +41,18 @@ def user_text(value: object) -> str | None:
     return value if 1 <= len(value) <= LONGEST and _CONTROL.search(value) is None else None
 
 
-def user_at(values: object, path: Sequence[str]) -> str | None:
-    """Return the user that decoded data names under a path of keys; None if it names nobody."""
+def value_at(values: object, path: Sequence[str]) -> Any:
+    """Return what decoded data has under a path of keys; None if it has nothing there."""
     for key in path:
         if not isinstance(values, dict):
             return None
         values = values.get(key)
-    return user_text(values)
+    return values
+
+
+def user_at(values: object, path: Sequence[str]) -> str | None:
+    """Return the user that decoded data names under a path of keys; None if it names nobody."""
+    return user_text(value_at(values, path))
 
 
 def user_in(text: str, path: Sequence[str]) -> str | None:

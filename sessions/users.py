@@ -11,16 +11,13 @@ from typing import NamedTuple
 from .clock import Clock
 from .ends import Ends
 from .errors import CorruptSession, DataError, OptionsError, StoreError
-from .meta import Meta, closed_meta, is_closed
+from .meta import HOPS, Meta, closed_meta, is_closed
 from .observe import REVOKED, note
 from .options import SessionOptions
 from .session import Session
 from .store import Store, StoredSession, Users, by_key, key_of, name_of, users
 from .user_text import LONGEST, outline, user_at, user_text
 from .validation import is_number
-
-HOPS = 10
-"""Successors of a session that are followed when it is revoked: a session rotates seldom within its grace."""
 
 
 class SessionInfo(NamedTuple):

@@ -6,9 +6,9 @@ The rest is a task, and the tasks of one session run one after the other (pendin
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeVar
 
 from .errors import NoSession, SessionError
 from .formats.signing import Signer
@@ -19,15 +19,13 @@ from .rotation import Rotation
 from .sign_ins import SignIns
 from .state import Row, SessionState
 from .store import Outcome, Store, StoredSession, Update
+from .timeout import InTime
 from .turns import decode_if_large
 from .writes import Writes, known, performed
 
 Result = TypeVar("Result")
 ENDED_HERE = ("destroyed", "unset")
 """Ends that a handler has asked for."""
-
-InTime: TypeAlias = Callable[[Awaitable[Any]], Awaitable[Any]]
-"""Keeps the deadline of a call of the store."""
 
 
 class SessionVerbs:

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from .ends import End
-from .errors import CorruptSession, NoSession, StoreError
+from .errors import CorruptSession, StoreError
 from .manager import SessionManager
 from .meta import closed_meta
+from .progress import no_new_id
 from .state import SessionState
 from .store import StoredSession
 from .user_text import user_text
@@ -240,7 +241,7 @@ class Watch:
             return
         if row.seen is None or not record.same_as(row.seen):
             try:
-                state = self._manager.judged(key, record, _no_new_id)
+                state = self._manager.judged(key, record, no_new_id)
             except CorruptSession:  # which each request says, and which ends no session
                 return
             if state.end == "closed":
@@ -292,8 +293,3 @@ def _current() -> "asyncio.Task[Any] | None":
         return asyncio.current_task()
     except RuntimeError:  # no loop runs
         return None
-
-
-def _no_new_id() -> Any:
-    """Refuse a new id: none is made for who only looks."""
-    raise NoSession("no new id can be made outside a request")

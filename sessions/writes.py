@@ -12,7 +12,7 @@ from .clock import Clock
 from .ends import End, Ends
 from .errors import OptionsError, SessionError
 from .formats import json_text
-from .meta import closed_meta, is_closed
+from .meta import HOPS, closed_meta, is_closed
 from .observe import CREATED, DESTROYED, note
 from .options import SessionOptions
 from .policy import Performed
@@ -23,9 +23,6 @@ from .turns import Turns
 
 ID_TRIES = 3
 """Ids that are made before a new session is given up because each was taken."""
-
-HOPS = 10
-"""Successors that are followed from a tombstone: a session rotates seldom within its grace."""
 
 NOTHING = StoredSession(json_text.join('{"originalMaxAge":0,"expires":null,"path":"/"}', json_text.EMPTY), 0)
 """The record that removes a session if it is unchanged: it has expired already, and it has no data."""

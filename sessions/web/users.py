@@ -17,6 +17,7 @@ from ..errors import OptionsError, SessionError, StoreUnavailable
 from ..login import Login, Stamp, User, agent_of, milliseconds
 from ..stored_cookie import as_date
 from ..validation import is_number
+from . import xsrf
 from .request import FAILED, RequestSession
 
 Handler: TypeAlias = Any
@@ -47,10 +48,8 @@ def sign_in(
         login.agent, login.ip = agent_of(request.headers.get("User-Agent")), request.remote_ip
     verb = manager.sign_in(session.begun(handler), login)
     forget_user(handler)
-    verb.task.add_done_callback(functools.partial(_forget_if_failed, handler))
-    if handler.settings.get("xsrf_cookies"):
-        handler.__dict__.pop("_xsrf_token", None)  # Tornado's: of what was rendered before
-        _ = handler.xsrf_token  # ties a token to the session, and sends it
+    go_back = xsrf.renew(handler) if handler.settings.get("xsrf_cookies") else None
+    verb.task.add_done_callback(functools.partial(_go_back_if_failed, handler, go_back))
     return verb
 
 
@@ -100,9 +99,11 @@ def forget_user(handler: Handler) -> None:
     handler.__dict__.pop("_current_user", None)
 
 
-def _forget_if_failed(handler: Handler, task: "asyncio.Task[None]") -> None:
+def _go_back_if_failed(handler: Handler, go_back: Callable[[], None] | None, task: "asyncio.Task[None]") -> None:
     if task.cancelled() or task.exception() is not None:
         forget_user(handler)
+        if go_back is not None:
+            go_back()
 
 
 def current_user(handler: Handler, session: RequestSession) -> User | None:

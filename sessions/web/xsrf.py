@@ -2,11 +2,13 @@
 
 Tornado compares the token of a form with that of a cookie, and a sibling domain can plant both. So a session that has
 rendered a form remembers its token (`xsrf` in `__meta`), and a form with another one is refused. The token belongs to
-the data: `rotate()` takes it along, or every open form would break, and `regenerate()` leaves it behind.
+the data: `rotate()` takes it along, or every open form would break, and `regenerate()` leaves it behind. A sign-in
+does so too, or whoever gave a visitor an anonymous session would know the token of the user.
 """
 
 import hmac
 import time
+from collections.abc import Callable
 from typing import Any
 
 from tornado.web import HTTPError
@@ -36,7 +38,27 @@ def bind(handler: Any, state: SessionState, signer: Signer) -> None:
             return
     _, of_cookie, _ = handler._get_raw_xsrf_token()  # noqa: SLF001 # Tornado's; nothing public gives the bare token
     if not hmac.compare_digest(of_cookie, token):
-        handler._raw_xsrf_token = None, token, time.time()  # noqa: SLF001 # Tornado's; None lets it send the cookie
+        _use(handler, token)
+
+
+def renew(handler: Any) -> Callable[[], None]:
+    """Tie a new token to the session that a sign-in begins, and send it. Returns what sends the one before again."""
+    _, before, _ = handler._get_raw_xsrf_token()  # noqa: SLF001 # Tornado's; nothing public gives the bare token
+
+    def send() -> None:
+        handler.__dict__.pop("_xsrf_token", None)  # Tornado's: of what was rendered before
+        _ = handler.xsrf_token
+
+    def go_back() -> None:
+        _use(handler, before)
+        send()
+
+    send()
+    return go_back
+
+
+def _use(handler: Any, token: bytes) -> None:
+    handler._raw_xsrf_token = None, token, time.time()  # noqa: SLF001 # Tornado's; None lets it send the cookie
 
 
 def check(handler: Any, state: SessionState | None) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from sessions import StoreUnavailable
 
+from .conftest import memory_only
 from .members import rows, visited
 
 AWAY = StoreUnavailable("the disk is away")
@@ -49,6 +50,24 @@ class TestSignOut:
 
         assert (response.status, browser.cookie()) == (200, None)
         assert sorted(row.get("user", "-") for row in (await rows(site)).values()) == ["-", "bob"]
+
+    @memory_only
+    async def test_data_that_cannot_be_read_keeps_nobody_signed_in(self, serve: Any) -> None:
+        """Node nests more deeply than Python decodes; the user's other sessions end as well."""
+
+        async def everywhere(handler: Any) -> None:
+            await handler.sign_out(everywhere=True)
+
+        site, browser = await visited(serve, {"/everywhere": everywhere}, "/ada")
+        await site.browser().fetch("/ada")
+        stored = await site.stored(browser.sid)
+        text = f'{stored.data[:-1]},"deep":{"[" * 2_000}{"]" * 2_000}}}'
+        await site.store.inner.update(browser.sid or "", stored._replace(data=text), stored)
+
+        response = await browser.fetch("/everywhere")
+
+        assert (response.status, browser.cookie()) == (200, None)
+        assert await site.rows() == {}
 
     async def test_a_failure_is_the_answers(self, serve: Any) -> None:
         """The visitor learns that she may still be signed in."""

@@ -1,5 +1,6 @@
 """A form's XSRF token belongs to the session: one that a sibling domain has planted together with its cookie does not."""
 
+import contextlib
 import json
 from typing import Any
 from urllib.parse import quote
@@ -7,9 +8,10 @@ from urllib.parse import quote
 import pytest
 from tornado.web import RequestHandler
 
-from sessions import SessionMixin
+from sessions import SessionMixin, TooManySessions
 
 from .conftest import memory_only
+from .members import signing_in
 from .world import Site, count, setting, visit
 
 SETTINGS = {"xsrf_cookies": True}
@@ -161,3 +163,45 @@ async def test_a_broken_token_in_the_row_lets_no_other_in(serve: Any, broken: An
     await site.store.inner.update(browser.sid or "", stored._replace(data=text), stored)
 
     assert await send(browser, token) == (403 if broken == "00" else 200)
+
+
+async def test_a_sign_in_leaves_the_token_behind(serve: Any) -> None:
+    """Whoever gave the visitor the session knows the token that it had, and can plant it."""
+    settings = SETTINGS | {
+        "xsrf_cookie_kwargs": {"expires_days": None}
+    }  # Tornado's 30 days are not by the site's clock
+    site: Site = await serve({**PAGES, "/ada": signing_in("ada")}, settings=settings, user_key="user")
+    browser = site.browser()
+    await browser.fetch("/visit")
+    token = (await browser.fetch("/form")).text
+    of_before = browser.kept("_xsrf").value
+    await browser.fetch("/ada")
+    planted = f"connect.sid={browser.kept().value}; _xsrf={of_before}"
+
+    response = await site.browser().fetch(
+        "/form", method="POST", body=f"_xsrf={quote(token)}".encode(),
+        headers={"Content-Type": "application/x-www-form-urlencoded", "Cookie": planted},
+    )  # fmt: skip
+
+    assert response.status == 403
+    assert await send(browser, (await browser.fetch("/form")).text) == 200
+
+
+async def test_after_a_sign_in_that_was_refused_open_forms_go_on(serve: Any) -> None:
+    """The session has its token still, and the browser too."""
+
+    async def ada(handler: Any) -> None:
+        with contextlib.suppress(TooManySessions):
+            await handler.sign_in("ada")
+        handler.write(handler.xsrf_token)
+
+    options = {"user_key": "user", "max_per_user": 1, "at_limit": "refuse"}
+    site: Site = await serve({**PAGES, "/ada": ada}, settings=SETTINGS, **options)
+    await site.browser().fetch("/ada")
+    browser = site.browser()
+    await browser.fetch("/visit")
+    token = (await browser.fetch("/form")).text
+
+    shown = (await browser.fetch("/ada")).text
+
+    assert [await send(browser, each) for each in (token, shown)] == [200, 200]
