@@ -15,7 +15,7 @@ from tornado.web import HTTPError
 
 from sessions import Store, StoreUnavailable, Sweeper, open_store
 
-from .test_socket_ends import ENDED, Chat, talk
+from .talks import ENDED, Chat, talk
 from .world import LIFETIME, MARK, Site, World, count, logout, replay, show, visit
 
 SECONDS = 60.0

@@ -11,7 +11,7 @@ from stores.redis_server import RedisServer
 
 from sessions.stores.redis import RedisStore, one_server
 
-from .test_socket_ends import ENDED, Chat, talk
+from .talks import ENDED, Chat, talk
 from .world import MARK, Site, count, logout, show, visit
 
 SECONDS = 60
