@@ -12,6 +12,7 @@ from tornado.websocket import WebSocketClientConnection, WebSocketHandler, webso
 
 from sessions import NoSession, SessionError, SessionMixin
 
+from .members import sign_out, signing_in
 from .world import Act, Site, logout, replay, unset, visit
 
 ENDED = (4401, "session ended")
@@ -113,14 +114,6 @@ async def rotate(handler: Any) -> None:
     await handler.session.rotate()
 
 
-async def sign_in(handler: Any) -> None:
-    await handler.sign_in("ada")
-
-
-async def sign_out(handler: Any) -> None:
-    await handler.sign_out()
-
-
 async def confirm(handler: Any) -> None:
     await handler.confirm()
 
@@ -147,7 +140,7 @@ async def saved(handler: Any) -> str:
 
 PAGES: dict[str, Any] = {
     "/visit": visit, "/logout": logout, "/unset": unset, "/regenerate": regenerate, "/rotate": rotate,
-    "/sign-in": sign_in, "/sign-out": sign_out, "/confirm": confirm, "/revoke": revoke, "/revoke-all": revoke_all,
+    "/sign-in": signing_in("ada"), "/sign-out": sign_out, "/confirm": confirm, "/revoke": revoke, "/revoke-all": revoke_all,
     "/revoke-others": revoke_others, "/chat": Chat, "/saving": (Chat, saved), "/careless": Careless,
     "/alive": Alive,
 }  # fmt: skip
