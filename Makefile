@@ -10,7 +10,7 @@ BENCH := bench/.cache
 TOOLS := .cache
 NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
-# The suite starts hundreds of processes, each of which would compile what it imports.
+# The suite starts hundreds of processes: if this is set, each of them compiles all that it imports, and keeps none of it.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help venv run test test-lowest test-pythons wheels lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
@@ -140,8 +140,8 @@ bench-plots: $(BENCH)/plots/.ready ## Draw docs/performance/*.svg from bench/res
 bench-docs: $(READY) ## Put the tables of bench/results into docs/performance.md
 	$(BIN)/python -m bench.docs
 
-bench-all: bench-setup ## All of these, one after the other: about 40 minutes on a quiet machine
-	@failed=; for step in bench bench-peers bench-instructions bench-scale bench-large bench-sockets bench-plots bench-docs; do \
+bench-all: bench-setup ## All of these, one after the other: about 50 minutes on a quiet machine
+	@failed=; for step in bench bench-peers bench-instructions bench-scale bench-large bench-users bench-sockets bench-plots bench-docs; do \
 	  $(MAKE) $$step || failed="$$failed $$step"; done; \
 	  test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 

@@ -5,22 +5,17 @@ has a small session, increments its counter again and again on one connection, f
 answer of its last request. `python -m bench.large --serve PORT` is the server.
 """
 
-import argparse
 import asyncio
 import json
-import os
 import sys
 import time
 from asyncio.events import Handle
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 from tornado.web import Application
 
-from bench.figures import RESULTS, save
-from bench.process import LOAD_CORE, SERVER_CORE, folder, free_port, machine, pinned, spawn, wait_until
-from bench.report import print_result
+from bench.own_server import main
 from handlers.base import BaseHandler
 from sessions import SessionManager, SessionOptions, open_store
 
@@ -182,37 +177,5 @@ async def measure(port: int, rounds: int) -> list[dict[str, Any]]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--serve", type=int, help="be the server, on this port")
-    parser.add_argument("--quick", action="store_true", help="one round, beside the results")
-    arguments = parser.parse_args()
-    if arguments.serve:
-        asyncio.run(serve(arguments.serve))
-        return
-    os.sched_setaffinity(0, {int(LOAD_CORE)})
-    rounds = 1 if arguments.quick else ROUNDS
-    result: dict[str, Any] = {"machine": machine(), "settings": {"rounds": rounds}}
-    port = free_port()
-    root = str(Path(__file__).parents[1])
-    with folder() as data:
-        command = pinned(SERVER_CORE, (sys.executable, "-m", "bench.large", "--serve", str(port)))
-        running = spawn("large sessions", command, port, data, {"PYTHONPATH": root})
-        try:
-            wait_until(running, lambda: asyncio.run(_answers(port)))
-            result["large"] = asyncio.run(measure(port, rounds))
-        finally:
-            running.stop()
-    save(result, RESULTS / ("large-quick.json" if arguments.quick else "large.json"))
-    print_result(result)
-
-
-async def _answers(port: int) -> bool:
-    try:
-        return (await Visitor(port).send("/count"))[0] == 200
-    except OSError:
-        return False
-
-
 if __name__ == "__main__":
-    main()
+    main("large", __doc__, serve, measure, {"rounds": ROUNDS}, {"rounds": 1})

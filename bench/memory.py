@@ -3,14 +3,10 @@
 import asyncio
 import json
 import secrets
-import socket
-import subprocess
-import tempfile
-import time
 
-import redis
+from redis import Redis
 
-from bench.serve import redis_program
+from bench.serve import redis
 from sessions import RedisStore, StoredSession, now_ms
 
 COUNT = 100_000
@@ -27,8 +23,9 @@ DATA = {
 }
 
 
-async def weigh(server: redis.Redis, url: str, name: str) -> None:
+async def weigh(server: Redis, url: str, name: str) -> None:
     """Fill an empty server, and print what has grown."""
+    server.config_set("lazyfree-lazy-user-flush", "no")  # or Valkey frees the memory of the size before during this one
     server.flushall()
     text = json.dumps({"cookie": COOKIE, **DATA[name]}, separators=(",", ":"))
     before = server.info("memory")["used_memory"]
@@ -44,27 +41,11 @@ async def weigh(server: redis.Redis, url: str, name: str) -> None:
 
 def main() -> None:
     """Start a server, weigh, end it."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        command = [str(redis_program()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        try:
-            with redis.Redis(port=port) as server:
-                while True:
-                    try:
-                        server.ping()
-                    except redis.ConnectionError:
-                        time.sleep(0.05)
-                    else:
-                        break
-                print(f"Valkey {server.info('server')['valkey_version']}, {COUNT:,} sessions of each size")
-                print("| session | bytes of text | MEMORY USAGE | used_memory, per session | GB for 100 million |")
-                for name in DATA:
-                    asyncio.run(weigh(server, f"redis://127.0.0.1:{port}", name))
-        finally:
-            process.terminate()
-            process.wait()
+    with redis() as running, Redis(port=running.port) as server:
+        print(f"Valkey {running.about['Valkey server']}, {COUNT:,} sessions of each size")
+        print("| session | bytes of text | MEMORY USAGE | used_memory, per session | GB for 100 million |")
+        for name in DATA:
+            asyncio.run(weigh(server, running.url, name))
 
 
 if __name__ == "__main__":

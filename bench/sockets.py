@@ -5,28 +5,23 @@ own and says nothing. A bystander reads its session again and again on one conne
 PORT` is the server.
 """
 
-import argparse
 import asyncio
 import json
-import os
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from tornado.web import Application
 from tornado.websocket import WebSocketHandler
 
-from bench.figures import RESULTS, save
 from bench.large import Visitor
-from bench.process import LOAD_CORE, SERVER_CORE, folder, free_port, machine, pinned, spawn, wait_until
-from bench.report import print_result
+from bench.own_server import main
 from handlers.base import BaseHandler
 from sessions import SessionManager, SessionMixin, SessionOptions, open_store
 
 ROUNDS = 3
 SOCKETS = 5_000
-SECONDS = 10.0
+SECONDS = 10
 SETTLED = 6.0
 """Seconds before a measurement: longer than `watchInterval`, in which each session was asked for since its opening."""
 
@@ -109,7 +104,7 @@ async def cpu(port: int) -> float:
     return float(json.loads(answer)["seconds"])
 
 
-async def window(port: int, bystander: Visitor, seconds: float) -> dict[str, float]:
+async def window(port: int, bystander: Visitor, seconds: int) -> dict[str, float]:
     """The bystander's latencies, and the share of a core that the server has used."""
     waits: list[float] = []
     used, began = await cpu(port), time.perf_counter()
@@ -130,7 +125,7 @@ async def window(port: int, bystander: Visitor, seconds: float) -> dict[str, flo
     }
 
 
-async def measure(port: int, rounds: int, sockets: int, seconds: float) -> list[dict[str, Any]]:
+async def measure(port: int, rounds: int, sockets: int, seconds: int) -> list[dict[str, Any]]:
     cookies = await limited(sockets, lambda _: cookie(port))
     bystander = Visitor(port)
     await bystander.send("/begin")
@@ -149,38 +144,6 @@ async def measure(port: int, rounds: int, sockets: int, seconds: float) -> list[
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--serve", type=int, help="be the server, on this port")
-    parser.add_argument("--quick", action="store_true", help="one round of 500 sockets, beside the results")
-    arguments = parser.parse_args()
-    if arguments.serve:
-        asyncio.run(serve(arguments.serve))
-        return
-    os.sched_setaffinity(0, {int(LOAD_CORE)})
-    rounds, sockets, seconds = (1, 500, 3.0) if arguments.quick else (ROUNDS, SOCKETS, SECONDS)
-    result: dict[str, Any] = {"machine": machine(), "settings": {"rounds": rounds, "sockets": sockets}}
-    port = free_port()
-    root = str(Path(__file__).parents[1])
-    with folder() as data:
-        command = pinned(SERVER_CORE, (sys.executable, "-m", "bench.sockets", "--serve", str(port)))
-        running = spawn("sockets", command, port, data, {"PYTHONPATH": root})
-        try:
-            wait_until(running, lambda: asyncio.run(_answers(port)))
-            result["sockets"] = asyncio.run(measure(port, rounds, sockets, seconds))
-        finally:
-            running.stop()
-    save(result, RESULTS / ("sockets-quick.json" if arguments.quick else "sockets.json"))
-    print_result(result)
-
-
-async def _answers(port: int) -> bool:
-    try:
-        await cpu(port)
-    except OSError:
-        return False
-    return True
-
-
 if __name__ == "__main__":
-    main()
+    full = {"rounds": ROUNDS, "sockets": SOCKETS, "seconds": SECONDS}
+    main("sockets", __doc__, serve, measure, full, {"rounds": 1, "sockets": 500, "seconds": 3})

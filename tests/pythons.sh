@@ -4,7 +4,7 @@
 #
 # Each suite gets a chroot in .cache/pythons/SUITE, made by debootstrap and kept. pip downloads the pinned wheels outside
 # of it, with whatever index this machine has; in it `make test` runs on a copy of the last commit, without an index. What
-# needs Node, nginx or chromium skips there. A suite that cannot be had is "not run", which is no failure; a missing wheel
+# needs Node, nginx or chromium skips there. A suite that is not available is "not run", which is no failure; a missing wheel
 # is one, as is a failing test. With --one the first suite that runs is the last.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from client import Browser
-from conformance.application import AS_EXPRESS
+from conformance.options import AS_EXPRESS
 from conformance.replay import (
     OURS,
     declaration_for,

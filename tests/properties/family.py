@@ -1,4 +1,4 @@
-"""Owns the model of families: what the ids of a sign-in may give, by what requests have been promised about them.
+"""Owns the model of families: what each id of a sign-in may give, after the verbs that requests have called.
 
 A *generation* is the data of one sign-in under all ids that it goes through by `rotate()`; `regenerate()` begins another
 one, to which the old id leads. The model never reads the store to excuse what it finds there: what it demands follows
@@ -38,7 +38,7 @@ class World:
         self.left: set[str] = set()
         """The ids of which a rotation has begun."""
         self.unknown: set[str] = set()
-        """Those of them that no browser can know: a late reply of the store may leave a row there until it expires."""
+        """Those of `left` that no browser can know. If a reply of the store is late, a row may stay there until it expires."""
         self.sent: list[str] = []
         """The ids that browsers have."""
         self.errors: list[str] = []
@@ -62,7 +62,7 @@ class World:
             self.unknown.add(sid)
 
     def led_to(self, generation: Generation | None, now: int) -> list[Generation]:
-        """A generation and those that its tombstones lead to, as far as they were surely stored before a moment."""
+        """Return a generation, and of those that its tombstones lead to the ones that were surely stored before `now`."""
         found: list[Generation] = []
         while generation is not None and generation not in found:
             if not found or (generation.stored_since < now and not generation.is_unreached):
@@ -71,7 +71,7 @@ class World:
         return found
 
     def check_living(self, sid: str, began: int) -> None:
-        """Note a session that must not live."""
+        """Note an error if an id gives a session that has surely ended, or a tombstone has to be there."""
         generation = self.ids.get(sid)
         if generation is None or generation.is_blurred:
             return
@@ -108,7 +108,7 @@ class World:
         cover = self.covers.pop(sid, None)
         if before is not None:
             before.begun.append(made)
-            made.begun = before.begun  # a login that is under way replaces the row that is there in the end
+            made.begun = before.begun  # shared: a login that is under way on `before` replaces this row
             if is_busy:
                 before.is_blurred = True
             if is_tombstone:
@@ -178,7 +178,7 @@ class World:
             if not works and not late:
                 looks += 1
                 if looks > 12:
-                    await self.manager.close()  # it has looked often enough after the last step came
+                    await self.manager.close()  # the undo of a rotation has looked often enough since then
                     self.store.waiting.clear()
                     break
             if not self.store.waiting and works:

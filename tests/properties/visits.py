@@ -1,4 +1,4 @@
-"""Owns the requests of the model of families: a handler that does this and that, and what it may count on afterwards."""
+"""Owns the requests of the model of families: a handler that acts on its session, and notes what each verb promises."""
 
 import asyncio
 from collections import defaultdict
@@ -29,8 +29,11 @@ class Request:
         self.local: dict[str, Any] = {}
         """What the handler has changed and no call has surely stored."""
         self.ever: dict[str, list[Any]] = defaultdict(list)
+        """All that it has assigned to a key since the load, stored or not; None for what it has deleted."""
         self.jumped = False
+        """Whether a session's whole life has passed over it."""
         self.behind: list[asyncio.Task[None]] = []
+        """The verbs that it has not awaited."""
 
     async def run(self, actions: list[Action]) -> None:
         """From the load to the commit."""
@@ -75,7 +78,7 @@ class Request:
             await asyncio.gather(*self.behind, return_exceptions=True)
         if verb in ("save", "rotate", "regenerate", "destroy", "mutate", "reload"):
             done = getattr(self, verb)(key)
-            if waits or verb in ("reload", "mutate"):  # they act when they are done
+            if waits or verb in ("reload", "mutate"):  # what they change is known only when they are done
                 await done
             else:
                 self.behind.append(asyncio.ensure_future(done))
@@ -109,7 +112,7 @@ class Request:
             self.face.touch()
 
     def attempt(self, generation: Generation) -> Callable[[bool], None]:
-        """Note that what was changed may be stored from now on; what is returned notes whether it surely was."""
+        """Note that the changes may be stored from now on. Returns a function that notes whether they surely are."""
         written = {key: Write(value, self.world.tick()) for key, value in self.local.items()}
         for key, write in written.items():
             generation.writes[key].append(write)
@@ -207,7 +210,7 @@ class Request:
         async def wait() -> None:
             await verb
             if self.state.end is None:
-                self.attempt(self.generation(self.state.id))  # a verb before it may have stored that
+                self.attempt(self.generation(self.state.id))  # a verb that was not awaited may have stored the changes
                 self.local.clear()
                 self.ever.clear()
                 self.loaded = dict(self.face)
@@ -218,7 +221,7 @@ class Request:
         """The sign-out."""
         world, state, began, since = self.world, self.state, self.world.tick(), self.world.clock()
         sid, was_stored, was_closed = state.id, state.base is not None, state.end == "closed"
-        was_over = state.end == "destroyed"  # the sign-out before it has removed the tombstone that led on
+        was_over = state.end == "destroyed"  # by an earlier sign-out, which has removed the tombstone that led on
         ends = world.led_to(self.generation(sid), began)
         own = self.generation(sid)
         others = [world.ids[other] for other in state.others if other in world.ids]
@@ -264,7 +267,7 @@ class Request:
                 raise
             if not was_stored or was_closed:
                 return
-            if old in world.left:  # by a rotation at the same time: a late request ends nothing under another id
+            if old in world.left:  # a rotation has moved the session: a late request ends nothing under the new id
                 before.is_shaky = True
                 return
             before.dead_since = before.dead_since or world.tick()

@@ -61,7 +61,7 @@ MORE_KINDS = {
     "test_sign_in": ("sqlite", "redis_itself", "postgres"),
     "test_sign_in_limit": ("sqlite", "redis_itself", "postgres"),
     "test_touch": ("jsonb",),
-    "test_socket_ends": ("sqlite", "redis_itself", "postgres"),
+    "test_socket_watch": ("sqlite", "redis_itself", "postgres"),
     **dict.fromkeys(("test_finishing", "test_large", "test_neighbours", "test_streams"), ("sqlite",)),
     **dict.fromkeys(("test_phases", "test_phases_commit", "test_phases_connection"), ("sqlite",)),
 }

@@ -15,7 +15,7 @@ from tornado.web import HTTPError
 
 from sessions import Store, StoreUnavailable, Sweeper, open_store
 
-from .test_socket_ends import ENDED, Chat, talk
+from .talks import ENDED, Chat, talk, until
 from .world import LIFETIME, MARK, Site, World, count, logout, replay, show, visit
 
 SECONDS = 60.0
@@ -98,9 +98,7 @@ class TestKilled:
         open_socket = await talk(other, browser)
         server.kill()
         try:
-            async with asyncio.timeout(SECONDS):
-                while other.manager.is_ready:  # noqa: ASYNC110 # until the watch has asked
-                    await asyncio.sleep(0.01)
+            await until(lambda: not other.manager.is_ready)  # the watch has asked
             answer = await open_socket.say()
         finally:
             server.start()

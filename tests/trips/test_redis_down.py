@@ -11,7 +11,7 @@ from stores.redis_server import RedisServer
 
 from sessions.stores.redis import RedisStore, one_server
 
-from .test_socket_ends import ENDED, Chat, talk
+from .talks import ENDED, Chat, talk, until
 from .world import MARK, Site, count, logout, show, visit
 
 SECONDS = 60
@@ -69,9 +69,7 @@ async def test_a_socket_outlives_a_server_that_is_away(
     open_socket = await talk(other, browser)
     harm(server)
     try:
-        async with asyncio.timeout(SECONDS):
-            while other.manager.is_ready:  # noqa: ASYNC110 # until the watch has asked
-                await asyncio.sleep(0.01)
+        await until(lambda: not other.manager.is_ready)  # the watch has asked
         answer = await open_socket.say()
     finally:
         heal(server)

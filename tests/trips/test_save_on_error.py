@@ -7,7 +7,7 @@ from tornado.web import HTTPError
 
 from .staged import Gate
 from .test_sockets import Socket, open_socket
-from .world import LIFETIME, MARK, Act, Site, setting, show, turns, unset, visit
+from .world import LIFETIME, MARK, Act, Site, acted_meanwhile, flushing, setting, show, unset, visit
 
 SWITCHED_OFF: dict[str, Any] = {"save_on_error": False, "touch_after": 0}
 
@@ -237,23 +237,13 @@ async def test_an_error_page_in_place_of_held_bytes_stores_nothing_more(serve: A
     """The commit of the first bytes is under way, and stays; the page that replaces them is a 5xx."""
     under_way = Gate()
 
-    async def page(handler: Any) -> None:
-        handler.session["early"] = 1
-        handler.write("one,")
-        handler.flush()
-        await under_way.wait()
+    def late(handler: Any) -> None:
         handler.session["late"] = 2
         raise LookupError("the application's own")
 
-    site, browser = await visited(serve, page)
-    gate = site.store.hold()
-    call = await browser.start()
-    await gate.reached()
+    site, browser = await visited(serve, flushing(under_way, late))
 
-    under_way.open()
-    await turns()
-    gate.open()
-    response = await call.response()
+    response = await acted_meanwhile(site, browser, under_way)
 
     assert (response.status, response.whole) == (500, True)
     assert await site.row(browser.sid) == {"mark": MARK, "early": 1}

@@ -7,7 +7,7 @@ from .staged import Gate
 from .world import MARK, Act, Site, logout, overtaken, replay, setting, slow
 
 
-class TestWhoseData:
+class TestData:
     """What the session holds afterwards, on every store."""
 
     async def test_an_anonymous_visitor_keeps_the_basket(self, serve: Any) -> None:

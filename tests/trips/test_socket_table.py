@@ -8,8 +8,8 @@ import pytest
 from clock import MINUTE
 
 from .conftest import memory_only
-from .test_socket_ends import ENDED as CLOSED
-from .test_socket_ends import NEVER, Chat, Talk, site_of, talk
+from .talks import ENDED as CLOSED
+from .talks import NEVER, Chat, Talk, site_of, talk
 from .world import LIFETIME, MARK, Site
 
 DOC = (Path(__file__).parents[2] / "docs" / "sockets.md").read_text("utf-8")

@@ -12,7 +12,7 @@ from sessions import NoSession, SessionMixin
 from sessions.watch import watch_of
 
 from .conftest import memory_only
-from .test_socket_ends import NEVER, neighbour, signed_in, site_of
+from .talks import NEVER, neighbour, signed_in, site_of
 from .world import Site, replay
 
 LAST_CHUNK = b"0\r\n\r\n"

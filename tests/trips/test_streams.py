@@ -8,7 +8,7 @@ from sessions import StoreError, StoreUnavailable
 
 from .conftest import Logbook
 from .staged import Gate
-from .world import MARK, Site, count, turns, visit
+from .world import MARK, Site, acted_meanwhile, count, flushing, turns, visit
 
 
 def stream(*, wait: bool) -> Any:
@@ -150,24 +150,14 @@ async def test_promise_1_a_change_while_the_first_commit_is_under_way_is_not_los
     """The commit of the first flush has taken its picture; what is changed meanwhile is committed at the end."""
     under_way = Gate()
 
-    async def act(handler: Any) -> None:
-        handler.session["early"] = 1
-        handler.write("one,")
-        handler.flush()
-        await under_way.wait()
+    def late(handler: Any) -> str:
         handler.session["late"] = 2
-        handler.write("two")
+        return "two"
 
-    site: Site = await serve(act)
+    site: Site = await serve(flushing(under_way, late))
     browser = site.browser()
-    gate = site.store.hold()
 
-    call = await browser.start()
-    await gate.reached()
-    under_way.open()
-    await turns()
-    gate.open()
-    response = await call.response()
+    response = await acted_meanwhile(site, browser, under_way)
 
     assert (response.text, response.whole) == ("one,two", True)
     assert await site.row(browser.sid) == {"early": 1, "late": 2}

@@ -256,6 +256,19 @@ def slow(gate: Gate, act: Act) -> Act:
     return page
 
 
+def flushing(gate: Gate, act: Act) -> Act:
+    """A page that flushes the key "early" without waiting for its commit, and acts once the gate is open."""
+
+    async def page(handler: Any) -> object:
+        handler.session["early"] = 1
+        handler.write("one,")
+        handler.flush()
+        await gate.wait()
+        return act(handler)
+
+    return page
+
+
 # ---------------------------------------------------------------- what many trips do
 
 
@@ -272,6 +285,17 @@ async def overtaken(browser: Browser, gate: Gate, meanwhile: str = "/fast", *, p
     response = await browser.fetch(meanwhile)
     assert response.status == 200, response.text
     gate.open()
+    return await call.response()
+
+
+async def acted_meanwhile(site: Site, browser: Browser, gate: Gate) -> Response:
+    """The answer of a page that flushes, and acts while the commit of its first bytes is under way."""
+    commit = site.store.hold()
+    call = await browser.start()
+    await commit.reached()
+    gate.open()
+    await turns()
+    commit.open()
     return await call.response()
 
 

@@ -6,15 +6,15 @@ from ..mutant import always, row_table
 
 MUTANTS, breaks = row_table()
 
-TRIPS = "trips/test_socket_ends.py::"
-HERE = f"{TRIPS}test_a_verb_ends_the_sockets_of_its_process"
-ELSEWHERE = f"{TRIPS}test_a_verb_ends_the_sockets_of_other_processes"
-REVOKED = f"{TRIPS}test_a_revocation_ends_a_socket_when_it_is_called"
-HAND = f"{TRIPS}test_a_row_that_is_deleted_by_hand_ends_its_sockets"
-EXPIRY = f"{TRIPS}test_a_session_that_expires_ends_its_sockets"
-DEAF = f"{TRIPS}test_a_client_that_does_not_answer_the_close_frame_is_not_heard"
-LEARNS = f"{TRIPS}test_the_handler_learns_that_the_session_has_ended"
-ALIVE = f"{TRIPS}test_messages_keep_a_session_alive"
+ENDS, WATCH = "trips/test_socket_ends.py::", "trips/test_socket_watch.py::"
+HERE = f"{ENDS}test_a_verb_ends_the_sockets_of_its_process"
+ELSEWHERE = f"{WATCH}test_a_verb_ends_the_sockets_of_other_processes"
+REVOKED = f"{ENDS}test_a_revocation_ends_a_socket_when_it_is_called"
+HAND = f"{WATCH}test_a_row_that_is_deleted_by_hand_ends_its_sockets"
+EXPIRY = f"{WATCH}test_a_session_that_expires_ends_its_sockets"
+DEAF = f"{ENDS}test_a_client_that_does_not_answer_the_close_frame_is_not_heard"
+LEARNS = f"{ENDS}test_the_handler_learns_that_the_session_has_ended"
+ALIVE = "trips/test_socket_use.py::test_messages_keep_a_session_alive"
 STREAM = "trips/test_stream_ends.py::test_a_stream_is_cut_without_its_end"
 
 
