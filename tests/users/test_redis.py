@@ -79,12 +79,12 @@ async def test_a_touch_moves_the_entry_with_the_session(way: str, tmp_path: Path
     """And the set lives as long as the last of its sessions."""
     async with opened(way, tmp_path) as store:
         for sid in "ab":
-            made = await store.create(sid, of_user("ada", 300))
+            made = await store.create(sid, of_user("ada", 1_500))
             assert made is not None
             if sid == "a":
                 touched = await store.touch(sid, now_ms() + HOUR, made)
                 assert touched.outcome is Outcome.SAVED
-        await asyncio.sleep(0.4)  # the server's own time
+        await asyncio.sleep(1.6)  # the server's own time
         late = [await found(store, "ada"), await members(store, "ada")]
         await store.create("c", of_user("ada"))
         later = await members(store, "ada")

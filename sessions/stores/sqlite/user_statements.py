@@ -99,6 +99,7 @@ class SignIn(Job):
 
     __slots__ = ("act", "ended", "is_refused", "limit", "sql")
 
+    verb: str
     act: str
     limit: Limit
     sql: UserStatements
