@@ -106,7 +106,7 @@ async def test_what_a_cancelled_caller_has_stored_is_in_the_set(way: str, tmp_pa
         stored = {sid async for sid, record in store.all() if user_in(record.data, PATH) == "ada"}
         entered = await members(store, "ada")
 
-    assert {"old 11", "new 11"} <= stored
+    assert {sid.split()[0] for sid in stored} == {"old", "new"}  # how many of them depends on the machine
     assert entered == stored
 
 
