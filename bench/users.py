@@ -18,6 +18,7 @@ from bench.process import folder
 from sessions import SessionManager, SessionOptions
 from sessions.stores.sqlite import SQLiteStore
 from sessions.stores.sqlite.user_statements import UserStatements
+from sessions.user_text import UserPlace
 
 DEVICES = 5
 DAY = 86_400_000
@@ -40,7 +41,7 @@ async def measure(path: Path, size: int, asks: int) -> None:
         await manager.close()
     begin = time.perf_counter()
     with closing(sqlite3.connect(path)) as db:
-        db.execute(UserStatements(("user",)).index[1])
+        db.execute(UserStatements(UserPlace(("user",))).index[1])
         db.commit()
     print(f"the index is made in {time.perf_counter() - begin:.1f} s")
     async with SQLiteStore(path) as store:

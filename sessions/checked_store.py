@@ -21,11 +21,15 @@ BLOCKED = 0.5
 """Seconds for which a verb may keep the event loop from everything else before the log says so."""
 
 _OWN = "sessions.stores."
+_WRAPPERS = "sessions.at_rest."
 
 
 def checked(store: Store) -> Store:
     """Return the store itself if it is one of ours, else the store behind a check."""
-    kind = type(store).__module__
+    kind, inner = type(store).__module__, store
+    while kind.startswith(_WRAPPERS):
+        inner = inner.inner  # type: ignore[attr-defined] # of a wrapper
+        kind = type(inner).__module__
     return store if kind.startswith(_OWN) and kind != f"{_OWN}wrappers" else CheckedStore(store)
 
 

@@ -45,6 +45,8 @@ def parts_of(sid: str, record: StoredSession, clock: Clock) -> tuple[Parts, Stor
             found, rest = json_text.split_meta(data)
             if parsed(found) is not None:  # or it is another application's, and data
                 meta, data = found, rest
+        if json_text.SEALED in data and json_text.is_sealed(data):
+            raise CorruptSession("it is sealed, and no key of encryption is given")  # noqa: TRY301 # named like all others
     except CorruptSession as error:
         raise CorruptSession(f"session {fingerprint(sid)}: {error}") from None
     return Parts(text, data, meta), cookie

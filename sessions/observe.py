@@ -26,6 +26,11 @@ TAMPERED = "session_tampered"
 DROPPED = "session_dropped"
 """A change is dropped, because its session has ended meanwhile."""
 
+CORRUPT = "session_corrupt"
+"""A row cannot be opened: its key is missing, or it was changed. It is left as it is."""
+REFUSED = "session_refused"
+"""A row, or a part of it, is not sealed, and `requireSealed` is on."""
+
 SIGNED_IN = "signed_in"
 SIGNED_OUT = "signed_out"
 REVOKED = "revoked"

@@ -201,6 +201,8 @@ class Limit(NamedTuple):
     """Sessions of the user that may live, the new one included."""
     refuses: bool
     """True if a sign-in beyond that is refused; False if the session that signed in first ends."""
+    aliases: tuple[str, ...] = ()
+    """Further names of the user, as `Users` says."""
 
 
 class SignedIn(NamedTuple):
@@ -216,6 +218,7 @@ class Users(Protocol):
     """The power to find the sessions of a user, whoever wrote them, and to end them. Keys, never ids, but in `sign_in`.
 
     A user is a text of user_text.py. Before anything else `index` is called. A tombstone is nobody's session.
+    A user may have `aliases`: further names by which rows name the same user, as a wrapper writes them to hide it.
     """
 
     by_meta: bool
@@ -226,21 +229,28 @@ class Users(Protocol):
     refuses: bool
     """True if `sign_in` can refuse: where it is one step."""
 
-    def index(self, path: tuple[str, ...], *, node_peer: bool) -> None:
+    def index(self, path: tuple[str, ...], *, node_peer: bool, in_meta: bool = False) -> None:
         """Say under which keys of the data, from the outermost on, the user is. It opens nothing, and may be repeated.
 
+        With `in_meta` a row that names nobody there is the user's whom the member `user` of its `__meta` names.
         `node_peer` says that a Node server writes to the store. A store with an index makes it when it is opened, or
         when it is first needed; a table of 50,000 rows or more gets none by that. Without one every verb is right and
         slow, which the log says once.
         """
 
-    async def rows(self, user: str) -> list[tuple[str, StoredSession]]:
+    async def rows(self, user: str, aliases: Collection[str] = ()) -> list[tuple[str, StoredSession]]:
         """Return the living sessions that may be the user's: all that are, and the caller compares each.
 
         A record is good as `expected` for the store with verbs that take keys (`by_key`).
         """
 
-    async def end(self, user: str, keys: Collection[str] | None = None, keep: str | None = None) -> list[str]:
+    async def end(
+        self,
+        user: str,
+        keys: Collection[str] | None = None,
+        keep: str | None = None,
+        aliases: Collection[str] = (),
+    ) -> list[str]:
         """Delete the user's sessions: all, or those under some keys, and none under `keep`. Returns their keys.
 
         A session that another call moves meanwhile is followed: with `keys` None none lives afterwards that was stored
@@ -292,6 +302,11 @@ def users(store: Store) -> Users | None:
 def is_ready(store: Store) -> bool:
     """Return True if the store is up, as far as it knows without asking."""
     return bool(getattr(store, "ready", True))
+
+
+def is_sealed(store: Store) -> bool:
+    """Return True if what the store keeps is sealed (at_rest/sealed_store.py)."""
+    return bool(getattr(store, "is_sealed", False))
 
 
 def key_of(store: Store, sid: str) -> str:

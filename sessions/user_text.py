@@ -8,7 +8,7 @@ finds one compares its user by this file.
 import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import CorruptSession
 from .formats import json_text
@@ -75,6 +75,20 @@ def user_in_meta(text: str) -> str | None:
     except CorruptSession:
         return None
     return user_text(meta.get("user")) if isinstance(meta, dict) else None
+
+
+class UserPlace(NamedTuple):
+    """Where the rows of a store name their user."""
+
+    path: tuple[str, ...] = ()
+    """The keys of the data, from the outermost on; none: nobody asks for users."""
+    in_meta: bool = False
+    """True if a row that names nobody there may name the user in `__meta`."""
+
+    def user_in(self, text: str) -> str | None:
+        """Return the user of a stored session; None if it names nobody, or is no session."""
+        user = user_in(text, self.path)
+        return user_in_meta(text) if user is None and self.in_meta else user
 
 
 def outline(text: str) -> dict[str, Any]:

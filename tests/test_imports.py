@@ -21,7 +21,7 @@ FLOORS = """
     sessions
     web  config  testing
     watch
-    manager  sweeper  stores  late_store
+    manager  sweeper  stores  at_rest  late_store
     users  queues  timeout  checked_store  turns  writes  rotation  sign_ins  verbs
     remembered  state  session
     user_text  login  flash  merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending  progress

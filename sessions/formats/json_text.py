@@ -23,6 +23,8 @@ LEVELS = 500
 
 META = '"__meta"'
 """The member that our own features keep with a session, as it is spelled in a stored text: Node keeps it at a save."""
+SEALED = '"__sealed"'
+"""The member that a sealed session is in (at_rest/seal.py)."""
 _META_AS_WRITTEN = re.compile(r'\{"__meta":(\{[^{}"\\]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^{}"\\]*)*\}),?')
 """A flat object in front of the data, as we write it; anything else is decoded."""
 
@@ -39,7 +41,7 @@ _OBJECT = (
 )  # fmt: skip
 _SESSION = ("req", "id", "touch", "resetMaxAge", "save", "reload", "destroy", "regenerate")
 _LOST = frozenset((*_OBJECT, *_SESSION, "cookie"))
-RESERVED = _LOST | {"__meta"}
+RESERVED = _LOST | {"__meta", "__sealed"}
 """Top-level keys that are not a handler's to use."""
 RESERVED_BECAUSE = "the name is taken, by this library or by express-session, which would drop the key"
 
@@ -147,6 +149,11 @@ def split_meta(data: str) -> tuple[str, str]:
         return "", data
     meta = whole.pop("__meta")
     return dumps(meta), dumps(whole)
+
+
+def is_sealed(data: str) -> bool:
+    """Return True if a session's data is sealed, and so is none that can be read. Raises CorruptSession."""
+    return isinstance(loads(data).get(SEALED[1:-1]), str)
 
 
 def is_meta(value: object) -> bool:

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 from ..clock import Clock, now_ms
 from ..errors import StoreUnavailable
 from ..store import GONE, TAKEN, Limit, Outcome, SignedIn, StoredSession, Update
-from ..user_text import surplus, user_in
+from ..user_text import UserPlace, surplus
 from ..validation import wrong
 from .base import Itself
 from .tables import MemoryOptions
@@ -157,19 +157,26 @@ class MemoryStore:
 
     # ---------------------------------------------------------------- the sessions of a user
 
-    def index(self, path: tuple[str, ...], *, node_peer: bool = False) -> None:  # noqa: ARG002 # Node has no part here
+    def index(self, path: tuple[str, ...], *, node_peer: bool = False, in_meta: bool = False) -> None:  # noqa: ARG002 # Node has no part here
         """Say under which keys of the data the user is."""
-        if self._index is None or self._index.path != path:
-            self._index = _Index(path, self._rows)
+        place = UserPlace(path, in_meta)
+        if self._index is None or self._index.place != place:
+            self._index = _Index(place, self._rows)
 
-    async def rows(self, user: str) -> list[tuple[str, StoredSession]]:
+    async def rows(self, user: str, aliases: Collection[str] = ()) -> list[tuple[str, StoredSession]]:
         """Return the living sessions of a user."""
-        found = ((sid, self._living(sid)) for sid in self._sids(user))
+        found = ((sid, self._living(sid)) for name in (user, *aliases) for sid in self._sids(name))
         return [(sid, row) for sid, row in found if row is not None]
 
-    async def end(self, user: str, keys: Collection[str] | None = None, keep: str | None = None) -> list[str]:
+    async def end(
+        self,
+        user: str,
+        keys: Collection[str] | None = None,
+        keep: str | None = None,
+        aliases: Collection[str] = (),
+    ) -> list[str]:
         """Delete the sessions of a user. Returns the ids of those that lived."""
-        ended = [sid for sid, _ in await self.rows(user) if sid != keep and (keys is None or sid in keys)]
+        ended = [sid for sid, _ in await self.rows(user, aliases) if sid != keep and (keys is None or sid in keys)]
         for sid in ended:
             self._drop(sid)
         return ended
@@ -184,7 +191,7 @@ class MemoryStore:
         tombstone: StoredSession | None = None,
     ) -> SignedIn:
         """Create a session of a user, or rename one, within a limit, in one step."""
-        rows = [(sid, row.data) for sid, row in await self.rows(limit.user) if sid != old]
+        rows = [(sid, row.data) for sid, row in await self.rows(limit.user, limit.aliases) if sid != old]
         if limit.refuses and len(rows) >= limit.most:
             return SignedIn(None, [])
         update = await create_or_rename(self, new, record, old, expected, tombstone)
@@ -250,15 +257,15 @@ class MemoryStore:
 class _Index:
     """The ids of each user's sessions."""
 
-    def __init__(self, path: tuple[str, ...], rows: Mapping[str, StoredSession]) -> None:
-        self.path: tuple[str, ...] = path
+    def __init__(self, place: UserPlace, rows: Mapping[str, StoredSession]) -> None:
+        self.place: UserPlace = place
         self.sids: dict[str, set[str]] = {}
         self._users: dict[str, str] = {}
         for sid, row in rows.items():
             self.add(sid, row.data)
 
     def add(self, sid: str, text: str) -> None:
-        user = user_in(text, self.path)
+        user = self.place.user_in(text)
         if user is not None:
             self.sids.setdefault(user, set()).add(sid)
             self._users[sid] = user

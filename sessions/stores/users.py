@@ -1,23 +1,23 @@
 """Owns what the stores repeat of the power `users`: to end sessions by their keys, and the write of a sign-in."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 from ..store import TAKEN, Outcome, Store, StoredSession, Update
-from ..user_text import user_in
+from ..user_text import UserPlace
 
 REMOVED = StoredSession('{"cookie":{"originalMaxAge":null,"expires":null,"path":"/"}}', 0)
 """The record that removes a session if it is unchanged: it has expired already, and it has no data."""
 
 
-async def end_each(store: Store, keys: Iterable[str], user: str, path: Sequence[str]) -> list[str]:
-    """Delete the sessions under some keys, whatever they hold by now, as long as they are the user's.
+async def end_each(store: Store, keys: Iterable[str], names: Collection[str], place: UserPlace) -> list[str]:
+    """Delete the sessions under some keys, whatever they hold by now, as long as they are of a user with these names.
 
     Returns the keys of those that ended. One that moves meanwhile is not followed.
     """
     ended = []
     for key in keys:
         record = await store.get(key)
-        while record is not None and user_in(record.data, path) == user:
+        while record is not None and place.user_in(record.data) in names:
             update = await store.update(key, REMOVED, record)
             if update.outcome is Outcome.SAVED:
                 await store.destroy(key)  # an expired row that a Node server touches would live again

@@ -22,6 +22,7 @@ from ..store import (
     admin,
     by_key,
     is_ready,
+    is_sealed,
     key_of,
     name_of,
     overwriting,
@@ -63,6 +64,11 @@ class StoreWrapper:
     def ready(self) -> bool:
         """True if the store inside is up, as far as it knows without asking."""
         return is_ready(self.inner)
+
+    @property
+    def is_sealed(self) -> bool:
+        """True if what the store inside keeps is sealed."""
+        return is_sealed(self.inner)
 
     def key_of(self, sid: str) -> str:
         """Return the key of an id."""

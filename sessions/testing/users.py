@@ -23,6 +23,12 @@ class UsersContract(PowerContract):
         text = {"cookie": {"path": "/"}, "__meta": members, "n": n, **({} if user is None else {"user": user})}
         return StoredSession(json.dumps(text, ensure_ascii=False), self.clock() + life)
 
+    def hidden(self, name: str, **meta: Any) -> StoredSession:
+        """Return a record of a user that only `__meta` names, by another name."""
+        return StoredSession(
+            json.dumps({"cookie": {"path": "/"}, "__meta": {**meta, "user": name}, "n": 0}), self.clock() + LONG
+        )
+
     @on_store
     async def test_rows_are_those_of_the_user(self, store: Store) -> None:
         """Of several sessions of a user each is found, and of another user, or of nobody, none."""
@@ -79,6 +85,39 @@ class UsersContract(PowerContract):
         assert [await found(users, name) for name in names] == [set()] * len(names)
         assert [await users.end(name) for name in names] == [[]] * len(names)
         assert None not in [await store.get(f"{n}") for n in range(len(odd))]
+
+    @on_store
+    async def test_a_user_in_meta_is_found_if_that_is_asked(self, store: Store) -> None:
+        """Under each of several names. What the data says comes before `__meta`: it is what a Node server changes."""
+        users = _users(store, in_meta=True)
+        hidden = self.hidden("H(ada)")
+        later = StoredSession(hidden.data.replace('"n"', '"user": "bob", "n"'), hidden.expires_at)
+        for sid, record in (("a", hidden), ("b", self.session_of("ada")), ("c", later), ("d", self.session_of(None))):
+            await store.create(sid, record)
+
+        assert {key for key, _ in await users.rows("ada", ["H(ada)"])} >= keys(store, "a", "b")
+        assert {key for key, _ in await users.rows("eve", ["H(eve)"])} == set()
+        assert set(await users.end("ada", keep=key_of(store, "b"), aliases=["H(ada)"])) == keys(store, "a")
+        assert await users.end("ada", [key_of(store, "b"), key_of(store, "c")], aliases=["H(ada)"]) == [
+            *keys(store, "b")
+        ]
+        assert [await store.get(sid) is not None for sid in "abcd"] == [False, False, True, True]
+
+    @on_store
+    async def test_a_limit_counts_every_name(self, store: Store) -> None:
+        """The oldest of all the user's sessions ends, or the sign-in is refused."""
+        users = _users(store, in_meta=True)
+        await store.create("a", self.session_of("ada", signedInAt=1))
+        await store.create("b", self.hidden("H1", signedInAt=2))
+        await store.create("c", self.hidden("H2", signedInAt=3))
+        new = self.hidden("H2", signedInAt=4)
+        evicting, refusing = (Limit("ada", 2, refuses, ("H1", "H2")) for refuses in (False, True))
+        refused = await users.sign_in(refusing, "d", new) if users.refuses else None
+        made = await users.sign_in(evicting, "e", new)
+
+        assert refused in (None, (None, []))
+        assert set(made.ended) == keys(store, "a", "b")
+        assert [await store.get(sid) is not None for sid in "abcde"] == [False, False, True, False, True]
 
     @on_store
     async def test_rows_follow_every_write(self, store: Store) -> None:
@@ -235,10 +274,10 @@ class UsersContract(PowerContract):
             assert len({key for each in done for key in each.ended}) == 45 - refused
 
 
-def _users(store: Store) -> Users:
+def _users(store: Store, *, in_meta: bool = False) -> Users:
     power = users(store)
     assert power is not None, "the store does not offer users"
-    power.index(PATH, node_peer=False)
+    power.index(PATH, node_peer=False, in_meta=in_meta)
     return power
 
 

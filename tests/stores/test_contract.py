@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from sessions.at_rest.hashed_ids import HashedIds
+from sessions.at_rest.sealed_store import SealedStore
 from sessions.store import Store, StoredSession
 from sessions.stores.memory import MemoryStore
 from sessions.stores.redis import RedisStore
@@ -17,14 +19,21 @@ from sessions.testing import (
 from sessions.testing.suite import LONG
 
 from .redis_server import shared_cluster, shared_server
-from .support import Seal, postgres, postgres_of_peers, prefix
+from .support import postgres, postgres_of_peers, prefix
 
 
-class Sealed(StoreContract):
-    """The store of the next class, behind a wrapper that never writes a text twice in the same way."""
+class Sealed(UsersContract, StoreContract):
+    """The store of the next class, sealed."""
 
     def make_store(self, place: Path) -> Store:
-        return Seal(super().make_store(place))
+        return SealedStore(super().make_store(place), {"new": b"n" * 32, "old": b"o" * 32})
+
+
+class Hashed(UsersContract, StoreContract):
+    """The store of the next class, with hashed ids, beside rows that are under older ones."""
+
+    def make_store(self, place: Path) -> Store:
+        return HashedIds(super().make_store(place), {"new": b"n" * 32, "old": b"o" * 32})
 
 
 class Memory(AdminContract, OverwritingContract, SweepableContract, StoreContract):
@@ -37,7 +46,15 @@ class TestMemory(UsersContract, Memory):
 
 
 class TestSealedMemory(Sealed, Memory):
-    """A seal hides who the user is, and with it every power over users; so in each store."""
+    pass
+
+
+class TestHashedMemory(Hashed, Memory):
+    pass
+
+
+class TestHashedAndSealedMemory(Hashed, Sealed, Memory):
+    pass
 
 
 class SQLite(AdminContract, OverwritingContract, PreparedContract, SweepableContract, StoreContract):
@@ -55,6 +72,10 @@ class TestSealedSQLite(Sealed, SQLite):
     pass
 
 
+class TestHashedAndSealedSQLite(Hashed, Sealed, SQLite):
+    pass
+
+
 class Postgres(AdminContract, OverwritingContract, PreparedContract, SweepableContract, StoreContract):
     """What has expired is by the server's clock."""
 
@@ -69,6 +90,10 @@ class TestPostgres(UsersContract, Postgres):
 
 
 class TestSealedPostgres(Sealed, Postgres):
+    pass
+
+
+class TestHashedAndSealedPostgres(Hashed, Sealed, Postgres):
     pass
 
 
@@ -111,6 +136,10 @@ class TestSealedRedis(Sealed, Redis):
     pass
 
 
+class TestHashedAndSealedRedis(Hashed, Sealed, Redis):
+    pass
+
+
 class RedisCluster(AdminContract, OverwritingContract, PreparedContract, StoreContract):
     shared = True
 
@@ -123,4 +152,8 @@ class TestRedisCluster(UsersContract, RedisCluster):
 
 
 class TestSealedRedisCluster(Sealed, RedisCluster):
+    pass
+
+
+class TestHashedAndSealedRedisCluster(Hashed, Sealed, RedisCluster):
     pass

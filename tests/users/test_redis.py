@@ -47,7 +47,7 @@ def of_user(user: str, life: int = HOUR) -> StoredSession:
 
 async def members(store: RedisStore, user: str) -> set[str]:
     """What is in the set of a user."""
-    return await store.users._sids(user)
+    return await store.users._sids([user])
 
 
 async def found(store: RedisStore, user: str) -> set[str]:

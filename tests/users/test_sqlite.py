@@ -16,13 +16,13 @@ from sessions.config import ConfigFile
 from sessions.store import Limit, users
 from sessions.stores.sqlite import SQLiteStore, file
 from sessions.stores.sqlite.user_statements import UserStatements
-from sessions.user_text import user_in
+from sessions.user_text import UserPlace, user_in
 
 from .odd import LOOK_ALIKES, USERS, odd_rows, of
 
 PATH = ("user",)
 UPGRADE = Path(__file__).parent.parent / "upgrade" / "0.1.0" / "sessions.db"
-INDEX, _ = UserStatements(PATH).index
+INDEX, _ = UserStatements(UserPlace(PATH)).index
 
 
 @asynccontextmanager
@@ -87,7 +87,7 @@ async def test_odd_rows_of_node_are_found_and_ended(
 )
 def test_every_sqlite_has_the_same_entry_in_the_index(database: Path, text: str, entry: str | None) -> None:
     """Or a row that Node's has written could not be changed by ours: the database disk image is malformed."""
-    expression = UserStatements(PATH).index[1].partition(" ON sessions (")[2].partition(") WHERE ")[0]
+    expression = UserStatements(UserPlace(PATH)).index[1].partition(" ON sessions (")[2].partition(") WHERE ")[0]
 
     assert query(database, f"SELECT {expression} FROM (SELECT ? AS sess)", text) == [(entry,)]
 
@@ -119,7 +119,7 @@ async def test_the_index_holds_what_lives_once_swept(database: Path, clock: Mova
 
 
 def _expression() -> str:
-    return UserStatements(PATH).index[1].partition("ON sessions (")[2].partition(") WHERE")[0]
+    return UserStatements(UserPlace(PATH)).index[1].partition("ON sessions (")[2].partition(") WHERE")[0]
 
 
 def count_of(database: Path, user: str) -> int:
@@ -149,7 +149,7 @@ async def test_the_index_is_made_before_a_fork_where_a_file_configures_it(tmp_pa
     assert isinstance(store, SQLiteStore)
     store.prepare()
 
-    assert has_index(database, UserStatements(("passport", "user")).index[0])
+    assert has_index(database, UserStatements(UserPlace(("passport", "user"))).index[0])
 
 
 async def test_an_index_that_is_asked_for_late_is_made_when_it_is_needed(database: Path) -> None:
@@ -232,13 +232,13 @@ async def test_a_path_of_any_keys_has_its_index(database: Path, path: tuple[str,
         ended = await store.users.end("ada")
 
     assert [rows, ended] == [["a"], ["a"]]
-    assert has_index(database, UserStatements(path).index[0])
+    assert has_index(database, UserStatements(UserPlace(path)).index[0])
 
 
 async def test_a_question_reads_the_index_and_not_the_table(database: Path) -> None:
     """Of rows that SQLite can read, the user's alone."""
     async with opened(database):
-        plan = query(database, f"EXPLAIN QUERY PLAN {UserStatements(PATH).found(1)}", 1, "ada")
+        plan = query(database, f"EXPLAIN QUERY PLAN {UserStatements(UserPlace(PATH)).found(1)}", 1, "ada")
 
     assert [row[3] for row in plan] == [f"SEARCH sessions USING INDEX {INDEX} (<expr>=?)"]
 

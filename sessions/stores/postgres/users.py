@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from ...errors import StoreError
 from ...store import TAKEN, Limit, Outcome, SignedIn, StoredSession
-from ...user_text import LONGEST, surplus, user_in
+from ...user_text import LONGEST, UserPlace, surplus
 from ..batching import Job
 from ..users import end_each
 from .connections import UPKEEP
@@ -38,13 +38,19 @@ _LOCKS = 0x73657375
 _NAME = 63
 """Bytes of an identifier."""
 
+_OR_META = "_or_meta"
+"""The end of the name of an index that looks into `__meta` as well."""
+
 
 class UserStatements:
     """The statements for a path of keys in a table; `sess` is the type of its column, `row` what `select` returns."""
 
-    def __init__(self, table: Table, sess: str, path: tuple[str, ...], row: str) -> None:
+    def __init__(self, table: Table, sess: str, where: UserPlace, row: str) -> None:
         name, text = table.name, "s.sess::text"
-        place = f"ARRAY[{', '.join(map(literal, path))}]"
+        path = where.path
+        places = [f"ARRAY[{', '.join(map(literal, each))}]" for each in (path, ("__meta", "user"))]
+        if not where.in_meta:
+            del places[1]
         escape = literal(_ESCAPE)
         document = "s.sess" if sess == "jsonb" else "s.sess::json"
         has_escape = "false" if sess == "jsonb" else f"{text} ~ {escape}"
@@ -54,13 +60,14 @@ class UserStatements:
             else f"(CASE WHEN {has_escape} THEN regexp_replace({text}, {escape}, {literal(_REPLACED)}, 'g')::json"
             f" ELSE {document} END)"
         )
-        user = f"left({readable} #>> {place}, {LONGEST})"
+        user = f"left({_first(readable, '#>>', places)}, {LONGEST})"
         may_be = f"{user} = ANY($1::text[])"
         if sess == "text":
             may_be = f"(SELECT bool_or(strpos({text}, part) > 0) FROM unnest($1::text[]) AS part)"
         index = f"IDX_{table.table}_user_{'.'.join(path)}"
-        if len(index.encode()) > _NAME or any("." in key for key in path):
+        if len(index.encode()) > _NAME - len(_OR_META) or any("." in key for key in path):
             index = f"IDX_{hashlib.sha256(repr((table.table, path)).encode()).hexdigest()[:32]}_user"
+        index += _OR_META if where.in_meta else ""
         expression = user.replace("s.sess", "sess")
         make = f"""
             BEGIN
@@ -93,16 +100,23 @@ class UserStatements:
             self.delete = f"""
                 DELETE FROM {name} AS s WHERE {may_be} AND s.sid IS DISTINCT FROM $3::text
                 AND CASE WHEN {has_escape} THEN false
-                ELSE {document} #>> {place} = $2::text AND ({document} #> {place})::text ~ '^("|-?[0-9]+$)' END
+                ELSE {_first(document, "#>>", places)} = ANY($2::text[])
+                AND {_first(document, "#>", places)}::text ~ '^("|-?[0-9]+$)' END
                 RETURNING s.sid, s.expire > now()
             """
         self.end: str = f"DELETE FROM {name} WHERE sid = ANY($1::text[]) RETURNING sid"
         self.lock: str = f"SELECT pg_advisory_xact_lock({_LOCKS}, hashtext({literal(name)} || $1::text))"
         self._finds = {"json": _as_indexed, "jsonb": lambda user: [user], "text": _as_written}[sess]
 
-    def parts(self, user: str) -> list[str]:
-        """Return what the user is found by."""
-        return list(dict.fromkeys(self._finds(user)))
+    def parts(self, names: Collection[str]) -> list[str]:
+        """Return what a user with these names is found by."""
+        return list(dict.fromkeys(part for name in names for part in self._finds(name)))
+
+
+def _first(document: str, operator: str, places: list[str]) -> str:
+    """Return the expression for what a document has at the first of some places."""
+    found = [f"{document} {operator} {place}" for place in places]
+    return f"(COALESCE({', '.join(found)}))" if len(found) > 1 else f"({found[0]})"
 
 
 def _as_indexed(user: str) -> list[str]:
@@ -123,37 +137,45 @@ class PostgresUsers:
 
     def __init__(self, store: Any) -> None:
         self._store = store  # PostgresStore, which imports this file
-        self._path: tuple[str, ...] = ()
+        self._place = UserPlace()
         self._sql: UserStatements | None = None  # once the table was looked at
         self._patience: int | None = None  # milliseconds; None: as for any statement
         self._is_told = False
 
-    def index(self, path: tuple[str, ...], *, node_peer: bool = False) -> None:  # noqa: ARG002 # PostgreSQL sees its writes
+    def index(self, path: tuple[str, ...], *, node_peer: bool = False, in_meta: bool = False) -> None:  # noqa: ARG002 # PostgreSQL sees its writes
         """Say under which keys of the data the user is."""
-        if path != self._path:
-            self._path, self._sql = path, None
+        place = UserPlace(path, in_meta)
+        if place != self._place:
+            self._place, self._sql = place, None
 
-    async def rows(self, user: str) -> list[tuple[str, StoredSession]]:
+    async def rows(self, user: str, aliases: Collection[str] = ()) -> list[tuple[str, StoredSession]]:
         """Return the living sessions that may be a user's."""
         sql = await self._look()
-        rows = await self._ask(sql.found, sql.parts(user))
+        rows = await self._ask(sql.found, sql.parts((user, *aliases)))
         return [(sid, StoredSession(*record)) for sid, *record in rows]
 
-    async def end(self, user: str, keys: Collection[str] | None = None, keep: str | None = None) -> list[str]:
+    async def end(
+        self,
+        user: str,
+        keys: Collection[str] | None = None,
+        keep: str | None = None,
+        aliases: Collection[str] = (),
+    ) -> list[str]:
         """Delete sessions of a user, by one statement. Returns the ids of those that lived."""
+        names = [user, *aliases]
         if keys is not None:
-            return await end_each(self._store, [key for key in keys if key != keep], user, self._path)
+            return await end_each(self._store, [key for key in keys if key != keep], names, self._place)
         sql = await self._look()
         ended: list[str] = []
         if sql.delete is not None:
-            rows = await self._ask(sql.delete, sql.parts(user), user, keep)
+            rows = await self._ask(sql.delete, sql.parts(names), names, keep)
             ended += [sid for sid, lived in rows if lived]
         while sql.odd is not None:
-            rows = await self._ask(sql.odd, sql.parts(user))
-            odd = [sid for sid, text, *_ in rows if sid != keep and user_in(text, self._path) == user]
+            rows = await self._ask(sql.odd, sql.parts(names))
+            odd = [sid for sid, text, *_ in rows if sid != keep and self._place.user_in(text) in names]
             if not odd:
                 break
-            ended += await end_each(self._store, odd, user, self._path)
+            ended += await end_each(self._store, odd, names, self._place)
         return ended
 
     async def sign_in(
@@ -177,13 +199,13 @@ class PostgresUsers:
         async def act(connection: Any) -> SignedIn:
             await connection.fetch(sql.lock, limit.user)
             if limit.refuses:
-                others = [sid for sid, _ in await self._living(connection, sql, limit.user) if sid != old]
+                others = [sid for sid, _ in await self._living(connection, sql, limit) if sid != old]
                 if len(others) >= limit.most:
                     return SignedIn(None, [])
             update = await self._store._performed(connection, job)
             ended: list[str] = []
             while update.outcome is Outcome.SAVED:
-                beyond = surplus(await self._living(connection, sql, limit.user), new, limit.most)
+                beyond = surplus(await self._living(connection, sql, limit), new, limit.most)
                 if not beyond:
                     break
                 rows = await connection.fetch(sql.end, beyond)  # one that is moved meanwhile is found once more
@@ -199,10 +221,11 @@ class PostgresUsers:
                 return SignedIn(TAKEN, [])
         return signed_in
 
-    async def _living(self, connection: Any, sql: UserStatements, user: str) -> list[tuple[str, str]]:
+    async def _living(self, connection: Any, sql: UserStatements, limit: Limit) -> list[tuple[str, str]]:
         """Return the ids and the texts of a user's sessions, as a transaction sees them."""
-        rows = await connection.fetch(sql.found, sql.parts(user))
-        return [(row[0], row[1]) for row in rows if user_in(row[1], self._path) == user]
+        names = (limit.user, *limit.aliases)
+        rows = await connection.fetch(sql.found, sql.parts(names))
+        return [(row[0], row[1]) for row in rows if self._place.user_in(row[1]) in names]
 
     async def _ask(self, sql: str, *arguments: Any) -> list[Any]:
         self._store.check_open()
@@ -213,14 +236,14 @@ class PostgresUsers:
 
     async def look(self) -> None:
         """Look for the index, if anybody asks for users, and make it if it is missing and the table has few rows."""
-        if self._path:
+        if self._place.path:
             await self._look()
 
     async def _look(self) -> UserStatements:
         self._store.check_open()
         if self._sql is None:
             store = self._store
-            sql = UserStatements(store._table, store._column, self._path, store._sql.row)
+            sql = UserStatements(store._table, store._column, self._place, store._sql.row)
             has_index, why = await self._made(sql)
             self._patience = None if has_index else UPKEEP
             self._sql = sql

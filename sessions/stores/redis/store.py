@@ -160,7 +160,7 @@ class RedisStore(StoreBase):
 
     async def destroy(self, sid: str) -> None:
         """Delete a session; an id that has none is not an error."""
-        if not self.users.path:
+        if not self.users.place.path:
             await super().destroy(sid)
             return
         found = await self.get(sid)  # for the set of its user
@@ -202,7 +202,7 @@ class RedisStore(StoreBase):
             keys.append(self._key(job.sid))
             if job.new is not None:
                 keys.append(self._key(job.new))
-            if self.users.path and self._cluster is None:
+            if self.users.place.path and self._cluster is None:
                 args += self.users.before(job)
             args += arguments(job, now)
         with self.driver_errors():
@@ -254,7 +254,7 @@ class RedisStore(StoreBase):
         if self._cluster is None:
             return self._writes
         batches = self._writers[self._cluster.node_of(self._key(sid))]
-        return Entering(batches, self) if self.users.path else batches
+        return Entering(batches, self) if self.users.place.path else batches
 
     def _opened(self) -> Servers:
         self.check_open()

@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 
 from ...errors import StoreError
 from ...store import Limit, Outcome, SignedIn, StoredSession, Update
-from ...user_text import surplus, user_in, user_in_meta
+from ...user_text import UserPlace, surplus, user_in_meta
 from ..batching import Batcher, Job
 from ..users import as_update, create_or_rename, end_each
 from .scripts import ENTER_ONE, IS_CHANGED, of_users, within
@@ -41,8 +41,8 @@ class RedisUsers:
 
     def __init__(self, store: Any) -> None:
         self._store = store  # RedisStore, which imports this file
-        self.path: tuple[str, ...] = ()
-        """The keys that name the user; none: nobody asks for users."""
+        self.place = UserPlace()
+        """Where rows name the user."""
         self._has_sets = True
         self._walks = False  # whether every key is looked at
         self._is_told = False
@@ -53,13 +53,13 @@ class RedisUsers:
         """True but for a cluster."""
         return bool(self._store._target.kind != "cluster")
 
-    def index(self, path: tuple[str, ...], *, node_peer: bool = False) -> None:
+    def index(self, path: tuple[str, ...], *, node_peer: bool = False, in_meta: bool = False) -> None:
         """Say under which keys of the data the user is, and whether rows are in no set because Node writes them."""
-        self.path, self._walks = path, node_peer
+        self.place, self._walks = UserPlace(path, in_meta), node_peer
 
     async def look(self) -> None:
         """Try the commands on a set, if anybody asks for users: without the right to them all keys are looked at."""
-        if self.path:
+        if self.place.path:
             words = await self._enter(self._set("?"), b"?", 1)
             self._has_sets = not words
             if words:
@@ -77,32 +77,40 @@ class RedisUsers:
 
     # ---------------------------------------------------------------- the verbs
 
-    async def rows(self, user: str) -> list[tuple[str, StoredSession]]:
+    async def rows(self, user: str, aliases: Collection[str] = ()) -> list[tuple[str, StoredSession]]:
         """Return the living sessions that may be a user's."""
-        sids = sorted(await self._sids(user) | await self._walked(user))
+        names = (user, *aliases)
+        sids = sorted(await self._sids(names) | await self._walked(names))
         found = await asyncio.gather(*map(self._store.get, sids))
         return [(sid, record) for sid, record in zip(sids, found, strict=True) if record is not None]
 
-    async def end(self, user: str, keys: Collection[str] | None = None, keep: str | None = None) -> list[str]:
+    async def end(
+        self,
+        user: str,
+        keys: Collection[str] | None = None,
+        keep: str | None = None,
+        aliases: Collection[str] = (),
+    ) -> list[str]:
         """Delete sessions of a user. Returns the ids of those that lived.
 
         A session may move between the reading of the set and that of the row. So the set is read again until each of
         its sessions was found to be over twice.
         """
+        names = (user, *aliases)
         if keys is not None:
-            return await end_each(self._store, [key for key in keys if key != keep], user, self.path)
+            return await end_each(self._store, [key for key in keys if key != keep], names, self.place)
         ended: list[str] = []
-        while walked := await self._walked(user) - {keep}:
-            ended += await end_each(self._store, walked, user, self.path)
+        while walked := await self._walked(names) - {keep}:
+            ended += await end_each(self._store, walked, names, self.place)
         over: set[str] = set()
         while True:
-            sids = list(await self._sids(user) - {keep})
+            sids = list(await self._sids(names) - {keep})
             found = await asyncio.gather(*map(self._store.get, sids))
-            living = {sid for sid, row in zip(sids, found, strict=True) if self._is(user, row)}
+            living = {sid for sid, row in zip(sids, found, strict=True) if self._is(names, row)}
             if not living and over.issuperset(sids):
                 return ended
             over |= set(sids) - living
-            ended += await end_each(self._store, living, user, self.path)
+            ended += await end_each(self._store, living, names, self.place)
 
     async def sign_in(
         self,
@@ -124,15 +132,15 @@ class RedisUsers:
         async with turn:  # so that in one process nobody counts in vain
             if self.refuses and self._has_sets:
                 return await self._sign_in(limit, new, record, old, expected, tombstone)
-            if limit.refuses and len([sid for sid, _ in await self._living(limit.user) if sid != old]) >= limit.most:
+            if limit.refuses and len([sid for sid, _ in await self._living(limit) if sid != old]) >= limit.most:
                 return SignedIn(None, [])
             update = await create_or_rename(self._store, new, record, old, expected, tombstone)
             ended: list[str] = []
             while update.outcome is Outcome.SAVED:
-                beyond = surplus(await self._living(limit.user), new, limit.most)
+                beyond = surplus(await self._living(limit), new, limit.most)
                 if not beyond:
                     break
-                ended += await end_each(self._store, beyond, limit.user, self.path)
+                ended += await end_each(self._store, beyond, (limit.user, *limit.aliases), self.place)
             return SignedIn(update, ended)
 
     async def _sign_in(
@@ -144,12 +152,12 @@ class RedisUsers:
         expected: StoredSession | None,
         tombstone: StoredSession | None,
     ) -> SignedIn:
-        store, user_set = self._store, self._set(limit.user)
+        store, user_set = self._store, self._set(user_in_meta(record.data) or limit.user)
         store._check(new, record, expected, tombstone)
         store._check(new if old is None else old)
         while True:
             members = await self._members(user_set)
-            others = [(sid, text) for sid, text in await self._living(limit.user) if sid != old]
+            others = [(sid, text) for sid, text in await self._living(limit) if sid != old]
             if limit.refuses and len(others) >= limit.most:
                 return SignedIn(None, [])
             ended = surplus(others, new, limit.most)
@@ -205,29 +213,31 @@ class RedisUsers:
         prefix: bytes = self._store._prefix
         return b"user-" + prefix + user.encode()
 
-    def _is(self, user: str, record: StoredSession | None) -> bool:
-        return record is not None and user_in(record.data, self.path) == user
+    def _is(self, names: Collection[str], record: StoredSession | None) -> bool:
+        return record is not None and self.place.user_in(record.data) in names
 
     async def _members(self, user_set: bytes) -> set[bytes]:
         with self._store.driver_errors():
             return set(await self._store._opened().send("ZRANGE", user_set, 0, -1))
 
-    async def _sids(self, user: str) -> set[str]:
-        """Return the ids in the set of a user."""
+    async def _sids(self, names: Collection[str]) -> set[str]:
+        """Return the ids in the sets of a user."""
         if not self._has_sets:
             return set()
         prefix = len(self._store._prefix)
-        return {member[prefix:].decode() for member in await self._members(self._set(user))}
+        found = await asyncio.gather(*(self._members(self._set(name)) for name in names))
+        return {member[prefix:].decode() for members in found for member in members}
 
-    async def _walked(self, user: str) -> set[str]:
+    async def _walked(self, names: Collection[str]) -> set[str]:
         """Return the ids of a user's sessions, of every key under the prefix, where sets do not have them all."""
         if self._has_sets and not self._walks:
             return set()
-        return {sid async for sid, record in self._store.all() if self._is(user, record)}
+        return {sid async for sid, record in self._store.all() if self._is(names, record)}
 
-    async def _living(self, user: str) -> list[tuple[str, str]]:
+    async def _living(self, limit: Limit) -> list[tuple[str, str]]:
         """Return the ids and the texts of a user's living sessions."""
-        return [(sid, row.data) for sid, row in await self.rows(user) if self._is(user, row)]
+        names = (limit.user, *limit.aliases)
+        return [(sid, row.data) for sid, row in await self.rows(limit.user, limit.aliases) if self._is(names, row)]
 
 
 class Entering:

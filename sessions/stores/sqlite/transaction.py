@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import aiosqlite
 
 from ...clock import Clock
-from ...user_text import surplus, user_in
+from ...user_text import surplus
 from ..batching import Job
 from .file import DRIVER
 from .statements import DESTROY, RENAME, SIGN_IN, TOMBSTONE, VERBS, Verb
@@ -79,12 +79,13 @@ async def _sign_in(writer: aiosqlite.Connection, jobs: list[SignIn], now: int) -
 
     They come last, so that whatever else the batch moves is counted where it is by then.
     """
-    users = sorted({job.limit.user for job in jobs})
-    found = await writer.execute_fetchall(jobs[0].sql.found(len(users)), [now, *users])
-    living: dict[str, dict[str, str]] = {user: {} for user in users}
+    names = {name: job.limit.user for job in jobs for name in (job.limit.user, *job.limit.aliases)}
+    sql = jobs[0].sql
+    found = await writer.execute_fetchall(sql.found(len(names)), [now, *sorted(names)])
+    living: dict[str, dict[str, str]] = {user: {} for user in sorted(set(names.values()))}
     for sid, sess, _ in found:
-        user = user_in(str(sess), jobs[0].sql.path)
-        if user in living:
+        user = names.get(sql.place.user_in(str(sess)) or "")
+        if user is not None:
             living[user][sid] = str(sess)
     counted = {user: set(rows) for user, rows in living.items()}
     groups: dict[Verb, list[Job]] = {}

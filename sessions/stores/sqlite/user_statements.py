@@ -2,9 +2,12 @@
 
 # ruff: noqa: S608 # what is put into a statement is a path of keys, as a literal and as a name
 
+import json
+from collections.abc import Sequence
 from typing import Self
 
 from ...store import Limit
+from ...user_text import UserPlace
 from ..batching import Job
 from .statements import VERBS, Deleting, Deletion
 
@@ -12,11 +15,12 @@ from .statements import VERBS, Deleting, Deletion
 class UserDeletion(Deletion):
     """The job to delete so many rows of a user at most, but for one id. Its rows: the id, and whether it lived."""
 
-    __slots__ = ("keep", "user")
+    __slots__ = ("keep", "names")
 
-    def __init__(self, verb: str, key: str, user: str, keep: str | None, limit: int) -> None:
+    def __init__(self, verb: str, key: str, names: str, keep: str | None, limit: int) -> None:
         super().__init__(verb, key, limit)
-        self.user: str = user
+        self.names: str = names
+        """The names of the user, as a list in JSON."""
         self.keep: str | None = keep
 
 
@@ -37,16 +41,14 @@ tells a depth, and bytes, which SQLite knows. It takes 0.4 µs for a session of 
 class UserStatements:
     """The statements for a path of keys. The path is a literal in them, or SQLite would not use the index."""
 
-    def __init__(self, path: tuple[str, ...], *, uses_index: bool = True) -> None:
-        place = _literal("$" + "".join(f'."{key}"' for key in path))
-        user = f"""
-            CASE WHEN {_IS_ODD} THEN ''
-            WHEN json_type(sess, {place}) IN ('text', 'integer') AND typeof(json_extract(sess, {place})) <> 'real'
-            THEN CAST(json_extract(sess, {place}) AS TEXT) END
-        """
+    def __init__(self, place: UserPlace, *, uses_index: bool = True) -> None:
+        path = place.path
+        paths = [path, ("__meta", "user")] if place.in_meta else [path]
+        user = f"CASE WHEN {_IS_ODD} THEN '' {' '.join(map(_user_at, paths))} END"
         name = "sessions_user_" + (".".join(path) if not any("." in key for key in path) else str(list(path)))
+        name += "_or_meta" if place.in_meta else ""
         quoted = _identifier(name)
-        self.path: tuple[str, ...] = path
+        self.place: UserPlace = place
         self._user = user
         self._rows = f"sessions INDEXED BY {quoted}" if uses_index else "sessions"
         self.index: tuple[str, str] = (
@@ -68,19 +70,29 @@ class UserStatements:
             WHERE {which} AND ({self._user} <> '' OR {_IS_ODD}) AND expired > ?1
         """
 
-    def deletion(self, key: str, user: str, keep: str | None, most: int) -> UserDeletion:
+    def deletion(self, key: str, names: Sequence[str], keep: str | None, most: int) -> UserDeletion:
         """Return the job to delete so many rows of a user at most."""
-        rows = f"{self._rows} WHERE {self._user} = (SELECT user FROM job)".replace("{", "{{").replace("}", "}}")
+        named = f"{self._user} IN (SELECT value FROM job, json_each(job.names))"
+        rows = f"{self._rows} WHERE {named}".replace("{", "{{").replace("}", "}}")
         text = f"""
-            WITH job (user, keep, most) AS (VALUES {{jobs}})
+            WITH job (names, keep, most) AS (VALUES {{jobs}})
             DELETE FROM sessions WHERE {key} IN (
                 SELECT {key} FROM {rows} AND sid IS NOT (SELECT keep FROM job)
                 LIMIT (SELECT most FROM job)
             ) RETURNING sid, expired > ?1
         """
         verb = f"end in {text}"
-        VERBS.setdefault(f"{verb} by {key}", Deleting(text, "user", "keep", "limit"))
-        return UserDeletion(verb, key, user, keep, most)
+        VERBS.setdefault(f"{verb} by {key}", Deleting(text, "names", "keep", "limit"))
+        return UserDeletion(verb, key, json.dumps(list(names)), keep, most)
+
+
+def _user_at(path: Sequence[str]) -> str:
+    """Return the branch of a CASE for a user under a path of keys."""
+    place = _literal("$" + "".join(f'."{key}"' for key in path))
+    return f"""
+        WHEN json_type(sess, {place}) IN ('text', 'integer') AND typeof(json_extract(sess, {place})) <> 'real'
+        THEN CAST(json_extract(sess, {place}) AS TEXT)
+    """
 
 
 def _literal(text: str) -> str:

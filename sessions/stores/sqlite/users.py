@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from ...errors import StoreError
 from ...store import Limit, SignedIn, StoredSession
-from ...user_text import user_in
+from ...user_text import UserPlace
 from ..users import as_update, end_each
 from . import statements
 from .file import MOST_INDEXED, OpenFile, prepare
@@ -31,38 +31,47 @@ class SQLiteUsers:
 
     def __init__(self, store: Any) -> None:
         self._store = store  # SQLiteStore, which imports this file
-        self._path: tuple[str, ...] = ()
+        self._place = UserPlace()
         self._looked_in: OpenFile | None = None  # the file in which the index was looked for
         self._has_index = False
         self._is_told = False
 
-    def index(self, path: tuple[str, ...], *, node_peer: bool = False) -> None:  # noqa: ARG002 # SQLite sees its writes
+    def index(self, path: tuple[str, ...], *, node_peer: bool = False, in_meta: bool = False) -> None:  # noqa: ARG002 # SQLite sees its writes
         """Say under which keys of the data the user is."""
-        if path != self._path:
-            self._path, self._looked_in = path, None
-            self._store._settings = self._store._settings._replace(user_index=UserStatements(path).index)
+        place = UserPlace(path, in_meta)
+        if place != self._place:
+            self._place, self._looked_in = place, None
+            self._store._settings = self._store._settings._replace(user_index=UserStatements(place).index)
 
-    async def rows(self, user: str) -> list[tuple[str, StoredSession]]:
+    async def rows(self, user: str, aliases: Collection[str] = ()) -> list[tuple[str, StoredSession]]:
         """Return the living sessions that may be a user's."""
-        rows = await self._asked(lambda sql: self._store._query(sql.found(1), self._store._clock(), user))
+        names = (user, *aliases)
+        rows = await self._asked(lambda sql: self._store._query(sql.found(len(names)), self._store._clock(), *names))
         return [(sid, statements.record(sess, expires_at)) for sid, sess, expires_at in rows]
 
-    async def end(self, user: str, keys: Collection[str] | None = None, keep: str | None = None) -> list[str]:
+    async def end(
+        self,
+        user: str,
+        keys: Collection[str] | None = None,
+        keep: str | None = None,
+        aliases: Collection[str] = (),
+    ) -> list[str]:
         """Delete sessions of a user, in transactions that keep nobody waiting. Returns the ids of those that lived.
 
         A row that moves meanwhile is found by a later one: the last of them finds none.
         """
+        names = (user, *aliases)
         if keys is not None:
-            return await end_each(self._store, [key for key in keys if key != keep], user, self._path)
+            return await end_each(self._store, [key for key in keys if key != keep], names, self._place)
         ended: list[str] = []
 
         async def delete(sql: UserStatements) -> None:
-            async for rows in self._store._deleted(lambda key, most: sql.deletion(key, user, keep, most), None):
+            async for rows in self._store._deleted(lambda key, most: sql.deletion(key, names, keep, most), None):
                 ended.extend(sid for sid, lived in rows if lived)
 
         await self._asked(delete)
-        while odd := await self._odd(user, keep):
-            ended += await end_each(self._store, odd, user, self._path)
+        while odd := await self._odd(names, keep):
+            ended += await end_each(self._store, odd, names, self._place)
         return ended
 
     async def sign_in(
@@ -86,10 +95,10 @@ class SQLiteUsers:
         signed_in: SignedIn = await self._asked(ask)
         return signed_in
 
-    async def _odd(self, user: str, keep: str | None) -> list[str]:
+    async def _odd(self, names: Collection[str], keep: str | None) -> list[str]:
         """Return the ids of the user's rows of which not every SQLite can say so."""
         rows = await self._asked(lambda sql: self._store._query(sql.odd, self._store._clock()))
-        return [sid for sid, sess in rows if sid != keep and user_in(str(sess), self._path) == user]
+        return [sid for sid, sess in rows if sid != keep and self._place.user_in(str(sess)) in names]
 
     async def _asked(self, ask: Callable[[UserStatements], Any]) -> Any:
         """Ask with the index, if there is one; if somebody has dropped it meanwhile, once more without."""
@@ -97,16 +106,16 @@ class SQLiteUsers:
         if file is not self._looked_in:
             await self._look(file)
         try:
-            return await ask(UserStatements(self._path, uses_index=self._has_index))
+            return await ask(UserStatements(self._place, uses_index=self._has_index))
         except StoreError as error:
             if "no such index" not in str(error):
                 raise
         await self._look(file)
-        return await ask(UserStatements(self._path, uses_index=self._has_index))
+        return await ask(UserStatements(self._place, uses_index=self._has_index))
 
     async def _look(self, file: OpenFile) -> None:
         """Look for the index, and make it if it is missing and the table has few rows."""
-        name, _ = UserStatements(self._path).index
+        name, _ = UserStatements(self._place).index
         has = bool(await self._store._query(statements.HAS_INDEX, name))
         if not has:
             await asyncio.to_thread(prepare, self._store._settings)

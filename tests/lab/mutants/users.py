@@ -23,8 +23,9 @@ def statement(name: str, old: str, new: str) -> Replacement:
                     setattr(self, name, edited(getattr(self, name), old, new))
 
         from sessions.stores.postgres.table import Table
+        from sessions.user_text import UserPlace
 
-        UserStatements(Table("session"), "json", ("user",), "s.sid")
+        UserStatements(Table("session"), "json", UserPlace(("user",)), "s.sid")
         return UserStatements
 
     return replacement

@@ -17,7 +17,7 @@ from users.managing import managing
 
 from sessions import SessionManager, StoredSession, now_ms
 from sessions.stores.sqlite.user_statements import UserStatements
-from sessions.user_text import user_in
+from sessions.user_text import UserPlace, user_in
 
 HOUR = 3_600_000
 SOON = 2_000
@@ -99,7 +99,7 @@ async def _entries(kind: str, place: Path, store: Any, users: int) -> tuple[int,
     if kind == "memory":
         return sum(map(len, store._index.sids.values())), 0
     if kind == "sqlite":
-        name, make = UserStatements(("user",)).index
+        name, make = UserStatements(UserPlace(("user",))).index
         ((check,),) = query(
             place / "sessions.db", "PRAGMA integrity_check"
         )  # also that the index has what the table has
@@ -111,7 +111,7 @@ async def _entries(kind: str, place: Path, store: Any, users: int) -> tuple[int,
         shared().sql(f"VACUUM {table(store)}")
         name = store.users._sql.index.replace("'", "''")
         return int(float(shared().sql(f"SELECT reltuples FROM pg_class WHERE relname = '{name}'"))), 0
-    sids = [sid for n in range(users) for sid in await store.users._sids(f"user {n}")]
+    sids = [sid for n in range(users) for sid in await store.users._sids([f"user {n}"])]
     expired = 0
     for first in range(0, len(sids), AT_ONCE):
         rows = await asyncio.gather(*map(store.get, sids[first : first + AT_ONCE]))
