@@ -16,10 +16,10 @@ PACKAGES = {"sessions", "handlers", "server"}
 """The first words of what is ours."""
 
 FLOORS = """
-    server
+    server  __main__
     handlers
     sessions
-    web  config  testing
+    web  config  testing  cli
     watch
     manager  sweeper  stores  at_rest  late_store
     users  queues  timeout  checked_store  turns  writes  rotation  sign_ins  verbs

@@ -172,6 +172,8 @@ class _Users:
         self.by_meta: bool = inner.by_meta
         self.refuses: bool = inner.refuses
         self.index, self.rows, self.end = inner.index, inner.rows, inner.end
+        if hasattr(inner, "make_index"):
+            self.make_index: Any = inner.make_index
 
     async def sign_in(
         self, limit: Limit, new: str, record: StoredSession, old: str | None = None, *step: Any, **named: Any

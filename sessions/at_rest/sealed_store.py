@@ -122,6 +122,8 @@ class _Users:
         self._inner = inner
         self.by_meta: bool = True
         self.refuses: bool = inner.refuses
+        if hasattr(inner, "make_index"):
+            self.make_index: Any = inner.make_index
 
     def index(self, path: tuple[str, ...], *, node_peer: bool, in_meta: bool = True) -> None:  # noqa: ARG002 # always so here
         """Say under which keys of the data the user is."""
