@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
 from .errors import OptionsError
+from .key_options import EncryptionOptions, HashingOptions, table_of
 from .validation import (
     ABSENT,
     AROUND_ID,
@@ -161,6 +162,14 @@ class SessionOptions:
     """Keep the browser's name and address of a sign-in with the session, for a list of devices."""
     node_peer: bool = False
     """A Node server writes to this store: what needs every row's help works harder, or is refused."""
+    encryption: EncryptionOptions | None = None
+    """The keys that seal what is in the store; None, and none in the environment: it is in the clear."""
+    require_sealed: bool = False
+    """Refuse a stored session, or a part of one, that is not sealed."""
+    hashed_ids: bool = False
+    """Keep sessions under a hash of their ids. No Node server can share the store."""
+    hashing: HashingOptions | None = None
+    """The keys of that hash, and until when rows under plain ids are taken over."""
     store_down: Literal["error", "none"] = "error"
     """While the store is not ready: 503 for requests that carry a session cookie, or no session at all."""
     store_timeout: float = 5_000
@@ -176,6 +185,9 @@ class SessionOptions:
         for name, value in (("maxPerUser", self.max_per_user), ("devices", self.devices)):
             if value and self.user_key is None:
                 raise OptionsError(f"{name}: needs userKey, the key of the data that names the user")
+        for name, kind in (("encryption", EncryptionOptions), ("hashing", HashingOptions)):
+            if not isinstance(getattr(self, name), kind | None):
+                raise wrong(name, f"a table [session.{name}]", getattr(self, name))
         if self.grace and self.conflict == "overwrite":
             raise OptionsError('grace: needs conflict = "merge" or "reject", as Express knows no tombstones')
         if isinstance(self.cookie, CookieOptions):
@@ -246,6 +258,9 @@ class SessionOptions:
         values = read_table(cls, mapping)
         if isinstance(values.get("cookie"), Mapping):
             values["cookie"] = CookieOptions.from_mapping(values["cookie"])
+        for name, kind in (("encryption", EncryptionOptions), ("hashing", HashingOptions)):
+            if name in values:
+                values[name] = table_of(kind, name, values[name])
         if "secret" not in values:
             raise OptionsError("secret: is missing")
         return cls(**values)

@@ -218,6 +218,8 @@ _OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "atLimit": ('"evict" or "refuse"', lambda each: each in ("evict", "refuse")),
     "devices": ("true or false", _is_bool),
     "nodePeer": ("true or false", _is_bool),
+    "requireSealed": ("true or false", _is_bool),
+    "hashedIds": ("true or false", _is_bool),
     "storeDown": ('"error" or "none"', lambda each: each in ("error", "none")),
     "storeTimeout": ("a number of milliseconds above 0", _is_positive),
     "watchInterval": ("a number of milliseconds above 0", _is_positive),

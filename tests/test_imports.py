@@ -25,7 +25,7 @@ FLOORS = """
     users  queues  timeout  checked_store  turns  writes  rotation  sign_ins  verbs
     remembered  state  session
     user_text  login  flash  merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending  progress
-    options  formats  store  observe  ends
+    key_options  options  formats  store  observe  ends
     validation
     errors  clock
 """

@@ -56,6 +56,10 @@ class Keyring:
             raise OptionsError("keys: expected at least one")
         self.keys = found
 
+    def take(self, newer: "Keyring") -> None:
+        """Use the keys of another keyring from now on."""
+        self.keys = newer.keys
+
     @property
     def first(self) -> Key:
         """The key that writes."""

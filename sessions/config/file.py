@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from ..errors import OptionsError
+from ..key_options import EncryptionOptions, HashingOptions, table_of
 from ..options import CookieOptions, SessionOptions
 from ..store import OpenableStore, users
 from ..stores import factory_of, is_from_elsewhere, open_store
 from ..stores.tables import STORE_OPTIONS, STORE_TABLES, options_for
 from ..sweeper import Sweeper, SweeperOptions
 from ..validation import SECRET_BYTES, Secrets, express_names, read_table, secrets_of
+from .keys import Keys
 from .secret import chosen_secret, kept_secrets
 from .toml_text import read_toml
 from .unusual import unusual
@@ -44,12 +46,15 @@ class Config:
     """The file."""
     exposed: bool
     """True if other machines reach the server."""
+    keys: Keys = field(default_factory=Keys, repr=False)
+    """The keys of what is at rest."""
 
     def open_store(self) -> OpenableStore:
         """Return the store that is configured, not yet open."""
         scheme = self.session.store.partition(":")[0]
         options = self.stores.get(STORE_TABLES.get(scheme, scheme), {})
         store = open_store(self.session.store, **(vars(options) if is_dataclass(options) else options))
+        store = self.keys.around(store, self.session)
         power = users(store)
         if power is not None and self.session.user_path is not None:  # or it makes its index when it is first needed
             power.index(self.session.user_path, node_peer=self.session.node_peer)
@@ -63,7 +68,8 @@ class Config:
     def with_new_secrets(self) -> Self:
         """Read the secrets again, from this file or from a file of secrets, and nothing else. Returns a configuration.
 
-        If a start would refuse them, or if there are none, that is an error in the log, and this one is returned.
+        The keys of what is at rest are read again too, and count for a store that is open already. If a start would
+        refuse them, or if there are none, that is an error in the log, and this one is returned.
         """
         try:
             session = read_toml(self.path).get("session", {})
@@ -73,11 +79,23 @@ class Config:
                 if found is None:
                     raise OptionsError("secret: none is given any more")  # noqa: TRY301 # named like all others
                 found = secrets_of(found, refuses_weak=self.exposed or bool(self.session.proxy))
+                self.keys.use(Keys.of(self._with_new_keys(session)))
         except OptionsError as error:
             log.error("the secrets stay as they are: %s", error)  # noqa: TRY400 # a traceback says no more
             return self
         log.info("the secrets were read again")
         return replace(self, session=replace(self.session, secret=found))
+
+    def _with_new_keys(self, session: Mapping[str, Any]) -> SessionOptions:
+        """Return the options with the keys that the table [session] names by now."""
+        named = {}
+        for name, kind in (("encryption", EncryptionOptions), ("hashing", HashingOptions)):
+            table, before = table_of(kind, name, session.get(name)), getattr(self.session, name)
+            if table is not None and before is not None:
+                named[name] = replace(before, keys=table.keys)
+            else:
+                named[name] = table
+        return replace(self.session, **named)
 
 
 class ConfigFile:
@@ -135,7 +153,9 @@ class ConfigFile:
             )
             session = SessionOptions.from_mapping({**given, "secret": found})
         stores, sweeper = self._stores(), self._table("sweeper", SweeperOptions)
-        config = Config(session=session, stores=stores, sweeper=sweeper, path=self.path, exposed=exposed)
+        with _naming(self.path, "session"):
+            keys = Keys.of(session)
+        config = Config(session=session, stores=stores, sweeper=sweeper, path=self.path, exposed=exposed, keys=keys)
         with _naming(self.path, STORE_TABLES.get(self.scheme, self.scheme)):
             store = config.open_store()
         with _naming(self.path, "sweeper"):
