@@ -3,6 +3,8 @@
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from .at_rest import sealed_store
+from .at_rest.hashed_ids import HashedIds
 from .clock import now_ms
 from .cookie import Cookie
 from .errors import (
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     __version__: str
     """The version that is installed, as its metadata has it."""
 
+    from .at_rest.sealed_store import SealedStore
     from .stores.postgres import PostgresStore
     from .stores.redis import RedisStore
     from .stores.sqlite import SQLiteStore
@@ -47,6 +50,7 @@ __all__ = [
     "CookieOptions",
     "CorruptSession",
     "DataError",
+    "HashedIds",
     "HeadersSent",
     "MemoryStore",
     "NoSession",
@@ -55,6 +59,7 @@ __all__ = [
     "PostgresStore",
     "RedisStore",
     "SQLiteStore",
+    "SealedStore",
     "Session",
     "SessionConflict",
     "SessionError",
@@ -89,13 +94,18 @@ def __getattr__(name: str) -> Any:
             return store_class(_LAZY[name])
         except OptionsError as error:
             return _without_driver(name, error)
+    if name == "SealedStore":
+        try:
+            return sealed_store()
+        except OptionsError as error:
+            return _without_driver(name, error)
     if name == "__version__":
         return version("tornado-express-sessions")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _without_driver(name: str, error: OptionsError) -> type:
-    """Return what `from sessions import *` gets where a driver is missing: a class without objects, which says why."""
+    """Return what `from sessions import *` gets where a package is missing: a class without objects, which says why."""
 
     def init(*_: object, **__: object) -> None:
         raise error

@@ -319,6 +319,10 @@ class SessionManager:
         get = by_key(self._store).get
         return await self._in_time(asyncio.gather(*map(get, keys), return_exceptions=True))
 
+    async def row_of(self, sid: str) -> StoredSession | None:
+        """Return the row of an id, by whatever hash it is stored. Raises StoreError, and CorruptSession."""
+        return await self._in_time(self._store.get(sid))
+
     async def keep_alive(self, state: SessionState) -> int:
         """Start the lifetime of a stored session again. Returns its new end; 0 if it is over. Raises StoreError."""
         state.cookie.touch()

@@ -214,6 +214,7 @@ class Watch:
         asked = {key: self._rows[key] for key in keys}
         try:
             found = await self._manager.rows(keys)
+            await self._ask_by_id(keys, found)
         except StoreError:
             return False
         except Exception:  # of a store from elsewhere; the watch goes on
@@ -233,6 +234,19 @@ class Watch:
             except Exception:  # the others are watched on
                 log.exception("the watch over the session of an open socket")
         return failed < len(keys)
+
+    async def _ask_by_id(self, keys: list[str], found: list[StoredSession | BaseException | None]) -> None:
+        """Ask by its id for a row that is gone where ids are hashed: with another key it is under another hash."""
+        for place, key in enumerate(keys):
+            row = self._rows.get(key)
+            sid = next((each.state.row.id for each in row.watched), key) if row is not None else key
+            if found[place] is None and sid != key:
+                try:
+                    found[place] = await self._manager.row_of(sid)
+                except CorruptSession as error:
+                    found[place] = error
+                if found[place] is not None and self._manager.key_of(sid) != key:
+                    self._follow(key, self._manager.key_of(sid), sid)
 
     def _judge(self, key: str, row: _Row, record: StoredSession | None) -> None:
         now = self._manager.clock()

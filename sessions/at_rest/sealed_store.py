@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 
 from ..errors import CorruptSession, OptionsError
+from ..formats import json_text
 from ..formats.signing import fingerprint
 from ..observe import CORRUPT, REFUSED, note
 from ..store import Limit, SignedIn, Store, StoredSession, Update, Users, admin, is_sealed, key_of, users
@@ -15,6 +16,10 @@ from ..stores.wrappers import StoreWrapper
 from ..user_text import outline, user_in_meta, user_text, value_at
 from .keyring import Keyring
 from .seal import Opened, Seal
+
+
+class RefusedSession(CorruptSession):
+    """The row's fault: it, or a part of it, is in the clear, and `requireSealed` is on."""
 
 
 class SealedStore(StoreWrapper):
@@ -65,24 +70,26 @@ class SealedStore(StoreWrapper):
 
     def decode(self, key: str, record: StoredSession) -> StoredSession:
         """Return the record in the clear. Raises CorruptSession, which leaves the row as it is."""
-        opened = self.opened(key, record)
-        if self._requires and opened.is_later:
-            note(REFUSED, key)
-            raise CorruptSession(f"session {fingerprint(key)}: is not sealed, or not as a whole (requireSealed)")
-        return record._replace(data=opened.text)
+        return record._replace(data=self._opened(key, record).text)
 
-    def opened(self, key: str, record: StoredSession) -> Opened:
-        """Open a record of the store inside, sealed or not. Raises CorruptSession."""
+    def resealed(self, key: str, record: StoredSession) -> StoredSession | None:
+        """Return a record of the store inside, sealed with the first key; None if it is so. Raises CorruptSession."""
+        opened = self._opened(key, record)
+        if opened.key_id == self._seal.keyring.first.id and not opened.is_later:
+            return None
+        text = json_text.join(*json_text.split(opened.text))  # in our spelling, which leaves the cookie in the clear
+        return self.encode(key, record._replace(data=text))
+
+    def _opened(self, key: str, record: StoredSession) -> Opened:
         try:
-            return self._seal.opened(key, record.data)
+            opened = self._seal.opened(key, record.data)
         except CorruptSession as error:
             note(CORRUPT, key)
             raise CorruptSession(f"session {fingerprint(key)}: {error}") from None
-
-    @property
-    def key_id(self) -> str:
-        """The id of the key that seals."""
-        return self._seal.keyring.first.id
+        if self._requires and opened.is_later:
+            note(REFUSED, key)
+            raise RefusedSession(f"session {fingerprint(key)}: is not sealed, or not as a whole (requireSealed)")
+        return opened
 
     async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
         """Move the expiry of a session that is still the expected one."""

@@ -21,6 +21,7 @@ COMMANDS = {
     "revoke": "End one session, all of one user, or all.",
     "sweep": "Delete the expired sessions now.",
     "index": "Make the index of the users, on a large table too.",
+    "rekey": "Seal every session with the first key, beside the servers.",
     "secret": "Print a new secret.",
 }
 """What `--help` says of each; `copy` is `command` of `sessions/cli/copy.py`."""

@@ -94,7 +94,7 @@ def _shared(options: SessionOptions) -> SessionOptions:
     """
     if options.store.partition(":")[0] == "memory":
         raise OptionsError("store: memory: is one process's own, so no other process sees its sessions")
-    return replace(options, node_peer=True)
+    return replace(options, node_peer=True)  # a hashed store has no Node peer, and every row is looked at all the same
 
 
 def targeted(command: Callable[..., Coroutine[Any, Any, int | None]]) -> Callable[..., Any]:

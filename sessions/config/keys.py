@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..at_rest import sealed_store
 from ..at_rest.hashed_ids import HashedIds
 from ..at_rest.keyring import KEY_BYTES, KEY_ID, Keyring, key_bytes
 from ..errors import OptionsError
@@ -67,22 +68,11 @@ class Keys:
     def around(self, store: OpenableStore, options: SessionOptions) -> OpenableStore:
         """Return a store behind what the options ask for: the only place where the wrappers are put together."""
         if self.encryption is not None:
-            store = _sealed(store, self.encryption, options)
+            store = sealed_store()(store, self.encryption, require_sealed=options.require_sealed)
         if self.hashing is not None:
             until = None if options.hashing is None else options.hashing.legacy_until_ms
             store = HashedIds(store, self.hashing, legacy_until=until)
         return store
-
-
-def _sealed(store: OpenableStore, keyring: Keyring, options: SessionOptions) -> OpenableStore:
-    try:
-        from ..at_rest.sealed_store import SealedStore  # noqa: PLC0415 # it needs a package that is optional
-    except ModuleNotFoundError as error:
-        raise OptionsError(
-            "encryption: needs the package cryptography, which is not installed:"
-            " pip install 'tornado-express-sessions[crypto]'"
-        ) from error
-    return SealedStore(store, keyring, require_sealed=options.require_sealed)
 
 
 def _read(option: str, table: EncryptionOptions | HashingOptions | None, variable: str) -> Keyring | None:
