@@ -3,7 +3,7 @@
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from .at_rest import sealed_store
+from .at_rest import sealed_store_class
 from .at_rest.hashed_ids import HashedIds
 from .clock import now_ms
 from .cookie import Cookie
@@ -96,7 +96,7 @@ def __getattr__(name: str) -> Any:
             return _without_driver(name, error)
     if name == "SealedStore":
         try:
-            return sealed_store()
+            return sealed_store_class()
         except OptionsError as error:
             return _without_driver(name, error)
     if name == "__version__":

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import OptionsError
 
 
-def sealed_store() -> Any:
+def sealed_store_class() -> Any:
     """Return the class SealedStore. Raises OptionsError if the package that encrypts is not installed."""
     try:
         return import_module(".sealed_store", __name__).SealedStore

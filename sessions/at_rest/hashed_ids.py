@@ -11,20 +11,30 @@ import hashlib
 import hmac
 import re
 from binascii import b2a_base64
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
 
 from ..clock import Clock, now_ms
-from ..errors import OptionsError, StoreError
+from ..errors import OptionsError, StoreError, StoreUnavailable
 from ..store import GONE, Limit, Outcome, SignedIn, Store, StoredSession, Update, Users, by_key, key_of, users
+from ..stores.base import rename_in_steps
 from ..stores.wrappers import StoreWrapper
 from .keyring import Key, Keyring
 
 _HASH = re.compile(r"h1\.[A-Za-z0-9_-]{43}")
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 
+_ROUNDS = 5
+"""How often all keys are asked: while a key rotates, a process may move a row away from the key that is asked next."""
+
+_PAUSE = 0.001
+"""Seconds after the first round, and twice as long after each: two processes stop to move a row when each has."""
+
 _TRIES = 10
-"""How often a row is asked for that others move or change meanwhile."""
+"""How often a row is moved that others change or move meanwhile."""
+
+Write: TypeAlias = Callable[[str], Awaitable[Update]]
+"""A write to the row under a key."""
 
 
 class HashedIds(StoreWrapper):
@@ -82,12 +92,12 @@ class HashedIds(StoreWrapper):
     async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
         """Replace a session that is still the expected one."""
         _check(sid)
-        return await self._or_moved(sid, await self.inner.update(self.key_of(sid), record, expected))
+        return await self._performed(sid, lambda key: self.inner.update(key, record, expected))
 
     async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
         """Move the expiry of a session that is still the expected one."""
         _check(sid)
-        return await self._or_moved(sid, await self.inner.touch(self.key_of(sid), expires_at, expected))
+        return await self._performed(sid, lambda key: self.inner.touch(key, expires_at, expected))
 
     async def rename(
         self,
@@ -99,8 +109,8 @@ class HashedIds(StoreWrapper):
     ) -> Update:
         """Move a session that is still the expected one to a new id, in one step."""
         _check(old, new)
-        moved = await self.inner.rename(self.key_of(old), self.key_of(new), record, expected, tombstone)
-        return await self._or_moved(old, moved)
+        to = self.key_of(new)
+        return await self._performed(old, lambda key: self.inner.rename(key, to, record, expected, tombstone))
 
     async def destroy(self, sid: str) -> None:
         """Delete a session; an id that has none is not an error."""
@@ -134,12 +144,19 @@ class HashedIds(StoreWrapper):
     async def _taken_over(self, sid: str) -> StoredSession | None:
         """Return a session that is under another key, after it was moved to the first, or None.
 
-        The key itself is asked last: what others move meanwhile is there by then.
+        The first key is asked last: what others move there meanwhile is found.
         """
         others = self._others(sid)
-        if not others:
-            return None
-        key = self.key_of(sid)
+        rounds = _ROUNDS if len(self._keyring.keys) > 1 else len(others)
+        for number in range(rounds):
+            record = await self._moved(self.key_of(sid), others)
+            if record is not None:
+                return record
+            if number + 1 < rounds:
+                await asyncio.sleep(_PAUSE * 2**number)
+        return None
+
+    async def _moved(self, key: str, others: list[str]) -> StoredSession | None:
         for _ in range(_TRIES):
             found = await asyncio.gather(*map(self.inner.get, others))
             old, record = next(((old, each) for old, each in zip(others, found, strict=True) if each), ("", None))
@@ -148,19 +165,24 @@ class HashedIds(StoreWrapper):
             update = await self.inner.rename(old, key, record, record)
             if update.outcome is Outcome.SAVED:
                 return update.record
-            if update.outcome is Outcome.TAKEN:
+            if update.outcome is Outcome.TAKEN:  # by another process, or by a row that has expired and is not swept yet
                 living = await self.inner.get(key)
                 if living is not None:
                     return living
-                await self.inner.destroy(key)  # it has expired and is not swept yet
-        raise StoreError(f"{self.name}: a session under another key could not be moved in {_TRIES} tries")
+                update = await rename_in_steps(self.inner, old, key, record, record)
+                if update.outcome is Outcome.SAVED:
+                    return update.record
+        raise StoreUnavailable(f"{self.name}: a session under another key could not be moved in {_TRIES} tries")
 
-    async def _or_moved(self, sid: str, update: Update) -> Update:
-        """Return the outcome of a write; if it found no row but another key does, that is the newer record."""
-        if update.outcome is not Outcome.GONE:
-            return update
-        found = await self._taken_over(sid)
-        return GONE if found is None else Update(Outcome.CONFLICT, found)
+    async def _performed(self, sid: str, write: Write) -> Update:
+        """Write to the row of an id, under whatever key it is by now. It stays there: only a read moves it."""
+        keys = (self.key_of(sid), *self._others(sid))
+        for _ in range(_ROUNDS if len(keys) > 1 else 1):
+            for key in keys:
+                update = await write(key)
+                if update.outcome is not Outcome.GONE:
+                    return update
+        return GONE
 
 
 class _Users:
@@ -180,11 +202,18 @@ class _Users:
     ) -> SignedIn:
         """Create a session of a user under the id `new`, or rename one, within a limit."""
         _check(new)
-        key = None if old is None else self._store.key_of(old)
-        signed = await self._inner.sign_in(limit, self._store.key_of(new), record, key, *step, **named)
-        if signed.update is None or old is None:
-            return signed
-        return signed._replace(update=await self._store._or_moved(old, signed.update))  # noqa: SLF001 # a part of it
+        store, to = self._store, self._store.key_of(new)
+        if old is None:
+            return await self._inner.sign_in(limit, to, record, None, *step, **named)
+        signed = SignedIn(None, [])
+
+        async def write(key: str) -> Update:
+            nonlocal signed
+            signed = await self._inner.sign_in(limit, to, record, key, *step, **named)
+            return signed.update or Update(Outcome.SAVED)
+
+        await store._performed(old, write)  # noqa: SLF001 # a part of it
+        return signed
 
 
 def _hashed(key: Key, sid: str) -> str:

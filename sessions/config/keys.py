@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..at_rest import sealed_store
+from ..at_rest import sealed_store_class
 from ..at_rest.hashed_ids import HashedIds
 from ..at_rest.keyring import KEY_BYTES, KEY_ID, Keyring, key_bytes
 from ..errors import OptionsError
@@ -68,7 +68,7 @@ class Keys:
     def around(self, store: OpenableStore, options: SessionOptions) -> OpenableStore:
         """Return a store behind what the options ask for: the only place where the wrappers are put together."""
         if self.encryption is not None:
-            store = sealed_store()(store, self.encryption, require_sealed=options.require_sealed)
+            store = sealed_store_class()(store, self.encryption, require_sealed=options.require_sealed)
         if self.hashing is not None:
             until = None if options.hashing is None else options.hashing.legacy_until_ms
             store = HashedIds(store, self.hashing, legacy_until=until)
