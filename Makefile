@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help venv run test test-lowest test-pythons wheels lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
 	interop browser screenshots \
-	bench bench-peers bench-instructions bench-scale bench-large bench-users bench-sockets bench-plots bench-docs bench-all bench-setup fuzz lock audit clean
+	bench bench-peers bench-instructions bench-scale bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs bench-all bench-setup fuzz lock audit clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -131,6 +131,9 @@ bench-large: $(READY) ## Measure what a bystander waits for while others have la
 bench-users: $(READY) ## Measure how long the sessions of a user take among a million
 	$(BIN)/python -m bench.users $(ARGS)
 
+bench-sealed: $(READY) ## Measure what sealed data and hashed ids cost
+	$(BIN)/python -m bench.sealed $(ARGS)
+
 bench-sockets: $(READY) ## Measure what 5,000 open WebSockets cost, and the watch over their sessions
 	$(BIN)/python -m bench.sockets $(ARGS)
 
@@ -141,7 +144,7 @@ bench-docs: $(READY) ## Put the tables of bench/results into docs/performance.md
 	$(BIN)/python -m bench.docs
 
 bench-all: bench-setup ## All of these, one after the other: about 50 minutes on a quiet machine
-	@failed=; for step in bench bench-peers bench-instructions bench-scale bench-large bench-users bench-sockets bench-plots bench-docs; do \
+	@failed=; for step in bench bench-peers bench-instructions bench-scale bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs; do \
 	  $(MAKE) $$step || failed="$$failed $$step"; done; \
 	  test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 

@@ -21,7 +21,7 @@ from tornado.netutil import bind_sockets
 from handlers import NotFound, log, routes
 from sessions import CookieOptions, OptionsError, SessionError, SessionManager, Sweeper
 from sessions.config import Config as SessionConfig
-from sessions.config import ConfigFile, effective_options
+from sessions.config import ConfigFile, effective_options, excludes_node
 from sessions.late_store import opened
 from sessions.store import prepared
 from sessions.validation import is_lifetime, wrong
@@ -235,7 +235,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)  # noqa: T201 # for a person
         return 2
     if given.check:
-        print(effective_options(config.tables))  # noqa: T201 # for a person
+        excluding = (f"# {line}" for line in excludes_node(config.session, sealed=config.keys.encryption is not None))
+        print("\n".join([effective_options(config.tables), *excluding]))  # noqa: T201 # for a person
         return 0
     try:
         run(config)

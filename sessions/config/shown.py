@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from typing import Any
 
+from ..options import SessionOptions
 from ..validation import ABSENT, MASK, camel, express_names, is_secret_name, masked
 
 
@@ -18,6 +19,16 @@ def effective_options(tables: Mapping[str, Any]) -> str:
         lines.append(f"[{name}]")
         lines += [f"{option} = {_toml(option, value)}" for option, value in options.items()]
     return "\n".join(lines)
+
+
+def excludes_node(options: SessionOptions, *, sealed: bool) -> Iterator[str]:
+    """Yield a line for each option with which a Node server cannot share the store as before."""
+    if options.hashed_ids:
+        yield "hashedIds: no Node server can share this store, as it looks for the id itself"
+    if options.require_sealed:
+        yield "requireSealed: no Node server can write to this store, as what it writes is refused"
+    elif sealed:
+        yield "encryption: a Node server that shares this store needs the keys and a reader (docs/sealed.md)"
 
 
 def named_tables(tables: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
