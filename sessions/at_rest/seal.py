@@ -142,7 +142,7 @@ class Seal:
 
 
 def hidden(key: Key, user: str) -> str:
-    """Return what stands for a user in the clear: an HMAC under a key for this purpose, 43 characters of base64url."""
+    """Return what a user is called in the clear: an HMAC under a key for this purpose, 43 characters of base64url."""
     secret = key.derived(f"sessions/1/user/{key.id}")
     return _url(hmac.digest(secret, user.encode("utf-8", "surrogatepass"), hashlib.sha256))
 
