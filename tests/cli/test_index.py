@@ -188,6 +188,7 @@ def test_the_index_of_sqlite_is_used_by_servers_that_run(sqlite: Callable[..., P
     async def act(store: Any) -> list[Any]:
         assert len(await store.users.rows("ada")) == 1
         await asyncio.to_thread(place.process, "index")
+        assert len(await store.users.rows("ada")) == 1
         question = UserStatements(("username",), uses_index=store.users._has_index).found(1)
         return [row[3] for row in await store._query(f"EXPLAIN QUERY PLAN {question}", 0, "ada")]
 

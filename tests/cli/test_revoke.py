@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from sessions.cli.target import Target
 from sessions.formats.signing import new_id
 from sessions.store import Outcome
 
-from .support import Place
+from .support import KINDS, Place
 
 
 def test_a_session_ends_by_its_handle(place: Place) -> None:
@@ -155,13 +156,18 @@ def test_a_session_that_rotates_meanwhile_ends(place: Place) -> None:
     assert place.within(races) == [True] * 10
 
 
-def test_one_to_keep_that_rotates_meanwhile_lives(place: Place) -> None:
-    """The others end, and it is not taken for one of them under its new id."""
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "redis cluster"])
+def test_one_to_keep_that_rotates_meanwhile_lives(kind: str, tmp_path: Path) -> None:
+    """It is not taken for one of the others under its new id. If it moves before it was found, nothing ends.
+
+    A cluster has no step over two ids: there one that moves at the very moment is two for a moment.
+    """
+    place = Place(kind, tmp_path)
     place.put_all([("ada", None, {"n": number}) for number in range(20)])
     kept = place.put("ada", kept=True)
     target = Target.of_file(place.config)
 
-    async def race(store: Any) -> list[str]:
+    async def race(store: Any) -> tuple[int, list[str]]:
         async def rotate() -> None:
             old = place.ids[-1]
             for _ in range(20):
@@ -171,12 +177,13 @@ def test_one_to_keep_that_rotates_meanwhile_lives(place: Place) -> None:
                 await store.rename(old, new, record, record, StoredSession(closed, now_ms() + DAY))
                 old = new
 
-        await asyncio.gather(rotate(), revoke.end_user(target, store, "ada", kept))
-        return [record.data async for _, record in store.all() if '"username"' in record.data]
+        _, ended = await asyncio.gather(rotate(), revoke.end_user(target, store, "ada", kept))
+        return ended, [record.data async for _, record in store.all() if '"username"' in record.data]
 
-    (left,) = place.within(race)
+    ended, left = place.within(race)
 
-    assert '"kept": true' in left
+    assert (ended, len(left)) in ((20, 1), (0, 21))
+    assert [text for text in left if '"kept": true' in text]
 
 
 def test_an_expired_session_is_not_counted(sqlite: Callable[..., Place]) -> None:

@@ -107,6 +107,7 @@ class SQLiteUsers:
         except StoreError as error:
             if "no such index" not in str(error):
                 raise
+        self._looked_in = None
         await self._look(file)
         return await ask(UserStatements(self._path, uses_index=self._has_index))
 
