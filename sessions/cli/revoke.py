@@ -43,6 +43,8 @@ async def command(
             ended = await _end_all(store, out, asks=not yes)
         elif user is not None:
             ended = await end_user(target, store, user, prefix)
+            if not ended and prefix:
+                out.say(f"{user} has no other session than the one to keep, or none with its handle: nothing was ended")
         else:
             match = await by_handle(store, out, prefix)
             ended = 0 if match is None else await end(store, match[0])
