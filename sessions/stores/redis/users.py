@@ -41,7 +41,7 @@ class RedisUsers:
 
     def __init__(self, store: Any) -> None:
         self._store = store  # RedisStore, which imports this file
-        self.place = UserPlace()
+        self.place: UserPlace = UserPlace()
         """Where rows name the user."""
         self._has_sets = True
         self._walks = False  # whether every key is looked at
