@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tornado.netutil import bind_sockets
-
 from handlers import NotFound, log, routes
+from serving.listening import listening
 from serving.options import Config, ServerOptions, is_secure, read_config
 from sessions import OptionsError, SessionError, SessionManager, Sweeper
 from sessions.config import effective_options
@@ -33,12 +32,13 @@ BODY_SECONDS = 300
 """Until a connection is closed on which no whole body has come: Node's `requestTimeout`."""
 
 
-def make_app(manager: SessionManager) -> log.LoggingApplication:
-    """The application: its routes, its sessions, XSRF protection for its forms."""
+def make_app(manager: SessionManager, *, xheaders: bool = False) -> log.LoggingApplication:
+    """The application: its routes, its sessions, XSRF protection for its forms. `xheaders`: as [server] has it."""
     secure = is_secure(manager.options.cookie)
     return log.LoggingApplication(
         routes,
         sessions=manager,
+        xheaders=xheaders,
         default_handler_class=NotFound,
         template_path=str(HERE / "handlers" / "templates"),
         xsrf_cookies=True,
@@ -79,7 +79,7 @@ async def serve(config: Config, sockets: Sequence[socket.socket], parent: int | 
 
         loop.add_signal_handler(signal.SIGHUP, lambda: manager.use_secrets(config.with_new_secrets().session.keys))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-        app = make_app(manager)
+        app = make_app(manager, xheaders=config.server.xheaders)
         server = make_server(app, config.server)
         server.add_sockets(sockets)
         await stopping.wait()
@@ -96,19 +96,18 @@ async def serve(config: Config, sockets: Sequence[socket.socket], parent: int | 
 def run(config: Config) -> None:
     """Listen and serve, in as many processes as are configured."""
     options = config.server
-    try:
-        sockets = bind_sockets(options.port, options.address or None)
-    except OSError as error:
-        raise OSError(f"port {options.port} on {options.address or 'every interface'}: {error.strerror}") from error
-    preparation = prepared(config.open_store())
-    if preparation is not None:
-        preparation.prepare()
-    hold_signals()
-    port = sockets[0].getsockname()[1]
-    host = f"[{options.address}]" if ":" in options.address else options.address or "localhost"
-    print(f"Server listening on port {port}\nhttp://{host}:{port}/", flush=True)  # noqa: T201 # for a person
+    with listening(options.address, options.port, options.path) as (sockets, text):
+        preparation = prepared(config.open_store())
+        if preparation is not None:
+            preparation.prepare()
+        hold_signals()
+        print(text, flush=True)  # noqa: T201 # for a person
+        _run_processes(config, sockets)
+
+
+def _run_processes(config: Config, sockets: Sequence[socket.socket]) -> None:
     parent = None
-    if options.workers > 1:
+    if config.server.workers > 1:
 
         def reload() -> bool:
             nonlocal config  # a worker that starts later has the new secrets
@@ -119,7 +118,7 @@ def run(config: Config) -> None:
             for each in sockets:  # or clients would still connect, to a server that is leaving
                 each.close()
 
-        parent = fork_workers(options.workers, reload=reload, stop=stop)
+        parent = fork_workers(config.server.workers, reload=reload, stop=stop)
         if parent is None:
             return
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

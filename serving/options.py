@@ -25,6 +25,7 @@ class ServerOptions:
 
     port: int = 3000
     address: str = "127.0.0.1"
+    """An IP address, a host name, "" for every interface, or `unix:` and the path of a socket."""
     workers: int = 1
     drain: float = 10_000
     xheaders: bool = False
@@ -36,8 +37,9 @@ class ServerOptions:
         for name, value, least, most in (("port", self.port, 0, 65_535), ("workers", self.workers, 1, 1_024)):
             if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
                 raise wrong(name, f"a whole number from {least} to {most}", value)
-        if not isinstance(self.address, str):
-            raise wrong("address", 'an IP address or a host name; "" for every interface', self.address)
+        if not isinstance(self.address, str) or self.path == "" or "\0" in self.address:
+            expected = 'an IP address, a host name, "unix:/path" or "" for every interface'
+            raise wrong("address", expected, self.address)
         if not is_lifetime(self.drain) or self.drain < 0:
             raise wrong("drain", "a number of milliseconds, 0 or more", self.drain)
         if not isinstance(self.xheaders, bool):
@@ -50,8 +52,14 @@ class ServerOptions:
             raise wrong("logLevel", '"debug", "info", "warning" or "error"', self.log_level)
 
     @property
+    def path(self) -> str | None:
+        """The path of the Unix socket to listen at; None for a port."""
+        scheme, colon, path = self.address.partition(":")
+        return path if colon and scheme == "unix" else None
+
+    @property
     def is_local(self) -> bool:
-        """Whether only this machine reaches the server."""
+        """Whether only this machine reaches the server. A Unix socket is there for a proxy, so that is not known."""
         try:
             return ipaddress.ip_address(self.address).is_loopback
         except ValueError:
@@ -78,6 +86,8 @@ def read_config(path: Path, *, port: int | None = None, make_secret: bool = True
     """
     file = ConfigFile(path, others=("server",))
     options = file.table("server", ServerOptions)
+    if port is not None and options.path is not None:
+        raise OptionsError(f"--port: [server] address is a Unix socket, {options.address}, which has no port")
     try:
         options = options if port is None else replace(options, port=port)
     except OptionsError as error:
@@ -92,6 +102,11 @@ def read_config(path: Path, *, port: int | None = None, make_secret: bool = True
         logger.warning(
             "[session] cookie.secure = true: no browser gets the cookie, because this server speaks plain HTTP."
             " Let a proxy end TLS, and set proxy = true"
+        )
+    if options.path is not None and not options.xheaders:
+        logger.warning(
+            "[server] xheaders = false: over a Unix socket no visitor has an address, and none has TLS."
+            " Let the proxy set X-Real-IP and X-Forwarded-Proto, and set xheaders = true"
         )
     return config
 
