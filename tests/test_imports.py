@@ -29,7 +29,7 @@ FLOORS = """
     users  queues  timeout  checked_store  turns  writes  rotation  sign_ins  verbs
     remembered  state  session
     user_text  login  flash  merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending  progress
-    options  formats  store  observe  ends
+    options  formats  store  observe  ends  log_limit
     validation
     errors  clock
 """
