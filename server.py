@@ -6,6 +6,7 @@ of the file, `handlers/` what is answered and logged.
 
 import argparse
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -101,7 +102,7 @@ def run(config: Config) -> None:
         if preparation is not None:
             preparation.prepare()
         hold_signals()
-        print(text, flush=True)  # noqa: T201 # for a person
+        _say(text)
         _run_processes(config, sockets)
 
 
@@ -134,6 +135,14 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
+def _say(text: str) -> None:
+    """Print for a person, who may have seen enough: `| head` closes the pipe."""
+    try:
+        print(text, flush=True)  # noqa: T201 # for a person
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it exits
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit status: 0, 1 for a failure at start, 2 for a bad configuration."""
     parser = argparse.ArgumentParser(description="The reference server of sessions for Tornado.")
@@ -147,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)  # noqa: T201 # for a person
         return 2
     if given.check:
-        print(effective_options(config.tables))  # noqa: T201 # for a person
+        _say(effective_options(config.tables))
         return 0
     try:
         run(config)
