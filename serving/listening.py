@@ -18,7 +18,7 @@ BACKLOG = 128
 """Connections that may wait to be taken: Tornado's number."""
 
 CLOSED_TO_OTHERS = 0o117
-"""The umask for the file of a Unix socket, whose mode is 0660: its owner and its group may connect."""
+"""The umask for the file of a Unix socket. Its mode is 0660 then: its owner and its group may connect."""
 
 PROBE_SECONDS = 5
 """Until a server that does not take a connection counts as living: its queue is full."""

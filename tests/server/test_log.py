@@ -29,7 +29,7 @@ UNKNOWN = "session_use_after_expire"
 
 
 def ended(number: int) -> str:
-    """A cookie that the server has signed and whose session it does not know: each is an event."""
+    """A cookie that the server has signed, of a session that it does not know: each is an event."""
     return f"connect.sid={quote(Signer([SECRET.encode()]).sign(f'an-id-that-has-ended-{number}'), safe='')}"
 
 
