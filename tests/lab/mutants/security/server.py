@@ -157,7 +157,7 @@ breaks("16.2.5", "a cookie that nobody has signed is in the log", "server/test_s
        "sessions.observe:fingerprint")(lambda _: lambda value: value)  # fmt: skip
 breaks("16.2.5", "any text of a header names a request", "server/test_log.py::test_a_name_that_is_none_is_not_quoted",
        "handlers.log:REQUEST_ID")(lambda _: re.compile(".*"))  # fmt: skip
-breaks("16.2.5", "every cookie that nobody has signed is a line of the log",
+breaks("16.3.3", "every cookie that nobody has signed is a line of the log",
        "trips/test_log.py::test_nobody_floods_the_log_with_cookies",
        "sessions.log_limit:LogLimit.takes")(always(value=True))  # fmt: skip
 breaks("16.2.5", "a header or a form that is refused is in the log",
