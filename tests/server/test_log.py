@@ -306,6 +306,21 @@ async def test_nothing_that_a_visitor_has_sent_is_quoted(start: Start) -> None:
     assert "Traceback" not in log
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+async def test_no_address_breaks_a_line(start: Start, form: str) -> None:
+    """Tornado takes bytes that some readers see as a line's end, and terminals as the begin of a command."""
+    server = await start(f'[server]\nlog = "{form}"\n{MEMORY}').serving()
+    wire = await server.wire()
+    wire.send(b"GET /nowhere\x85forged\x9b31m HTTP/1.1\r\nHost: h\r\n\r\n")
+    await wire.response()
+
+    text = await written(server)
+
+    (line,) = [line for line in text if "nowhere" in line]
+    assert "forged" in line
+    assert line.isascii()
+
+
 def test_json_without_its_package_is_refused(tmp_path: Path) -> None:
     """With what to install; --check says so too."""
     hidden = tmp_path / "pythonjsonlogger"
