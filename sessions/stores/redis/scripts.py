@@ -199,6 +199,20 @@ return {type(reply) == 'table' and reply.err or ''}
 """Enters a key into the set of a user, or takes it out if it has no life left. Replies an error, or ""."""
 
 
+MEMBERS = script(
+    """
+local out = {}
+for _, set in ipairs(KEYS) do
+  for _, member in ipairs(redis.call('ZRANGE', set, 0, -1)) do
+    out[#out + 1] = member
+  end
+end
+return out
+"""
+)
+"""Returns the members of several sets as of one moment: a session may move from one to another."""
+
+
 def arguments(job: Job, now: int) -> tuple[Any, ...]:
     """Return what WRITE needs for a job: the verb, the milliseconds to live, the text, and what is compared.
 
