@@ -102,7 +102,6 @@ class Visitor:
         """It has signed out."""
         self.is_over = False
         """It has come to TO."""
-        self.has_written_there = False
         self.text = ""
         """What it has stored last, at either store."""
 
@@ -162,7 +161,6 @@ class Move:
         await self.random.choice([self._change, self._change, self._touch, self._rename, self._sign_out])(
             store, visitor, row
         )
-        visitor.has_written_there = visitor.is_over and visitor.has_written_there
 
     async def _change(self, store: Any, visitor: Visitor, row: StoredSession) -> None:
         await store.update(visitor.sid, self._record(visitor.new_text()), row)
@@ -182,12 +180,9 @@ class Move:
         await store.destroy(visitor.sid)
 
     async def _is_at(self, store: MemoryStore, visitor: Visitor) -> bool:
-        """True if a visitor who comes to a store finds the session: what it has there counts from now on."""
+        """True if a visitor who comes to a store finds the session there."""
         row = await store.get(visitor.sid)
-        if row is None or is_tombstone(row, self.clock()):
-            return False
-        visitor.text = row.data
-        return True
+        return row is not None and not is_tombstone(row, self.clock())
 
     def _record(self, text: str) -> StoredSession:
         return StoredSession(text, self.clock() + LIFE)
@@ -225,14 +220,7 @@ class Move:
             for _ in range(6):
                 await self.act()
         self.busy = 0
-        for visitor in self.visitors:
-            visitor.is_over = visitor.is_over or await self._is_same(visitor)
         assert await self.copy(is_last=True)
-
-    async def _is_same(self, visitor: Visitor) -> bool:
-        """True if FROM and TO have the same of a visitor."""
-        here, there = await self.source.get(visitor.sid), await self.target.get(visitor.sid)
-        return here is not None and there is not None and here.data == there.data
 
     async def problems(self) -> list[str]:
         """Return what is not as it was promised."""
