@@ -21,6 +21,7 @@ COMMANDS = {
     "revoke": "End one session, all of one user, or all.",
     "sweep": "Delete the expired sessions now.",
     "index": "Make the index of the users, on a large table too.",
+    "copy": "Copy all sessions into another store while servers use both.",
     "secret": "Print a new secret.",
 }
 """What `--help` says of each; `copy` is `command` of `sessions/cli/copy.py`."""

@@ -113,7 +113,8 @@ class Copier:
                     closed.append(record)
                 else:
                     rows[key] = self._row(record)
-            successors = {key for record in closed if (key := successor_of(record)) is not None and key not in rows}
+            leads = {successor_of(record) for record in closed}
+            successors = {key for key in leads if key is not None and key not in rows}
             if not successors:
                 break
             found = await asked(self._from, successors)
