@@ -38,7 +38,7 @@ Advance: TypeAlias = Callable[[int], None]
 class Copier:
     """Copies the sessions of an open store into another open one.
 
-    `user_path` says under which keys of the data the user is, for a store whose sets need it (Redis). `clock` returns
+    `user_path` says under which keys of the data the user is, if sets of TO need it (Redis). `clock` returns
     milliseconds since the epoch. Raises OptionsError for a store that cannot list its sessions.
     """
 

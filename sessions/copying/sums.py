@@ -12,10 +12,14 @@ from ..clock import Clock
 from ..store import Admin, Store, StoredSession
 from .journal import Journal
 from .pipeline import asked
-from .rules import TOLERANCE_MS, Entry
+from .rules import Entry
 from .texts import Row, is_tombstone, row_of
 
 _MODULUS = 2**128
+
+_TOLERANCE_MS = 60_000
+"""How much earlier a session may end at TO: a busy Redis says late how much time was left when it was asked."""
+
 _PAGE = 1_000
 
 
@@ -88,7 +92,7 @@ def _explain(sums: Sums, row: Row, found: StoredSession | None, entry: Entry | N
     """Count a session of FROM by what TO has of it."""
     digest = None if found is None else row_of(found).digest
     if found is not None and digest == row.digest:
-        if found.expires_at < row.expires_at - TOLERANCE_MS:
+        if found.expires_at < row.expires_at - _TOLERANCE_MS:
             sums.left += 1  # it was used since
         else:
             sums.same += 1

@@ -48,7 +48,7 @@ def row_of(record: StoredSession) -> Row:
 
 
 def with_user(text: str, path: Sequence[str]) -> str:
-    """Return a session's text whose `__meta` names the user that its data has under a path, or nobody.
+    """Return a session's text with the user that its data has under a path, or nobody, in its `__meta`.
 
     A store with a set of sessions for each user (Redis) finds the session by that. A text that is no session, or has
     another application's `__meta`, stays as it is.
