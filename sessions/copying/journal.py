@@ -59,11 +59,6 @@ class Journal:
         await asyncio.to_thread(self._connection.close)
 
     @property
-    def is_new(self) -> bool:
-        """True if nothing was copied yet."""
-        return self._last == 0
-
-    @property
     def is_settled(self) -> bool:
         """True if a copy has said that the servers may change over: from then on TO is in use."""
         return self._is_settled

@@ -35,7 +35,9 @@ def main(argv: list[str]) -> int:
                 f"{source} to {target}: {given.sessions} sessions, killed {moved.killed} times, {moved.acted} visits,"
                 f" exit codes {codes}, problems: {moved.problems[:5]}", flush=True
             )  # fmt: skip
-            wrong = wrong or bool(moved.problems) or any(codes)
+            if moved.killed < given.kills:
+                print("void: a kill came after the copy had ended")
+            wrong = wrong or bool(moved.problems) or any(codes) or moved.killed < given.kills
     finally:
         end_all()
     return int(wrong)
