@@ -23,8 +23,8 @@ async def speed(kinds: tuple[str, str], folder: Path, sessions: int) -> str:
             numbers = range(first, min(first + AT_ONCE, sessions))
             await asyncio.gather(*(source.create(f"{n:032}", _record(n)) for n in numbers))
     passes = (await ended(await start(folder))).json["passes"]
-    first, later = (f"{each['read'] / each['seconds']:,.0f} a second" for each in passes[:2])
-    return f"| {kinds[0]} | {kinds[1]} | {first} | {later} |"
+    speeds = [f"{each['read'] / each['seconds']:,.0f} a second" for each in passes[:2]]
+    return f"| {' | '.join([*kinds, *speeds])} |"
 
 
 def _record(number: int) -> StoredSession:
