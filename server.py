@@ -18,8 +18,10 @@ from typing import Any, Literal
 
 from tornado.netutil import bind_sockets
 
-from handlers import NotFound, log, routes
-from sessions import CookieOptions, OptionsError, SessionError, SessionManager, Sweeper
+from handlers import log
+from handlers.application import is_secure, make_app
+from handlers.health import Health, check_package
+from sessions import OptionsError, SessionError, SessionManager, Sweeper
 from sessions.config import Config as SessionConfig
 from sessions.config import ConfigFile, effective_options
 from sessions.late_store import opened
@@ -51,9 +53,14 @@ class ServerOptions:
     trusted_downstream: Sequence[str] = field(default=())
     log: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    metrics_port: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value, least, most in (("port", self.port, 0, 65_535), ("workers", self.workers, 1, 1_024)):
+        numbers = [("port", self.port, 0, 65_535), ("workers", self.workers, 1, 1_024)]
+        if self.metrics_port is not None:
+            numbers.append(("metricsPort", self.metrics_port, 0, 65_535))
+            check_package()
+        for name, value, least, most in numbers:
             if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
                 raise wrong(name, f"a whole number from {least} to {most}", value)
         if not isinstance(self.address, str):
@@ -108,32 +115,12 @@ def read_config(path: Path, *, port: int | None = None, make_secret: bool = True
         raise OptionsError(f"{path}: [server] workers: memory: is one process's own, it cannot be shared by several")
     exposed = options.xheaders or not options.is_local
     config = Config(server=options, **vars(file.config(exposed=exposed, make_secret=make_secret)))
-    if _is_secure(config.session.cookie) and not config.session.proxy and not options.xheaders:
+    if is_secure(config.session.cookie) and not config.session.proxy and not options.xheaders:
         logger.warning(
             "[session] cookie.secure = true: no browser gets the cookie, because this server speaks plain HTTP."
             " Let a proxy end TLS, and set proxy = true"
         )
     return config
-
-
-def _is_secure(cookie: object) -> bool:
-    return isinstance(cookie, CookieOptions) and cookie.secure is True
-
-
-def make_app(manager: SessionManager) -> log.LoggingApplication:
-    """The application: its routes, its sessions, XSRF protection for its forms."""
-    secure = _is_secure(manager.options.cookie)
-    return log.LoggingApplication(
-        routes,
-        sessions=manager,
-        default_handler_class=NotFound,
-        template_path=str(HERE / "handlers" / "templates"),
-        xsrf_cookies=True,
-        cross_origin_protection=True,  # Sec-Fetch-Site and Origin, from Tornado 6.6 on
-        xsrf_cookie_name="__Host-xsrf" if secure else "_xsrf",
-        # Tornado keeps the token of a user for 30 days; the session knows it, and the next page brings it again
-        xsrf_cookie_kwargs={"httponly": True, "samesite": "Lax", "secure": secure, "expires_days": None},
-    )
 
 
 def make_server(app: log.LoggingApplication, options: ServerOptions) -> DrainingServer:
@@ -148,7 +135,7 @@ def make_server(app: log.LoggingApplication, options: ServerOptions) -> Draining
     )
 
 
-async def serve(config: Config, sockets: Sequence[socket.socket], parent: int | None = None) -> None:
+async def serve(config: Config, sockets: Sequence[socket.socket], health: Health, parent: int | None = None) -> None:
     """Serve until SIGTERM or SIGINT, or until the pipe `parent` is closed; then drain. SIGHUP reads the secrets again.
 
     A worker, which has a parent, serves without its store until that can be opened.
@@ -161,22 +148,24 @@ async def serve(config: Config, sockets: Sequence[socket.socket], parent: int | 
     if parent is not None:
         loop.add_reader(parent, stopping.set)
     opening = config.open_store() if parent is None else opened(config.open_store())
-    async with opening as store, Sweeper(store, **vars(config.sweeper)):
-        manager = SessionManager(store, config.session)
+    observer = health.observers()
+    async with opening as store, Sweeper(store, **vars(config.sweeper), observer=observer):
+        manager = SessionManager(store, config.session, observer=observer)
 
         loop.add_signal_handler(signal.SIGHUP, lambda: manager.use_secrets(config.with_new_secrets().session.keys))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         app = make_app(manager)
         server = make_server(app, config.server)
         server.add_sockets(sockets)
-        await stopping.wait()
-        if parent is not None:
-            loop.remove_reader(parent)
-        else:  # a worker is ended by its parent
-            for number in STOPPING:
-                loop.add_signal_handler(number, server.cut)  # the second time: at once
-        app.settings["draining"] = True
-        await server.drain(config.server.drain / 1000)
+        async with health.serving(manager, app):
+            await stopping.wait()
+            if parent is not None:
+                loop.remove_reader(parent)
+            else:  # a worker is ended by its parent
+                for number in STOPPING:
+                    loop.add_signal_handler(number, server.cut)  # the second time: at once
+            app.settings["draining"] = True
+            await server.drain(config.server.drain / 1000)
         await manager.close()
 
 
@@ -190,6 +179,7 @@ def run(config: Config) -> None:
     preparation = prepared(config.open_store())
     if preparation is not None:
         preparation.prepare()
+    health = Health(options.metrics_port, options.workers)
     hold_signals()
     port = sockets[0].getsockname()[1]
     host = f"[{options.address}]" if ":" in options.address else options.address or "localhost"
@@ -206,11 +196,12 @@ def run(config: Config) -> None:
             for each in sockets:  # or clients would still connect, to a server that is leaving
                 each.close()
 
-        parent = fork_workers(options.workers, reload=reload, stop=stop)
-        if parent is None:
-            return
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(config, sockets, parent))
+        parent = fork_workers(options.workers, reload=reload, stop=stop, ended=health.ended)
+    if parent is not None or options.workers == 1:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serve(config, sockets, health, parent))
+    if parent is None:  # a worker leaves what its parent has made
+        health.close()
 
 
 def _loop_factory() -> Any:

@@ -1,0 +1,75 @@
+"""Owns the way of an event to the log and to the observers. An id comes in, and a fingerprint goes out.
+
+Without observers nothing but the log costs anything: who makes an event that is not logged asks `has_observers` first.
+"""
+
+import logging
+import time
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from ..errors import StoreUnavailable
+from ..formats.signing import fingerprint
+from .events import Event, Observer, SessionEvent
+
+log: logging.Logger = logging.getLogger("sessions")
+
+Result = TypeVar("Result")
+
+
+class Telling:
+    """The observers of a manager or a sweeper."""
+
+    __slots__ = ("_observers", "has_observers")
+
+    def __init__(self, observer: Observer | Sequence[Observer] = ()) -> None:
+        self._observers: Sequence[Observer] = observer if isinstance(observer, Sequence) else (observer,)
+        self.has_observers: bool = bool(self._observers)
+
+    def tell(self, event: Event) -> None:
+        """Call the observers with an event."""
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception:
+                log.exception("the observer %r of %s", observer, type(event).__name__)
+
+    def note(self, name: str, secret: str, level: int = logging.INFO, user: str | None = None) -> None:
+        """Log an event of a session, and tell it, by the fingerprint of its id, or of the cookie if there is no id."""
+        is_logged = log.isEnabledFor(level)
+        if is_logged or self.has_observers:
+            mark = fingerprint(secret)
+            if is_logged:
+                log.log(level, "%s: %s", name, mark)
+            if self.has_observers:
+                self.tell(SessionEvent(name, user, mark))
+
+    async def timed(
+        self,
+        awaitable: Awaitable[Result],
+        event: Callable[[Any, float], Event],
+        outcome_of: Callable[[Result], str],
+    ) -> Result:
+        """Await what the store takes part in, then tell `event(outcome, seconds)`."""
+        started = time.perf_counter()
+        outcome = "error"
+        try:
+            result = await awaitable
+            outcome = outcome_of(result)
+        except StoreUnavailable:
+            outcome = "unavailable"
+            raise
+        except CancelledError:
+            outcome = "cancelled"
+            raise
+        else:
+            return result
+        finally:
+            self.tell(event(outcome, time.perf_counter() - started))
+
+
+def log_event(name: str, secret: str) -> None:
+    """Log an event of a session without telling it: one of several that are told as one."""
+    if log.isEnabledFor(logging.INFO):
+        log.info("%s: %s", name, fingerprint(secret))
