@@ -178,6 +178,12 @@ class TestLoading:
         assert "sessions.web.mixin" in loaded
         assert DRIVERS & set(loaded) == set()
 
+    def test_importing_the_hook_or_the_server_loads_no_package_of_an_observer(self) -> None:
+        """It is loaded with the observer that needs it."""
+        loaded = python("import sessions.observe, server, sys; print(*sys.modules)").split()
+
+        assert OBSERVERS & set(loaded) == set()
+
     def test_importing_the_library_loads_nothing_for_tests(self) -> None:
         """A server has no use for it, and what is for tests runs under any runner."""
         loaded = python(
