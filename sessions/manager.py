@@ -103,8 +103,9 @@ class SessionManager:
 
         What is awaited raises StoreError, and CorruptSession for a row that is no session.
         """
-        loading = self._load(sids, generate)
-        return self.telling.timed(loading, Load, _loaded) if self.telling.has_observers else loading
+        if self.telling.has_observers:
+            return self.telling.timed(Load, _loaded, self._load, sids, generate)
+        return self._load(sids, generate)
 
     async def _load(self, sids: Sequence[str], generate: Generate) -> SessionState:
         if not self.is_ready:
@@ -157,10 +158,10 @@ class SessionManager:
                 self.telling.note(DROPPED, state.id)
             return None
         record = None if plan.change in ("destroy", "touch") else state.to_store()
-        performing = self._in_time(self._perform(state, plan, record))
+        performing = self._perform(state, plan, record)
         if self.telling.has_observers:
-            return self.telling.timed(performing, partial(Commit, plan.change), _committed)
-        return performing
+            return self.telling.timed(partial(Commit, plan.change), _committed, self._in_time, performing)
+        return self._in_time(performing)
 
     async def _perform(self, state: SessionState, plan: Plan, record: StoredSession | None) -> None:
         outcome: Performed = "saved"

@@ -47,9 +47,11 @@ class _Calls:
         self._events = {verb: partial(self._event, verb) for verb in VERBS}
         self.look(is_ready=is_ready(store))
 
-    def timed(self, verb: str, call: Awaitable[Any], outcome_of: Callable[[Any], str]) -> Coroutine[Any, Any, Any]:
-        """Await a call, and tell it."""
-        return self._telling.timed(call, self._events[verb], outcome_of)
+    def timed(
+        self, verb: str, outcome_of: Callable[[Any], str], call: Callable[..., Awaitable[Any]], *args: Any
+    ) -> Coroutine[Any, Any, Any]:
+        """Await `call(*args)`, and tell it."""
+        return self._telling.timed(self._events[verb], outcome_of, call, *args)
 
     def look(self, *, is_ready: bool) -> None:
         """Tell that the store is away, or is back, if that has changed."""
@@ -89,19 +91,19 @@ class ObservedStore:
 
     def get(self, sid: str) -> Coroutine[Any, Any, StoredSession | None]:
         """Read the session of an id."""
-        return self._calls.timed("get", self._inner.get(sid), _found)
+        return self._calls.timed("get", _found, self._inner.get, sid)
 
     def create(self, sid: str, record: StoredSession) -> Coroutine[Any, Any, StoredSession | None]:
         """Insert a new session."""
-        return self._calls.timed("create", self._inner.create(sid, record), _made)
+        return self._calls.timed("create", _made, self._inner.create, sid, record)
 
     def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Coroutine[Any, Any, Update]:
         """Replace a session that is still the expected one."""
-        return self._calls.timed("update", self._inner.update(sid, record, expected), _updated)
+        return self._calls.timed("update", _updated, self._inner.update, sid, record, expected)
 
     def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Coroutine[Any, Any, Update]:
         """Move the expiry of a session that is still the expected one."""
-        return self._calls.timed("touch", self._inner.touch(sid, expires_at, expected), _updated)
+        return self._calls.timed("touch", _updated, self._inner.touch, sid, expires_at, expected)
 
     def rename(
         self,
@@ -112,11 +114,11 @@ class ObservedStore:
         tombstone: StoredSession | None = None,
     ) -> Coroutine[Any, Any, Update]:
         """Move a session that is still the expected one to a new id."""
-        return self._calls.timed("rename", self._inner.rename(old, new, record, expected, tombstone), _updated)
+        return self._calls.timed("rename", _updated, self._inner.rename, old, new, record, expected, tombstone)
 
     def destroy(self, sid: str) -> Coroutine[Any, Any, None]:
         """Delete a session."""
-        return self._calls.timed("destroy", self._inner.destroy(sid), _done)
+        return self._calls.timed("destroy", _done, self._inner.destroy, sid)
 
     @property
     def overwriting(self) -> Overwriting | None:
@@ -125,7 +127,7 @@ class ObservedStore:
 
     def set(self, sid: str, record: StoredSession) -> Coroutine[Any, Any, StoredSession]:
         """Insert or replace a session."""
-        return self._calls.timed("set", overwriting(self._inner).set(sid, record), _made)  # type: ignore[union-attr] # a caller has asked
+        return self._calls.timed("set", _made, overwriting(self._inner).set, sid, record)  # type: ignore[union-attr] # a caller has asked
 
     @property
     def users(self) -> Users | None:
@@ -147,12 +149,12 @@ class _ObservedUsers:
         self._inner.index(path, node_peer=node_peer)
 
     def rows(self, user: str) -> Coroutine[Any, Any, list[tuple[str, StoredSession]]]:
-        return self._calls.timed("rows", self._inner.rows(user), _done)
+        return self._calls.timed("rows", _done, self._inner.rows, user)
 
     def end(
         self, user: str, keys: Collection[str] | None = None, keep: str | None = None
     ) -> Coroutine[Any, Any, list[str]]:
-        return self._calls.timed("end", self._inner.end(user, keys, keep), _done)
+        return self._calls.timed("end", _done, self._inner.end, user, keys, keep)
 
     def sign_in(
         self,
@@ -164,7 +166,7 @@ class _ObservedUsers:
         tombstone: StoredSession | None = None,
     ) -> Coroutine[Any, Any, SignedIn]:
         return self._calls.timed(
-            "sign_in", self._inner.sign_in(limit, new, record, old, expected, tombstone), _signed_in
+            "sign_in", _signed_in, self._inner.sign_in, limit, new, record, old, expected, tombstone
         )
 
 

@@ -47,15 +47,16 @@ class Telling:
 
     async def timed(
         self,
-        awaitable: Awaitable[Result],
         event: Callable[[Any, float], Event],
         outcome_of: Callable[[Result], str],
+        call: Callable[..., Awaitable[Result]],
+        *args: Any,
     ) -> Result:
-        """Await what the store takes part in, then tell `event(outcome, seconds)`."""
+        """Await `call(*args)`, which the store takes part in, then tell `event(outcome, seconds)`."""
         started = time.perf_counter()
         outcome = "error"
         try:
-            result = await awaitable
+            result = await call(*args)
             outcome = outcome_of(result)
         except StoreUnavailable:
             outcome = "unavailable"

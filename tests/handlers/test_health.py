@@ -1,6 +1,5 @@
 """The operators' port in one process: what it answers, and the folder in which workers count."""
 
-import socket
 from pathlib import Path
 
 import pytest
@@ -79,15 +78,6 @@ def test_it_listens_on_this_machine_only() -> None:
 
     assert [each.getsockname()[0] for each in health.sockets] == ["127.0.0.1"]
     health.close()
-
-
-def test_a_port_that_is_taken_is_named() -> None:
-    """With the option."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-
-        with pytest.raises(OSError, match=f"^metricsPort: port {port} on 127.0.0.1: Address already in use$"):
-            Health(port, workers=1)
 
 
 def test_the_folder_of_the_counts_is_cleaned_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,6 +138,19 @@ async def test_a_server_that_drains_says_so(start: Start) -> None:
     assert (ready.status, ready.text, live.status) == (503, "the server drains\n", 200)
     assert answer.status == 200
     assert await server.ended() == 0
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    """With the option; the server does not start without it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        done = run(tmp_path, f"[server]\nmetricsPort = {port}\n", "--port", 0)
+
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"cannot start: metricsPort: port {port} on 127.0.0.1: Address already in use\n",
+    )
 
 
 def test_a_missing_package_is_a_wrong_option(tmp_path: Path) -> None:
