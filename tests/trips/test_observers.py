@@ -32,6 +32,7 @@ from sessions.observe import (
     Sweep,
 )
 
+from .talks import NEVER, opened, talk, until
 from .world import Page, Site, count, logout, show, visit
 
 Serve = Callable[..., Awaitable[Site]]
@@ -177,6 +178,75 @@ class TestEvents:
             ("read", 1),
             ("write", 1),
         ]
+
+
+class TestSockets:
+    """Open sockets are counted, however they end."""
+
+    @pytest.mark.parametrize("path", ["/logout", "/confirm", None])
+    async def test_a_socket_is_counted_until_it_ends(self, serve: Serve, path: str | None) -> None:
+        """With its session, or before it; one that goes on under another id is the same one."""
+        changes: list[int] = []
+
+        def note(event: Event) -> None:
+            if isinstance(event, Sockets):
+                changes.append(event.change)
+
+        site, browser, socket = await opened(serve, observer=note, watch_interval=NEVER)
+        other = await talk(site, browser)
+        at_first = sum(changes)
+
+        if path is not None:
+            await browser.fetch(path)
+        left = sum(changes)
+        await socket.close()
+
+        await until(lambda: sum(changes) == (0 if path == "/logout" else 1))
+        assert (at_first, left) == (2, 0 if path == "/logout" else 2)
+        await other.close()
+
+    async def test_sockets_are_counted_no_more_when_the_manager_closes(self, serve: Serve) -> None:
+        """As the server does at its end, while they are still open."""
+        changes: list[int] = []
+
+        def note(event: Event) -> None:
+            if isinstance(event, Sockets):
+                changes.append(event.change)
+
+        site, _, socket = await opened(serve, observer=note, watch_interval=NEVER)
+
+        await site.manager.close()
+
+        await socket.close()
+        assert changes == [1, -1]
+
+
+class TestCheck:
+    """`SessionManager.check_store`."""
+
+    async def test_it_asks_the_store(self, serve: Serve) -> None:
+        """And tells what it has found each time, changed or not."""
+        events: list[Event] = []
+        site = await serve(visit, observer=events.append)
+
+        found = [await site.manager.check_store()]
+        site.store.fail_once(StoreUnavailable("away"), "get")
+        found.append(await site.manager.check_store())
+        found.append(await site.manager.check_store())
+
+        assert found == [True, False, True]
+        assert [event.is_ready for event in events if isinstance(event, StoreReady)][-1] is True
+
+    async def test_a_store_that_is_too_slow_is_away(self, serve: Serve) -> None:
+        """For longer than `storeTimeout`."""
+        site = await serve(visit)
+        gate = site.store.hold("get")
+        check = asyncio.create_task(site.manager.check_store())
+        await gate.reached()
+
+        site.cut_off()
+
+        assert await check is False
 
 
 class TestPrometheus:
