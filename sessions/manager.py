@@ -18,7 +18,7 @@ from .errors import StoreError, StoreUnavailable
 from .formats import json_text
 from .formats.signing import Signer
 from .login import Login, Stamp, User, is_stamp, stamp_text, user_of
-from .observe import AMBIGUOUS, DROPPED, REVOKED, UNKNOWN, Commit, Load, Observer, SessionEvent, StoreReady, Telling
+from .observe import AMBIGUOUS, DROPPED, REVOKED, UNKNOWN, Commit, Load, Observer, Reporter, SessionEvent, StoreReady
 from .observed_store import observed
 from .options import SessionOptions
 from .pending import Verb
@@ -58,11 +58,11 @@ class SessionManager:
         self.signer: Signer = Signer(options.keys)
         self.warned: set[str] = set()
         """What the log has said once and does not repeat."""
-        self.telling: Telling = Telling(observer)
+        self.reporter: Reporter = Reporter(observer)
         """Where an event goes to the log and to the observers."""
-        self._store = observed(checked(store), self.telling)
+        self._store = observed(checked(store), self.reporter)
         self._in_time = Deadline(options.store_timeout / 1000, name_of(store)).keep
-        self._writes = Writes(self._store, options, clock, self.telling)
+        self._writes = Writes(self._store, options, clock, self.reporter)
         self._users = UserSessions(self._store, options, clock, self._writes.ends)
         self._noted_path = self._users.noted_path
         self._tasks: set[asyncio.Task[None]] = set()
@@ -89,7 +89,7 @@ class SessionManager:
                 is_ready = False
         except StoreError:
             is_ready = False
-        self.telling.tell(StoreReady(is_ready))
+        self.reporter.report(StoreReady(is_ready))
         return is_ready
 
     def use_secrets(self, secret: str | bytes | list[str | bytes] | tuple[str | bytes, ...]) -> None:
@@ -103,8 +103,8 @@ class SessionManager:
 
         What is awaited raises StoreError, and CorruptSession for a row that is no session.
         """
-        if self.telling.has_observers:
-            return self.telling.timed(Load, _loaded, self._load, sids, generate)
+        if self.reporter.has_observers:
+            return self.reporter.timed(Load, _loaded, self._load, sids, generate)
         return self._load(sids, generate)
 
     async def _load(self, sids: Sequence[str], generate: Generate) -> SessionState:
@@ -124,9 +124,9 @@ class SessionManager:
             if found is None or (found.end is not None and state.end is None):
                 found = state
             elif state.end is None:
-                self.telling.note(AMBIGUOUS, sid)
+                self.reporter.note(AMBIGUOUS, sid)
         if found is None:
-            self.telling.note(UNKNOWN, sids[0])
+            self.reporter.note(UNKNOWN, sids[0])
             return self.new(generate, sids[0])
         found.others = tuple(sid for sid in sids if sid != found.id)
         return found
@@ -155,12 +155,12 @@ class SessionManager:
         if plan.change == "nothing":
             state.settle(plan, "saved")
             if state.end in ("gone", "closed") and state.is_changed:
-                self.telling.note(DROPPED, state.id)
+                self.reporter.note(DROPPED, state.id)
             return None
         record = None if plan.change in ("destroy", "touch") else state.to_store()
         performing = self._perform(state, plan, record)
-        if self.telling.has_observers:
-            return self.telling.timed(partial(Commit, plan.change), _committed, self._in_time, performing)
+        if self.reporter.has_observers:
+            return self.reporter.timed(partial(Commit, plan.change), _committed, self._in_time, performing)
         return self._in_time(performing)
 
     async def _perform(self, state: SessionState, plan: Plan, record: StoredSession | None) -> None:
@@ -172,7 +172,7 @@ class SessionManager:
         else:
             outcome = await self._writes.write(state, record, state.row)
             if outcome in ("gone", "closed"):
-                self.telling.note(DROPPED, state.id)
+                self.reporter.note(DROPPED, state.id)
         if outcome == "gone":
             self._writes.tell(state.row.id)
         state.settle(plan, outcome)
@@ -280,7 +280,7 @@ class SessionManager:
         """
         ended = await self._users.revoke(user, handle)
         if ended:
-            self.telling.tell(SessionEvent(REVOKED, str(user), handle[:8]))
+            self.reporter.report(SessionEvent(REVOKED, str(user), handle[:8]))
         return ended
 
     async def revoke_all(self, user: str | int, keep: Session | None = None) -> int:
@@ -291,7 +291,7 @@ class SessionManager:
         """
         ended = await self._users.revoke_all(user, keep)
         if ended:
-            self.telling.tell(SessionEvent(REVOKED, str(user), None))
+            self.reporter.report(SessionEvent(REVOKED, str(user), None))
         return ended
 
     # ---------------------------------------------------------------- outside a request

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine
 from functools import partial
 from typing import Any
 
-from .observe import Batch, StoreCall, StoreReady, Telling
+from .observe import Batch, Reporter, StoreCall, StoreReady
 from .store import (
     Limit,
     Overwriting,
@@ -28,21 +28,21 @@ VERBS = ("get", "create", "update", "touch", "rename", "destroy", "set", "rows",
 """The verbs of a store, of its power to overwrite, and of its power `users`."""
 
 
-def observed(store: Store, telling: Telling) -> Store:
-    """Return the store itself if there is no observer, else the store behind one that tells each call."""
-    if not telling.has_observers:
+def observed(store: Store, reporter: Reporter) -> Store:
+    """Return the store itself if there is no observer, else the store behind one that reports each call."""
+    if not reporter.has_observers:
         return store
     batches = batching(store)
     if batches is not None:
-        batches.report_batches(lambda kind, jobs: telling.tell(Batch(kind, jobs)))
-    return ObservedStore(store, _Calls(telling, store))
+        batches.report_batches(lambda kind, jobs: reporter.report(Batch(kind, jobs)))
+    return ObservedStore(store, _Calls(reporter, store))
 
 
 class _Calls:
     """The calls of a store and of what it offers."""
 
-    def __init__(self, telling: Telling, store: Store) -> None:
-        self._telling = telling
+    def __init__(self, reporter: Reporter, store: Store) -> None:
+        self._reporter = reporter
         self._is_ready: bool | None = None
         self._events = {verb: partial(self._event, verb) for verb in VERBS}
         self.look(is_ready=is_ready(store))
@@ -50,14 +50,14 @@ class _Calls:
     def timed(
         self, verb: str, outcome_of: Callable[[Any], str], call: Callable[..., Awaitable[Any]], *args: Any
     ) -> Coroutine[Any, Any, Any]:
-        """Await `call(*args)`, and tell it."""
-        return self._telling.timed(self._events[verb], outcome_of, call, *args)
+        """Await `call(*args)`, and report it."""
+        return self._reporter.timed(self._events[verb], outcome_of, call, *args)
 
     def look(self, *, is_ready: bool) -> None:
-        """Tell that the store is away, or is back, if that has changed."""
+        """Report that the store is away, or is back, if that has changed."""
         if is_ready is not self._is_ready:
             self._is_ready = is_ready
-            self._telling.tell(StoreReady(is_ready))
+            self._reporter.report(StoreReady(is_ready))
 
     def _event(self, verb: str, outcome: str, seconds: float) -> StoreCall:
         if outcome not in ("error", "cancelled"):  # which do not say where the store is

@@ -86,7 +86,7 @@ class Rotation:
                 if not self._writes.is_blind:
                     state.failed()
                 raise
-            self._writes.telling.note(RENEWED, row.id)
+            self._writes.reporter.note(RENEWED, row.id)
 
         return work()
 
@@ -134,7 +134,7 @@ class Rotation:
                 state.failed()
                 self.undo(old, begun)
                 raise
-            self._writes.telling.note(RENEWED, old)
+            self._writes.reporter.note(RENEWED, old)
 
         return work()
 

@@ -87,8 +87,8 @@ class SignIns:
                 self._rotation.undo(old, begun)
                 raise
             if state.request_sid is not None:
-                self._writes.telling.note(RENEWED, old)
-            self._writes.telling.note(SIGNED_IN, state.id, user=str(login.user))
+                self._writes.reporter.note(RENEWED, old)
+            self._writes.reporter.note(SIGNED_IN, state.id, user=str(login.user))
 
         return work()
 
@@ -210,7 +210,7 @@ class SignIns:
         signed: SignedIn = await power.sign_in(limit, new, *step)
         for key in signed.ended:
             self._writes.ends.ended(key)
-            self._writes.telling.note(DESTROYED, key)
+            self._writes.reporter.note(DESTROYED, key)
         if signed.update is None:
             raise TooManySessions(f"sign_in: the user has {most} sessions already (maxPerUser)")
         return signed.update
@@ -251,7 +251,7 @@ class SignIns:
                     state.failed()
                 self._rotation.undo(old, begun)
                 raise
-            self._writes.telling.note(RENEWED, old)
+            self._writes.reporter.note(RENEWED, old)
 
         return work()
 
@@ -285,7 +285,7 @@ class SignIns:
                 state.failed()
                 raise
             if user is not None:
-                self._writes.telling.note(SIGNED_OUT, row.id, user=user)
+                self._writes.reporter.note(SIGNED_OUT, row.id, user=user)
 
         return work()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from .errors import OptionsError
-from .observe import Observer, Sweep, Telling
+from .observe import Observer, Reporter, Sweep
 from .store import Store, Sweepable, sweepable
 from .validation import is_lifetime, is_number, wrong
 
@@ -77,7 +77,7 @@ class Sweeper:
         self._pause = pause / 1000
         self._jitter = jitter
         self._sleep = sleep
-        self._telling = Telling(observer)
+        self._reporter = Reporter(observer)
         self._task: asyncio.Task[None] | None = None
         self._wall = _wall()  # where the wall clock is against the monotonic one
         self._trusts_at = 0.0  # on time.monotonic(), after the wall clock has leapt
@@ -152,7 +152,7 @@ class Sweeper:
                 self.errors += 1
                 log.warning("sweep failed (%d so far): %s", self.errors, error)
             seconds = time.monotonic() - started
-            self._telling.tell(Sweep(waiting, self.deleted - before, self.errors > errors, seconds))
+            self._reporter.report(Sweep(waiting, self.deleted - before, self.errors > errors, seconds))
 
 
 def _wall() -> float:

@@ -129,7 +129,7 @@ class Watch:
 
     def _count(self, change: int) -> None:
         if change:
-            self._manager.telling.tell(Sockets(change))
+            self._manager.reporter.report(Sockets(change))
 
     def _drop(self, key: str) -> None:
         del self._rows[key]

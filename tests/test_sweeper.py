@@ -406,9 +406,9 @@ class TestLeap:
 
 
 class TestObserver:
-    """What it tells an observer."""
+    """What it reports to an observer."""
 
-    async def test_each_sweep_of_this_process_is_told(self, sleep: Sleep) -> None:
+    async def test_each_sweep_of_this_process_is_reported(self, sleep: Sleep) -> None:
         """What waited, what was deleted; also if that is nothing."""
         events: list[Sweep] = []
         store = Swept(250)
@@ -419,7 +419,7 @@ class TestObserver:
         assert [(each.backlog, each.deleted, each.failed) for each in events] == [(250, 250, False), (0, 0, False)]
         assert all(each.seconds >= 0 for each in events)
 
-    async def test_a_sweep_that_failed_is_told(self, sleep: Sleep) -> None:
+    async def test_a_sweep_that_failed_is_reported(self, sleep: Sleep) -> None:
         """With what waited, so that a backlog that grows is seen."""
         events: list[Sweep] = []
         store = Swept(5)
@@ -429,7 +429,7 @@ class TestObserver:
 
         assert [(each.backlog, each.deleted, each.failed) for each in events] == [(5, 0, True)]
 
-    async def test_who_does_not_lead_tells_nothing(self, sleep: Sleep) -> None:
+    async def test_who_does_not_lead_reports_nothing(self, sleep: Sleep) -> None:
         """Its backlog of 0 would hide that of the process that sweeps."""
         events: list[Sweep] = []
         async with running(Swept(5, leads=False), sleep, observer=[events.append]):

@@ -30,7 +30,7 @@ from .events import (
     StoreReady,
     Sweep,
 )
-from .telling import Telling, log_event
+from .reporter import Reporter, log_event
 
 if TYPE_CHECKING:
     from .opentelemetry import OpenTelemetryObserver
@@ -54,12 +54,12 @@ __all__ = [
     "Observer",
     "OpenTelemetryObserver",
     "PrometheusObserver",
+    "Reporter",
     "SessionEvent",
     "Sockets",
     "StoreCall",
     "StoreReady",
     "Sweep",
-    "Telling",
     "log_event",
 ]
 

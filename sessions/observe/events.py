@@ -92,7 +92,7 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class StoreReady:
-    """The store is away, or is back: told when that changes, and at each `SessionManager.check_store`."""
+    """The store is away, or is back: when that has changed, and at each `SessionManager.check_store`."""
 
     is_ready: bool
 

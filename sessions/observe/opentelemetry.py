@@ -65,7 +65,7 @@ class OpenTelemetryObserver:
                 self._sweeps.record(event.seconds)
 
     def _span(self, name: str, event: Load | Commit, **attributes: str) -> None:
-        """Make a span that ends now, as the event is told right after what it is about."""
+        """Make a span that ends now, as the event comes right after what it is about."""
         now = time.time_ns()
         started = now - int(event.seconds * NANOSECONDS)
         attributes["session.outcome"] = event.outcome

@@ -28,7 +28,7 @@ def verified(manager: SessionManager, headers: list[str]) -> tuple[str, ...]:
         if sid := manager.signer.unsign(value):
             found[sid] = None
         else:
-            manager.telling.note(TAMPERED, value)
+            manager.reporter.note(TAMPERED, value)
     return tuple(found)
 
 

@@ -92,7 +92,7 @@ def folder_of(pid: int) -> Path:
 
 
 async def test_a_single_process_answers_with_its_own_metrics_too(start: Start) -> None:
-    """Of Python and of the process, which are not to be had of several."""
+    """Of Python and of the process: several processes have none together."""
     server = await start(ONE).serving()
 
     assert await value(server, 'sessions_events_total{event="session_created"}') == 0

@@ -1,4 +1,4 @@
-"""The store behind an observer: the same store of the same powers, and each call is told."""
+"""The store behind an observer: the same store of the same powers, and each call is reported."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from clock import START
 
 from sessions.errors import StoreError, StoreUnavailable
-from sessions.observe import Batch, Event, StoreCall, StoreReady, Telling
+from sessions.observe import Batch, Event, Reporter, StoreCall, StoreReady
 from sessions.observed_store import VERBS, observed
 from sessions.store import Limit, Store, Users, admin, by_key, overwriting, sweepable, users
 from sessions.stores.memory import MemoryStore
@@ -28,9 +28,9 @@ from .test_wrappers import Hashed, SixVerbs
 
 
 def behind(store: Store) -> tuple[Any, list[Event]]:
-    """A store behind an observer, and what that is told."""
+    """A store behind an observer, and what that is called with."""
     events: list[Event] = []
-    return observed(store, Telling(events.append)), events
+    return observed(store, Reporter(events.append)), events
 
 
 def calls(events: list[Event]) -> list[tuple[str, str]]:
@@ -58,7 +58,7 @@ def test_without_an_observer_the_store_is_itself() -> None:
     """Nothing is in front of it, so nothing costs anything."""
     store = MemoryStore()
 
-    assert observed(store, Telling()) is store
+    assert observed(store, Reporter()) is store
 
 
 async def test_each_verb_has_its_outcome() -> None:
@@ -134,7 +134,7 @@ def test_a_store_that_is_not_open_is_away(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrap", [lambda store: store, StoreWrapper])
-async def test_batches_are_told_through_wrappers(tmp_path: Path, wrap: Callable[[Any], Store]) -> None:
+async def test_batches_are_reported_through_wrappers(tmp_path: Path, wrap: Callable[[Any], Store]) -> None:
     """Jobs that wait together are one batch."""
     async with SQLiteStore(tmp_path / "sessions.db") as inner:
         store, events = behind(wrap(inner))

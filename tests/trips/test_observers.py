@@ -133,7 +133,7 @@ class TestEvents:
         (load,) = (event for event in events if isinstance(event, Load))
         assert (call.outcome, load.outcome) == ("cancelled", "unavailable")
 
-    async def test_a_store_that_is_away_and_back_is_told_once_each(self, serve: Serve) -> None:
+    async def test_a_store_that_is_away_and_back_is_reported_once_each(self, serve: Serve) -> None:
         """However many calls find it so."""
         events: list[Event] = []
         site = await serve({"/visit": visit, "/show": show}, observer=events.append)
@@ -225,7 +225,7 @@ class TestCheck:
     """`SessionManager.check_store`."""
 
     async def test_it_asks_the_store(self, serve: Serve) -> None:
-        """And tells what it has found each time, changed or not."""
+        """And reports what it has found each time, changed or not."""
         events: list[Event] = []
         site = await serve(visit, observer=events.append)
 

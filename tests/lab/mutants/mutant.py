@@ -103,7 +103,7 @@ def always(value: Any) -> Replacement:
 
 
 def without(event: str) -> Replacement:
-    """A replacement of the method that tells what happens to a session: one event is not told."""
+    """A replacement of the method that reports what happens to a session: one event is not reported."""
     return lambda original: (
         lambda self, name, *rest, **more: None if name == event else original(self, name, *rest, **more)
     )

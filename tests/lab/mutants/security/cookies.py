@@ -66,14 +66,14 @@ def _(_original: Any) -> Any:
     return end
 
 
-breaks("16.2.5; CS-log", "an event carries the id", LIFE, "sessions.observe.telling:fingerprint")(
+breaks("16.2.5; CS-log", "an event carries the id", LIFE, "sessions.observe.reporter:fingerprint")(
     lambda _: lambda sid: sid
 )
-breaks("LV-events", "a renewal is no event", LIFE, "sessions.observe:Telling.note")(without("session_renewed"))
+breaks("LV-events", "a renewal is no event", LIFE, "sessions.observe:Reporter.note")(without("session_renewed"))
 
 
 breaks("CS-dupe", "a second living session is no event", f"{SEVERAL}::test_two_living_sessions_are_an_event",
-       "sessions.observe:Telling.note")(without("session_ambiguous"))  # fmt: skip
+       "sessions.observe:Reporter.note")(without("session_ambiguous"))  # fmt: skip
 
 
 @breaks("CS-dupe", "a sign-out leaves the browser's other sessions",

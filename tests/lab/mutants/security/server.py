@@ -153,19 +153,19 @@ def _(original: Any) -> Any:
 
 
 breaks("16.2.5", "a cookie that nobody has signed is in the log", "server/test_server_secret.py::test_no_log_shows_it",
-       "sessions.observe.telling:fingerprint")(lambda _: lambda value: value)  # fmt: skip
+       "sessions.observe.reporter:fingerprint")(lambda _: lambda value: value)  # fmt: skip
 breaks("16.2.5", "a header or a form that is refused is in the log",
        "server/test_log.py::test_nothing_that_a_visitor_has_sent_is_quoted",
        "sessions.web.tornado_log:unquoted")(always(value=True))  # fmt: skip
 
 
 breaks("16.3.3; CS-guess", "a tampered cookie is not logged", "trips/test_log.py::test_tampering_is_logged",
-       "sessions.observe:Telling.note")(without("session_tampered"))  # fmt: skip
+       "sessions.observe:Reporter.note")(without("session_tampered"))  # fmt: skip
 
 
 breaks("16.3.3; CS-strict", "an id that has ended is not logged",
        "trips/test_log.py::test_an_id_that_has_ended_is_logged",
-       "sessions.observe:Telling.note")(without("session_use_after_expire"))  # fmt: skip
+       "sessions.observe:Reporter.note")(without("session_use_after_expire"))  # fmt: skip
 
 
 @breaks("16.3.3", "each line has an id of its own",

@@ -18,7 +18,7 @@ log: logging.Logger = logging.getLogger("sessions")
 Result = TypeVar("Result")
 
 
-class Telling:
+class Reporter:
     """The observers of a manager or a sweeper."""
 
     __slots__ = ("_observers", "has_observers")
@@ -27,7 +27,7 @@ class Telling:
         self._observers: Sequence[Observer] = observer if isinstance(observer, Sequence) else (observer,)
         self.has_observers: bool = bool(self._observers)
 
-    def tell(self, event: Event) -> None:
+    def report(self, event: Event) -> None:
         """Call the observers with an event."""
         for observer in self._observers:
             try:
@@ -36,14 +36,14 @@ class Telling:
                 log.exception("the observer %r of %s", observer, type(event).__name__)
 
     def note(self, name: str, secret: str, level: int = logging.INFO, user: str | None = None) -> None:
-        """Log an event of a session, and tell it, by the fingerprint of its id, or of the cookie if there is no id."""
+        """Log an event of a session, and report it, by the fingerprint of its id, or of the cookie where none is."""
         is_logged = log.isEnabledFor(level)
         if is_logged or self.has_observers:
             mark = fingerprint(secret)
             if is_logged:
                 log.log(level, "%s: %s", name, mark)
             if self.has_observers:
-                self.tell(SessionEvent(name, user, mark))
+                self.report(SessionEvent(name, user, mark))
 
     async def timed(
         self,
@@ -52,7 +52,7 @@ class Telling:
         call: Callable[..., Awaitable[Result]],
         *args: Any,
     ) -> Result:
-        """Await `call(*args)`, which the store takes part in, then tell `event(outcome, seconds)`."""
+        """Await `call(*args)`, which the store takes part in, then report `event(outcome, seconds)`."""
         started = time.perf_counter()
         outcome = "error"
         try:
@@ -67,10 +67,10 @@ class Telling:
         else:
             return result
         finally:
-            self.tell(event(outcome, time.perf_counter() - started))
+            self.report(event(outcome, time.perf_counter() - started))
 
 
 def log_event(name: str, secret: str) -> None:
-    """Log an event of a session without telling it: one of several that are told as one."""
+    """Log an event of a session that is not reported: one of several that are reported as one."""
     if log.isEnabledFor(logging.INFO):
         log.info("%s: %s", name, fingerprint(secret))
