@@ -17,8 +17,21 @@ from .ends import Ends
 from .errors import StoreError, StoreUnavailable
 from .formats import json_text
 from .formats.signing import Signer
+from .log_limit import LogLimit
 from .login import Login, Stamp, User, is_stamp, stamp_text, user_of
-from .observe import AMBIGUOUS, DROPPED, REVOKED, UNKNOWN, Commit, Load, Observer, Reporter, SessionEvent, StoreReady
+from .observe import (
+    AMBIGUOUS,
+    DROPPED,
+    REVOKED,
+    TAMPERED,
+    UNKNOWN,
+    Commit,
+    Load,
+    Observer,
+    Reporter,
+    SessionEvent,
+    StoreReady,
+)
 from .observed_store import observed
 from .options import SessionOptions
 from .pending import Verb
@@ -58,6 +71,8 @@ class SessionManager:
         self.signer: Signer = Signer(options.keys)
         self.warned: set[str] = set()
         """What the log has said once and does not repeat."""
+        self.tampered: LogLimit = LogLimit(TAMPERED)
+        """Lets so many lines of that event into the log: every visitor can cause it, as often as they like."""
         self.reporter: Reporter = Reporter(observer)
         """Where an event goes to the log and to the observers."""
         self._store = observed(checked(store), self.reporter)
@@ -155,7 +170,7 @@ class SessionManager:
         if plan.change == "nothing":
             state.settle(plan, "saved")
             if state.end in ("gone", "closed") and state.is_changed:
-                self.reporter.note(DROPPED, state.id)
+                self._note_dropped(state)
             return None
         record = None if plan.change in ("destroy", "touch") else state.to_store()
         performing = self._perform(state, plan, record)
@@ -172,10 +187,15 @@ class SessionManager:
         else:
             outcome = await self._writes.write(state, record, state.row)
             if outcome in ("gone", "closed"):
-                self.reporter.note(DROPPED, state.id)
+                self._note_dropped(state)
         if outcome == "gone":
             self._writes.tell(state.row.id)
         state.settle(plan, outcome)
+
+    def _note_dropped(self, state: SessionState) -> None:
+        if state.dropped_id != state.id:  # a stream commits twice
+            state.dropped_id = state.id
+            self.reporter.note(DROPPED, state.id)
 
     async def _commit_behind(self, state: SessionState, *, ends: bool) -> None:
         """Commit when the verbs that the handler has called are done. Raises a failure that nobody has seen."""
@@ -364,6 +384,7 @@ class SessionManager:
         if self.ends.watcher is not None:
             self.ends.watcher.close()
         await self._verbs.settled()
+        self.tampered.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

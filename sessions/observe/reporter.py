@@ -35,9 +35,20 @@ class Reporter:
             except Exception:
                 log.exception("the observer %r of %s", observer, type(event).__name__)
 
-    def note(self, name: str, secret: str, level: int = logging.INFO, user: str | None = None) -> None:
-        """Log an event of a session, and report it, by the fingerprint of its id, or of the cookie where none is."""
-        is_logged = log.isEnabledFor(level)
+    def note(
+        self,
+        name: str,
+        secret: str,
+        level: int = logging.INFO,
+        *,
+        user: str | None = None,
+        may_log: Callable[[], bool] | None = None,
+    ) -> None:
+        """Log an event of a session, and report it, by the fingerprint of its id, or of the cookie where none is.
+
+        It is reported also if `may_log` says that the log has enough of it.
+        """
+        is_logged = log.isEnabledFor(level) and (may_log is None or may_log())
         if is_logged or self.has_observers:
             mark = fingerprint(secret)
             if is_logged:

@@ -28,7 +28,7 @@ def verified(manager: SessionManager, headers: list[str]) -> tuple[str, ...]:
         if sid := manager.signer.unsign(value):
             found[sid] = None
         else:
-            manager.reporter.note(TAMPERED, value)
+            manager.reporter.note(TAMPERED, value, may_log=manager.tampered.takes)
     return tuple(found)
 
 

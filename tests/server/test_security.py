@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 from processes import SECONDS, Server
 
-from handlers.application import make_app
+from server import make_app
 from sessions import MemoryStore, SessionManager, SessionOptions, now_ms
 
 

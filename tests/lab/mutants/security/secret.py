@@ -105,7 +105,7 @@ breaks("13.3.1", "nobody is warned of a secret that others can read",
 
 
 @breaks("13.4.2", "the server has a debug mode", "server/test_security.py::test_the_server_has_no_debug_mode",
-        "handlers.application:make_app")  # fmt: skip
+        "server:make_app")  # fmt: skip
 def _(original: Any) -> Any:
     def make_app(manager: Any) -> Any:
         app = original(manager)

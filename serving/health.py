@@ -1,9 +1,9 @@
 """Owns what the server tells its operators, on a port of their own of this machine: /healthz and /metrics.
 
-    health = Health(9090, workers=2)            # before the fork: it listens
-    async with health.serving(manager, app):    # in each process that serves: whichever accepts answers
-        ...
-    health.ended(pid)                           # in the parent, when a worker has ended
+    with Health(9090, workers=2) as health:         # before the fork: it listens
+        async with health.serving(manager, app):    # in each process that serves: whichever accepts answers
+            ...
+        health.ended(pid)                           # in the parent, when a worker has ended
 
 Several workers count in files of one folder, so that each can answer for all: prometheus-client's multiprocess mode.
 """
@@ -14,15 +14,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from sessions import OptionsError, SessionManager
+from sessions import SessionManager
 from sessions.observe import Observer
 
 log: logging.Logger = logging.getLogger("sessions")
@@ -30,12 +29,6 @@ log: logging.Logger = logging.getLogger("sessions")
 HOST = "127.0.0.1"
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable of prometheus-client, which looks at it when it is imported."""
-
-
-def check_package() -> None:
-    """Raise OptionsError if prometheus-client is missing. It is not imported: the folder is not known yet."""
-    if find_spec("prometheus_client") is None:
-        raise OptionsError("metricsPort: needs a package: pip install prometheus-client")
 
 
 class Health:
@@ -46,12 +39,25 @@ class Health:
 
     def __init__(self, port: int | None, workers: int) -> None:
         self.sockets = [] if port is None else _bound(port)
+        self._owner = os.getpid()
         self._folder: Path | None = None
         self._is_mine = False  # a folder of this server's own making, which is removed at its end
         if self.sockets:
             log.info("metrics and health: http://%s:%d/metrics, /healthz", HOST, self.sockets[0].getsockname()[1])
         if self.sockets and (workers > 1 or FOLDER in os.environ):
             self._folder = self._clean_folder()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Listen no longer, and remove the folder; a worker leaves what its parent has made."""
+        if os.getpid() != self._owner:
+            return
+        for each in self.sockets:
+            each.close()
+        if self._folder is not None and self._is_mine:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def observers(self) -> Sequence[Observer]:
         """Return what observes the sessions of this process. Called in the process that serves."""
@@ -77,13 +83,6 @@ class Health:
 
             with contextlib.suppress(OSError):
                 mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call] # of the package
-
-    def close(self) -> None:
-        """Listen no longer, and remove the folder. Called in the parent, or in the only process."""
-        for each in self.sockets:
-            each.close()
-        if self._folder is not None and self._is_mine:
-            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _clean_folder(self) -> Path:
         """Return the folder, without what another run has left there."""

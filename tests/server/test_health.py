@@ -7,7 +7,7 @@ from client import Browser
 from clock import MovableClock
 from tornado.web import Application
 
-from handlers.health import FOLDER, Health
+from serving.health import FOLDER, Health
 from sessions import MemoryStore, SessionManager, SessionOptions
 from sessions.testing import FailingStore
 
@@ -26,6 +26,10 @@ class Operators:
 
     async def get(self, path: str) -> tuple[int, str]:
         """The status and the text of an answer."""
+        with self.health:
+            return await self._get(path)
+
+    async def _get(self, path: str) -> tuple[int, str]:
         async with self.health.serving(self.manager, self.app):
             response = await Browser(self.health.sockets[0].getsockname()[1], self._clock).fetch(path)
         return response.status, response.text
@@ -74,10 +78,8 @@ def test_without_a_port_nothing_listens_and_nothing_is_observed() -> None:
 
 def test_it_listens_on_this_machine_only() -> None:
     """What it tells is for operators."""
-    health = Health(0, workers=1)
-
-    assert [each.getsockname()[0] for each in health.sockets] == ["127.0.0.1"]
-    health.close()
+    with Health(0, workers=1) as health:
+        assert [each.getsockname()[0] for each in health.sockets] == ["127.0.0.1"]
 
 
 def test_the_folder_of_the_counts_is_cleaned_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +88,8 @@ def test_the_folder_of_the_counts_is_cleaned_at_the_start(tmp_path: Path, monkey
     for name in ("counter_1.db", "gauge_livesum_1.db", "notes.txt"):
         (tmp_path / name).touch()
 
-    Health(0, workers=2).close()
+    with Health(0, workers=2):
+        pass
 
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
@@ -97,10 +100,9 @@ def test_a_folder_of_its_own_is_removed_at_the_end(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setenv(FOLDER, "")  # so that what is set here is put back
     monkeypatch.delenv(FOLDER)
-    health = Health(0, workers=2)
-    (made,) = tmp_path.iterdir()
-    mode = made.stat().st_mode & 0o777
 
-    health.close()
+    with Health(0, workers=2):
+        (made,) = tmp_path.iterdir()
+        mode = made.stat().st_mode & 0o777
 
     assert (mode, list(tmp_path.iterdir())) == (0o700, [])
