@@ -152,6 +152,7 @@ def test_every_class_that_prints_its_fields_is_looked_at() -> None:
         "Facts",
         "Jar",
         "Limit",
+        "Listening",
         "Load",
         "Login",
         "MemoryOptions",
