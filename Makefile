@@ -14,7 +14,7 @@ NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help venv run test test-lowest test-pythons wheels lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
-	interop browser screenshots \
+	interop browser screenshots copying \
 	bench bench-peers bench-instructions bench-scale bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs bench-all bench-setup fuzz lock audit clean
 
 help: ## Show this list
@@ -110,6 +110,9 @@ browser: $(READY) ## Run the page's tests in chromium, and the server behind ngi
 cluster: $(READY) ## Kill a master of a Redis Cluster under load, and count what visitors notice (needs nginx)
 	$(BIN)/python -m tests.lab.cluster $(ARGS)
 
+copying: $(READY) ## Move 100,000 sessions between each two databases, killed twice (ARGS="--pairs sqlite:redis", --speed)
+	$(BIN)/python -m tests.lab.copying $(ARGS)
+
 screenshots: $(READY) ## Write docs/page.png and docs/page-360.png
 	cd tests && ../$(BIN)/python -m browser.screenshots
 
@@ -174,7 +177,7 @@ SERVES := --extra redis --extra postgres --extra crypto --extra metrics --extra 
 lock: $(TOOLS)/uv/.ready ## Renew requirements.lock and requirements-dev.lock from pyproject.toml
 	$(LOCK) --upgrade $(SERVES) --output-file requirements.lock
 	$(LOCK) --upgrade --extra dev --extra speed --group server --constraint requirements.lock --output-file requirements-dev.lock
-	$(LOCK) --upgrade $(SERVES) --extra otel --extra speed --resolution lowest-direct --output-file requirements-lowest.lock
+	$(LOCK) --upgrade $(SERVES) --extra speed --resolution lowest-direct --output-file requirements-lowest.lock
 
 audit: $(TOOLS)/pip-audit/.ready ## Ask for known vulnerabilities of what the two locks pin
 	$(TOOLS)/pip-audit/bin/pip-audit --strict --require-hashes --disable-pip \

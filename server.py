@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from handlers import NotFound, log, routes
+from serving.health import Health
 from serving.listening import listening
 from serving.options import Config, ServerOptions, is_secure, read_config
 from sessions import OptionsError, SessionError, SessionManager, Sweeper
@@ -62,7 +63,7 @@ def make_server(app: log.LoggingApplication, options: ServerOptions) -> Draining
     )
 
 
-async def serve(config: Config, sockets: Sequence[socket.socket], parent: int | None = None) -> None:
+async def serve(config: Config, sockets: Sequence[socket.socket], health: Health, parent: int | None = None) -> None:
     """Serve until SIGTERM or SIGINT, or until the pipe `parent` is closed; then drain. SIGHUP reads the secrets again.
 
     A worker, which has a parent, serves without its store until that can be opened.
@@ -75,38 +76,43 @@ async def serve(config: Config, sockets: Sequence[socket.socket], parent: int | 
     if parent is not None:
         loop.add_reader(parent, stopping.set)
     opening = config.open_store() if parent is None else opened(config.open_store())
-    async with opening as store, Sweeper(store, **vars(config.sweeper)):
-        manager = SessionManager(store, config.session)
+    observer = health.observers()
+    async with opening as store, Sweeper(store, **vars(config.sweeper), observer=observer):
+        manager = SessionManager(store, config.session, observer=observer)
 
         loop.add_signal_handler(signal.SIGHUP, lambda: manager.use_secrets(config.with_new_secrets().session.keys))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         app = make_app(manager, xheaders=config.server.xheaders)
         server = make_server(app, config.server)
         server.add_sockets(sockets)
-        await stopping.wait()
-        if parent is not None:
-            loop.remove_reader(parent)
-        else:  # a worker is ended by its parent
-            for number in STOPPING:
-                loop.add_signal_handler(number, server.cut)  # the second time: at once
-        app.settings["draining"] = True
-        await server.drain(config.server.drain / 1000)
+        async with health.serving(manager, app):
+            await stopping.wait()
+            if parent is not None:
+                loop.remove_reader(parent)
+            else:  # a worker is ended by its parent
+                for number in STOPPING:
+                    loop.add_signal_handler(number, server.cut)  # the second time: at once
+            app.settings["draining"] = True
+            await server.drain(config.server.drain / 1000)
         await manager.close()
 
 
 def run(config: Config) -> None:
     """Listen and serve, in as many processes as are configured."""
     options = config.server
-    with listening(options.address, options.port, options.path) as (sockets, text):
+    with (
+        listening(options.address, options.port, options.path) as (sockets, text),
+        Health(options.metrics_port, options.workers) as health,
+    ):
         preparation = prepared(config.open_store())
         if preparation is not None:
             preparation.prepare()
         hold_signals()
         _say(text)
-        _run_processes(config, sockets)
+        _run_processes(config, sockets, health)
 
 
-def _run_processes(config: Config, sockets: Sequence[socket.socket]) -> None:
+def _run_processes(config: Config, sockets: Sequence[socket.socket], health: Health) -> None:
     parent = None
     if config.server.workers > 1:
 
@@ -119,11 +125,11 @@ def _run_processes(config: Config, sockets: Sequence[socket.socket]) -> None:
             for each in sockets:  # or clients would still connect, to a server that is leaving
                 each.close()
 
-        parent = fork_workers(config.server.workers, reload=reload, stop=stop)
+        parent = fork_workers(config.server.workers, reload=reload, stop=stop, ended=health.ended)
         if parent is None:
             return
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(config, sockets, parent))
+        runner.run(serve(config, sockets, health, parent))
 
 
 def _loop_factory() -> Any:

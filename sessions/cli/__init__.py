@@ -1,6 +1,6 @@
 """The command line: `python -m sessions`, or `sessions`.
 
-It stands above the stores and the configuration. Nothing else of the library imports it, and click and rich are
+It is above the stores and the configuration. Nothing else of the library imports it, and click and rich are
 imported here only.
 """
 

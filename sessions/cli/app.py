@@ -21,6 +21,7 @@ COMMANDS = {
     "revoke": "End one session, all of one user, or all.",
     "sweep": "Delete the expired sessions now.",
     "index": "Make the index of the users, on a large table too.",
+    "copy": "Copy all sessions into another store while servers use both.",
     "rekey": "Seal every session with the first key, beside the servers.",
     "secret": "Print a new secret.",
 }

@@ -21,8 +21,9 @@ from ..manager import SessionManager
 from ..options import SessionOptions
 from ..store import OpenableStore, Store, existing, users
 from ..stores import open_store
+from ..stores.tables import STORE_OPTIONS, STORE_TABLES
 from ..sweeper import SweeperOptions
-from ..validation import SECRET_BYTES, Secrets
+from ..validation import SECRET_BYTES, Secrets, masked
 from .output import Output
 
 _NEAR = 0.85
@@ -64,6 +65,19 @@ class Target:
     def config(self) -> Config | None:
         """What the file says of sessions, with its secret; None for a URL. Raises OptionsError."""
         return None if self.file is None else self.file.config(exposed=False, make_secret=False)
+
+    @property
+    def place(self) -> str:
+        """Where the sessions are, without a password: two places that differ are two stores."""
+        url = self.options.store
+        scheme, _, path = url.partition(":")
+        if scheme == "sqlite":
+            return f"sqlite:{Path(path.removeprefix('//')).resolve()}"
+        table = STORE_TABLES.get(scheme, scheme)
+        own = STORE_OPTIONS[table]() if table in STORE_OPTIONS else None
+        options = vars(own if self._config is None else self._config.stores[table]) if own is not None else {}
+        named = [f"{name} {options[name]}" for name in ("prefix", "schema", "table") if options.get(name) is not None]
+        return ", ".join([masked(url), *named])
 
     @property
     def sweeper(self) -> SweeperOptions:

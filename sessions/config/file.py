@@ -138,7 +138,7 @@ class ConfigFile:
 
         `exposed` says that other machines reach the server: then a weak secret is refused. If no secret is given, one
         is made and kept, unless `make_secret` is False. Values that are mostly a mistake are logged as warnings, in the
-        caller's tables too. For who signs nothing `secret` stands in for the deployment's, which is not read then, and
+        caller's tables too. `secret` is for who signs nothing: the deployment's is not read then, and
         nothing is warned of. Raises OptionsError, naming file, table and option.
         """
         given = self._tables.get("session", {})

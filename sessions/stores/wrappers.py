@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 from ..errors import SessionError
 from ..store import (
     Admin,
+    Batching,
     Existing,
     Outcome,
     Overwriting,
@@ -21,6 +22,7 @@ from ..store import (
     Update,
     Users,
     admin,
+    batching,
     by_key,
     existing,
     is_ready,
@@ -153,6 +155,11 @@ class StoreWrapper:
     def admin(self) -> Admin | None:
         """This wrapper, if the store inside can count, list and clear."""
         return None if admin(self.inner) is None else self
+
+    @property
+    def batching(self) -> Batching | None:
+        """What reports the batches of the store inside."""
+        return batching(self.inner)
 
     @property
     def overwriting(self) -> Overwriting | None:

@@ -7,7 +7,7 @@ from tornado.web import HTTPError
 
 from ..formats.cookie_header import values
 from ..manager import SessionManager
-from ..observe import TAMPERED, note
+from ..observe import TAMPERED
 from ..validation import COOKIE_BYTES
 
 MAX_SESSIONS = 4
@@ -27,8 +27,8 @@ def verified(manager: SessionManager, headers: list[str]) -> tuple[str, ...]:
             continue  # no browser has kept it, so it is not ours
         if sid := manager.signer.unsign(value):
             found[sid] = None
-        elif manager.tampered.takes():
-            note(TAMPERED, value)
+        else:
+            manager.reporter.note(TAMPERED, value, may_log=manager.tampered.takes)
     return tuple(found)
 
 

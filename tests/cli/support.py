@@ -129,7 +129,7 @@ class Place:
         return self.checked(process(self.folder, command, "--config", "config.toml", *rest, **options))
 
     def checked(self, ran: Ran) -> Ran:
-        """Return a run whose output holds no id."""
+        """Return a run, and see that its output holds no id."""
         for sid in self.ids:
             assert sid not in ran.out + ran.err
         return ran

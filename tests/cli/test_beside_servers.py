@@ -68,7 +68,7 @@ def server(place: Place) -> Iterator[Process]:
 
 
 async def test_every_command_works_while_visitors_come(place: Place, server: Process) -> None:
-    """No request fails by it; whose session ends has a new one at the next request."""
+    """No request fails by it; a visitor without a session has a new one at the next request."""
     load = Load(port_of(server), visitors=4)
     asking = asyncio.create_task(load.run())
     await more(load)

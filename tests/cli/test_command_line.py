@@ -230,7 +230,7 @@ class TestFailures:
         assert place.within(beside) == (0, 1)
 
     def test_who_may_only_read_the_table_reads_it(self, tmp_path: Path) -> None:
-        """A role of PostgreSQL with SELECT alone; and is told what it lacks when it ends a session."""
+        """A role of PostgreSQL with SELECT alone; what it lacks is said when it ends a session."""
         place = Place("postgres", tmp_path)
         place.put("ada")
         role = f"reader_{os.getpid()}"

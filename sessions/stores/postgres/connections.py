@@ -147,7 +147,7 @@ class Connections:
     async def apart(self) -> AsyncIterator[Any]:
         """Open a connection of no pool, without a limit of time, for work that takes as long as the table is large.
 
-        Raises what DRIVER names, and OptionsError for PgBouncer, whose connections are others' by the next statement.
+        Raises what DRIVER names, and OptionsError for PgBouncer, which gives its connections to others.
         """
         if self._shared:
             raise OptionsError("statementCache: is 0, for PgBouncer; this needs a connection to PostgreSQL itself")
