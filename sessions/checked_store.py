@@ -1,7 +1,8 @@
 """Owns the check that a store from elsewhere keeps the contract of store.py.
 
 A verb that raises a foreign error, returns a wrong type or blocks the event loop is reported by the names of the store
-and the verb. Our own stores are not checked: the contract suite does that.
+and the verb. Our own stores are not checked: the contract suite does that. What options promise of data at rest is
+asked of every store.
 """
 
 import asyncio
@@ -10,8 +11,9 @@ import time
 from collections.abc import Awaitable, Generator
 from typing import Any, TypeVar
 
-from .errors import SessionError, StoreError
-from .store import Outcome, Overwriting, Store, StoredSession, Update, is_ready, name_of, overwriting
+from .errors import OptionsError, SessionError, StoreError
+from .options import SessionOptions
+from .store import Outcome, Overwriting, Store, StoredSession, Update, is_ready, is_sealed, key_of, name_of, overwriting
 
 log: logging.Logger = logging.getLogger("sessions")
 
@@ -31,6 +33,14 @@ def checked(store: Store) -> Store:
         inner = inner.inner  # type: ignore[attr-defined] # of a wrapper
         kind = type(inner).__module__
     return store if kind.startswith(_OWN) and kind != f"{_OWN}wrappers" else CheckedStore(store)
+
+
+def check_at_rest(store: Store, options: SessionOptions) -> None:
+    """Raise OptionsError if the options promise what the store does not do."""
+    if (options.encryption is not None or options.require_sealed) and not is_sealed(store):
+        raise OptionsError(f"encryption: needs a SealedStore, as sessions.config makes it, unlike {name_of(store)}")
+    if options.hashed_ids and key_of(store, "x") == "x":
+        raise OptionsError(f"hashedIds: needs HashedIds, as sessions.config makes it, unlike {name_of(store)}")
 
 
 class CheckedStore:

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from .checked_store import checked
+from .checked_store import check_at_rest, checked
 from .clock import Clock, now_ms
 from .ends import Ends
-from .errors import OptionsError, StoreError, StoreUnavailable
+from .errors import StoreError, StoreUnavailable
 from .formats import json_text
 from .formats.signing import Signer
 from .log_limit import LogLimit
@@ -41,7 +41,7 @@ from .rotation import Rotation
 from .session import Session
 from .sign_ins import SignIns
 from .state import SessionState
-from .store import Store, StoredSession, by_key, is_ready, is_sealed, key_of, name_of
+from .store import Store, StoredSession, by_key, is_ready, name_of
 from .timeout import Deadline
 from .turns import LARGE, decode_if_large, is_large
 from .users import SessionInfo, UserSessions, checked_user
@@ -65,7 +65,7 @@ class SessionManager:
         clock: Clock = now_ms,
         observer: Observer | Sequence[Observer] = (),
     ) -> None:
-        _check_at_rest(store, options)
+        check_at_rest(store, options)
         self.store: Store = store
         self.options: SessionOptions = options
         self.clock: Clock = clock
@@ -401,11 +401,3 @@ def _loaded(state: SessionState) -> str:
 
 def _committed(_: None) -> str:
     return "done"
-
-
-def _check_at_rest(store: Store, options: SessionOptions) -> None:
-    """Raise OptionsError if the options promise what the store does not do."""
-    if (options.encryption is not None or options.require_sealed) and not is_sealed(store):
-        raise OptionsError(f"encryption: needs a SealedStore, as sessions.config makes it, unlike {name_of(store)}")
-    if options.hashed_ids and key_of(store, "x") == "x":
-        raise OptionsError(f"hashedIds: needs HashedIds, as sessions.config makes it, unlike {name_of(store)}")

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from ..clock import Clock, now_ms
 from ..errors import OptionsError
 from ..meta import HOPS
-from ..store import Admin, Store, StoredSession, admin, by_key, name_of, users
+from ..store import Admin, Store, StoredSession, admin, by_key, key_of, name_of, users
 from . import rules
 from .journal import Journal
 from .pipeline import Pipeline, asked
@@ -52,6 +52,10 @@ class Copier:
         refused: Refused = lambda _key, _error: None,
         clock: Clock = now_ms,
     ) -> None:
+        if key_of(source, "x") not in ("x", key_of(target, "x")):
+            raise OptionsError(
+                "hashedIds: FROM has hashed ids, which TO finds only if it hashes them with the same key"
+            )
         self._listed = _listed(source)
         self._listed_there = _listed(target)
         self._from = by_key(source)
