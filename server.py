@@ -7,7 +7,6 @@ and the rest of the file, `handlers/` what is answered and logged.
 import argparse
 import asyncio
 import ipaddress
-import logging
 import signal
 import socket
 import sys
@@ -27,8 +26,6 @@ from sessions.store import prepared
 from sessions.validation import is_lifetime, wrong
 from sessions.web.draining import DrainingServer
 from sessions.web.workers import STOPPING, fork_workers, hold_signals
-
-logger = logging.getLogger("sessions")
 
 HERE = Path(__file__).parent
 BODY_LIMIT = 10 * 1024 * 1024
@@ -107,13 +104,7 @@ def read_config(path: Path, *, port: int | None = None, make_secret: bool = True
     if options.workers > 1 and file.scheme == "memory":
         raise OptionsError(f"{path}: [server] workers: memory: is one process's own, it cannot be shared by several")
     exposed = options.xheaders or not options.is_local
-    config = Config(server=options, **vars(file.config(exposed=exposed, make_secret=make_secret)))
-    if _is_secure(config.session.cookie) and not config.session.proxy and not options.xheaders:
-        logger.warning(
-            "[session] cookie.secure = true: no browser gets the cookie, because this server speaks plain HTTP."
-            " Let a proxy end TLS, and set proxy = true"
-        )
-    return config
+    return Config(server=options, **vars(file.config(exposed=exposed, make_secret=make_secret)))
 
 
 def _is_secure(cookie: object) -> bool:
