@@ -1,4 +1,4 @@
-"""Owns who reaches a file: what is said of one that others can open, that belongs to a stranger, or that cannot be used.
+"""Owns who reaches a file: what is said of one that others can open, that is a stranger's, or out of reach.
 
 A file that is there already keeps its mode: an administrator may have chosen it. This file must not know what is in it.
 """
@@ -6,7 +6,7 @@ A file that is there already keeps its mode: an administrator may have chosen it
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from stat import S_ISVTX, S_IMODE
+from stat import S_IMODE, S_ISVTX
 from typing import NamedTuple
 
 from .findings import Finding, Severity, fault

@@ -55,9 +55,9 @@ def test_a_date_that_has_passed_is_warned_of(caplog: pytest.LogCaptureFixture) -
     """No session lives with it."""
     found = warnings("[session]\ncookie.expires = 2020-01-01T00:00:00Z\n", caplog)
 
+    when = "2020-01-01 00:00:00+00:00 has passed"
     assert found == [
-        "[session] cookie.expires: 2020-01-01 00:00:00+00:00 has passed: every new session has expired when it is made;"
-        " give maxAge, or a later date"
+        f"[session] cookie.expires: {when}: every new session has expired when it is made; give maxAge, or a later date"
     ]
 
 

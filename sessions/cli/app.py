@@ -16,6 +16,7 @@ from .codes import DONE, FAILED, LEFT, USAGE
 
 COMMANDS = {
     "stats": "Count the sessions: living, expired, bytes, and the users with the most.",
+    "doctor": "Examine the options, secrets, files and store, and visit the site.",
 }
 """What `--help` says of each; `copy` is `command` of `sessions/cli/copy.py`."""
 

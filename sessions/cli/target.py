@@ -20,7 +20,8 @@ from ..manager import SessionManager
 from ..options import SessionOptions
 from ..store import OpenableStore, Store, users
 from ..stores import open_store
-from ..validation import SECRET_BYTES, Secrets
+from ..validation import Secrets
+from ..weak_secrets import SECRET_BYTES
 from .output import Output
 
 P = ParamSpec("P")

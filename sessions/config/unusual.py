@@ -87,7 +87,9 @@ def _host_prefix(options: SessionOptions) -> Iterator[Finding]:
 def _overwrites_revocation(options: SessionOptions) -> Iterator[Finding]:
     """A request in flight that brings back a session which was revoked meanwhile."""
     if options.conflict == "overwrite" and options.user_key is not None:
-        problem = '[session] conflict = "overwrite": a request in flight brings back a session that was revoked meanwhile'
+        problem = (
+            '[session] conflict = "overwrite": a request in flight brings back a session that was revoked meanwhile'
+        )
         yield warning("options.overwrite", problem, 'with userKey set "merge" or "reject"')
 
 

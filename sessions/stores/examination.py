@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from ..clock import Clock
 from ..findings import Finding, fault, note, warning
 from . import open_store
 from .tables import STORE_TABLES
@@ -28,8 +29,8 @@ LOCAL = ("localhost", "127.", "::1", "/")
 class Asked(NamedTuple):
     """What is known of a deployment beside its store."""
 
-    now: int
-    """Milliseconds since the epoch, by this machine's clock."""
+    clock: Clock
+    """This machine's, in milliseconds since the epoch."""
     user_path: tuple[str, ...] | None
     """The path of `userKey`; None: no user is known."""
     knows_user_key: bool
@@ -37,6 +38,11 @@ class Asked(NamedTuple):
     node_peer: bool
     sweep_interval: float
     """Milliseconds."""
+
+    @property
+    def now(self) -> int:
+        """Milliseconds since the epoch."""
+        return self.clock()
 
 
 async def examine(url: str, options: Mapping[str, Any], asked: Asked) -> list[Finding]:
@@ -61,7 +67,7 @@ def clocks(off: float, name: str, *, decides: bool) -> Iterator[Finding]:
     """
     if abs(off) < SKEW:
         return
-    problem = f"{name}: its clock is {_duration(abs(off))} {'ahead of' if off > 0 else 'behind'} this machine's"
+    problem = f"{name}: its clock is {duration(abs(off))} {'ahead of' if off > 0 else 'behind'} this machine's"
     advice = "let both follow a time server"
     if decides:
         yield fault("clock.off", f"{problem}, so sessions end {'early' if off > 0 else 'late'} by as much", advice)
@@ -76,7 +82,7 @@ def backlog(expired: int, oldest: int | None, asked: Asked, name: str) -> Iterat
     many = f"at least {expired}" if expired == BACKLOG_LIMIT else f"{expired}"
     yield warning(
         "store.backlog",
-        f"{name}: {many} expired sessions wait to be swept, the oldest for {_duration(asked.now - oldest)}: they grow"
+        f"{name}: {many} expired sessions wait to be swept, the oldest for {duration(asked.now - oldest)}: they grow"
         " in number, because nobody sweeps or the sweeps are too small",
         "see that a server runs with a Sweeper, raise [sweeper] batch, or run `python -m sessions sweep`",
     )
@@ -90,7 +96,9 @@ def user_index(has: bool | None, name: str, asked: Asked) -> Iterator[Finding]:
         problem = f"{name}: has no index of the users, so to find the sessions of one reads all"
         yield warning("user-index.missing", problem, "make it with `python -m sessions index`")
     else:
-        problem = f"{name}: the index of the users is invalid, since making it failed: it costs writes and finds nothing"
+        problem = (
+            f"{name}: the index of the users is invalid, since making it failed: it costs writes and finds nothing"
+        )
         yield warning("user-index.invalid", problem, "make it again with `python -m sessions index --rebuild`")
 
 
@@ -115,7 +123,8 @@ def transport(hosts: list[str], name: str, *, is_encrypted: bool) -> Iterator[Fi
         )
 
 
-def _duration(milliseconds: float) -> str:
+def duration(milliseconds: float) -> str:
+    """Return milliseconds in words."""
     seconds = round(milliseconds / 1000)
     for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * size:

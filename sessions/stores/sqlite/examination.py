@@ -141,7 +141,9 @@ def columns(found: Mapping[str, str], file: Path) -> Iterator[Finding]:
         return
     for name, kind in found.items():
         if any(word in kind.upper() for word in _MISFITS[name]):
-            problem = f"{file}: the column {name} is {kind}, which changes what is written; in Node's table it has no type"
+            problem = (
+                f"{file}: the column {name} is {kind}, which changes what is written; in Node's table it has no type"
+            )
             yield warning("sqlite.column-type", problem, "move the sessions into a new file: a server makes its table")
 
 
@@ -203,7 +205,7 @@ def _mode_of_closed(file: Path) -> str:
 
 
 def _holders(file: Identity | None) -> dict[int, str]:
-    """Return the processes that hold a lock of flock(2) on a file, with their names; {} where the system has no list."""
+    """Return the processes that hold a lock of flock(2) on a file, with their names; {} if the system has no list."""
     holders: dict[int, str] = {}
     with contextlib.suppress(OSError):
         for line in _LOCKS.read_text().splitlines():
