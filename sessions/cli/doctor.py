@@ -35,6 +35,8 @@ def command(
     """
     logging.getLogger("sessions").addHandler(logging.NullHandler())  # what a server would log is a finding here
     site = None if url is None else site_of(url)
+    if config is not None and ctx.get_parameter_source("store") is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("--config and --store are both given; one of them is enough")
     if config is None and store is None:
         raise click.UsageError(f"give --config FILE, or --store URL (or {STORE_VARIABLE} in the environment)")
     with Output(as_json=as_json) as out:

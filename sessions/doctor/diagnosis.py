@@ -1,7 +1,6 @@
 """Owns the order of the checks, and what they come to."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from urllib.parse import SplitResult
@@ -40,11 +39,9 @@ class Diagnosis:
         return any(each.severity == "fault" for each in self.findings)
 
 
-async def diagnosed(
-    subject: Subject, site: SplitResult | None = None, *, clock: Clock = now_ms, tls: ssl.SSLContext | None = None
-) -> Diagnosis:
+async def diagnosed(subject: Subject, site: SplitResult | None = None, *, clock: Clock = now_ms) -> Diagnosis:
     """Examine a deployment, and visit its site if that is given. Changes nothing. Raises OptionsError."""
-    found = [finding async for finding in _found(subject, site, clock, tls)]
+    found = [finding async for finding in _found(subject, site, clock)]
     once: dict[tuple[str, str], Finding] = {}
     for finding in found:
         once.setdefault((finding.name, "" if _is_of_cookie(finding) else finding.problem), finding)
@@ -62,9 +59,7 @@ def _is_of_cookie(finding: Finding) -> bool:
     return finding.name == "options.prefix" or finding.name.startswith("cookie.")
 
 
-async def _found(
-    subject: Subject, site: SplitResult | None, clock: Clock, tls: ssl.SSLContext | None
-) -> AsyncIterator[Finding]:
+async def _found(subject: Subject, site: SplitResult | None, clock: Clock) -> AsyncIterator[Finding]:
     for finding in subject.read:
         yield finding
     if subject.knows_options:
@@ -81,7 +76,7 @@ async def _found(
         yield fault("store.refuses", f"the store refuses: {error}", "see its URL, and the rights of its user")
     if site is not None:
         options = subject.options if subject.knows_options else None
-        for finding in await asyncio.to_thread(lambda: list(visited(site, options, tls=tls))):
+        for finding in await asyncio.to_thread(lambda: list(visited(site, options))):
             yield finding
 
 

@@ -58,7 +58,7 @@ class SetCookie(NamedTuple):
 
 
 def session_cookies(answer: Answer, name: str | None) -> list[SetCookie]:
-    """Return the Set-Cookies of a session that are no deletion; `name` None: those whose value is signed as ours are."""
+    """Return the Set-Cookies of a session that delete none; `name` None: those with a value that is signed as ours."""
     cookies = map(SetCookie.of, answer.all("set-cookie"))
     return [
         each
@@ -180,8 +180,11 @@ def cached(answer: Answer, place: str) -> Iterator[Finding]:
 
 
 def fits(host: str, domain: str) -> bool:
-    """Return True if a host may set cookies for a domain: it is the domain, or below one of several labels."""
-    return host == domain or ("." in domain and host.endswith(f".{domain}"))
+    """Return True if a host may set cookies for a domain: it is the domain, or a name below one of several labels."""
+    if host == domain:
+        return True
+    is_name = not host.rpartition(".")[2].isdigit() and ":" not in host
+    return is_name and "." in domain and host.endswith(f".{domain}")
 
 
 def _is_below(path: str, of: str) -> bool:

@@ -1,7 +1,6 @@
 """Owns the way to a site: two requests at most, without redirects, as a browser without extras would send them."""
 
 import http.client
-import ssl
 from collections.abc import Iterator
 from contextlib import closing
 from urllib.parse import SplitResult, urlsplit
@@ -27,17 +26,15 @@ def site_of(text: str) -> SplitResult:
     return url._replace(fragment="", query="")
 
 
-def visited(
-    url: SplitResult, options: SessionOptions | None, *, tls: ssl.SSLContext | None = None
-) -> Iterator[Finding]:
-    """Visit a site, and again with the cookie that it has set. Yields what is wrong; `tls` is for a test's own."""
+def visited(url: SplitResult, options: SessionOptions | None) -> Iterator[Finding]:
+    """Visit a site, and again with the cookie that it has set. Yields what is wrong."""
     name = None if options is None else options.name
     try:
-        first = _fetch(url, tls)
+        first = _fetch(url)
         yield from first_visit(first, url, options)
         cookies = session_cookies(first, name)
         if cookies:
-            second = _fetch(url, tls, f"{cookies[0].name}={cookies[0].value}")
+            second = _fetch(url, f"{cookies[0].name}={cookies[0].value}")
             yield from second_visit(first, second, url, name)
     except (OSError, http.client.HTTPException) as error:
         words = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
@@ -46,10 +43,10 @@ def visited(
         )
 
 
-def _fetch(url: SplitResult, tls: ssl.SSLContext | None, cookie: str | None = None) -> Answer:
+def _fetch(url: SplitResult, cookie: str | None = None) -> Answer:
     host, port = url.hostname or "", url.port
     if url.scheme == "https":
-        connection: http.client.HTTPConnection = http.client.HTTPSConnection(host, port, timeout=SECONDS, context=tls)
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(host, port, timeout=SECONDS)
     else:
         connection = http.client.HTTPConnection(host, port, timeout=SECONDS)
     headers = {"User-Agent": "sessions-doctor", "Accept": "text/html,*/*"}

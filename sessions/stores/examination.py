@@ -75,15 +75,15 @@ def clocks(off: float, name: str, *, decides: bool) -> Iterator[Finding]:
         yield warning("clock.off", problem, advice)
 
 
-def backlog(expired: int, oldest: int | None, asked: Asked, name: str) -> Iterator[Finding]:
-    """Yield a finding if expired rows lie longer than a sweeper leaves them; `oldest` is the end of the first."""
-    if oldest is None or asked.now - oldest < max(UNSWEPT, 10 * asked.sweep_interval):
+def backlog(expired: int, age: float | None, asked: Asked, name: str) -> Iterator[Finding]:
+    """Yield a finding if expired rows lie longer than a sweeper leaves them; `age` is since the first has ended."""
+    if age is None or age < max(UNSWEPT, 10 * asked.sweep_interval):
         return
     many = f"at least {expired}" if expired == BACKLOG_LIMIT else f"{expired}"
     yield warning(
         "store.backlog",
-        f"{name}: {many} expired sessions wait to be swept, the oldest for {duration(asked.now - oldest)}: they grow"
-        " in number, because nobody sweeps or the sweeps are too small",
+        f"{name}: {many} expired sessions wait to be swept, the oldest for {duration(age)}: they grow in number,"
+        " because nobody sweeps or the sweeps are too small",
         "see that a server runs with a Sweeper, raise [sweeper] batch, or run `python -m sessions sweep`",
     )
 

@@ -130,12 +130,13 @@ async def _facts(connection: Any, table: Table) -> Facts:
 
 
 async def _backlog(connection: Any, table: Table) -> tuple[int, int | None]:
-    expired, oldest = await connection.fetchrow(
+    """Return how many sessions have expired, and for how many milliseconds the first of them has."""
+    expired, age = await connection.fetchrow(
         f"SELECT (SELECT count(*) FROM (SELECT 1 FROM {table.name} WHERE expire <= now() LIMIT {BACKLOG_LIMIT}) AS e),"  # noqa: S608 # an identifier, quoted
-        f" (SELECT round(extract(epoch FROM min(expire)::timestamptz) * 1000)::bigint FROM {table.name}"
+        f" (SELECT round(extract(epoch FROM now() - min(expire)::timestamptz) * 1000)::bigint FROM {table.name}"
         " WHERE expire <= now() AND isfinite(expire))"
     )
-    return expired, oldest
+    return expired, age
 
 
 async def _zones(connection: Any, target: ServerURL, table: Table, name: str) -> list[Finding]:

@@ -5,7 +5,7 @@ XX, or with a number of keys that no script can have. A server looks at the righ
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -46,10 +46,11 @@ async def examine(store: "RedisStore", asked: Asked) -> list[Finding]:
     found = list(transport(hosts, store.name, is_encrypted=target.tls))
     with store.driver_errors():
         async for name, server in _masters(target, seconds, store.name):
-            before = asked.now
-            second, micros = await server.send("TIME")
-            now = int(second) * 1000 + int(micros) // 1000
-            found += clocks(now - (before + asked.now) / 2, name, decides=False)
+            with contextlib.suppress(ResponseError):  # a right that only users' sets need
+                before = asked.now
+                second, micros = await server.send("TIME")
+                now = int(second) * 1000 + int(micros) // 1000
+                found += clocks(now - (before + asked.now) / 2, name, decides=False)
             facts = await _facts(server, store._prefix, has_users=asked.user_path is not None)  # noqa: SLF001
             found += [*version(facts, name), *role(facts, name), *rights(facts, name), *unseen(facts, name)]
             found += [*eviction(facts, name), *memory(facts, name), *persistence(facts, name), *saving(facts, name)]
@@ -76,16 +77,27 @@ def role(facts: Facts, name: str) -> Iterator[Finding]:
 
 def rights(facts: Facts, name: str) -> Iterator[Finding]:
     """Yield findings about commands that the user may not use, or that the server has not."""
-    for command, words in facts.refused.items():
-        if command in ("EVAL", "EVALSHA"):
-            problem = f"{name}: refuses scripts ({words}), by which every session is read and written"
-            yield fault("redis.scripting", problem, "ACL SETUSER … +eval +evalsha")
-        elif command.startswith("Z") or command == "TIME":
-            problem = f"{name}: refuses {command} ({words}), so there is no index of the users: to find one reads all"
-            yield warning("redis.user-rights", problem, f"ACL SETUSER … +{command.lower()} ~user-*")
-        else:
-            problem = f"{name}: refuses {command} ({words}), which sessions need"
-            yield fault("redis.rights", problem, f"ACL SETUSER … +{command.lower()}, and the keys of the prefix")
+    scripts = _words(facts, lambda command: command.startswith("EVAL"))
+    if scripts:
+        problem = f"{name}: refuses scripts ({scripts}), by which every session is read and written"
+        yield fault("redis.scripting", problem, "ACL SETUSER … +eval +evalsha")
+    users = _words(facts, _is_for_users)
+    if users:
+        problem = f"{name}: refuses {users}, so there is no index of the users: to find one reads all"
+        yield warning("redis.user-rights", problem, "ACL SETUSER … with these commands, and ~user-* among the keys")
+    others = _words(facts, lambda command: not command.startswith("EVAL") and not _is_for_users(command))
+    if others:
+        problem = f"{name}: refuses {others}, which sessions need"
+        yield fault("redis.rights", problem, "ACL SETUSER … with these commands, and the keys of the prefix")
+
+
+def _is_for_users(command: str) -> bool:
+    return command.startswith("Z") or command == "TIME"
+
+
+def _words(facts: Facts, concerns: Callable[[str], bool]) -> str:
+    """Return the commands that are refused, with the server's words."""
+    return ", ".join(f"{command}: {words}" for command, words in facts.refused.items() if concerns(command))
 
 
 def unseen(facts: Facts, name: str) -> Iterator[Finding]:
@@ -137,7 +149,7 @@ def saving(facts: Facts, name: str) -> Iterator[Finding]:
 async def _facts(server: OneServer, prefix: bytes, *, has_users: bool) -> Facts:
     key = prefix + token_urlsafe().encode()
     probes: list[tuple[Any, ...]] = [
-        ("EVALSHA", _NO_SCRIPT, 1, key), ("EVAL", "return 1", -1), ("GET", key), ("SET", key, "", "PX", 1000, "XX"),
+        ("EVALSHA", _NO_SCRIPT, 0), ("EVAL", "return 1", -1), ("GET", key), ("SET", key, "", "PX", 1000, "XX"),
         ("PTTL", key), ("EXISTS", key), ("PEXPIRE", key, 1000), ("DEL", key), ("SCAN", 0, "COUNT", 1),
     ]  # fmt: skip
     if has_users:
@@ -192,7 +204,8 @@ async def _masters(target: Target, seconds: float, name: str) -> AsyncIterator[t
     for each, one in targets.items():
         server = OneServer(one, seconds)
         try:
-            await server.open()
+            with contextlib.suppress(ResponseError):  # a server that cannot save refuses even this
+                await server.open()
             yield each, server
         finally:
             with contextlib.suppress(*DRIVER):

@@ -18,7 +18,7 @@ from ...findings import Finding, fault, note, warning
 from ..examination import BACKLOG_LIMIT, SKEW, Asked, backlog, left_over, user_index
 from . import permissions, statements
 from .beside import Identity, Names, identity
-from .file import LARGE_LOG
+from .file import COLUMNS, LARGE_LOG
 from .user_statements import UserStatements
 
 if TYPE_CHECKING:
@@ -55,7 +55,14 @@ class Facts(NamedTuple):
 
 async def examine(store: "SQLiteStore", asked: Asked) -> list[Finding]:
     """Return what is wrong with the file of a store. Raises StoreUnavailable if it cannot be read."""
-    return await asyncio.to_thread(lambda: list(_examined(store, asked)))
+
+    def examined() -> list[Finding]:
+        try:
+            return list(_examined(store, asked))
+        except OSError as error:
+            raise StoreUnavailable(f"{store.path}: {error}") from error
+
+    return await asyncio.to_thread(examined)
 
 
 def _examined(store: "SQLiteStore", asked: Asked) -> Iterator[Finding]:
@@ -76,9 +83,12 @@ def _examined(store: "SQLiteStore", asked: Asked) -> Iterator[Finding]:
         yield note("sqlite.new", f"{names.main}: has no table of sessions yet", "a server makes it at its first start")
         return
     yield from columns(facts.columns, names.main)
+    if [*facts.columns] != COLUMNS:
+        return
     yield from key(names.main, has_key=facts.has_key)
     yield from indexes(facts.indexes, asked, names.main)
-    yield from backlog(facts.expired, facts.oldest, asked, str(names.main))
+    age = None if facts.oldest is None else asked.now - facts.oldest
+    yield from backlog(facts.expired, age, asked, str(names.main))
 
 
 # -------------------------------------------------------------------- the checks
@@ -135,7 +145,7 @@ def journal(mode: str, file: Path) -> Iterator[Finding]:
 
 def columns(found: Mapping[str, str], file: Path) -> Iterator[Finding]:
     """Yield a finding if the columns are not those that connect-sqlite3 makes, which have no types."""
-    if [*found] != ["sid", "expired", "sess"]:
+    if [*found] != COLUMNS:
         problem = f"{file}: the table sessions has the columns {', '.join(found)}; Node inserts into sid, expired, sess"
         yield fault("sqlite.columns", problem, "give the sessions a file of their own")
         return
@@ -177,7 +187,7 @@ def _facts(names: Names, asked: Asked) -> Facts:
             connection.text_factory = bytes  # a text that is not UTF-8 is no error here
             (found,) = connection.execute("PRAGMA journal_mode").fetchone()
             return _read(connection, mode or found.decode(), asked)
-    except (sqlite3.Error, OSError) as error:
+    except sqlite3.Error as error:
         reason = permissions.culprit(names)
         raise StoreUnavailable(f"{names.main}: {error}{f' ({reason})' if reason else ''}") from error
 
@@ -192,7 +202,7 @@ def _read(connection: sqlite3.Connection, mode: str, asked: Asked) -> Facts:
         has_key = False
     names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'sessions'")
     expired, oldest = 0, None
-    if "expired" in found:
+    if [*found] == COLUMNS:
         (expired,) = connection.execute(statements.BACKLOG, (asked.now, BACKLOG_LIMIT)).fetchone()
         (oldest,) = connection.execute(_OLDEST, (asked.now,)).fetchone()
     return Facts(mode, found, has_key, frozenset(name.decode() for (name,) in names), expired, oldest)

@@ -34,7 +34,7 @@ MOST_INDEXED = 50_000
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 _CACHE_KIB = 32_768
 _WAL_LIMIT = 64 * 1024 * 1024
-_COLUMNS = ["sid", "expired", "sess"]
+COLUMNS = ["sid", "expired", "sess"]
 
 
 class Settings(NamedTuple):
@@ -221,8 +221,8 @@ def _make_table(settings: Settings, names: Names, pin: Pin) -> None:
         pin.check()  # before the first statement, as in _connect
         try:
             found = [column[1] for column in made.execute("PRAGMA table_info(sessions)")]
-            if found not in ([], _COLUMNS):
-                raise StoreError(f"{path}: the table sessions has the columns {found}, not {_COLUMNS}")
+            if found not in ([], COLUMNS):
+                raise StoreError(f"{path}: the table sessions has the columns {found}, not {COLUMNS}")
             (mode,) = made.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
                 raise StoreError(f"{path}: SQLite cannot keep a write-ahead log there (its journal mode is {mode})")
