@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Any, Literal
 
 from .errors import OptionsError
-from .weak_secrets import SECRET_BYTES, is_published
+from .weak_secrets import is_published
 
 log: logging.Logger = logging.getLogger("sessions")
 
@@ -44,6 +44,9 @@ NAME_BYTES = COOKIE_BYTES - AROUND_ID - 32
 
 BROWSER_MAX_AGE = 400 * DAY
 """Milliseconds: browsers cap a cookie's lifetime here (RFC 6265bis, section 5.5)."""
+
+SECRET_BYTES = 32
+"""A secret's length at the least: that of the HMAC's output, as RFC 2104 (section 3) asks of a key."""
 
 GRACE = 30_000
 """Milliseconds for which a replaced id is a tombstone, where nothing is said: longer than requests in flight take."""

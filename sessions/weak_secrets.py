@@ -1,13 +1,10 @@
-"""Owns how long a secret has to be, and which secrets everybody knows: people copy a tutorial's with its code.
+"""Owns which secrets everybody knows: people copy a tutorial's together with its code.
 
 A secret is compared without letter case, blanks and punctuation, so that a variant of such a one is found too. Nothing
 here shows a secret.
 """
 
 import re
-
-SECRET_BYTES = 32
-"""A secret's length at the least: that of the HMAC's output, as RFC 2104 (section 3) asks of a key."""
 
 _PLACEHOLDERS = (
     "secret", "my secret", "a secret", "the secret", "some secret", "super secret", "top secret", "very secret",

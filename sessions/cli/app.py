@@ -15,7 +15,13 @@ from ..errors import OptionsError, SessionError, StoreError
 from .codes import DONE, FAILED, LEFT, USAGE
 
 COMMANDS = {
-    "stats": "Count the sessions: living, expired, bytes, and the users with the most.",
+    "stats": "Count the sessions: living, expired, bytes, the users with the most.",
+    "list": "List the sessions, or those of one user.",
+    "show": "Show one session, or all of one user; with --data what is in them.",
+    "revoke": "End one session, all of one user, or all.",
+    "sweep": "Delete the expired sessions now.",
+    "index": "Make the index of the users, on a large table too.",
+    "secret": "Print a new secret.",
     "doctor": "Examine the options, secrets, files and store, and visit the site.",
 }
 """What `--help` says of each; `copy` is `command` of `sessions/cli/copy.py`."""

@@ -39,14 +39,14 @@ def command(
         raise click.UsageError("--config and --store are both given; one of them is enough")
     if config is None and store is None:
         raise click.UsageError(f"give --config FILE, or --store URL (or {STORE_VARIABLE} in the environment)")
-    with Output(as_json=as_json) as out:
-        try:
-            subject = Subject.of_file(config) if config is not None else Subject.of_url(store or "", user_key)
-        except OptionsError as error:
-            _print(out, Diagnosis(findings=(refusal(error),), summary="not examined"))
-            ctx.exit(USAGE)
-        diagnosis = asyncio.run(diagnosed(subject, site))
-        _print(out, diagnosis)
+    out = Output(as_json=as_json)
+    try:
+        subject = Subject.of_file(config) if config is not None else Subject.of_url(store or "", user_key)
+    except OptionsError as error:
+        _print(out, Diagnosis(findings=(refusal(error),), summary="not examined"))
+        ctx.exit(USAGE)
+    diagnosis = asyncio.run(diagnosed(subject, site))
+    _print(out, diagnosis)
     ctx.exit(FAILED if not diagnosis.is_whole else FAULT if diagnosis.has_fault else DONE)
 
 

@@ -7,7 +7,7 @@ import asyncio
 import functools
 import secrets
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -18,10 +18,10 @@ from ..config.toml_text import read_toml
 from ..errors import OptionsError
 from ..manager import SessionManager
 from ..options import SessionOptions
-from ..store import OpenableStore, Store, users
+from ..store import OpenableStore, Store, existing, users
 from ..stores import open_store
-from ..validation import Secrets
-from ..weak_secrets import SECRET_BYTES
+from ..sweeper import SweeperOptions
+from ..validation import SECRET_BYTES, Secrets
 from .output import Output
 
 P = ParamSpec("P")
@@ -60,24 +60,22 @@ class Target:
         """What the file says of sessions, with its secret; None for a URL. Raises OptionsError."""
         return None if self.file is None else self.file.config(exposed=False, make_secret=False)
 
+    @property
+    def sweeper(self) -> SweeperOptions:
+        """How the store is swept."""
+        return SweeperOptions() if self._config is None else self._config.sweeper
+
     def open(self, *, reads: bool = False, makes: bool = False) -> OpenableStore:
         """Return the store, for `async with`. It makes no file, table or index that is missing, unless it `makes` them.
 
         `reads` says that nothing is written, so that a right to read is enough. Raises OptionsError.
         """
-        store = self._store()
-        take_existing = getattr(store, "take_existing", None)
-        if take_existing is not None and not makes:
-            take_existing(reads=reads)
-        return store
-
-    def _store(self) -> OpenableStore:
-        if self._config is not None:
-            return self._config.open_store()
-        store = open_store(self.options.store)
-        power = users(store)
-        if power is not None and self.options.user_path is not None:
-            power.index(self.options.user_path, node_peer=True)  # a URL does not say that none writes there
+        store = open_store(self.options.store) if self._config is None else self._config.open_store()
+        power, finder = existing(store), users(store)
+        if power is not None and not makes:
+            power.take_existing(reads=reads)
+        if finder is not None and self.options.user_path is not None:
+            finder.index(self.options.user_path, node_peer=self.options.node_peer)
         return store
 
     def manager(self, store: Store) -> SessionManager:
@@ -90,10 +88,13 @@ def _throwaway() -> Secrets:
 
 
 def _shared(options: SessionOptions) -> SessionOptions:
-    """Return the options, unless their store is one process's own."""
+    """Return the options for an operator, unless their store is one process's own.
+
+    With `nodePeer` every session of a user is found, one too that no server has read since `userKey` was set.
+    """
     if options.store.partition(":")[0] == "memory":
         raise OptionsError("store: memory: is one process's own, so no other process sees its sessions")
-    return options
+    return replace(options, node_peer=True)
 
 
 def targeted(command: Callable[..., Coroutine[Any, Any, int | None]]) -> Callable[..., Any]:
@@ -123,8 +124,7 @@ def targeted(command: Callable[..., Coroutine[Any, Any, int | None]]) -> Callabl
         ctx: click.Context, /, config: Path | None, store: str | None, user_key: str | None, as_json: bool, **given: Any
     ) -> None:
         target = _chosen(config, store, user_key)
-        with Output(as_json=as_json) as out:
-            code = asyncio.run(command(target, out, **given))
+        code = asyncio.run(command(target, Output(as_json=as_json), **given))
         ctx.exit(code or 0)
 
     return run

@@ -19,8 +19,7 @@ from ..store import OpenableStore, users
 from ..stores import factory_of, is_from_elsewhere, open_store
 from ..stores.tables import STORE_OPTIONS, STORE_TABLES, options_for
 from ..sweeper import Sweeper, SweeperOptions
-from ..validation import Secrets, express_names, read_table, secrets_of
-from ..weak_secrets import SECRET_BYTES
+from ..validation import SECRET_BYTES, Secrets, express_names, read_table, secrets_of
 from .secret import chosen_secret, kept_secrets
 from .toml_text import read_toml
 from .unusual import unusual

@@ -20,7 +20,7 @@ from typing import Any
 
 from ..errors import OptionsError
 from ..options import SessionOptions
-from ..weak_secrets import SECRET_BYTES
+from ..validation import SECRET_BYTES
 
 log: logging.Logger = logging.getLogger("sessions")
 

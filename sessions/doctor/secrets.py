@@ -10,8 +10,8 @@ from ..config.toml_text import read_toml
 from ..errors import OptionsError
 from ..file_access import Access, owned_by_stranger, reached_by_others, serving_user
 from ..findings import Finding, fault, note, warning
-from ..validation import masked, secrets_of
-from ..weak_secrets import SECRET_BYTES, is_published
+from ..validation import SECRET_BYTES, masked, secrets_of
+from ..weak_secrets import is_published
 from .subject import Subject
 
 _OURS = b"at least 32 bytes of your very own"

@@ -18,8 +18,7 @@ from ..config.toml_text import read_toml
 from ..findings import Finding, warning
 from ..options import SessionOptions
 from ..stores.tables import STORE_TABLES
-from ..validation import Secrets
-from ..weak_secrets import SECRET_BYTES
+from ..validation import SECRET_BYTES, Secrets
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 from ..errors import SessionError
 from ..store import (
     Admin,
+    Existing,
     Outcome,
     Overwriting,
     Prepared,
@@ -21,6 +22,7 @@ from ..store import (
     Users,
     admin,
     by_key,
+    existing,
     is_ready,
     key_of,
     name_of,
@@ -168,6 +170,11 @@ class StoreWrapper:
     async def clear(self) -> None:
         """Delete every session. Raises SessionError if the store inside cannot."""
         await self._offered(admin(self.inner), "admin").clear()
+
+    @property
+    def existing(self) -> Existing | None:
+        """What keeps the store inside from making anything."""
+        return existing(self.inner)
 
     @property
     def users(self) -> Users | None:

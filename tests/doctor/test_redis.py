@@ -11,6 +11,7 @@ from sessions import now_ms
 from sessions.errors import StoreUnavailable
 from sessions.store import StoredSession
 from sessions.stores.redis import RedisStore
+from sessions.stores.redis.examination import Facts, version
 
 from .asking import ASKED, HOUR, store
 
@@ -156,3 +157,11 @@ async def test_a_server_that_is_away() -> None:
         url = server.url
     with pytest.raises(StoreUnavailable, match="redis at 127"):
         await store(url.replace("//", "//:of-the-tests@"), WITH_USERS)
+
+
+@pytest.mark.parametrize(("given", "is_found"), [("5.0.14", True), ("6.0.0", False), ("7.2.4", False), ("", False)])
+def test_a_version_that_is_too_old(given: str, is_found: bool) -> None:
+    """No server so old is installed here, so this is its function."""
+    facts = Facts({"redis_version": given}, "", {})
+
+    assert [each.name for each in version(facts, "redis")] == ["redis.version"] * is_found
