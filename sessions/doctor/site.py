@@ -26,6 +26,9 @@ class Answer(NamedTuple):
     headers: tuple[tuple[str, str], ...]
     """As they came, those of one name one after another."""
 
+    def __repr__(self) -> str:
+        return f"<Answer {self.status}>"  # without the cookies
+
     def all(self, name: str) -> list[str]:
         """Return the values of a header."""
         return [value for each, value in self.headers if each.lower() == name]
@@ -42,6 +45,9 @@ class SetCookie(NamedTuple):
     value: str
     attributes: Mapping[str, str]
     """By their names in lower case."""
+
+    def __repr__(self) -> str:
+        return f"<SetCookie {self.name}>"  # without the value, which is an id
 
     @classmethod
     def of(cls, text: str) -> "SetCookie":

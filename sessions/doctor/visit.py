@@ -1,8 +1,10 @@
 """Owns the way to a site: two requests at most, without redirects, as a browser without extras would send them."""
 
 import http.client
+import socket
+import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from urllib.parse import SplitResult, urlsplit
 
 from ..errors import OptionsError
@@ -11,7 +13,7 @@ from ..options import SessionOptions
 from .site import Answer, first_visit, second_visit, session_cookies
 
 SECONDS = 10.0
-"""How long a site may take for each step of an answer."""
+"""How long a site may take until it takes the connection, and again until the head of its answer is there."""
 
 
 def site_of(text: str) -> SplitResult:
@@ -53,6 +55,29 @@ def _fetch(url: SplitResult, cookie: str | None = None) -> Answer:
     if cookie is not None:
         headers["Cookie"] = cookie
     with closing(connection):
-        connection.request("GET", url.path or "/", headers=headers)
-        answer = connection.getresponse()
+        connection.connect()
+        with _limited(connection.sock):
+            connection.request("GET", url.path or "/", headers=headers)
+            answer = connection.getresponse()
         return Answer(answer.status, tuple(answer.getheaders()))
+
+
+@contextmanager
+def _limited(connection: socket.socket) -> Iterator[None]:
+    """End a connection if the body takes too long: the limit of a socket is one of each byte. Raises TimeoutError."""
+    is_late = threading.Event()
+
+    def end() -> None:
+        is_late.set()
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    limit = threading.Timer(SECONDS, end)
+    limit.start()
+    try:
+        yield
+    finally:
+        limit.cancel()
+        limit.join()
+    if is_late.is_set():
+        raise TimeoutError(f"its answer was not there in {SECONDS:.0f} s")

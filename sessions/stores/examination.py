@@ -17,7 +17,7 @@ SKEW = 60_000
 """Milliseconds that two clocks may differ without a word: time servers keep them within a second."""
 
 UNSWEPT = 600_000
-"""Milliseconds at the least that an expired row may lie before somebody has to be told."""
+"""Milliseconds at the least that an expired row lies before it is a finding."""
 
 BACKLOG_LIMIT = 10_000
 """How far expired rows are counted."""
@@ -47,12 +47,11 @@ class Asked(NamedTuple):
 
 async def examine(url: str, options: Mapping[str, Any], asked: Asked) -> list[Finding]:
     """Return what is wrong with the store of a URL. Raises OptionsError, and StoreError if it cannot be asked."""
+    store = open_store(url, **options)
     table = STORE_TABLES.get(url.partition(":")[0])
     if table is None:
-        return [
-            note("store.elsewhere", "the store is of another package, and was not examined", "ask its documentation")
-        ]
-    store = open_store(url, **options)
+        problem = "the store is of another package, and was not examined"
+        return [note("store.elsewhere", problem, "see what its documentation says of its health")]
     if table == "memory":
         return []
     examination = import_module(f".{table}.examination", __package__)

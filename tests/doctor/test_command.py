@@ -79,7 +79,7 @@ def test_warnings_alone_are_no_failure(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "word"),
-    [("cookie.maxAge = 60000\ntouchAfter = 60000\n", "touchAfter"), ("secure = true\n", "cookie.secure")],
+    [("cookie.maxAge = 60000\ntouchAfter = 60000\n", "touchAfter"), ("httpOnly = true\n", "cookie.httpOnly")],
 )
 def test_options_that_are_refused(tmp_path: Path, options: str, word: str) -> None:
     """No server starts with them."""

@@ -190,7 +190,7 @@ def role() -> Iterator[str]:
 
 
 async def test_a_role_that_only_reads(url: str, role: str) -> None:
-    """It lacks rights for a server, and is told all the rest."""
+    """It lacks rights for a server, and has all other findings."""
     await make(url)
     sql(f'GRANT SELECT ON session TO {role}; DROP INDEX "IDX_session_expire"')
 
@@ -239,9 +239,7 @@ async def test_a_zone_of_the_url_alone(url: str) -> None:
     found = await store(f"{url}&timezone={quote('Asia/Tokyo')}", WITH_USERS)
 
     assert set(found) == {"postgres.zone"}
-    assert (
-        "by TimeZone Asia/Tokyo here and by UTC for a connection whose URL sets none" in found["postgres.zone"].problem
-    )
+    assert "by TimeZone Asia/Tokyo here and by UTC for a connection without our URL's" in found["postgres.zone"].problem
     assert await store(f"{url}&timezone=Etc/UTC", WITH_USERS) == {}
 
 

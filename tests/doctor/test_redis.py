@@ -133,7 +133,7 @@ async def test_a_clock_that_is_off(server: RedisServer) -> None:
     ],
 )
 async def test_a_user_who_lacks_a_right(server: RedisServer, rules: str, names: set[str]) -> None:
-    """One who only reads is told all the rest."""
+    """One who only reads has all other findings."""
     server.command("ACL", "SETUSER", "app", "reset", "on", ">of-the-tests", *rules.split())
 
     found = await store(server.url.replace("//", "//app:of-the-tests@"), WITH_USERS)

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -199,6 +199,25 @@ async def test_a_site_that_fails_or_leads_elsewhere(
 async def test_a_site_that_is_away(tmp_path: Path) -> None:
     """Nobody listens."""
     assert set(await visited(f"http://{HOST}:1/", tmp_path)) == {"site.away"}
+
+
+async def test_a_site_that_never_comes_to_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sends a head byte by byte; the patience is short here."""
+    monkeypatch.setattr("sessions.doctor.visit.SECONDS", 0.5)
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            writer.write(b"HTTP/1.1 200 OK\r\nX: ")
+            while not writer.is_closing() and not reader.at_eof():
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        writer.close()
+
+    async with await asyncio.start_server(drip, HOST, 0) as server:
+        found = await visited(f"http://{HOST}:{server.sockets[0].getsockname()[1]}/", tmp_path)
+
+    assert set(found) == {"site.away"}
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ async def _zones(connection: Any, target: ServerURL, table: Table, name: str) ->
         plain = {key: value for key, value in target.settings.items() if key.lower() not in ("timezone", "options")}
         with suppress(*DRIVER):
             async with _connected(target, plain) as another:
-                others.append(Zone("a connection whose URL sets none", await another.fetchval("SHOW TimeZone")))
+                others.append(Zone("a connection without our URL's", await another.fetchval("SHOW TimeZone")))
     return [*findings.zones(zone, others, name), *findings.summer_time(zone, offsets, name)]
 
 

@@ -50,7 +50,7 @@ class Facts(NamedTuple):
     indexes: frozenset[str]
     expired: int
     oldest: int | None
-    """When the first of the expired rows has ended; None: there is none, or it cannot be told."""
+    """When the first of the expired rows has ended; None: there is none."""
 
 
 async def examine(store: "SQLiteStore", asked: Asked) -> list[Finding]:
