@@ -204,6 +204,7 @@ async def test_a_site_that_is_away(tmp_path: Path) -> None:
 async def test_a_site_that_never_comes_to_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It sends a head byte by byte; the patience is short here."""
     monkeypatch.setattr("sessions.doctor.visit.SECONDS", 0.5)
+    ended = asyncio.Event()
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
@@ -213,9 +214,13 @@ async def test_a_site_that_never_comes_to_an_end(tmp_path: Path, monkeypatch: py
                 await writer.drain()
                 await asyncio.sleep(0.05)
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        ended.set()
 
     async with await asyncio.start_server(drip, HOST, 0) as server:
         found = await visited(f"http://{HOST}:{server.sockets[0].getsockname()[1]}/", tmp_path)
+        await ended.wait()
 
     assert set(found) == {"site.away"}
 
@@ -238,6 +243,8 @@ async def tls_in_front_of(port: int, tls: dict[str, str]) -> AsyncIterator[int]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(**tls)
 
+    ended = asyncio.Event()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream, to_upstream = await asyncio.open_connection(HOST, port)
         to_upstream.write(await reader.readuntil(b"\r\n\r\n"))
@@ -245,10 +252,13 @@ async def tls_in_front_of(port: int, tls: dict[str, str]) -> AsyncIterator[int]:
         writer.write(head + await upstream.readexactly(int(head.lower().split(b"content-length: ")[1].split()[0])))
         for each in (to_upstream, writer):
             each.close()
-            await each.wait_closed()
+            with suppress(ConnectionError, ssl.SSLError):
+                await each.wait_closed()
+        ended.set()
 
     async with await asyncio.start_server(serve, HOST, 0, ssl=context) as server:
         yield server.sockets[0].getsockname()[1]
+        await ended.wait()
 
 
 @pytest.mark.skipif(missing("openssl") is not None, reason=str(missing("openssl")))
