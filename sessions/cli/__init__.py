@@ -6,23 +6,24 @@ imported here only.
 
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from .codes import USAGE
 
-_PACKAGES = {"click", "rich"}
+_PACKAGES = ("click", "rich")
+"""What the extra `cli` brings."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit status (codes.py)."""
-    try:
-        from .app import app  # noqa: PLC0415 # the extra `cli` may not be installed, which is said in one line
-    except ModuleNotFoundError as error:
-        if str(error.name).partition(".")[0] not in _PACKAGES:
-            raise
+    missing = [package for package in _PACKAGES if find_spec(package) is None]
+    if missing:
         print(  # noqa: T201 # for a person
-            f"the package {error.name} is not installed: pip install 'tornado-express-sessions[cli]'", file=sys.stderr
+            f"{' and '.join(missing)}: not installed: pip install 'tornado-express-sessions[cli]'", file=sys.stderr
         )
         return USAGE
+    from .app import app  # noqa: PLC0415 # of the extra
+
     try:
         app.main(args=arguments, prog_name="sessions")
     except SystemExit as leaving:

@@ -24,6 +24,9 @@ _PAGE = 500
 _SHORT = 12
 """Digits of a handle that a terminal shows: among a million sessions two hardly share them."""
 
+_LEAST = 16
+"""Characters of a column that a narrow terminal shows: a time to the minute."""
+
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 Row = Mapping[str, Any]
@@ -69,7 +72,9 @@ class Output:
             return
         table = Table(box=None, pad_edge=False, show_header=has_head, header_style="bold")
         for number, (title, _) in enumerate(columns):
-            table.add_column(title, no_wrap=True, overflow="ellipsis", min_width=_SHORT if number == 0 else None)
+            longest = max((len(line[number]) for line in cells), default=0)
+            least = min(max(longest, len(title)), _LEAST)
+            table.add_column(title, no_wrap=True, overflow="ellipsis", min_width=least)
         for line in cells:
             table.add_row(*map(Text, line))
         self._stdout.print(table)

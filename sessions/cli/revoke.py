@@ -42,7 +42,9 @@ async def command(
         if everything:
             ended = await _end_all(store, out, asks=not yes)
         elif user is not None:
-            ended = await _end_user(target, store, user, prefix)
+            ended = await end_user(target, store, user, prefix)
+            if not ended and prefix:
+                out.say(f"{user} has no other session than the one to keep, or none with its handle: nothing was ended")
         else:
             match = await by_handle(store, out, prefix)
             ended = 0 if match is None else await end(store, match[0])
@@ -83,7 +85,7 @@ def _next(record: StoredSession) -> str | None:
     return following if isinstance(following, str) else None
 
 
-async def _end_user(target: Target, store: Store, user: str, keep: str) -> int:
+async def end_user(target: Target, store: Store, user: str, keep: str) -> int:
     """End the sessions of a user, but the one with the handle `keep`, if that is not ""."""
     power, text = finds(target, store), checked_user(user)
     if not keep:
@@ -104,20 +106,26 @@ async def _end_user(target: Target, store: Store, user: str, keep: str) -> int:
 
 async def _followed(store: Store, key: str) -> str:
     """Return the key under which a session is now."""
-    for _ in range(HOPS):
+    left: set[str] = set()
+    while True:
         record = await by_key(store).get(key)
         following = None if record is None or not is_closed(record, now_ms()) else _next(record)
-        if following is None:
+        if following is None or following in left:
             return key
+        left.add(key)
         key = following
-    return key
+
+
+def has_terminal() -> bool:
+    """Return True if there is a person to ask."""
+    return sys.stdin.isatty()
 
 
 async def _end_all(store: Store, out: Output, *, asks: bool) -> int:
     power = lists(store)
     number = await power.length()
     if number and asks:
-        if not sys.stdin.isatty():
+        if not has_terminal():
             raise click.UsageError("--all asks, and there is no terminal: give --yes")
         click.confirm(f"End {sessions(number)} of {name_of(store)}?", abort=True, err=True)
     with out.progress("deleting"):

@@ -8,8 +8,9 @@ import functools
 import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import click
 
@@ -24,8 +25,8 @@ from ..sweeper import SweeperOptions
 from ..validation import SECRET_BYTES, Secrets
 from .output import Output
 
-P = ParamSpec("P")
-R = TypeVar("R")
+_NEAR = 0.85
+"""How alike the name of a table is to one of ours that it is taken for a misspelling (difflib's ratio)."""
 
 STORE_VARIABLE = "SESSION_STORE"
 """The environment variable that gives `--store`: a password in it stays out of the list of processes."""
@@ -45,6 +46,10 @@ class Target:
     def of_file(cls, path: Path) -> "Target":
         """Return what a configuration file names. Its further tables are the application's. Raises OptionsError."""
         own = [name for name, content in read_toml(path).items() if name not in TABLES and isinstance(content, dict)]
+        for name in own:
+            near = get_close_matches(name, TABLES, n=1, cutoff=_NEAR)
+            if near:  # a command on another store than the one that is meant may end everybody's session
+                raise OptionsError(f"{path}: [{name}]: no such table; did you mean [{near[0]}]?")
         file = ConfigFile(path, others=own)
         config = file.config(exposed=False, secret=_throwaway())
         return cls(options=_shared(config.session), file=file, _config=config)

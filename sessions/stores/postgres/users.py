@@ -287,7 +287,10 @@ class PostgresUsers:
             if not found or not found[0][0]:
                 ((is_small,),) = await query(sql.few)
                 if not is_small or not self._store.makes:
-                    return False, f"it is made while the table has under {_MOST_INDEXED} rows"
+                    return (
+                        False,
+                        f"`sessions index` makes it; a server does while the table has under {_MOST_INDEXED} rows",
+                    )
                 if found:
                     await query(sql.drop)  # what a CREATE INDEX CONCURRENTLY has left that failed
                 await query(sql.make)

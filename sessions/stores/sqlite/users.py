@@ -100,13 +100,14 @@ class SQLiteUsers:
     async def _asked(self, ask: Callable[[UserStatements], Any]) -> Any:
         """Ask with the index, if there is one; if somebody has dropped it meanwhile, once more without."""
         file = await self._store._opened()
-        if file is not self._looked_in:
+        if file is not self._looked_in or not self._has_index:  # somebody may have made it meanwhile
             await self._look(file)
         try:
             return await ask(UserStatements(self._path, uses_index=self._has_index))
         except StoreError as error:
             if "no such index" not in str(error):
                 raise
+        self._looked_in = None
         await self._look(file)
         return await ask(UserStatements(self._path, uses_index=self._has_index))
 
@@ -114,14 +115,15 @@ class SQLiteUsers:
         """Look for the index, and make it if it is missing and the table has few rows."""
         name, _ = UserStatements(self._path).index
         has = bool(await self._store._query(statements.HAS_INDEX, name))
-        if not has and self._store._settings.makes:
+        if not has and self._store._settings.makes and file is not self._looked_in:
             await asyncio.to_thread(prepare, self._store._settings)
             has = bool(await self._store._query(statements.HAS_INDEX, name))
         self._has_index, self._looked_in = has, file
         if not has and not self._is_told:
             self._is_told = True
             log.warning(
-                "%s: has no index of the users, which is made while the table has under %d rows; to find one reads all",
+                "%s: has no index of the users, so to find one reads all: `sessions index` makes it (a server does that"
+                " while the table has under %d rows)",
                 self._store.name,
                 MOST_INDEXED,
             )
