@@ -177,6 +177,13 @@ class TestLoading:
         assert "sessions.web.mixin" in loaded
         assert DRIVERS & set(loaded) == set()
 
+    def test_neither_the_library_nor_the_server_loads_the_command_line(self) -> None:
+        """click and rich are its own."""
+        loaded = python("import sessions, sessions.config, sessions.testing, server, sys; print(*sys.modules)").split()
+
+        assert "server" in loaded
+        assert {"click", "rich", "sessions.cli"} & set(loaded) == set()
+
     def test_importing_the_library_loads_nothing_for_tests(self) -> None:
         """A server has no use for it, and what is for tests runs under any runner."""
         loaded = python(
