@@ -178,7 +178,7 @@ class TestLoading:
         assert DRIVERS & set(loaded) == set()
 
     def test_neither_the_library_nor_the_server_loads_the_command_line(self) -> None:
-        """click and rich are its own."""
+        """They bring click and rich."""
         loaded = python("import sessions, sessions.config, sessions.testing, server, sys; print(*sys.modules)").split()
 
         assert "server" in loaded
