@@ -16,8 +16,9 @@ from .ends import Ends
 from .errors import StoreUnavailable
 from .formats import json_text
 from .formats.signing import Signer
+from .log_limit import LogLimit
 from .login import Login, Stamp, User, is_stamp, stamp_text, user_of
-from .observe import AMBIGUOUS, DROPPED, REVOKED, UNKNOWN, Event, Observer, note, tell
+from .observe import AMBIGUOUS, DROPPED, REVOKED, TAMPERED, UNKNOWN, Event, Observer, note, tell
 from .options import SessionOptions
 from .pending import Verb
 from .policy import Performed, Plan, decide, no_session
@@ -56,6 +57,8 @@ class SessionManager:
         self.signer: Signer = Signer(options.keys)
         self.warned: set[str] = set()
         """What the log has said once and does not repeat."""
+        self.tampered: LogLimit = LogLimit(TAMPERED)
+        """Lets so many lines of that event into the log: every visitor can cause it, as often as they like."""
         self._store = checked(store)
         self._in_time = Deadline(options.store_timeout / 1000, name_of(store)).keep
         self._writes = Writes(self._store, options, clock)
@@ -134,7 +137,7 @@ class SessionManager:
         if plan.change == "nothing":
             state.settle(plan, "saved")
             if state.end in ("gone", "closed") and state.is_changed:
-                note(DROPPED, state.id)
+                _note_dropped(state)
             return None
         record = None if plan.change in ("destroy", "touch") else state.to_store()
         return self._in_time(self._perform(state, plan, record))
@@ -148,7 +151,7 @@ class SessionManager:
         else:
             outcome = await self._writes.write(state, record, state.row)
             if outcome in ("gone", "closed"):
-                note(DROPPED, state.id)
+                _note_dropped(state)
         if outcome == "gone":
             self._writes.tell(state.row.id)
         state.settle(plan, outcome)
@@ -343,6 +346,13 @@ class SessionManager:
         if self.ends.watcher is not None:
             self.ends.watcher.close()
         await self._verbs.settled()
+        self.tampered.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _note_dropped(state: SessionState) -> None:
+    if state.dropped_id != state.id:  # a stream commits twice
+        state.dropped_id = state.id
+        note(DROPPED, state.id)

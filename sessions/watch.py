@@ -11,6 +11,7 @@ import itertools
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any, TypeAlias
 
 from .ends import End
@@ -121,7 +122,7 @@ class Watch:
         self._rows.move_to_end(watched.key, last=False)
         if self._task is None or self._loop is not loop:
             self._loop, self._wake = loop, asyncio.Event()
-            self._task = loop.create_task(self._run())
+            self._task = loop.create_task(self._run(), context=Context())  # of no request, as it outlives them
         self._wake.set()
 
     def _drop(self, key: str) -> None:

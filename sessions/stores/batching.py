@@ -7,6 +7,7 @@ jobs overtake large ones that do not fit: a small session waits for one batch, h
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Any, Self
 
 from ..errors import StoreUnavailable
@@ -97,7 +98,8 @@ class Batcher:
         """Ask for a job; the future resolves to its outcome."""
         self._waiting.append(job)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            # of no request: a batch has jobs of several, and its lines in a log are of none of them
+            self._task = asyncio.get_running_loop().create_task(self._run(), context=Context())
         return job.future
 
     async def close(self) -> None:
