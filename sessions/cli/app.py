@@ -23,6 +23,7 @@ COMMANDS = {
     "index": "Make the index of the users, on a large table too.",
     "copy": "Copy all sessions into another store while servers use both.",
     "secret": "Print a new secret.",
+    "doctor": "Examine the options, secrets, files and store, and visit the site.",
 }
 """What `--help` says of each; `copy` is `command` of `sessions/cli/copy.py`."""
 
