@@ -1,0 +1,194 @@
+"""Owns podman: images that are built here, as none can be pulled, and containers that end with their test.
+
+The images that a Dockerfile begins with are made of Debian's packages. Knows nothing of sessions.
+"""
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from interop.processes import wait_until
+
+ROOT = Path(__file__).parents[3]
+TOOLS = ROOT / ".cache" / "deployment" / "bin"
+KEPT = ROOT / ".cache" / "containers"
+PYTHON = "3.13"
+"""Of Debian trixie."""
+
+SECONDS = 300.0
+"""Until a command must have ended: a build installs packages."""
+
+LIMITS = ("--ulimit", "nofile=10000:10000", "--ulimit", "nproc=10000:10000")
+"""Podman's own limits are higher than those of some machines, and nobody may raise them there."""
+
+STAND_INS = {
+    "docker.io/library/redis:8": ("redis-server", "USER redis"),
+    "docker.io/library/nginx:stable": (
+        "nginx-light",
+        "RUN rm /etc/nginx/sites-enabled/default && ln -sf /dev/stderr /var/log/nginx/error.log\n"
+        'CMD ["nginx", "-g", "daemon off;"]',
+    ),
+}
+"""Images of compose.yaml: the package of Debian that has the same program, and what else its Dockerfile says."""
+
+
+def missing() -> str | None:
+    """Why no container can run here; None if one can."""
+    if os.geteuid() != 0:
+        return "only root can make a chroot"
+    for program in ("podman", "runc", "debootstrap"):
+        if shutil.which(program) is None:
+            return f"no {program} on this machine (Debian: apt-get install -y {program})"
+    return None if TOOLS.exists() else "no tools of deployment (make deployment)"
+
+
+@functools.cache
+def base() -> None:
+    """Make `debian:trixie-slim`. Its pip installs what lies in /wheels, which this machine's pip has downloaded."""
+    root, wheels = KEPT / "trixie", KEPT / "wheels"
+    KEPT.mkdir(exist_ok=True)
+    made = subprocess.run([ROOT / "tests" / "chroot.sh", "trixie", root], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
+    download = [
+        ROOT / ".venv" / "bin" / "pip", "download", "--quiet", "--only-binary", ":all:", "--python-version", PYTHON,
+        "--dest", wheels, "--requirement", ROOT / "requirements.lock",
+    ]  # fmt: skip
+    subprocess.run(download, check=True, timeout=SECONDS)
+    (root / "etc" / "pip.conf").write_text("[global]\nno-index = true\nfind-links = /wheels\n")
+    archive = subprocess.run(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE, check=True, timeout=SECONDS)
+    if not run("images", "--quiet", "docker.io/library/debian:trixie-slim"):
+        run("import", "--quiet", "-", "docker.io/library/debian:trixie-slim", stdin=archive.stdout)
+
+
+def options() -> list[str]:
+    """What comes before each command: images and containers of our own, apart from those of the machine."""
+    return [
+        "--runtime", "runc", "--cgroup-manager", "cgroupfs", "--root", str(KEPT / "store"), "--runroot", str(runroot()),
+    ]  # fmt: skip
+
+
+@functools.cache
+def runroot() -> Path:
+    """A folder for the sockets of the containers, whose paths may have 107 bytes."""
+    return Path(tempfile.mkdtemp(prefix="podman-"))
+
+
+def run(*arguments: object, stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> str:
+    """What podman prints. Raises AssertionError with its errors if it fails."""
+    command = ["podman", *options(), *map(str, arguments)]
+    return done(command, stdin=stdin, env=env)
+
+
+def done(command: list[str], *, stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> str:
+    """What a command prints, once it has ended. Raises AssertionError with its errors if it fails."""
+    ended = subprocess.run(
+        command, input=stdin, capture_output=True, timeout=SECONDS, check=False, env={**os.environ, **(env or {})}
+    )
+    assert ended.returncode == 0, f"{command}\n{ended.stdout.decode()}\n{ended.stderr.decode()}"
+    return ended.stdout.decode().strip()
+
+
+def build(tag: str, context: Path, file: Path | None = None) -> str:
+    """Build an image. A step that was made before is taken from the cache. Returns the tag."""
+    base()
+    given = () if file is None else ("--file", file)
+    run(
+        "build", "--quiet", "--network", "host", "--format", "docker", "--volume", f"{KEPT / 'wheels'}:/wheels:ro",
+        "--tag", tag, *given, context,
+    )  # fmt: skip
+    return tag
+
+
+def built(tag: str, *lines: str) -> str:
+    """Build an image of these lines, which copy nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "Dockerfile").write_text("\n".join(lines))
+        return build(tag, Path(folder))
+
+
+def installing(*packages: str) -> str:
+    """The line of a Dockerfile that installs packages of Debian."""
+    return f"RUN apt-get update && apt-get install --yes --no-install-recommends {' '.join(packages)} && apt-get clean"
+
+
+@functools.cache
+def image() -> str:
+    """The image of docs/deployment."""
+    return build("localhost/sessions", ROOT, ROOT / "docs" / "deployment" / "Dockerfile")
+
+
+@functools.cache
+def stand_ins() -> None:
+    """Make those images of compose.yaml that would be pulled."""
+    for tag, (package, further) in STAND_INS.items():
+        built(tag, "FROM debian:trixie-slim", installing(package), further)
+
+
+class Container:
+    """A container at work."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, *command: object) -> str:
+        """What a command in it prints, as the container's own user. Raises AssertionError if it fails."""
+        return run("exec", self.name, *command)
+
+    def fails(self, *command: object) -> str:
+        """The errors of a command in it that fails. Raises AssertionError if it succeeds."""
+        ended = subprocess.run(
+            ["podman", *options(), "exec", self.name, *map(str, command)],
+            capture_output=True, text=True, timeout=SECONDS, check=False,
+        )  # fmt: skip
+        assert ended.returncode != 0, ended.stdout
+        return ended.stderr
+
+    def signal(self, name: str) -> None:
+        run("kill", "--signal", name, self.name)
+
+    @property
+    def output(self) -> str:
+        """What its program has printed, on both streams."""
+        shown = subprocess.run(
+            ["podman", *options(), "logs", self.name],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS, check=True,
+        )  # fmt: skip
+        return shown.stdout
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What podman says of its state."""
+        return dict(json.loads(run("inspect", self.name))[0]["State"])
+
+    def is_healthy(self) -> bool:
+        """Whether the image's own health check passes."""
+        asked = ["podman", *options(), "healthcheck", "run", self.name]
+        return subprocess.run(asked, capture_output=True, timeout=SECONDS, check=False).returncode == 0
+
+    def until_healthy(self) -> None:
+        """Return when it passes. Raises TimeoutError, or AssertionError with the output if the container has ended."""
+
+        def look() -> bool:
+            assert self.state["Running"], self.output
+            return self.is_healthy()
+
+        wait_until(look, 60)
+
+
+@contextmanager
+def container(of: str, *arguments: object, command: tuple[object, ...] = ()) -> Iterator[Container]:
+    """A container of an image, removed at the end. Nothing but a health check by hand runs here, as it needs systemd."""
+    name = f"sessions-{uuid.uuid4().hex[:8]}"
+    run("run", "--detach", "--name", name, "--health-interval", "disable", *LIMITS, *arguments, of, *command)
+    try:
+        yield Container(name)
+    finally:
+        run("rm", "--force", "--time", "0", name)
