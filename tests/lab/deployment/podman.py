@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,9 @@ from interop.processes import wait_until
 ROOT = Path(__file__).parents[3]
 TOOLS = ROOT / ".cache" / "deployment" / "bin"
 KEPT = ROOT / ".cache" / "containers"
+RUNROOT = f"/tmp/podman-{zlib.crc32(str(KEPT).encode()):08x}"
+"""Podman's sockets: their paths may have 107 bytes, and podman wants the same folder each time."""
+
 PYTHON = "3.13"
 """Of Debian trixie."""
 
@@ -63,22 +67,16 @@ def base() -> None:
     ]  # fmt: skip
     subprocess.run(download, check=True, timeout=SECONDS)
     (root / "etc" / "pip.conf").write_text("[global]\nno-index = true\nfind-links = /wheels\n")
-    archive = subprocess.run(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE, check=True, timeout=SECONDS)
     if not run("images", "--quiet", "docker.io/library/debian:trixie-slim"):
+        archive = subprocess.run(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE, check=True, timeout=SECONDS)
         run("import", "--quiet", "-", "docker.io/library/debian:trixie-slim", stdin=archive.stdout)
 
 
 def options() -> list[str]:
     """What comes before each command: images and containers of our own, apart from those of the machine."""
     return [
-        "--runtime", "runc", "--cgroup-manager", "cgroupfs", "--root", str(KEPT / "store"), "--runroot", str(runroot()),
+        "--runtime", "runc", "--cgroup-manager", "cgroupfs", "--root", str(KEPT / "store"), "--runroot", RUNROOT,
     ]  # fmt: skip
-
-
-@functools.cache
-def runroot() -> Path:
-    """A folder for the sockets of the containers, whose paths may have 107 bytes."""
-    return Path(tempfile.mkdtemp(prefix="podman-"))
 
 
 def run(*arguments: object, stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> str:

@@ -1,8 +1,8 @@
 """The image of docs/deployment/Dockerfile, in a container as compose.yaml has it: who it runs as, what it holds, how it ends."""
 
-import json
-import os
-import signal
+import asyncio
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,20 +25,89 @@ SECRET = "of-the-tests-and-as-long-as-the-server-demands"
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[podman.Container, int]]:
-    """A container of the image on SQLite, healthy, and the server's port."""
-    port, metrics = free_port(), free_port()
-    config = folder / "config.toml"
-    config.write_text(
-        f'[server]\nport = {port}\nmetricsPort = {metrics}\nlog = "json"\nworkers = 2\n[session]\nstore = "sqlite:/var/lib/sessions/sessions.db"\n'
-    )
-    secret = folder / "session_secret"
-    secret.write_text(SECRET)
-    for path in (config, secret):
-        path.chmod(0o644)
+def serving(folder: Path, **options: str) -> Iterator[tuple[podman.Container, Browser]]:
+    """A container of the image on SQLite, healthy, and a visitor of it; `options` are further ones of [server]."""
+    config = "".join(f"{name} = {value}\n" for name, value in {"address": '""', "workers": "2", **options}.items())
+    files = {
+        "config.toml": f'[server]\n{config}[session]\nstore = "sqlite:/var/lib/sessions/sessions.db"\n',
+        "secret": SECRET,
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o644)
+    port = free_port()
     given = (
-        *HARDENED, "--network", "host", "--volume", f"{config}:/etc/sessions/config.toml:ro",
-        "--volume", f"{secret}:/run/secrets/session_secret:ro", "--env", "SESSION_SECRET_FILE=/run/secrets/session_secret",
+        *HARDENED, "--publish", f"127.0.0.1:{port}:3000", "--env", "SESSION_SECRET_FILE=/etc/sessions/secret",
+        "--volume", f"{folder}:/etc/sessions:ro",
     )  # fmt: skip
+    folder.chmod(0o755)
     with podman.container(podman.image(), *given) as container:
-        yield container, port
+        container.until_healthy()
+        yield container, Browser(port, now_ms)
+
+
+async def test_it_serves_without_root_on_a_read_only_file_system(tmp_path: Path) -> None:
+    """A session is kept; no process has a capability; only the store's volume can be written."""
+    with serving(tmp_path) as (container, visitor):
+        await visitor.fetch("/set-session")
+        kept = await visitor.fetch("/get-session")
+        status = container("sh", "-c", "cat /proc/[0-9]*/status")
+        denied = container.fails("touch", "/opt/sessions/file")
+        container("touch", "/var/lib/sessions/file")
+
+    assert kept.text == "Session data: exampleuser"
+    assert set(re.findall(r"^Uid:\t(\d+)", status, re.MULTILINE)) == {"10001"}
+    assert set(re.findall(r"^Cap(?:Prm|Eff|Bnd):\t(\w+)", status, re.MULTILINE)) == {"0" * 16}
+    assert set(re.findall(r"^NoNewPrivs:\t(\d)", status, re.MULTILINE)) == {"1"}
+    assert "Read-only file system" in denied
+
+
+async def test_sigterm_lets_a_request_in_flight_end(tmp_path: Path) -> None:
+    """As `docker stop` sends it: the answer comes whole, and the container ends with 0."""
+    with serving(tmp_path) as (container, visitor):
+        wire = await Wire.connect(visitor.port)
+        wire.send(ASKING)
+        await wire.until(lambda: b" 100 " in wire.received)
+        wire.received = b""
+
+        container.signal("TERM")
+        await asyncio.to_thread(wait_until, lambda: not listens(visitor.port), 60)
+        wire.send(BODY)
+        answer = await wire.response()
+        await wire.close()
+        await asyncio.to_thread(wait_until, lambda: not container.state["Running"], 60)
+        status = container.state["ExitCode"]
+
+    assert (answer.status, answer.text) == (200, "Session data set successfully")
+    assert status == 0
+
+
+def listens(port: int) -> bool:
+    """Whether a new connection is taken."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+async def test_sighup_reads_the_secrets_again(tmp_path: Path) -> None:
+    """As `docker kill -s HUP` sends it; the file is mounted, so it is written in place."""
+    with serving(tmp_path) as (container, visitor):
+        await visitor.fetch("/set-session")
+        (tmp_path / "secret").write_text(f"another-one-of-more-than-32-bytes-for-tests\n{SECRET}")
+
+        container.signal("HUP")
+        import time; time.sleep(3); print(container.output, container("ls","-la","/etc/sessions"))
+        await asyncio.to_thread(wait_until, lambda: "secrets were read again" in container.output, 20)
+        kept = await visitor.fetch("/get-session")
+
+    assert kept.text == "Session data: exampleuser"
+
+
+def test_the_image_holds_no_secret_store_or_tool() -> None:
+    """Nor what compiles or installs, nor a part of the project that does not serve."""
+    with podman.container(podman.image(), command=("sleep", "600")) as container:
+        names = container("ls", "-A", "/opt/sessions").split()
+        tools = container("sh", "-c", "command -v pip pip3 gcc git make || true")
+        kept = container("find", "/opt/sessions", "/etc/sessions", "-name", "*.db*", "-o", "-name", "*secret", "-type", "f")
+
+    assert names == [".venv", "handlers", "requirements.lock", "server.py", "sessions"]
+    assert (tools, kept) == ("", "")
