@@ -165,10 +165,13 @@ fuzz: $(TOOLS)/fuzz/.ready ## Try ten million hostile inputs (RUNS=number)
 LOCK := UV_CUSTOM_COMPILE_COMMAND='make lock' $(TOOLS)/uv/bin/uv pip compile pyproject.toml --universal \
 	--python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 
+# What `make run` installs: whatever a config.toml may name, and the commands for those who run it.
+SERVES := --extra redis --extra postgres --extra metrics --extra cli --group server
+
 lock: $(TOOLS)/uv/.ready ## Renew requirements.lock and requirements-dev.lock from pyproject.toml
-	$(LOCK) --upgrade --extra redis --extra postgres --group server --output-file requirements.lock
+	$(LOCK) --upgrade $(SERVES) --output-file requirements.lock
 	$(LOCK) --upgrade --extra dev --extra speed --group server --constraint requirements.lock --output-file requirements-dev.lock
-	$(LOCK) --upgrade --extra redis --extra postgres --extra speed --group server --resolution lowest-direct --output-file requirements-lowest.lock
+	$(LOCK) --upgrade $(SERVES) --extra otel --extra speed --resolution lowest-direct --output-file requirements-lowest.lock
 
 audit: $(TOOLS)/pip-audit/.ready ## Ask for known vulnerabilities of what the two locks pin
 	$(TOOLS)/pip-audit/bin/pip-audit --strict --require-hashes --disable-pip \

@@ -1,34 +1,27 @@
 """The reference server, and its composition root: reads config.toml, listens, serves, drains, stops.
 
-It owns what only a server knows: the table [server], the sockets and the signals. `sessions/` owns what a session is
-and the rest of the file, `handlers/` what is answered and logged.
+It owns the processes and their signals. `serving/` owns the table [server], `sessions/` what a session is and the rest
+of the file, `handlers/` what is answered and logged.
 """
 
 import argparse
 import asyncio
-import ipaddress
-import logging
 import signal
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
-
-from tornado.netutil import bind_sockets
+from typing import Any
 
 from handlers import NotFound, log, routes
-from sessions import CookieOptions, OptionsError, SessionError, SessionManager, Sweeper
-from sessions.config import Config as SessionConfig
-from sessions.config import ConfigFile, effective_options
+from serving.listening import listening
+from serving.options import Config, ServerOptions, is_secure, read_config
+from sessions import OptionsError, SessionError, SessionManager, Sweeper
+from sessions.config import effective_options
 from sessions.late_store import opened
 from sessions.store import prepared
-from sessions.validation import is_lifetime, wrong
 from sessions.web.draining import DrainingServer
 from sessions.web.workers import STOPPING, fork_workers, hold_signals
-
-logger = logging.getLogger("sessions")
 
 HERE = Path(__file__).parent
 BODY_LIMIT = 10 * 1024 * 1024
@@ -39,93 +32,13 @@ BODY_SECONDS = 300
 """Until a connection is closed on which no whole body has come: Node's `requestTimeout`."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ServerOptions:
-    """The table [server]."""
-
-    port: int = 3000
-    address: str = "127.0.0.1"
-    workers: int = 1
-    drain: float = 10_000
-    xheaders: bool = False
-    trusted_downstream: Sequence[str] = field(default=())
-    log: Literal["text", "json"] = "text"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-    def __post_init__(self) -> None:
-        for name, value, least, most in (("port", self.port, 0, 65_535), ("workers", self.workers, 1, 1_024)):
-            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-                raise wrong(name, f"a whole number from {least} to {most}", value)
-        if not isinstance(self.address, str):
-            raise wrong("address", 'an IP address or a host name; "" for every interface', self.address)
-        if not is_lifetime(self.drain) or self.drain < 0:
-            raise wrong("drain", "a number of milliseconds, 0 or more", self.drain)
-        if not isinstance(self.xheaders, bool):
-            raise wrong("xheaders", "true or false", self.xheaders)
-        trusted = self.trusted_downstream
-        if not isinstance(trusted, list | tuple) or not all(isinstance(each, str) for each in trusted):
-            raise wrong("trustedDownstream", "a list of IP addresses", trusted)
-        log.formatter(self.log)
-        if self.log_level not in log.LEVELS:
-            raise wrong("logLevel", '"debug", "info", "warning" or "error"', self.log_level)
-
-    @property
-    def is_local(self) -> bool:
-        """Whether only this machine reaches the server."""
-        try:
-            return ipaddress.ip_address(self.address).is_loopback
-        except ValueError:
-            return self.address == "localhost"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config(SessionConfig):
-    """All of config.toml, checked."""
-
-    server: ServerOptions
-
-    @property
-    def tables(self) -> dict[str, Any]:
-        """The options of each table, by its name."""
-        return {"server": self.server, **super().tables}
-
-
-def read_config(path: Path, *, port: int | None = None, make_secret: bool = True, starts_log: bool = False) -> Config:
-    """Read and check the configuration; `port` counts instead of the file's. Raises OptionsError, naming what is wrong.
-
-    If no secret is given, one is made and kept, unless `make_secret` is False. `starts_log` starts the log as the file
-    says, before the tables are read that may bring warnings.
-    """
-    file = ConfigFile(path, others=("server",))
-    options = file.table("server", ServerOptions)
-    try:
-        options = options if port is None else replace(options, port=port)
-    except OptionsError as error:
-        raise OptionsError(f"--{error}") from error
-    if starts_log:
-        log.start(options.log, options.log_level)
-    if options.workers > 1 and file.scheme == "memory":
-        raise OptionsError(f"{path}: [server] workers: memory: is one process's own, it cannot be shared by several")
-    exposed = options.xheaders or not options.is_local
-    config = Config(server=options, **vars(file.config(exposed=exposed, make_secret=make_secret)))
-    if _is_secure(config.session.cookie) and not config.session.proxy and not options.xheaders:
-        logger.warning(
-            "[session] cookie.secure = true: no browser gets the cookie, because this server speaks plain HTTP."
-            " Let a proxy end TLS, and set proxy = true"
-        )
-    return config
-
-
-def _is_secure(cookie: object) -> bool:
-    return isinstance(cookie, CookieOptions) and cookie.secure is True
-
-
-def make_app(manager: SessionManager) -> log.LoggingApplication:
-    """The application: its routes, its sessions, XSRF protection for its forms."""
-    secure = _is_secure(manager.options.cookie)
+def make_app(manager: SessionManager, *, xheaders: bool = False) -> log.LoggingApplication:
+    """The application: its routes, its sessions, XSRF protection for its forms. `xheaders`: as [server] has it."""
+    secure = is_secure(manager.options.cookie)
     return log.LoggingApplication(
         routes,
         sessions=manager,
+        xheaders=xheaders,
         default_handler_class=NotFound,
         template_path=str(HERE / "handlers" / "templates"),
         xsrf_cookies=True,
@@ -166,7 +79,7 @@ async def serve(config: Config, sockets: Sequence[socket.socket], parent: int | 
 
         loop.add_signal_handler(signal.SIGHUP, lambda: manager.use_secrets(config.with_new_secrets().session.keys))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-        app = make_app(manager)
+        app = make_app(manager, xheaders=config.server.xheaders)
         server = make_server(app, config.server)
         server.add_sockets(sockets)
         await stopping.wait()
@@ -183,19 +96,18 @@ async def serve(config: Config, sockets: Sequence[socket.socket], parent: int | 
 def run(config: Config) -> None:
     """Listen and serve, in as many processes as are configured."""
     options = config.server
-    try:
-        sockets = bind_sockets(options.port, options.address or None)
-    except OSError as error:
-        raise OSError(f"port {options.port} on {options.address or 'every interface'}: {error.strerror}") from error
-    preparation = prepared(config.open_store())
-    if preparation is not None:
-        preparation.prepare()
-    hold_signals()
-    port = sockets[0].getsockname()[1]
-    host = f"[{options.address}]" if ":" in options.address else options.address or "localhost"
-    print(f"Server listening on port {port}\nhttp://{host}:{port}/", flush=True)  # noqa: T201 # for a person
+    with listening(options.address, options.port, options.path) as (sockets, text):
+        preparation = prepared(config.open_store())
+        if preparation is not None:
+            preparation.prepare()
+        hold_signals()
+        print(text, flush=True)  # noqa: T201 # for a person
+        _run_processes(config, sockets)
+
+
+def _run_processes(config: Config, sockets: Sequence[socket.socket]) -> None:
     parent = None
-    if options.workers > 1:
+    if config.server.workers > 1:
 
         def reload() -> bool:
             nonlocal config  # a worker that starts later has the new secrets
@@ -206,7 +118,7 @@ def run(config: Config) -> None:
             for each in sockets:  # or clients would still connect, to a server that is leaving
                 each.close()
 
-        parent = fork_workers(options.workers, reload=reload, stop=stop)
+        parent = fork_workers(config.server.workers, reload=reload, stop=stop)
         if parent is None:
             return
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

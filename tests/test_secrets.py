@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from clock import MovableClock
 
-import server
+from serving.options import Config, read_config
 from sessions import (
     CookieOptions,
     MemoryStore,
@@ -44,7 +44,9 @@ from sessions.stores.sqlite.statements import CREATE
 from sessions.stores.sqlite.transaction import Step
 
 ROOT = Path(__file__).parent.parent
-SOURCES = [*(ROOT / "sessions").rglob("*.py"), *(ROOT / "handlers").rglob("*.py"), ROOT / "server.py"]
+SOURCES = [path for name in ("sessions", "handlers", "serving") for path in (ROOT / name).rglob("*.py")] + [
+    ROOT / "server.py"
+]
 
 SID = "an-id-that-nobody-may-read"
 DATA = "a-value-that-nobody-may-read"
@@ -79,11 +81,11 @@ def manager() -> SessionManager:
     return SessionManager(store, OPTIONS)
 
 
-def config(folder: Path) -> server.Config:
+def config(folder: Path) -> Config:
     """All that the server received."""
     file = folder / "config.toml"
     file.write_text(f'[session]\nsecret = "{SECRET}"\n')
-    return server.read_config(file)
+    return read_config(file)
 
 
 def is_hidden(shown: str) -> bool:

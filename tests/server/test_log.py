@@ -46,7 +46,7 @@ async def test_a_line_says_when_who_and_how_bad(start: Start) -> None:
     assert (found["level"], missing["level"]) == ("INFO", "WARNING")
     assert found["pid"] == missing["pid"] == str(server.pid)
     assert found["logger"] == "tornado.access"
-    assert re.fullmatch(r"404 GET /nowhere \(127\.0\.0\.1\) \d+\.\d\dms", missing["message"])
+    assert re.fullmatch(r"404 GET /nowhere \(127\.0\.0\.1\) \d+\.\d\dms -", missing["message"])
     assert abs(datetime.now(UTC) - datetime.fromisoformat(found["time"])) < timedelta(minutes=1)
 
 
@@ -100,7 +100,8 @@ async def test_json_has_the_parts_of_an_answer(start: Start) -> None:
     assert (answer["level"], answer["pid"], answer["logger"]) == ("INFO", server.pid, "tornado.access")
     assert (answer["status"], answer["method"], answer["uri"]) == (200, "GET", "/get-session?a=1")
     assert answer["ip"] == "127.0.0.1"
-    assert answer["message"] == f"200 GET /get-session?a=1 (127.0.0.1) {answer['ms']:.2f}ms"
+    assert answer["message"] == f"200 GET /get-session?a=1 (127.0.0.1) {answer['ms']:.2f}ms -"
+    assert answer["session"] == "-"
     assert datetime.fromisoformat(answer["time"]).tzinfo is not None
 
 

@@ -12,7 +12,7 @@ import pytest
 from installed import install
 from processes import ROOT, SECRET, Server, run
 
-from server import ServerOptions, read_config
+from serving.options import ServerOptions, read_config
 from sessions import ABSENT, CookieOptions, OptionsError, SessionOptions
 from sessions.stores.tables import STORE_OPTIONS
 from sessions.sweeper import SweeperOptions

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from processes import Server, run
 
-from server import Config, read_config
+from serving.options import Config, read_config
 from sessions import OptionsError, now_ms
 
 Start = Callable[..., Server]
