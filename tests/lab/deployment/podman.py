@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,14 +30,26 @@ PYTHON = "3.13"
 SECONDS = 300.0
 """Until a command must have ended: a build installs packages."""
 
+PROGRAMS = {
+    "podman": "podman", "runc": "runc", "debootstrap": "debootstrap", "netavark": "netavark", "aardvark-dns": "aardvark-dns",
+}  # fmt: skip
+"""Debian's packages, each with its program."""
+
+CONF = '[network]\nnetwork_backend = "netavark"\n'
+"""The other one of podman gives the services of an internal network no names."""
+
+BUILDING = ("--network", "host", "--format", "docker", "--volume", f"{KEPT / 'wheels'}:/wheels:ro")
+"""How an image is built: the format is the one that knows a health check."""
+
 LIMITS = ("--ulimit", "nofile=10000:10000", "--ulimit", "nproc=10000:10000")
 """Podman's own limits are higher than those of some machines, and nobody may raise them there."""
 
 STAND_INS = {
-    "docker.io/library/redis:8": ("redis-server", "USER redis"),
+    "docker.io/library/redis:8": ("redis-server", "WORKDIR /data\nRUN chown redis:redis .\nVOLUME /data"),
     "docker.io/library/nginx:stable": (
         "nginx-light",
-        "RUN rm /etc/nginx/sites-enabled/default && ln -sf /dev/stderr /var/log/nginx/error.log\n"
+        "RUN rm -r /etc/nginx/sites-enabled/default /var/lib/nginx && ln -s /var/cache/nginx /var/lib/nginx\n"
+        "RUN ln -sf /dev/stderr /var/log/nginx/error.log && ln -sf /dev/stdout /var/log/nginx/access.log\n"
         'CMD ["nginx", "-g", "daemon off;"]',
     ),
 }
@@ -48,9 +60,9 @@ def missing() -> str | None:
     """Why no container can run here; None if one can."""
     if os.geteuid() != 0:
         return "only root can make a chroot"
-    for program in ("podman", "runc", "debootstrap"):
-        if shutil.which(program) is None:
-            return f"no {program} on this machine (Debian: apt-get install -y {program})"
+    for package, program in PROGRAMS.items():
+        if shutil.which(program, path=f"{os.environ['PATH']}:/usr/lib/podman") is None:
+            return f"no {program} on this machine (Debian: apt-get install -y {package})"
     return None if TOOLS.exists() else "no tools of deployment (make deployment)"
 
 
@@ -58,14 +70,16 @@ def missing() -> str | None:
 def base() -> None:
     """Make `debian:trixie-slim`. Its pip installs what lies in /wheels, which this machine's pip has downloaded."""
     root, wheels = KEPT / "trixie", KEPT / "wheels"
-    KEPT.mkdir(exist_ok=True)
     made = subprocess.run([ROOT / "tests" / "chroot.sh", "trixie", root], capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stdout + made.stderr
-    download = [
-        ROOT / ".venv" / "bin" / "pip", "download", "--quiet", "--only-binary", ":all:", "--python-version", PYTHON,
-        "--dest", wheels, "--requirement", ROOT / "requirements.lock",
-    ]  # fmt: skip
-    subprocess.run(download, check=True, timeout=SECONDS)
+    lock = (ROOT / "requirements.lock").read_text()
+    if not (wheels / ".lock").exists() or (wheels / ".lock").read_text() != lock:
+        download = [
+            ROOT / ".venv" / "bin" / "pip", "download", "--quiet", "--only-binary", ":all:", "--python-version", PYTHON,
+            "--dest", wheels, "--requirement", ROOT / "requirements.lock",
+        ]  # fmt: skip
+        subprocess.run(download, check=True, timeout=SECONDS)
+        (wheels / ".lock").write_text(lock)
     (root / "etc" / "pip.conf").write_text("[global]\nno-index = true\nfind-links = /wheels\n")
     if not run("images", "--quiet", "docker.io/library/debian:trixie-slim"):
         archive = subprocess.run(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE, check=True, timeout=SECONDS)
@@ -79,29 +93,32 @@ def options() -> list[str]:
     ]  # fmt: skip
 
 
-def run(*arguments: object, stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> str:
+def run(*arguments: object, stdin: bytes | None = None) -> str:
     """What podman prints. Raises AssertionError with its errors if it fails."""
-    command = ["podman", *options(), *map(str, arguments)]
-    return done(command, stdin=stdin, env=env)
+    return done(["podman", *options(), *map(str, arguments)], stdin=stdin)
 
 
-def done(command: list[str], *, stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> str:
+def done(command: list[str], *, stdin: bytes | None = None) -> str:
     """What a command prints, once it has ended. Raises AssertionError with its errors if it fails."""
-    ended = subprocess.run(
-        command, input=stdin, capture_output=True, timeout=SECONDS, check=False, env={**os.environ, **(env or {})}
-    )
+    ended = ask(command, stdin=stdin)
     assert ended.returncode == 0, f"{command}\n{ended.stdout.decode()}\n{ended.stderr.decode()}"
     return ended.stdout.decode().strip()
+
+
+def ask(command: list[str], *, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Run a command to its end, whatever that is."""
+    conf = KEPT / "containers.conf"
+    KEPT.mkdir(parents=True, exist_ok=True)
+    conf.write_text(CONF)
+    env = {**os.environ, "CONTAINERS_CONF": str(conf)}
+    return subprocess.run(command, input=stdin, capture_output=True, timeout=SECONDS, check=False, env=env)
 
 
 def build(tag: str, context: Path, file: Path | None = None) -> str:
     """Build an image. A step that was made before is taken from the cache. Returns the tag."""
     base()
     given = () if file is None else ("--file", file)
-    run(
-        "build", "--quiet", "--network", "host", "--format", "docker", "--volume", f"{KEPT / 'wheels'}:/wheels:ro",
-        "--tag", tag, *given, context,
-    )  # fmt: skip
+    run("build", "--quiet", *BUILDING, "--tag", tag, *given, context)
     return tag
 
 
@@ -142,12 +159,9 @@ class Container:
 
     def fails(self, *command: object) -> str:
         """The errors of a command in it that fails. Raises AssertionError if it succeeds."""
-        ended = subprocess.run(
-            ["podman", *options(), "exec", self.name, *map(str, command)],
-            capture_output=True, text=True, timeout=SECONDS, check=False,
-        )  # fmt: skip
+        ended = ask(["podman", *options(), "exec", self.name, *map(str, command)])
         assert ended.returncode != 0, ended.stdout
-        return ended.stderr
+        return ended.stderr.decode()
 
     def signal(self, name: str) -> None:
         run("kill", "--signal", name, self.name)
@@ -155,11 +169,8 @@ class Container:
     @property
     def output(self) -> str:
         """What its program has printed, on both streams."""
-        shown = subprocess.run(
-            ["podman", *options(), "logs", self.name],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS, check=True,
-        )  # fmt: skip
-        return shown.stdout
+        shown = ask(["podman", *options(), "logs", self.name])
+        return (shown.stdout + shown.stderr).decode()
 
     @property
     def state(self) -> dict[str, Any]:
@@ -168,8 +179,7 @@ class Container:
 
     def is_healthy(self) -> bool:
         """Whether the image's own health check passes."""
-        asked = ["podman", *options(), "healthcheck", "run", self.name]
-        return subprocess.run(asked, capture_output=True, timeout=SECONDS, check=False).returncode == 0
+        return ask(["podman", *options(), "healthcheck", "run", self.name]).returncode == 0
 
     def until_healthy(self) -> None:
         """Return when it passes. Raises TimeoutError, or AssertionError with the output if the container has ended."""

@@ -1,6 +1,7 @@
 """The image of docs/deployment/Dockerfile, in a container as compose.yaml has it: who it runs as, what it holds, how it ends."""
 
 import asyncio
+import os
 import re
 import socket
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ pytestmark = pytest.mark.skipif(podman.missing() is not None, reason=str(podman.
 HARDENED = (
     "--read-only", "--read-only-tmpfs=false", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
 )  # fmt: skip
+USER = 10001
+"""Of the image."""
+
 SECRET = "of-the-tests-and-as-long-as-the-server-demands"
 
 
@@ -34,7 +38,8 @@ def serving(folder: Path, **options: str) -> Iterator[tuple[podman.Container, Br
     }
     for name, text in files.items():
         (folder / name).write_text(text)
-        (folder / name).chmod(0o644)
+        (folder / name).chmod(0o400)
+        os.chown(folder / name, USER, USER)
     port = free_port()
     given = (
         *HARDENED, "--publish", f"127.0.0.1:{port}:3000", "--env", "SESSION_SECRET_FILE=/etc/sessions/secret",
@@ -56,7 +61,7 @@ async def test_it_serves_without_root_on_a_read_only_file_system(tmp_path: Path)
         container("touch", "/var/lib/sessions/file")
 
     assert kept.text == "Session data: exampleuser"
-    assert set(re.findall(r"^Uid:\t(\d+)", status, re.MULTILINE)) == {"10001"}
+    assert set(re.findall(r"^Uid:\t(\d+)", status, re.MULTILINE)) == {str(USER)}
     assert set(re.findall(r"^Cap(?:Prm|Eff|Bnd):\t(\w+)", status, re.MULTILINE)) == {"0" * 16}
     assert set(re.findall(r"^NoNewPrivs:\t(\d)", status, re.MULTILINE)) == {"1"}
     assert "Read-only file system" in denied
@@ -95,7 +100,6 @@ async def test_sighup_reads_the_secrets_again(tmp_path: Path) -> None:
         (tmp_path / "secret").write_text(f"another-one-of-more-than-32-bytes-for-tests\n{SECRET}")
 
         container.signal("HUP")
-        import time; time.sleep(3); print(container.output, container("ls","-la","/etc/sessions"))
         await asyncio.to_thread(wait_until, lambda: "secrets were read again" in container.output, 20)
         kept = await visitor.fetch("/get-session")
 
@@ -107,7 +111,9 @@ def test_the_image_holds_no_secret_store_or_tool() -> None:
     with podman.container(podman.image(), command=("sleep", "600")) as container:
         names = container("ls", "-A", "/opt/sessions").split()
         tools = container("sh", "-c", "command -v pip pip3 gcc git make || true")
-        kept = container("find", "/opt/sessions", "/etc/sessions", "-name", "*.db*", "-o", "-name", "*secret", "-type", "f")
+        kept = container(
+            "find", "/opt/sessions", "/etc/sessions", "-name", "*.db*", "-o", "-name", "*secret", "-type", "f"
+        )
 
-    assert names == [".venv", "handlers", "requirements.lock", "server.py", "sessions"]
+    assert names == [".venv", "__pycache__", "handlers", "requirements.lock", "server.py", "serving", "sessions"]
     assert (tools, kept) == ("", "")
