@@ -48,9 +48,9 @@ STAND_INS = {
     "docker.io/library/redis:8": ("redis-server", "WORKDIR /data\nRUN chown redis:redis .\nVOLUME /data"),
     "docker.io/library/nginx:stable": (
         "nginx-light",
-        "RUN rm -r /etc/nginx/sites-enabled/default /var/lib/nginx && ln -s /var/cache/nginx /var/lib/nginx\n"
-        "RUN ln -sf /dev/stderr /var/log/nginx/error.log && ln -sf /dev/stdout /var/log/nginx/access.log\n"
-        'CMD ["nginx", "-g", "daemon off;"]',
+        r"""RUN rm -r /etc/nginx/sites-enabled/default /var/lib/nginx && ln -s /var/cache/nginx /var/lib/nginx
+RUN ln -sf /dev/stderr /var/log/nginx/error.log && ln -sf /dev/stdout /var/log/nginx/access.log
+CMD ["nginx", "-g", "daemon off;"]""",
     ),
 }
 """Images of compose.yaml: the package of Debian that has the same program, and what else its Dockerfile says."""
@@ -70,15 +70,14 @@ def missing() -> str | None:
 def base() -> None:
     """Make `debian:trixie-slim`. Its pip installs what lies in /wheels, which this machine's pip has downloaded."""
     root, wheels = KEPT / "trixie", KEPT / "wheels"
-    made = subprocess.run([ROOT / "tests" / "chroot.sh", "trixie", root], capture_output=True, text=True, check=False)
-    assert made.returncode == 0, made.stdout + made.stderr
+    done([str(ROOT / "tests" / "chroot.sh"), "trixie", str(root)])
     lock = (ROOT / "requirements.lock").read_text()
     if not (wheels / ".lock").exists() or (wheels / ".lock").read_text() != lock:
         download = [
             ROOT / ".venv" / "bin" / "pip", "download", "--quiet", "--only-binary", ":all:", "--python-version", PYTHON,
             "--dest", wheels, "--requirement", ROOT / "requirements.lock",
         ]  # fmt: skip
-        subprocess.run(download, check=True, timeout=SECONDS)
+        done([str(each) for each in download])
         (wheels / ".lock").write_text(lock)
     (root / "etc" / "pip.conf").write_text("[global]\nno-index = true\nfind-links = /wheels\n")
     if not run("images", "--quiet", "docker.io/library/debian:trixie-slim"):
