@@ -174,7 +174,7 @@ SERVES := --extra redis --extra postgres --extra metrics --extra cli --group ser
 lock: $(TOOLS)/uv/.ready ## Renew requirements.lock and requirements-dev.lock from pyproject.toml
 	$(LOCK) --upgrade $(SERVES) --output-file requirements.lock
 	$(LOCK) --upgrade --extra dev --extra speed --group server --constraint requirements.lock --output-file requirements-dev.lock
-	$(LOCK) --upgrade $(SERVES) --extra otel --extra speed --resolution lowest-direct --output-file requirements-lowest.lock
+	$(LOCK) --upgrade $(SERVES) --extra speed --resolution lowest-direct --output-file requirements-lowest.lock
 
 audit: $(TOOLS)/pip-audit/.ready ## Ask for known vulnerabilities of what the two locks pin
 	$(TOOLS)/pip-audit/bin/pip-audit --strict --require-hashes --disable-pip \

@@ -6,6 +6,7 @@ of the file, `handlers/` what is answered and logged.
 
 import argparse
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from handlers import NotFound, log, routes
+from serving.health import Health
 from serving.listening import listening
 from serving.options import Config, ServerOptions, is_secure, read_config
 from sessions import OptionsError, SessionError, SessionManager, Sweeper
@@ -61,7 +63,7 @@ def make_server(app: log.LoggingApplication, options: ServerOptions) -> Draining
     )
 
 
-async def serve(config: Config, sockets: Sequence[socket.socket], parent: int | None = None) -> None:
+async def serve(config: Config, sockets: Sequence[socket.socket], health: Health, parent: int | None = None) -> None:
     """Serve until SIGTERM or SIGINT, or until the pipe `parent` is closed; then drain. SIGHUP reads the secrets again.
 
     A worker, which has a parent, serves without its store until that can be opened.
@@ -74,38 +76,43 @@ async def serve(config: Config, sockets: Sequence[socket.socket], parent: int | 
     if parent is not None:
         loop.add_reader(parent, stopping.set)
     opening = config.open_store() if parent is None else opened(config.open_store())
-    async with opening as store, Sweeper(store, **vars(config.sweeper)):
-        manager = SessionManager(store, config.session)
+    observer = health.observers()
+    async with opening as store, Sweeper(store, **vars(config.sweeper), observer=observer):
+        manager = SessionManager(store, config.session, observer=observer)
 
         loop.add_signal_handler(signal.SIGHUP, lambda: manager.use_secrets(config.with_new_secrets().session.keys))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         app = make_app(manager, xheaders=config.server.xheaders)
         server = make_server(app, config.server)
         server.add_sockets(sockets)
-        await stopping.wait()
-        if parent is not None:
-            loop.remove_reader(parent)
-        else:  # a worker is ended by its parent
-            for number in STOPPING:
-                loop.add_signal_handler(number, server.cut)  # the second time: at once
-        app.settings["draining"] = True
-        await server.drain(config.server.drain / 1000)
+        async with health.serving(manager, app):
+            await stopping.wait()
+            if parent is not None:
+                loop.remove_reader(parent)
+            else:  # a worker is ended by its parent
+                for number in STOPPING:
+                    loop.add_signal_handler(number, server.cut)  # the second time: at once
+            app.settings["draining"] = True
+            await server.drain(config.server.drain / 1000)
         await manager.close()
 
 
 def run(config: Config) -> None:
     """Listen and serve, in as many processes as are configured."""
     options = config.server
-    with listening(options.address, options.port, options.path) as (sockets, text):
+    with (
+        listening(options.address, options.port, options.path) as (sockets, text),
+        Health(options.metrics_port, options.workers) as health,
+    ):
         preparation = prepared(config.open_store())
         if preparation is not None:
             preparation.prepare()
         hold_signals()
-        print(text, flush=True)  # noqa: T201 # for a person
-        _run_processes(config, sockets)
+        _say(text)
+        _run_processes(config, sockets, health)
 
 
-def _run_processes(config: Config, sockets: Sequence[socket.socket]) -> None:
+def _run_processes(config: Config, sockets: Sequence[socket.socket], health: Health) -> None:
     parent = None
     if config.server.workers > 1:
 
@@ -118,11 +125,11 @@ def _run_processes(config: Config, sockets: Sequence[socket.socket]) -> None:
             for each in sockets:  # or clients would still connect, to a server that is leaving
                 each.close()
 
-        parent = fork_workers(config.server.workers, reload=reload, stop=stop)
+        parent = fork_workers(config.server.workers, reload=reload, stop=stop, ended=health.ended)
         if parent is None:
             return
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(config, sockets, parent))
+        runner.run(serve(config, sockets, health, parent))
 
 
 def _loop_factory() -> Any:
@@ -132,6 +139,14 @@ def _loop_factory() -> Any:
     except ImportError:
         return None
     return uvloop.new_event_loop
+
+
+def _say(text: str) -> None:
+    """Print for a person, who may have seen enough: `| head` closes the pipe."""
+    try:
+        print(text, flush=True)  # noqa: T201 # for a person
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it exits
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -147,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)  # noqa: T201 # for a person
         return 2
     if given.check:
-        print(effective_options(config.tables))  # noqa: T201 # for a person
+        _say(effective_options(config.tables))
         return 0
     try:
         run(config)

@@ -7,6 +7,7 @@ import ipaddress
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,9 +33,15 @@ class ServerOptions:
     trusted_downstream: Sequence[str] = field(default=())
     log: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    metrics_port: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value, least, most in (("port", self.port, 0, 65_535), ("workers", self.workers, 1, 1_024)):
+        numbers = [("port", self.port, 0, 65_535), ("workers", self.workers, 1, 1_024)]
+        if self.metrics_port is not None:
+            numbers.append(("metricsPort", self.metrics_port, 0, 65_535))
+            if find_spec("prometheus_client") is None:  # not imported: serving/health.py says first where it counts
+                raise OptionsError("metricsPort: needs a package: pip install prometheus-client")
+        for name, value, least, most in numbers:
             if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
                 raise wrong(name, f"a whole number from {least} to {most}", value)
         if not isinstance(self.address, str) or self.path == "" or "\0" in self.address:

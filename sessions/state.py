@@ -37,8 +37,8 @@ class SessionState(Remembered):
 
     __slots__ = (
         "_already_deleted", "_committed", "_is_rejected", "_is_renewed", "_origin_id", "_origin_text", "_saved_text",
-        "_stored_cookie", "_touch_asked", "_written", "cookie_act", "end", "is_discarded", "is_readable", "others",
-        "renamed", "request_sid", "row",
+        "_stored_cookie", "_touch_asked", "_written", "cookie_act", "dropped_id", "end", "is_discarded",
+        "is_readable", "others", "renamed", "request_sid", "row",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +61,8 @@ class SessionState(Remembered):
         """Whether a handler may still read it."""
         self.is_discarded: bool = False
         """Whether the answer is an error with which nothing is stored: `save_on_error`."""
+        self.dropped_id: str | None = None
+        """The id under which a change was dropped, if the log has said so."""
         self.renamed: bool = False
         """Whether the row has moved to a new id, which the browser has to learn whatever else fails."""
         self.cookie_act: CookieAct = "keep"

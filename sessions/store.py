@@ -1,8 +1,8 @@
 """Owns the contract between the sessions and their store: the record, six verbs, their outcomes, the powers.
 
 A store keeps a text under an id until a given time. Six verbs are all that a store needs (`Store`). The attributes
-`sweepable`, `prepared`, `admin`, `overwriting` and `users` say what else it can do: each is None, or absent, or the
-object that has the verbs of that power. A store must not know cookies, signatures or Tornado.
+`sweepable`, `prepared`, `admin`, `overwriting`, `batching` and `users` say what else it can do: each is None, or
+absent, or the object that has the verbs of that power. A store must not know cookies, signatures or Tornado.
 
 What holds for every verb (`sessions.testing.StoreContract` tests it, and demands nothing else):
 
@@ -24,9 +24,9 @@ What holds for every verb (`sessions.testing.StoreContract` tests it, and demand
   far as the store knows without asking; a store without `ready` is always up.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from enum import Enum
-from typing import Any, NamedTuple, Protocol, Self, cast
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias, cast
 
 
 class StoredSession(NamedTuple):
@@ -186,6 +186,17 @@ class Admin(Protocol):
         """Delete every session."""
 
 
+OnBatch: TypeAlias = Callable[[Literal["read", "write"], int], None]
+"""Called with the kind of a batch and its jobs when a store begins it."""
+
+
+class Batching(Protocol):
+    """The power of a store that performs in one step what several callers ask for."""
+
+    def report_batches(self, report: OnBatch) -> None:
+        """Call `report` at the begin of each batch from now on. It must not raise."""
+
+
 class Overwriting(Protocol):
     """The power to write blindly, as Express does: for `conflict = "overwrite"`."""
 
@@ -277,6 +288,11 @@ def prepared(store: Store) -> Prepared | None:
 def admin(store: Store) -> Admin | None:
     """Return what counts, lists and clears the store, or None."""
     return cast("Admin | None", getattr(store, "admin", None))
+
+
+def batching(store: Store) -> Batching | None:
+    """Return what reports the batches of the store, or None if it has none."""
+    return cast("Batching | None", getattr(store, "batching", None))
 
 
 def overwriting(store: Store) -> Overwriting | None:

@@ -12,7 +12,7 @@ from .clock import Clock
 from .ends import Ends
 from .errors import CorruptSession, DataError, OptionsError, StoreError
 from .meta import HOPS, Meta, closed_meta, is_closed
-from .observe import REVOKED, note
+from .observe import REVOKED, log_event
 from .options import SessionOptions
 from .session import Session
 from .store import Store, StoredSession, Users, by_key, key_of, name_of, users
@@ -109,7 +109,7 @@ class UserSessions:
     def _noted(self, ended: list[str]) -> None:
         for key in ended:
             self._ends.ended(key)
-            note(REVOKED, key)
+            log_event(REVOKED, key)
 
     def _found(self) -> Users:
         if self._power is None:

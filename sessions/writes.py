@@ -13,7 +13,7 @@ from .ends import End, Ends
 from .errors import OptionsError, SessionError
 from .formats import json_text
 from .meta import HOPS, closed_meta, is_closed
-from .observe import CREATED, DESTROYED, note
+from .observe import CREATED, DESTROYED, Reporter
 from .options import SessionOptions
 from .policy import Performed
 from .queues import CommitQueues
@@ -34,7 +34,9 @@ Create: TypeAlias = Callable[[str, StoredSession], Awaitable[StoredSession | Non
 class Writes:
     """The writes to one store."""
 
-    def __init__(self, store: Store, options: SessionOptions, clock: Clock) -> None:
+    def __init__(self, store: Store, options: SessionOptions, clock: Clock, reporter: Reporter) -> None:
+        self.reporter: Reporter = reporter
+        """Where the verbs report what happens to a session."""
         self._store = store
         self._options = options
         self._clock = clock
@@ -72,7 +74,7 @@ class Writes:
         for _ in range(ID_TRIES):
             made = await create(row.id, record)
             if made is not None:
-                note(CREATED, row.id, DEBUG)
+                self.reporter.note(CREATED, row.id, DEBUG)
                 state.saved(record, made, row)
                 return "saved"
             if row.base is not None:  # a save() of the same request, beside this one, was first
@@ -129,13 +131,13 @@ class Writes:
         """End the session of a row, and those of the other verified ids in the request: a sign-out is the browser's."""
         self.tell(row.id)
         await self._remove(row.id, row.base)
-        note(DESTROYED, row.id)
+        self.reporter.note(DESTROYED, row.id)
         for sid in others:
             found = await self._store.get(sid)
             if found is not None:
                 self.tell(sid)
                 await self._remove(sid, found)
-                note(DESTROYED, sid)
+                self.reporter.note(DESTROYED, sid)
 
     async def _remove(self, sid: str, base: StoredSession | None) -> None:
         """End the session of an id, and its successor if it goes on under another id by now.

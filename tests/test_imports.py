@@ -26,10 +26,10 @@ FLOORS = """
     web  config  testing
     watch
     manager  sweeper  stores  late_store
-    users  queues  timeout  checked_store  turns  writes  rotation  sign_ins  verbs
+    users  queues  timeout  checked_store  observed_store  turns  writes  rotation  sign_ins  verbs
     remembered  state  session
     user_text  login  flash  merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending  progress
-    options  formats  store  observe  ends
+    options  formats  store  observe  ends  log_limit
     validation
     errors  clock
 """
@@ -49,7 +49,8 @@ TORNADO = {"web", "handlers", "serving", "server", "testing"}
 """The rooms that may know Tornado."""
 
 DRIVERS = {"aiosqlite", "sqlite3", "redis", "asyncpg", "psycopg", "pymongo", "motor", "uvloop"}
-"""What costs time and memory to load, and is loaded when it is chosen."""
+OBSERVERS = {"prometheus_client", "opentelemetry"}
+"""Both cost time and memory to load, and are loaded when they are chosen."""
 
 
 def module_of(path: Path) -> str:
@@ -187,6 +188,12 @@ class TestLoading:
 
         assert "sessions.web.mixin" in loaded
         assert DRIVERS & set(loaded) == set()
+
+    def test_importing_the_hook_or_the_server_loads_no_package_of_an_observer(self) -> None:
+        """It is loaded with the observer that needs it."""
+        loaded = python("import sessions.observe, server, sys; print(*sys.modules)").split()
+
+        assert OBSERVERS & set(loaded) == set()
 
     def test_importing_the_library_loads_nothing_for_tests(self) -> None:
         """A server has no use for it, and what is for tests runs under any runner."""

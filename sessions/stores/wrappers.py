@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 from ..errors import SessionError
 from ..store import (
     Admin,
+    Batching,
     Outcome,
     Overwriting,
     Prepared,
@@ -20,6 +21,7 @@ from ..store import (
     Update,
     Users,
     admin,
+    batching,
     by_key,
     is_ready,
     key_of,
@@ -145,6 +147,11 @@ class StoreWrapper:
     def admin(self) -> Admin | None:
         """This wrapper, if the store inside can count, list and clear."""
         return None if admin(self.inner) is None else self
+
+    @property
+    def batching(self) -> Batching | None:
+        """What reports the batches of the store inside."""
+        return batching(self.inner)
 
     @property
     def overwriting(self) -> Overwriting | None:

@@ -7,7 +7,7 @@ from tornado.web import HTTPError
 
 from ..formats.cookie_header import values
 from ..manager import SessionManager
-from ..observe import TAMPERED, note
+from ..observe import TAMPERED
 from ..validation import COOKIE_BYTES
 
 MAX_SESSIONS = 4
@@ -28,7 +28,7 @@ def verified(manager: SessionManager, headers: list[str]) -> tuple[str, ...]:
         if sid := manager.signer.unsign(value):
             found[sid] = None
         else:
-            note(TAMPERED, value)
+            manager.reporter.note(TAMPERED, value, may_log=manager.tampered.takes)
     return tuple(found)
 
 

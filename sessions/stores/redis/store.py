@@ -82,8 +82,12 @@ class RedisStore(StoreBase):
         self._clock = clock
         self._servers: Servers | None = None
         self._cluster: Cluster | None = None  # the servers, if they are one
-        self._readers: dict[str, Batcher] = defaultdict(partial(Batcher, self._read, once=False))
-        self._writers: dict[str, Batcher] = defaultdict(partial(Batcher, self._write, once=True))
+        self._readers: dict[str, Batcher] = defaultdict(
+            partial(Batcher, self._read, once=False, reports=self._read_reports)
+        )
+        self._writers: dict[str, Batcher] = defaultdict(
+            partial(Batcher, self._write, once=True, reports=self._write_reports)
+        )
         """By the node of a cluster, so that a node that hangs holds up no other."""
         self._under_way: set[asyncio.Task[Any]] = set()  # what takes several steps
         self.users: RedisUsers = RedisUsers(self)

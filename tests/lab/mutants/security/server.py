@@ -3,7 +3,7 @@
 from secrets import token_hex
 from typing import Any
 
-from ..mutant import always, row_table
+from ..mutant import always, row_table, without
 
 MUTANTS, breaks = row_table()
 
@@ -153,22 +153,31 @@ def _(original: Any) -> Any:
 
 
 breaks("16.2.5", "a cookie that nobody has signed is in the log", "server/test_server_secret.py::test_no_log_shows_it",
-       "sessions.observe:fingerprint")(lambda _: lambda value: value)  # fmt: skip
+       "sessions.observe.reporter:fingerprint")(lambda _: lambda value: value)  # fmt: skip
 breaks("16.2.5", "a header or a form that is refused is in the log",
        "server/test_log.py::test_nothing_that_a_visitor_has_sent_is_quoted",
        "sessions.web.tornado_log:unquoted")(always(value=True))  # fmt: skip
 
 
-@breaks("16.3.3; CS-guess", "a tampered cookie is not logged", "trips/test_log.py::test_tampering_is_logged",
-        "sessions.observe:note")  # fmt: skip
+@breaks("16.2.5", "a user is in a label of a metric",
+        "trips/test_observers.py::TestPrometheus::test_no_label_names_a_user_or_a_session",
+        "sessions.observe.prometheus:PrometheusObserver.__call__")  # fmt: skip
 def _(original: Any) -> Any:
-    return lambda event, *rest: None if event == "session_tampered" else original(event, *rest)
+    def call(self: Any, event: Any) -> None:
+        original(self, event)
+        if getattr(event, "user", None) is not None:
+            self._store(event.name, event.user)(0)
+
+    return call
 
 
-@breaks("16.3.3; CS-strict", "an id that has ended is not logged",
-        "trips/test_log.py::test_an_id_that_has_ended_is_logged", "sessions.observe:note")  # fmt: skip
-def _(original: Any) -> Any:
-    return lambda event, *rest: None if event == "session_use_after_expire" else original(event, *rest)
+breaks("16.3.3; CS-guess", "a tampered cookie is not logged", "trips/test_log.py::test_tampering_is_logged",
+       "sessions.observe:Reporter.note")(without("session_tampered"))  # fmt: skip
+
+
+breaks("16.3.3; CS-strict", "an id that has ended is not logged",
+       "trips/test_log.py::test_an_id_that_has_ended_is_logged",
+       "sessions.observe:Reporter.note")(without("session_use_after_expire"))  # fmt: skip
 
 
 @breaks("16.3.3", "each line has an id of its own",
