@@ -31,7 +31,7 @@ SECRET = "of-the-tests-and-as-long-as-the-server-demands"
 @contextmanager
 def serving(folder: Path, **options: str) -> Iterator[tuple[podman.Container, Browser]]:
     """A container of the image on SQLite, healthy, and a visitor of it; `options` are further ones of [server]."""
-    config = "".join(f"{name} = {value}\n" for name, value in {"address": '""', "workers": "2", **options}.items())
+    config = "".join(f"{name} = {value}\n" for name, value in {"address": '""', "workers": "2", "metricsPort": "3001", **options}.items())
     files = {
         "config.toml": f'[server]\n{config}[session]\nstore = "sqlite:/var/lib/sessions/sessions.db"\n',
         "secret": SECRET,
