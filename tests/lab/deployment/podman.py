@@ -199,3 +199,14 @@ def container(of: str, *arguments: object, command: tuple[object, ...] = ()) -> 
         yield Container(name)
     finally:
         run("rm", "--force", "--time", "0", name)
+
+
+@contextmanager
+def network() -> Iterator[str]:
+    """A network of its own, whose addresses nothing else of this machine has; gives its name."""
+    name = f"sessions-{uuid.uuid4().hex[:8]}"
+    run("network", "create", name)
+    try:
+        yield name
+    finally:
+        run("network", "rm", "--force", name)

@@ -28,7 +28,7 @@ COMPOSE = podman.ROOT / "docs" / "deployment" / "compose"
 
 
 class Project:
-    """The services of a copy of compose.yaml, whose ports are free ones of this machine."""
+    """The services of a copy of compose.yaml with free ports of this machine."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

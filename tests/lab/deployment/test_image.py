@@ -28,27 +28,34 @@ USER = 10001
 SECRET = "of-the-tests-and-as-long-as-the-server-demands"
 
 
+CONFIG = """
+[server]
+address = ""
+workers = 2
+metricsPort = 3001
+
+[session]
+store = "sqlite:/var/lib/sessions/sessions.db"
+"""
+
+
 @contextmanager
-def serving(folder: Path, **options: str) -> Iterator[tuple[podman.Container, Browser]]:
-    """A container of the image on SQLite, healthy, and a visitor of it; `options` are further ones of [server]."""
-    config = "".join(f"{name} = {value}\n" for name, value in {"address": '""', "workers": "2", "metricsPort": "3001", **options}.items())
-    files = {
-        "config.toml": f'[server]\n{config}[session]\nstore = "sqlite:/var/lib/sessions/sessions.db"\n',
-        "secret": SECRET,
-    }
-    for name, text in files.items():
+def serving(folder: Path) -> Iterator[tuple[podman.Container, Browser]]:
+    """A container of the image on SQLite, healthy, and a visitor of it."""
+    for name, text in {"config.toml": CONFIG, "secret": SECRET}.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o400)
         os.chown(folder / name, USER, USER)
-    port = free_port()
-    given = (
-        *HARDENED, "--publish", f"127.0.0.1:{port}:3000", "--env", "SESSION_SECRET_FILE=/etc/sessions/secret",
-        "--volume", f"{folder}:/etc/sessions:ro",
-    )  # fmt: skip
     folder.chmod(0o755)
-    with podman.container(podman.image(), *given) as container:
-        container.until_healthy()
-        yield container, Browser(port, now_ms)
+    port = free_port()
+    with podman.network() as network:
+        given = (
+            *HARDENED, "--network", network, "--publish", f"127.0.0.1:{port}:3000",
+            "--env", "SESSION_SECRET_FILE=/etc/sessions/secret", "--volume", f"{folder}:/etc/sessions:ro",
+        )  # fmt: skip
+        with podman.container(podman.image(), *given) as container:
+            container.until_healthy()
+            yield container, Browser(port, now_ms)
 
 
 async def test_it_serves_without_root_on_a_read_only_file_system(tmp_path: Path) -> None:
