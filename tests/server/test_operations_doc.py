@@ -213,7 +213,7 @@ class Visits:
 
 
 async def test_a_rotation_of_the_secret_signs_nobody_out(hosts: list[Host], tmp_path: Path) -> None:
-    """Each host hears of each step at a time of its own. Without the old secret its cookies are over."""
+    """The hosts take each step one after the other. Without the old secret its cookies are over."""
     path = tmp_path / "secrets.txt"
     visits = Visits(hosts, old := await signed_in(hosts[0].server))
     visiting = asyncio.create_task(visits.go_on())

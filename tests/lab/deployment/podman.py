@@ -203,7 +203,7 @@ def container(of: str, *arguments: object, command: tuple[object, ...] = ()) -> 
 
 @contextmanager
 def network() -> Iterator[str]:
-    """A network of its own, whose addresses nothing else of this machine has; gives its name."""
+    """A network with addresses that nothing else of this machine has; gives its name."""
     name = f"sessions-{uuid.uuid4().hex[:8]}"
     run("network", "create", name)
     try:
