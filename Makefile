@@ -61,10 +61,10 @@ wheels: $(RUNS) ## See that what is pinned has wheels for a Python that Debian d
 	tests/pythons.sh --wheels 3.12
 
 deployment: $(READY) $(TOOLS)/deployment/.ready ## Lint docs/deployment, build its image, run it, the compose file and the systemd unit (root, podman)
-	$(BIN)/python -m pytest tests/lab/deployment
+	$(BIN)/python -m pytest --async-test-timeout=600 tests/lab/deployment
 
 lab: $(READY) $(TOOLS)/deployment/.ready ## Run the experiments of tests/lab in their short forms
-	$(BIN)/python -m pytest tests/lab
+	$(BIN)/python -m pytest --async-test-timeout=600 tests/lab
 
 check: lint types ## Lint and check types
 

@@ -264,8 +264,8 @@ async def test_what_is_kept_of_a_user_is_shown_and_deleted(start: Start, tmp_pat
         for verb in ("show", "revoke")
     )
 
-    found = json.loads(run(shown, tmp_path, SESSION_SECRET=SECRET))
-    run(deleted, tmp_path, SESSION_SECRET=SECRET)
+    found = json.loads(run(shown, tmp_path))
+    run(deleted, tmp_path)
     left = [(await visitor.fetch("/get-session")).text for visitor in visitors]
 
     assert [each["data"]["username"] for each in found["sessions"]] == ["exampleuser"] * 2

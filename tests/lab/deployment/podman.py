@@ -74,10 +74,11 @@ def base() -> None:
     lock = (ROOT / "requirements.lock").read_text()
     if not (wheels / ".lock").exists() or (wheels / ".lock").read_text() != lock:
         download = [
-            ROOT / ".venv" / "bin" / "pip", "download", "--quiet", "--only-binary", ":all:", "--python-version", PYTHON,
-            "--dest", wheels, "--requirement", ROOT / "requirements.lock",
+            str(ROOT / ".venv" / "bin" / "pip"), "download", "--quiet", "--only-binary", ":all:", "--python-version", PYTHON,
+            "--dest", str(wheels),
         ]  # fmt: skip
-        done([str(each) for each in download])
+        done([*download, "--requirement", str(ROOT / "requirements.lock")])
+        done([*download, "hatchling", "editables"])  # what installs the project itself
         (wheels / ".lock").write_text(lock)
     (root / "etc" / "pip.conf").write_text("[global]\nno-index = true\nfind-links = /wheels\n")
     if not run("images", "--quiet", "docker.io/library/debian:trixie-slim"):

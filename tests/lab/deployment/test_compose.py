@@ -71,7 +71,6 @@ class Project:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """All services at work, with the files that the page asks for."""
-    podman.image()
     podman.stand_ins()
     folder = tmp_path_factory.mktemp("compose")
     shutil.copytree(COMPOSE, folder, dirs_exist_ok=True)
@@ -103,6 +102,7 @@ async def test_a_visitor_has_a_session_in_redis(project: Project) -> None:
 
     assert kept.text == "Session data: exampleuser"
     assert len(keys) == 1
+    assert "WARNING" not in project.service("sessions").output
     assert (clear.status, clear.header("Location")) == (308, "https://example.com/get-session")
 
 

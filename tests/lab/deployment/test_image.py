@@ -118,9 +118,11 @@ def test_the_image_holds_no_secret_store_or_tool() -> None:
     with podman.container(podman.image(), command=("sleep", "600")) as container:
         names = container("ls", "-A", "/opt/sessions").split()
         tools = container("sh", "-c", "command -v pip pip3 gcc git make || true")
-        kept = container(
-            "find", "/opt/sessions", "/etc/sessions", "-name", "*.db*", "-o", "-name", "*secret", "-type", "f"
-        )
+        kept = container("find", "/opt", "/etc/sessions", "-type", "f", "-name", "*.db*", "-o", "-name", "*secret")
+        version = container("python3", "-c", "import sessions; print(sessions.__version__)")
 
-    assert names == [".venv", "__pycache__", "handlers", "requirements.lock", "server.py", "serving", "sessions"]
+    assert names == [
+        ".venv", "README.md", "__pycache__", "handlers", "pyproject.toml", "requirements.lock", "server.py", "serving", "sessions",
+    ]  # fmt: skip
     assert (tools, kept) == ("", "")
+    assert f'version = "{version}"' in (podman.ROOT / "pyproject.toml").read_text()

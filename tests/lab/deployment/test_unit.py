@@ -134,9 +134,11 @@ def test_a_visitor_of_nginx_has_a_session(machine: podman.Container) -> None:
     ask(machine, "/set-session")
     kept = ask(machine, "/get-session")
     jar = machine("cat", "/tmp/jar")
+    log = machine("journalctl", "--unit=sessions", "--no-pager", "--output=cat")
 
     assert kept == "Session data: exampleuser"
     assert "__Host-sid" in jar
+    assert [line for line in log.splitlines() if " WARNING " in line or " ERROR " in line] == []
 
 
 def test_the_service_can_write_its_own_folders_only(machine: podman.Container) -> None:
