@@ -27,13 +27,11 @@ RUNROOT = f"/tmp/podman-{zlib.crc32(str(KEPT).encode()):08x}"
 PYTHON = "3.13"
 """Of Debian trixie."""
 
-SECONDS = 300.0
+SECONDS = 900.0
 """Until a command must have ended: a build installs packages."""
 
-PROGRAMS = {
-    "podman": "podman", "runc": "runc", "debootstrap": "debootstrap", "netavark": "netavark", "aardvark-dns": "aardvark-dns",
-}  # fmt: skip
-"""Debian's packages, each with its program."""
+PROGRAMS = ("podman", "runc", "netavark", "aardvark-dns", "iptables", "debootstrap")
+"""What Debian has in packages of the same names."""
 
 CONF = '[network]\nnetwork_backend = "netavark"\n'
 """The other one of podman gives the services of an internal network no names."""
@@ -60,9 +58,9 @@ def missing() -> str | None:
     """Why no container can run here; None if one can."""
     if os.geteuid() != 0:
         return "only root can make a chroot"
-    for package, program in PROGRAMS.items():
+    for program in PROGRAMS:
         if shutil.which(program, path=f"{os.environ['PATH']}:/usr/lib/podman") is None:
-            return f"no {program} on this machine (Debian: apt-get install -y {package})"
+            return f"no {program} on this machine (Debian: apt-get install -y {program})"
     return None if TOOLS.exists() else "no tools of deployment (make deployment)"
 
 
