@@ -24,7 +24,7 @@ help: ## Show this list
 
 $(RUNS): pyproject.toml requirements.lock
 	@echo 'Installing into $(VENV), which takes a minute and happens once'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@$(PIP) -r requirements.lock
 	@$(PIP) --no-deps --editable .
 	@touch $@

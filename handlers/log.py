@@ -31,6 +31,9 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 NO_ADDRESS = "0.0.0.0"  # noqa: S104 # nothing listens there
 """What Tornado has as the address of a client of a Unix socket, unless a proxy says it."""
 
+CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029]")
+"""What some readers of a log, or terminals, take for the end of a line or a command. Those of ASCII Tornado refuses."""
+
 _request: ContextVar[str] = ContextVar("request", default="-")
 
 
@@ -79,8 +82,8 @@ def start(form: Literal["text", "json"], level: Literal["debug", "info", "warnin
 
 def formatter(form: str) -> logging.Formatter:
     """Return what formats the lines. Raises OptionsError for another form, and if the package for JSON is missing."""
-    if form == "text":  # Tornado's colours the head of a line on a terminal
-        return LogFormatter(f"%(color)s{HEAD}%(end_color)s %(name)s: %(message)s")
+    if form == "text":
+        return _Text(f"%(color)s{HEAD}%(end_color)s %(name)s: %(message)s")
     if form != "json":
         raise OptionsError(f'log: expected "text" or "json", got {form!r}')
     try:
@@ -88,6 +91,13 @@ def formatter(form: str) -> logging.Formatter:
     except ImportError as error:
         raise OptionsError('log: "json" needs a package: pip install python-json-logger') from error
     return JsonFormatter(MEMBERS, rename_fields={"levelname": "level", "process": "pid", "name": "logger"})
+
+
+class _Text(LogFormatter):
+    """Tornado's formatter, which colours the head of a line on a terminal. Bytes of an address break no line here."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return CONTROLS.sub(lambda found: ascii(found[0])[1:-1], super().format(record))
 
 
 def _tied(record: logging.LogRecord) -> bool:

@@ -18,10 +18,7 @@ BACKLOG = 128
 """Connections that may wait to be taken: Tornado's number."""
 
 CLOSED_TO_OTHERS = 0o117
-"""The umask for the file of a Unix socket, whose mode is 0660: its owner and its group may connect."""
-
-PROBE_SECONDS = 5
-"""Until a server that does not take a connection counts as living: its queue is full."""
+"""The umask for the file of a Unix socket. Its mode is 0660 then: its owner and its group may connect."""
 
 
 class Listening(NamedTuple):
@@ -94,14 +91,14 @@ def _remove_stale(path: str) -> None:
     if not stat.S_ISSOCK(mode):
         raise OSError("there is a file that is no socket")
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(PROBE_SECONDS)
+        probe.setblocking(False)
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             Path(path).unlink()
             return
-        except TimeoutError:
-            pass
+        except BlockingIOError:
+            pass  # its queue is full
     raise OSError("another server listens there")
 
 

@@ -118,7 +118,7 @@ class SessionManager:
 
         What is awaited raises StoreError, and CorruptSession for a row that is no session.
         """
-        if self.reporter.has_observers:
+        if self.reporter.reports_loads:
             return self.reporter.timed(Load, _loaded, self._load, sids, generate)
         return self._load(sids, generate)
 

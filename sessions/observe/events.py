@@ -4,8 +4,7 @@ The names are those of OWASP's Logging Vocabulary, if it has one. No event has a
 not know sessions.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 CREATED = "session_created"
 RENEWED = "session_renewed"
@@ -26,21 +25,22 @@ REVOKED = "revoked"
 """The sessions of a user were ended from elsewhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionEvent:
+class SessionEvent(NamedTuple):
     """Something happened to a session."""
 
     name: str
     """One of the names above."""
-    user: str | None = field(repr=False)
+    user: str | None
     """The user as text, of `signed_in`, `signed_out` and `revoked`; else None. It is personal data: no log of this
     library has it, and no metric."""
     fingerprint: str | None
     """Eight hexadecimal digits that stand for the session's id in the log; None if several sessions ended."""
 
+    def __repr__(self) -> str:
+        return f"<{self.name} of {self.fingerprint}>"  # without the user: a repr comes into logs
 
-@dataclass(frozen=True, slots=True)
-class Load:
+
+class Load(NamedTuple):
     """A request has loaded its session."""
 
     outcome: Literal["found", "over", "unavailable", "cancelled", "error"]
@@ -48,8 +48,7 @@ class Load:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """A request that has changed its session has written it, at its end or before the first bytes of its answer."""
 
     change: Literal["nothing", "create", "update", "touch", "destroy"]
@@ -58,8 +57,7 @@ class Commit:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class StoreCall:
+class StoreCall(NamedTuple):
     """The store has answered a call, or failed."""
 
     verb: str
@@ -70,16 +68,14 @@ class StoreCall:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """A store has begun a batch."""
 
     kind: Literal["read", "write"]
     jobs: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
+class Sweep(NamedTuple):
     """The process that sweeps has looked for expired sessions, and deleted them."""
 
     backlog: int
@@ -90,15 +86,13 @@ class Sweep:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class StoreReady:
+class StoreReady(NamedTuple):
     """The store is away, or is back: when that has changed, and at each `SessionManager.check_store`."""
 
     is_ready: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Sockets:
+class Sockets(NamedTuple):
     """Open WebSockets and event streams with a stored session have become more, or fewer."""
 
     change: int
@@ -109,7 +103,10 @@ Event: TypeAlias = SessionEvent | Load | Commit | StoreCall | Batch | Sweep | St
 
 
 class Observer(Protocol):
-    """Called with each event, after it has happened: a function of one argument. What it raises is logged."""
+    """Called with each event, after it has happened: a function of one argument. What it raises is logged.
+
+    It may have an attribute `ignores`: kinds that are not made for it alone, since to make them costs time.
+    """
 
     def __call__(self, event: Event, /) -> object:
         """Take note of an event. It must not block; nothing is done with what it returns."""

@@ -5,11 +5,12 @@ before it is imported. A gauge says what its own process has seen, and those of 
 """
 
 from functools import cache
+from typing import ClassVar
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Summary
 
 from . import events
-from .events import Batch, Commit, Event, SessionEvent, Sockets, StoreCall, StoreReady, Sweep
+from .events import Batch, Commit, Event, Load, SessionEvent, Sockets, StoreCall, StoreReady, Sweep
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 """The buckets of a store's calls: from a read of SQLite to `storeTimeout`."""
@@ -26,6 +27,8 @@ class PrometheusObserver:
 
     One observer serves all managers and sweepers of a process: a registry takes each metric once.
     """
+
+    ignores: ClassVar = (Load,)  # its time is that of the store's calls
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         store = Histogram(

@@ -4,14 +4,14 @@ Without observers nothing but the log costs anything: who makes an event that is
 """
 
 import logging
-import time
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
 from typing import Any, TypeVar
 
 from ..errors import StoreUnavailable
 from ..formats.signing import fingerprint
-from .events import Event, Observer, SessionEvent
+from .events import Event, Load, Observer, SessionEvent
 
 log: logging.Logger = logging.getLogger("sessions")
 
@@ -21,11 +21,12 @@ Result = TypeVar("Result")
 class Reporter:
     """The observers of a manager or a sweeper."""
 
-    __slots__ = ("_observers", "has_observers")
+    __slots__ = ("_observers", "has_observers", "reports_loads")
 
     def __init__(self, observer: Observer | Sequence[Observer] = ()) -> None:
         self._observers: Sequence[Observer] = observer if isinstance(observer, Sequence) else (observer,)
         self.has_observers: bool = bool(self._observers)
+        self.reports_loads: bool = any(Load not in getattr(each, "ignores", ()) for each in self._observers)
 
     def report(self, event: Event) -> None:
         """Call the observers with an event."""
@@ -64,7 +65,7 @@ class Reporter:
         *args: Any,
     ) -> Result:
         """Await `call(*args)`, which the store takes part in, then report `event(outcome, seconds)`."""
-        started = time.perf_counter()
+        started = perf_counter()
         outcome = "error"
         try:
             result = await call(*args)
@@ -78,7 +79,7 @@ class Reporter:
         else:
             return result
         finally:
-            self.report(event(outcome, time.perf_counter() - started))
+            self.report(event(outcome, perf_counter() - started))
 
 
 def log_event(name: str, secret: str) -> None:

@@ -29,7 +29,7 @@ UNKNOWN = "session_use_after_expire"
 
 
 def ended(number: int) -> str:
-    """A cookie that the server has signed and whose session it does not know: each is an event."""
+    """A cookie that the server has signed, of a session that it does not know: each is an event."""
     return f"connect.sid={quote(Signer([SECRET.encode()]).sign(f'an-id-that-has-ended-{number}'), safe='')}"
 
 
@@ -304,6 +304,21 @@ async def test_nothing_that_a_visitor_has_sent_is_quoted(start: Start) -> None:
     assert [line for line in log.splitlines() if "hidden" in line] == []
     assert log.count("Malformed HTTP message from 127.0.0.1: ") >= 7
     assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+async def test_no_address_breaks_a_line(start: Start, form: str) -> None:
+    """Tornado takes bytes that some readers see as a line's end, and terminals as the begin of a command."""
+    server = await start(f'[server]\nlog = "{form}"\n{MEMORY}').serving()
+    wire = await server.wire()
+    wire.send(b"GET /nowhere\x85forged\x9b31m HTTP/1.1\r\nHost: h\r\n\r\n")
+    await wire.response()
+
+    text = await written(server)
+
+    (line,) = [line for line in text if "nowhere" in line]
+    assert "forged" in line
+    assert line.isascii()
 
 
 def test_json_without_its_package_is_refused(tmp_path: Path) -> None:

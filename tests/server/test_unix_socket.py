@@ -6,6 +6,7 @@ import socket
 import stat
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,24 @@ async def test_the_socket_of_a_living_server_is_left_to_it(start: Start, path: s
     assert result.stderr.splitlines()[-1] == f"cannot start: unix:{path}: another server listens there"
     assert result.stdout == ""
     assert (await ask(path)).status == 200
+
+
+def test_a_server_that_has_too_much_to_do_is_living(path: str) -> None:
+    """Its queue is full, so it takes no connection."""
+    with ExitStack() as stack:
+        busy = stack.enter_context(socket.socket(socket.AF_UNIX))
+        busy.bind(path)
+        busy.listen(0)
+        with suppress(BlockingIOError):
+            while True:
+                waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.setblocking(False)
+                waiting.connect(path)
+
+        with pytest.raises(OSError, match="another server listens there"), listening("", 0, path):
+            pass
+
+        assert is_there(path)
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,14 @@ class TestDevices:
         assert kept["agent"].startswith("Mozilla/5.0  x y")
         assert len(kept["agent"]) == 200
 
+    async def test_a_client_of_a_unix_socket_has_no_address(self, serve: Any) -> None:
+        """Tornado has 0.0.0.0 for it, which nobody has."""
+        site, browser = await visited(serve, devices=True, xheaders=True)
+
+        await browser.fetch("/ada", headers={"X-Real-IP": "0.0.0.0"})
+
+        assert "ip" not in await meta(site, browser.sid)
+
     async def test_without_the_option_nothing_is_kept(self, serve: Any) -> None:
         """It is personal data."""
         site, browser = await visited(serve)

@@ -1,5 +1,6 @@
 """Owns the mutants of the other rows of ASVS: caches, parallel requests, logs, errors."""
 
+import re
 from secrets import token_hex
 from typing import Any
 
@@ -154,6 +155,11 @@ def _(original: Any) -> Any:
 
 breaks("16.2.5", "a cookie that nobody has signed is in the log", "server/test_server_secret.py::test_no_log_shows_it",
        "sessions.observe.reporter:fingerprint")(lambda _: lambda value: value)  # fmt: skip
+breaks("16.2.5", "any text of a header names a request", "server/test_log.py::test_a_name_that_is_none_is_not_quoted",
+       "handlers.log:REQUEST_ID")(lambda _: re.compile(".*"))  # fmt: skip
+breaks("16.3.3", "every cookie that nobody has signed is a line of the log",
+       "trips/test_log.py::test_nobody_floods_the_log_with_cookies",
+       "sessions.log_limit:LogLimit.takes")(always(value=True))  # fmt: skip
 breaks("16.2.5", "a header or a form that is refused is in the log",
        "server/test_log.py::test_nothing_that_a_visitor_has_sent_is_quoted",
        "sessions.web.tornado_log:unquoted")(always(value=True))  # fmt: skip
