@@ -30,6 +30,7 @@ from sessions import (
 )
 from sessions.checked_store import CheckedStore
 from sessions.cli.found import Found
+from sessions.copying.rules import Entry
 from sessions.copying.texts import Row, digest_of
 from sessions.data import Parts, SessionData
 from sessions.doctor import Subject
@@ -121,6 +122,7 @@ OBJECTS: dict[str, Callable[[Path], object]] = {
     "SessionState": lambda _: state_of(),
     "Signer": lambda _: Signer([SECRET.encode()]),
     "Step": lambda _: Step(CREATE, [], [(SID, STORED.data)], 0),
+    "Entry": lambda _: Entry(1, SID, 0),
     "Found": lambda _: Found(SID, STORED, info_of(SID, STORED, manager().options)),
     "Row": lambda _: Row(STORED, digest_of(STORED.data)),
     "StoredCookie": lambda _: state_of().cookie,
@@ -163,7 +165,6 @@ def test_every_class_that_prints_its_fields_is_looked_at() -> None:
         "Commit",
         "CookieOptions",
         "Diagnosis",
-        "Entry",
         "Facts",
         "Finding",
         "Holder",
