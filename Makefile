@@ -13,7 +13,7 @@ NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 # The suite starts hundreds of processes: if this is set, each of them compiles all that it imports, and keeps none of it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help venv run test test-lowest test-pythons wheels lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
+.PHONY: help venv run test test-lowest test-pythons wheels deployment lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
 	interop browser screenshots copying \
 	bench bench-peers bench-instructions bench-scale bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs bench-all bench-setup fuzz lock audit clean
 
@@ -60,8 +60,11 @@ test-pythons: $(RUNS) ## Run the suite on the Pythons of Debian's newer suites, 
 wheels: $(RUNS) ## See that what is pinned has wheels for a Python that Debian does not give
 	tests/pythons.sh --wheels 3.12
 
-lab: $(READY) ## Run the experiments of tests/lab in their short forms
-	$(BIN)/python -m pytest tests/lab
+deployment: $(READY) $(TOOLS)/deployment/.ready ## Lint docs/deployment, build its image, run it, the compose file and the systemd unit (root, podman)
+	$(BIN)/python -m pytest --async-test-timeout=600 tests/lab/deployment
+
+lab: $(READY) $(TOOLS)/deployment/.ready ## Run the experiments of tests/lab in their short forms
+	$(BIN)/python -m pytest --async-test-timeout=600 tests/lab
 
 check: lint types ## Lint and check types
 
@@ -187,6 +190,11 @@ $(TOOLS)/fuzz/.ready: tests/lab/fuzz/requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< --editable .
 	touch $@
+
+$(TOOLS)/deployment/.ready: tests/lab/deployment/requirements.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 $(TOOLS)/%/.ready:
 	$(PYTHON) -m venv $(@D)

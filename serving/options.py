@@ -105,11 +105,6 @@ def read_config(path: Path, *, port: int | None = None, make_secret: bool = True
         raise OptionsError(f"{path}: [server] workers: memory: is one process's own, it cannot be shared by several")
     exposed = options.xheaders or not options.is_local
     config = Config(server=options, **vars(file.config(exposed=exposed, make_secret=make_secret)))
-    if is_secure(config.session.cookie) and not config.session.proxy and not options.xheaders:
-        logger.warning(
-            "[session] cookie.secure = true: no browser gets the cookie, because this server speaks plain HTTP."
-            " Let a proxy end TLS, and set proxy = true"
-        )
     if options.path is not None and not options.xheaders:
         logger.warning(
             "[server] xheaders = false: over a Unix socket no visitor has an address, and none has TLS."

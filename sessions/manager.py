@@ -176,7 +176,7 @@ class SessionManager:
         record = None if plan.change in ("destroy", "touch") else state.to_store()
         performing = self._perform(state, plan, record)
         if self.reporter.has_observers:
-            return self.reporter.timed(partial(Commit, plan.change), _committed, self._in_time, performing)
+            return self.reporter.timed(partial(Commit, plan.change), lambda _: "done", self._in_time, performing)
         return self._in_time(performing)
 
     async def _perform(self, state: SessionState, plan: Plan, record: StoredSession | None) -> None:
@@ -397,7 +397,3 @@ class SessionManager:
 
 def _loaded(state: SessionState) -> str:
     return "found" if state.end is None and state.base is not None else "over"
-
-
-def _committed(_: None) -> str:
-    return "done"

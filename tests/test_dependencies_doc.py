@@ -26,6 +26,7 @@ def rows(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
+DEPLOYMENT = (ROOT / "tests" / "lab" / "deployment" / "requirements.txt").read_text("utf-8")
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 
 SECTIONS = {
@@ -33,6 +34,7 @@ SECTIONS = {
     "The extras": set().union(*(names(each) for extra, each in EXTRAS.items() if extra != "dev")),
     "The reference server": names(PROJECT["dependency-groups"]["server"]),
     "Development": names(EXTRAS["dev"]),
+    "Deployment": names(re.findall(r"^[^#\n].*", DEPLOYMENT, re.MULTILINE)),
 }
 
 

@@ -23,15 +23,15 @@ FLOORS = """
     serving
     handlers
     sessions
-    web  config  testing  cli
+    web  config  testing  doctor  cli
     watch
     manager  sweeper  stores  at_rest  copying  late_store
     users  queues  timeout  checked_store  observed_store  turns  writes  rotation  sign_ins  verbs
     remembered  state  session
     user_text  login  flash  merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending  progress
     key_options  options  formats  store  observe  ends  log_limit
-    validation
-    errors  clock
+    weak_secrets  validation
+    errors  clock  findings  file_access
 """
 """The house. A room is a file of `sessions/`, or a whole package; `sessions` is the file of its public names.
 
@@ -164,7 +164,7 @@ class TestDirection:
         """It keeps text under an id until a moment, and looks for a user in it at most."""
         known = {room_of(name) for name in imports_of(module) if name in MODULES}
 
-        assert known <= {"errors", "clock", "validation", "store", "stores", "user_text"}
+        assert known <= {"errors", "clock", "validation", "store", "stores", "user_text", "findings", "file_access"}
 
     @pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) not in {"stores", "server"}])
     def test_only_a_store_knows_its_driver(self, module: str) -> None:

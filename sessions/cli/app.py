@@ -24,6 +24,7 @@ COMMANDS = {
     "copy": "Copy all sessions into another store while servers use both.",
     "rekey": "Seal every session with the first key, beside the servers.",
     "secret": "Print a new secret.",
+    "doctor": "Examine the options, secrets, files and store, and visit the site.",
 }
 """What `--help` says of each; `copy` is `command` of `sessions/cli/copy.py`."""
 

@@ -164,8 +164,8 @@ class ConfigFile:
             kept = kept_secrets(session, make=make_secret) if chosen is None else None
             if kept is not None:  # made last, so that a file with a mistake leaves nothing behind
                 config = replace(config, session=replace(session, secret=secrets_of(kept, refuses_weak=refuses_weak)))
-        for warning in () if secret is not None else unusual({**self._callers, **config.tables}):
-            log.warning("%s", warning)
+        for finding in () if secret is not None else unusual({**self._callers, **config.tables}):
+            log.warning("%s", finding.sentence)
         return config
 
     def _table(self, name: str, kind: type[Table]) -> Table:

@@ -40,6 +40,9 @@ class Entry(NamedTuple):
     writing: bytes | None = None
     ended: bool = False
 
+    def __repr__(self) -> str:
+        return f"<Entry {self.row}>"  # without the key, which may be an id
+
 
 class Step(Enum):
     """What is done at TO."""

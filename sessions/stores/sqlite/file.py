@@ -35,7 +35,7 @@ _PATIENCE = 60.0
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 _CACHE_KIB = 32_768
 _WAL_LIMIT = 64 * 1024 * 1024
-_COLUMNS = ["sid", "expired", "sess"]
+COLUMNS = ["sid", "expired", "sess"]
 
 
 class Settings(NamedTuple):
@@ -219,8 +219,8 @@ def check_columns(settings: Settings, connection: sqlite3.Connection) -> None:
     found = [column[1] for column in connection.execute("PRAGMA table_info(sessions)")]
     if not found and not settings.makes:
         raise StoreError(f"{settings.path}: has no table sessions, which a server makes when it starts")
-    if found not in ([], _COLUMNS):
-        raise StoreError(f"{settings.path}: the table sessions has the columns {found}, not {_COLUMNS}")
+    if found not in ([], COLUMNS):
+        raise StoreError(f"{settings.path}: the table sessions has the columns {found}, not {COLUMNS}")
 
 
 def _made(settings: Settings, names: Names, lock: Lock) -> Pin:
