@@ -24,6 +24,7 @@ def of_options(subject: Subject) -> Iterator[Finding]:
         yield from memory(options)
         yield from lifetimes(options)
         yield from privacy(options)
+        yield from legacy(options)
         if isinstance(options.cookie, CookieOptions):
             yield from cookie(options.cookie, options.name)
 
@@ -80,6 +81,13 @@ def privacy(options: SessionOptions) -> Iterator[Finding]:
     if not options.clear_cookie:
         problem = "clearCookie = false: a sign-out leaves the cookie in the browser (ASVS 14.3.1)"
         yield note("standard.clear-cookie", problem, "clearCookie = true")
+
+
+def legacy(options: SessionOptions) -> Iterator[Finding]:
+    """Yield a finding if rows under plain ids are taken over without an end."""
+    if options.hashed_ids and (options.hashing is None or options.hashing.legacy_until is None):
+        problem = "hashedIds without legacyUntil: an id of an old dump of the store opens its session without an end"
+        yield warning("standard.legacy-ids", problem, "hashing.legacyUntil: a day when the last plain id has expired")
 
 
 def cookie(cookie: CookieOptions, name: str) -> Iterator[Finding]:

@@ -85,6 +85,17 @@ async def test_an_option_is_found(text: str, name: str | None) -> None:
     assert not any("keyboard cat" in each or STRONG in each for finding in found.values() for each in finding)
 
 
+async def test_plain_ids_without_an_end_are_found(folder: Path) -> None:
+    """With `hashedIds`; a day when they end is no finding."""
+    (folder / "key").write_text("6f" * 32)
+    (folder / "key").chmod(0o600)
+    hashes = "hashedIds = true\nhashing.keys = [{ id = 'a', file = 'key' }]\n"
+    found = await configured(exposed(hashes))
+
+    assert set(found) == {"standard.legacy-ids"}
+    assert await configured(exposed(f"{hashes}hashing.legacyUntil = 2030-01-01T00:00:00Z")) == {}
+
+
 async def test_the_configuration_of_this_project_is_well() -> None:
     """Only its file of sessions is not made yet, which `configured` passes over."""
     assert await configured((ROOT / "config.toml").read_text("utf-8")) == {}
