@@ -7,21 +7,23 @@ record is written is in writes.py, what a handler calls in between is in verbs.p
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Coroutine, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from .checked_store import checked
 from .clock import Clock, now_ms
 from .ends import Ends
-from .errors import StoreUnavailable
+from .errors import CorruptSession, StoreUnavailable
 from .formats import json_text
 from .formats.signing import Signer
 from .login import Login, Stamp, User, is_stamp, stamp_text, user_of
-from .observe import AMBIGUOUS, DROPPED, REVOKED, UNKNOWN, Event, Observer, note, tell
+from .observe import AMBIGUOUS, COOKIE_RENEWED, DROPPED, REUSED, REVOKED, UNKNOWN, Event, Observer, note, tell
 from .options import SessionOptions
 from .pending import Verb
 from .policy import Performed, Plan, decide, no_session
 from .progress import Generate, no_new_id
+from .renewal import NO_TAG
 from .rotation import Rotation
 from .session import Session
 from .sign_ins import SignIns
@@ -34,12 +36,16 @@ from .validation import secrets_of
 from .verbs import SessionVerbs
 from .writes import Writes, performed
 
+NO_TAGS: Mapping[str, Collection[str]] = MappingProxyType({})
+"""The tags of cookies that were never renewed."""
+
 
 class SessionManager:
     """Gives the handlers of an application their sessions, by a store, the options and a clock: the setting `sessions`.
 
     `clock` returns milliseconds since the epoch. Of `observer`, one or several, each is called with every sign-in,
-    sign-out and revocation. Raises OptionsError if the store lacks a power that an option needs.
+    sign-out and revocation, and each time a replaced cookie of a user comes. Raises OptionsError if the store lacks a
+    power that an option needs.
     """
 
     def __init__(
@@ -82,10 +88,13 @@ class SessionManager:
 
     # ---------------------------------------------------------------- the trip
 
-    async def load(self, sids: Sequence[str], generate: Generate) -> SessionState:
+    async def load(
+        self, sids: Sequence[str], generate: Generate, tags: Mapping[str, Collection[str]] = NO_TAGS
+    ) -> SessionState:
         """Return the session of the first verified id that has a living one, else a new session under a fresh id.
 
-        Raises StoreError, and CorruptSession for a row that is no session.
+        `tags` are those that came with an id; a cookie that a newer one has replaced gets no session. Raises
+        StoreError, and CorruptSession for a row that is no session.
         """
         if not self.is_ready:
             raise StoreUnavailable("the store is not ready")
@@ -94,21 +103,34 @@ class SessionManager:
         else:  # a store that batches reads them in one step
             records = await self._in_time(asyncio.gather(*map(self._store.get, sids)))
         found: SessionState | None = None
+        replaced: set[str] = set()
         for sid, record in zip(sids, records, strict=True):
-            if record is None:
-                continue
-            state = await self._living(sid, record, generate)
+            state = None if record is None else await self._living(sid, record, generate)
             if state is None:
                 continue
-            if found is None or (found.end is not None and state.end is None):
+            if state.end is None and not state.present(tags.get(sid, NO_TAG)):
+                replaced.add(sid)
+                await self._reused(state)
+            elif found is None or (found.end is not None and state.end is None):
                 found = state
             elif state.end is None:
                 note(AMBIGUOUS, sid)
         if found is None:
-            note(UNKNOWN, sids[0])
+            if not replaced:
+                note(UNKNOWN, sids[0])
             return self.new(generate, sids[0])
-        found.others = tuple(sid for sid in sids if sid != found.id)
+        found.others = tuple(sid for sid in sids if sid != found.id and sid not in replaced)
         return found
+
+    async def _reused(self, state: SessionState) -> None:
+        """Report that a replaced value of a session's cookie came, and end the session as `reuse` says."""
+        note(REUSED, state.id)
+        with contextlib.suppress(CorruptSession):
+            user = self.user_of(state)
+            if user is not None:
+                self._tell(REUSED, str(user), state.fingerprint)
+        if self.options.reuse == "end":
+            await self._in_time(self._writes.end(state.row, ()))
 
     def commit(self, state: SessionState, *, ends: bool = True) -> Awaitable[None] | None:
         """Write what the session has changed to the store. Returns None if that is nothing.
@@ -131,6 +153,8 @@ class SessionManager:
             state.cookie.check()  # before anything is stored that no browser would know
         if plan.renews:
             state.renew()
+        if plan.new_value:
+            state.take_new_value()
         if plan.change == "nothing":
             state.settle(plan, "saved")
             if state.end in ("gone", "closed") and state.is_changed:
@@ -141,6 +165,7 @@ class SessionManager:
 
     async def _perform(self, state: SessionState, plan: Plan, record: StoredSession | None) -> None:
         outcome: Performed = "saved"
+        value = state.cookie_value if plan.new_value else ""
         if plan.change == "touch":
             outcome = await self._writes.touch(state)
         elif record is None:
@@ -149,6 +174,8 @@ class SessionManager:
             outcome = await self._writes.write(state, record, state.row)
             if outcome in ("gone", "closed"):
                 note(DROPPED, state.id)
+            elif value == state.cookie_value:  # of parallel requests one has made it
+                note(COOKIE_RENEWED, state.id)
         if outcome == "gone":
             self._writes.tell(state.row.id)
         state.settle(plan, outcome)

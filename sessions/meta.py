@@ -11,6 +11,7 @@ counts (`closed`, milliseconds since the epoch) and under which key the session 
 Node, it is an ordinary session.
 """
 
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from .errors import CorruptSession
@@ -60,6 +61,11 @@ class SessionMeta:
     def set(self, **members: Any) -> None:
         """Set members, which are stored with the next write. None removes one."""
         self._assigned.update(members)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Drop members that were set here and are not stored."""
+        for name in names:
+            self._assigned.pop(name, None)
 
     @property
     def assigned(self) -> Meta:

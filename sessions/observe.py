@@ -16,6 +16,8 @@ log: logging.Logger = logging.getLogger("sessions")
 CREATED = "session_created"
 RENEWED = "session_renewed"
 """The session goes on under another id."""
+COOKIE_RENEWED = "session_cookie_renewed"
+"""The session's cookie got a new value; its id stays."""
 DESTROYED = "session_destroyed"
 UNKNOWN = "session_use_after_expire"
 """An id that we have signed, and that the store does not know any more."""
@@ -23,6 +25,8 @@ AMBIGUOUS = "session_ambiguous"
 """A further living session in one request: the first counts."""
 TAMPERED = "session_tampered"
 """A cookie of our name that no secret has signed."""
+REUSED = "session_reused"
+"""A value of a session's cookie came that a newer one has replaced: somebody uses a copy."""
 DROPPED = "session_dropped"
 """A change is dropped, because its session has ended meanwhile."""
 
@@ -37,7 +41,7 @@ class Event:
     """What an observer gets: an event that has a user, for an audit trail."""
 
     name: str
-    """`signed_in`, `signed_out` or `revoked`."""
+    """`signed_in`, `signed_out`, `revoked` or `session_reused`."""
     user: str = field(repr=False)
     """The user as text. It is personal data: no log of this library has it."""
     fingerprint: str | None

@@ -24,7 +24,7 @@ FLOORS = """
     manager  sweeper  stores  late_store
     users  queues  timeout  checked_store  turns  writes  rotation  sign_ins  verbs
     remembered  state  session
-    user_text  login  flash  merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending  progress
+    user_text  login  flash  merge  stored_cookie  cookie  meta  absolute_timeout  data  renewal  policy  pending  progress
     options  formats  store  observe  ends
     validation
     errors  clock

@@ -1,13 +1,16 @@
-"""Owns what a request brings of a session: the verified ids in its Cookie headers, and the path that it is for."""
+"""Owns what a request brings of a session: verified ids in its header or its cookies, and the path that it is for."""
 
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from tornado.httputil import HTTPServerRequest
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import HTTPError
 
-from ..formats.cookie_header import values
-from ..manager import SessionManager
+from ..formats.cookie_header import decoded, values
+from ..manager import NO_TAGS, SessionManager
 from ..observe import TAMPERED, note
+from ..renewal import NO_TAG, split
 from ..validation import COOKIE_BYTES
 
 MAX_SESSIONS = 4
@@ -16,20 +19,62 @@ MAX_SESSIONS = 4
 MAX_CANDIDATES = 16
 """Cookies of our name that are looked at in one request, junk included."""
 
+NEW = "new"
+"""What a client sends in the header `header` to get an id there."""
 
-def verified(manager: SessionManager, headers: list[str]) -> tuple[str, ...]:
+
+class Sent(NamedTuple):
+    """What a request brings of a session."""
+
+    sids: tuple[str, ...] = ()
+    """The verified ids, each once."""
+    tags: Mapping[str, Collection[str]] = NO_TAGS
+    """The tags that came with an id; "" for a value without one. An id that came without any is left out."""
+    by_header: bool = False
+    """Whether the client sends its id in the header `header`, and gets it there."""
+
+
+NOTHING = Sent()
+
+
+def sent(manager: SessionManager, headers: HTTPHeaders) -> Sent:
+    """Return what the headers of a request bring: the option's header comes first, and then no cookie counts."""
+    name = manager.options.header
+    if name is not None and (given := headers.get_list(name)):
+        return _in_header(manager, given)
+    cookies = headers.get_list("Cookie")
+    return verified(manager, cookies) if cookies else NOTHING
+
+
+def verified(manager: SessionManager, headers: list[str]) -> Sent:
     """Return the ids in the Cookie headers that one of the secrets has signed, each once, at most four."""
-    found: dict[str, None] = {}
+    found: dict[str, tuple[str, ...]] = {}
+    is_tagged = False
     for tried, value in enumerate(values(headers, manager.options.name)):
         if tried == MAX_CANDIDATES or len(found) == MAX_SESSIONS:
             break
         if len(value) > COOKIE_BYTES:
             continue  # no browser has kept it, so it is not ours
-        if sid := manager.signer.unsign(value):
-            found[sid] = None
+        if signed := manager.signer.unsign(value):
+            sid, tag = split(signed)
+            found[sid] = (*found.get(sid, ()), tag) if tag or sid in found else NO_TAG
+            is_tagged = is_tagged or bool(tag)
         else:
             note(TAMPERED, value)
-    return tuple(found)
+    return Sent(tuple(found), found if is_tagged else NO_TAGS)
+
+
+def _in_header(manager: SessionManager, given: list[str]) -> Sent:
+    """Return the id in the header: none of several, of a bad one, or where the client asks for a new one."""
+    value = decoded(given[0].strip(" \t"))
+    if len(given) > 1 or value == NEW:
+        return Sent(by_header=True)
+    signed = manager.signer.unsign(value) if len(value) <= COOKIE_BYTES else None
+    if not signed:
+        note(TAMPERED, value)
+        return Sent(by_header=True)
+    sid, tag = split(signed)
+    return Sent((sid,), {sid: (tag,)} if tag else NO_TAGS, by_header=True)
 
 
 def is_below(request: HTTPServerRequest, cookie_path: str) -> bool:
