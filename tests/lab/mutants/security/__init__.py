@@ -3,6 +3,14 @@
 Every row that says "met" has one, and the tests that the row names notice it (tests/test_security_doc.py looks).
 """
 
-from . import cookies, secret, server, sessions, sockets, users
+from . import cookies, renewal, secret, server, sessions, sockets, users
 
-MUTANTS = [*sessions.MUTANTS, *secret.MUTANTS, *server.MUTANTS, *cookies.MUTANTS, *users.MUTANTS, *sockets.MUTANTS]
+MUTANTS = [
+    *sessions.MUTANTS,
+    *secret.MUTANTS,
+    *server.MUTANTS,
+    *cookies.MUTANTS,
+    *users.MUTANTS,
+    *sockets.MUTANTS,
+    *renewal.MUTANTS,
+]
