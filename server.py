@@ -236,6 +236,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if given.check:
         print(effective_options(config.tables))  # noqa: T201 # for a person
+        for option in config.session.without_node:
+            print(f"# {option} is set: a Node server cannot share this store")  # noqa: T201 # for a person
         return 0
     try:
         run(config)

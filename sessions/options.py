@@ -262,6 +262,11 @@ class SessionOptions:
         return None if self.user_key is None else path_of(self.user_key)
 
     @property
+    def without_node(self) -> tuple[str, ...]:
+        """The options that are set, and with which no Node server can share the store."""
+        return ("renewAfter",) if self.renew_after is not None else ()
+
+    @property
     def grace_ms(self) -> float:
         """`grace` in milliseconds, also if it was not given."""
         if self.grace is not None:

@@ -31,10 +31,11 @@ _TAG = re.compile(r"~[A-Za-z0-9_-]{8}")
 _LENGTH = 9  # of a tag with its "~"
 
 NO_TAG: tuple[str, ...] = ("",)
-"""What a request brings whose cookie has no tag."""
+"""What a request with a cookie without a tag brings."""
 
 Standing: TypeAlias = Literal["present", "lost", "replaced", "over"]
-"""What a value is: the present one, the one before whose successor may be lost, or is in use, or none that is good."""
+"""What a value is: the present one; the one before, while the present one may be lost or is in use; or none that is
+good."""
 
 Value: TypeAlias = Literal["fixed", "present", "soon", "due", "lost", "quiet"]
 """What becomes of the cookie's value in a request. fixed: there is one for good. present: it may be sent again. soon: a

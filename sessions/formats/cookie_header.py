@@ -30,7 +30,7 @@ _VISIBLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '
 
 
 def encode_for_header(value: str) -> str:
-    """Return a value as it stands in a header of its own, where a signed id of ours stays as it is."""
+    """Return a value as it is in a header of its own: a signed id of ours is not encoded."""
     return quote(value, safe=_VISIBLE, errors="strict")
 
 

@@ -95,19 +95,23 @@ def test_without_the_lines_express_knows_no_renewed_cookie(make_pair: MakePair) 
     assert seen.results == [None]
 
 
-def test_a_save_of_express_may_take_a_renewal_back(make_pair: MakePair, pool: ThreadPoolExecutor) -> None:
-    """It writes what it has loaded before: the page says that its owner signs in again."""
+@pytest.mark.parametrize(("arrives", "left"), [(True, {"user": "ada", "late": 1}), (False, {})])
+def test_a_save_of_express_takes_a_renewal_back(
+    make_pair: MakePair, pool: ThreadPoolExecutor, arrives: bool, left: dict[str, Any]
+) -> None:
+    """It writes what it has loaded before, and sends the value that came; if that answer is lost, the owner is out."""
     pair = make_pair(tornado=RENEWS, STORE_LINES=LINES)
     visitor = Visitor()
     visitor.post(pair.tornado, ("set", "user", "ada"))
     renewed(pair, visitor)
-    slow = Visitor()
-    slow.jar = visitor.jar
-    late = slow.start(pool, pair.express, ("get", "user"), ("hold", "late"), ("set", "late", 1))
+    cookie = {"Cookie": f"shared.sid={visitor.cookies['shared.sid'].value}"}
+    slow = visitor if arrives else Visitor()
+    ops = ("get", "user"), ("hold", "late"), ("set", "late", 1)
+    late = pool.submit(slow.post, pair.express, *ops, headers=cookie)
     control(pair.express, "arrived/late")
     renewed(pair, visitor)
 
     control(pair.express, "open/late")
     late.result(SECONDS)
 
-    assert visitor.post(pair.tornado, ("data",)).results == [{}]
+    assert visitor.post(pair.tornado, ("data",)).results == [left]

@@ -345,8 +345,8 @@ async def test_a_thief_who_renews_first_is_seen_when_the_owner_comes(serve: Any,
 
 async def test_an_observer_is_given_the_user_of_a_copied_cookie(serve: Any) -> None:
     """An anonymous visitor's is in the log alone."""
-    told: list[Event] = []
-    site, browser = await renewing(serve, {"/login": setting(user="ada")}, user_key="user", observer=told.append)
+    heard: list[Event] = []
+    site, browser = await renewing(serve, {"/login": setting(user="ada")}, user_key="user", observer=heard.append)
     anonymous = site.browser()
     await anonymous.fetch("/visit")
     await browser.fetch("/login")
@@ -359,7 +359,7 @@ async def test_an_observer_is_given_the_user_of_a_copied_cookie(serve: Any) -> N
     for each in copies:
         await each.fetch("/show")
 
-    assert [(event.name, event.user) for event in told] == [("session_reused", "ada")]
+    assert [(event.name, event.user) for event in heard] == [("session_reused", "ada")]
 
 
 async def test_a_tag_that_nobody_has_signed_is_no_cookie(serve: Any, logbook: Logbook) -> None:
@@ -620,7 +620,7 @@ async def test_an_answer_that_is_not_saved_renews_nothing(serve: Any) -> None:
 
 
 async def test_reload_and_mutate_keep_what_another_request_has_renewed(serve: Any) -> None:
-    """What they read anew says which value is the present one."""
+    """What they read says which value is the present one."""
     gate = Gate()
 
     async def both(handler: Any) -> None:

@@ -96,7 +96,7 @@ async def test_nothing_is_stored_for_new_alone(serve: Any) -> None:
 
 
 async def test_what_a_cookie_has_a_header_may_have(serve: Any) -> None:
-    """The same signed value, as it stands in the cookie too."""
+    """The same signed value, as it is in the cookie too."""
     site, client = await visited(serve)
     browser = site.browser()
     await browser.fetch("/visit")
