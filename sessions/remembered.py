@@ -101,7 +101,8 @@ class Remembered(Progress):
     @property
     def cookie_value(self) -> str:
         """The value of the cookie that is to be signed: the id, and the tag of the present value."""
-        return join(self.id, self.meta.get("tag") or "")
+        tag = self.meta.get("tag")
+        return join(self.id, tag) if tag else self.id
 
     def present(self, sent: Collection[str]) -> bool:
         """Return True if a value that the browser has sent is good, by its tag; the first use of one is noted."""

@@ -81,7 +81,8 @@ class SessionState(Remembered):
     ) -> "SessionState":
         """Return a session under a fresh id that no store knows yet."""
         state = cls(options, clock, generate, request_sid, *generate())
-        state._begin_value()
+        if options.renew_after is not None:
+            state._begin_value()
         return state
 
     @classmethod

@@ -273,6 +273,29 @@ async def test_no_slow_answer_brings_an_older_value_back(serve: Any, wait: int) 
     assert all(each.split(";")[0].endswith(browser.kept().value) for each in response.set_cookies)
 
 
+async def test_a_commit_under_way_sends_no_older_value(serve: Any, world: World) -> None:
+    """With `rolling`, while another process renews: the cookie leaves by a compare-and-set, which notices that."""
+    site, browser = await renewing(serve, rolling=True)
+    there: Site = await serve(
+        PAGES, store=await world.store(), renew_after=AFTER, grace=GRACE, cookie=LONG, rolling=True
+    )
+    other = copied(site, browser)
+    other.port = there.port
+    site.clock.forward(AFTER - GRACE - 1)
+    gate = site.store.hold("update")
+    call = await browser.start("/show")
+    await gate.reached()
+    site.clock.forward(1)
+    await other.fetch("/show")
+
+    gate.open()
+    response = await call.response()
+
+    assert is_shown(response)
+    assert browser.sid == other.sid
+    assert tag(other)
+
+
 async def test_a_value_that_is_sent_shortly_before_its_end_is_renewed(serve: Any) -> None:
     """With `rolling`: no answer with the old value is still under way when the new one leaves."""
     site, browser = await renewing(serve, rolling=True)

@@ -48,15 +48,19 @@ def _(_original: Any) -> Any:
     return lambda _self, _tags: False
 
 
-@breaks("CS-renewal", "a slow answer sends the value that it began with",
-        f"{VALUES}::test_no_slow_answer_brings_an_older_value_back", "sessions.state:SessionState._take")  # fmt: skip
-def _(original: Any) -> Any:
-    def take(self: Any, *given: Any) -> None:
-        before = self.meta.get("tag")
-        original(self, *given)
-        self.meta.set(tag=before)
+breaks("CS-renewal", "a slow answer with a replaced value gets the present one",
+       f"{VALUES}::test_of_two_tabs_the_slow_one_loses_nothing", "sessions.state:answer")(
+    lambda original: lambda plan, outcome, _value: original(plan, outcome)
+)  # fmt: skip
 
-    return take
+
+@breaks("CS-renewal", "a cookie leaves by a touch, which sees no newer value",
+        f"{VALUES}::test_a_commit_under_way_sends_no_older_value", "sessions.policy:decide")  # fmt: skip
+def _(original: Any) -> Any:
+    def decide(facts: Any, *given: Any, **named: Any) -> Any:
+        return original(facts._replace(value="fixed") if facts.value == "present" else facts, *given, **named)
+
+    return decide
 
 
 @breaks("CS-renewal", "an end ends nothing", f"{VALUES}::test_reuse_says_whether_the_session_ends",
