@@ -6,7 +6,8 @@ from ..mutant import always, row_table
 
 MUTANTS, breaks = row_table()
 
-VALUES, HEADERS = "trips/test_cookie_values.py", "trips/test_header_ids.py"
+VALUES, COPIED = "trips/test_cookie_values.py", "trips/test_cookie_values_copied.py"
+HEADERS = "trips/test_header_ids.py"
 RENEWAL = "sessions.renewal:Renewal"
 
 
@@ -27,7 +28,7 @@ def instead(old: str, new: str) -> Any:
 
 breaks("CS-renewal", "no value is ever due", f"{VALUES}::test_the_value_changes_and_the_row_stays",
        f"{RENEWAL}._left")(always(float("inf")))  # fmt: skip
-breaks("CS-renewal", "a value that is over is good", f"{VALUES}::test_a_value_that_is_over_has_no_session",
+breaks("CS-renewal", "a value that is over is good", f"{COPIED}::test_a_value_that_is_over_has_no_session",
        f"{RENEWAL}.standing")(instead("over", "replaced"))  # fmt: skip
 breaks("CS-renewal", "a lost answer is lost for good", f"{VALUES}::test_a_lost_answer_strands_nobody",
        f"{RENEWAL}.value")(instead("lost", "quiet"))  # fmt: skip
@@ -42,7 +43,7 @@ breaks("CS-renewal", "each of many requests has a value of its own",
        "sessions.meta:SessionMeta.forget")(always(None))  # fmt: skip
 
 
-@breaks("CS-renewal", "the first use is not noted", f"{VALUES}::test_a_value_that_is_over_has_no_session",
+@breaks("CS-renewal", "the first use is not noted", f"{COPIED}::test_a_value_that_is_over_has_no_session",
         f"{RENEWAL}.is_first_use")  # fmt: skip
 def _(_original: Any) -> Any:
     return lambda _self, _tags: False
@@ -63,7 +64,7 @@ def _(original: Any) -> Any:
     return decide
 
 
-@breaks("CS-renewal", "an end ends nothing", f"{VALUES}::test_reuse_says_whether_the_session_ends",
+@breaks("CS-renewal", "an end ends nothing", f"{COPIED}::test_reuse_says_whether_the_session_ends",
         "sessions.manager:SessionManager._reused")  # fmt: skip
 def _(_original: Any) -> Any:
     async def reused(*_given: Any) -> None:
