@@ -63,6 +63,7 @@ class SessionManager:
         self.warned: set[str] = set()
         """What the log has said once and does not repeat."""
         self._store = checked(store)
+        self._renews = options.renew_after is not None
         self._in_time = Deadline(options.store_timeout / 1000, name_of(store)).keep
         self._writes = Writes(self._store, options, clock)
         self._users = UserSessions(self._store, options, clock, self._writes.ends)
@@ -108,7 +109,8 @@ class SessionManager:
             state = None if record is None else await self._living(sid, record, generate)
             if state is None:
                 continue
-            if state.end is None and not state.present(tags.get(sid, NO_TAG)):
+            may_differ = self._renews or tags or state.meta.row
+            if state.end is None and may_differ and not state.present(tags.get(sid, NO_TAG)):
                 replaced.add(sid)
                 await self._reused(state)
             elif found is None or (found.end is not None and state.end is None):
@@ -174,7 +176,7 @@ class SessionManager:
             outcome = await self._writes.write(state, record, state.row)
             if outcome in ("gone", "closed"):
                 note(DROPPED, state.id)
-            elif value == state.cookie_value:  # of parallel requests one has made it
+            elif plan.new_value and value == state.cookie_value:  # of parallel requests one has made it
                 note(COOKIE_RENEWED, state.id)
         if outcome == "gone":
             self._writes.tell(state.row.id)

@@ -16,7 +16,7 @@ from .options import SessionOptions
 from .policy import ENDED, CookieAct, EndReason, Facts, Performed, Plan, answer
 from .progress import Generate
 from .remembered import Remembered
-from .renewal import MEMBERS, Value, tags_of
+from .renewal import MEMBERS, Renewal, Value, tags_of
 from .store import StoredSession
 from .stored_cookie import LAST_MOMENT, StoredCookie
 from .user_text import user_at
@@ -134,7 +134,7 @@ class SessionState(Remembered):
         is_unsaved = data != self._saved_text
         return Facts(
             end=None,
-            value=self._value(),
+            value="fixed" if self.renewal is None else self._value(self.renewal),
             already_deleted=False,
             browser_sent_id=self.request_sid is not None,
             known=known,
@@ -153,9 +153,9 @@ class SessionState(Remembered):
             discarded=self.is_discarded or self._is_rejected,
         )
 
-    def _value(self) -> Value:
+    def _value(self, renewal: Renewal) -> Value:
         """Return what becomes of the cookie's value; nothing, if the browser does not know the id."""
-        return "fixed" if self.renewal is None or self.id != self.request_sid else self.value_of(self.renewal)
+        return self.value_of(renewal) if self.is_known else "fixed"
 
     def is_touch_due(self, expires_at: int) -> bool:
         """Return True if so much of the lifetime has passed that a use renews an expiry: `touchAfter`."""
@@ -174,7 +174,7 @@ class SessionState(Remembered):
             self._already_deleted = True
         elif plan.change != "nothing":
             self._committed = True
-        self.cookie_act = answer(plan, outcome, self._value())
+        self.cookie_act = answer(plan, outcome, "fixed" if self.renewal is None else self._value(self.renewal))
         if outcome in ("gone", "closed"):
             self.over(outcome)
 
@@ -360,12 +360,12 @@ class SessionState(Remembered):
     # ---------------------------------------------------------------- parts
 
     def _take(self, record: StoredSession, parts: Parts, cookie: StoredCookie) -> None:
-        before = tags_of(self.meta.row)
+        before = self.meta.row
         self.row.base, self._stored_cookie = record, parts.cookie
         self.cookie.become(cookie)
         self._read_meta(parts)
-        if self.is_known and not before.is_of(tags_of(self.meta.row)):  # another request was first with a new value
-            self.meta.forget(MEMBERS)
+        if self.renewal is not None and self.is_known and not tags_of(before).is_of(tags_of(self.meta.row)):
+            self.meta.forget(MEMBERS)  # another request was first with a new value
 
     def _parts(self, record: StoredSession) -> tuple[Parts, StoredCookie]:
         return parts_of(self.id, record, self.clock)

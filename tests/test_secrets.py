@@ -42,6 +42,7 @@ from sessions.stores.postgres.url import parse as parse_postgres
 from sessions.stores.redis.url import parse
 from sessions.stores.sqlite.statements import CREATE
 from sessions.stores.sqlite.transaction import Step
+from sessions.web.sent import Sent
 
 ROOT = Path(__file__).parent.parent
 SOURCES = [*(ROOT / "sessions").rglob("*.py"), *(ROOT / "handlers").rglob("*.py"), ROOT / "server.py"]
@@ -105,6 +106,7 @@ OBJECTS: dict[str, Callable[[Path], object]] = {
     "_Pairs": lambda _: _paired({"mark": DATA}, {"mark": SECRET}),
     "SQLiteStore": lambda folder: SQLiteStore(folder / "sessions.db"),
     "ServerURL": lambda _: parse_postgres(POSTGRES),
+    "Sent": lambda _: Sent((SID,), {SID: (SECRET,)}),
     "Session": lambda _: loaded(),
     "SessionData": lambda _: SessionData(STORED.data),
     "SessionManager": lambda _: manager(),
@@ -154,6 +156,7 @@ def test_every_class_that_prints_its_fields_is_looked_at() -> None:
         "Plan",
         "PostgresOptions",
         "RedisOptions",
+        "Renewal",
         "Script",
         "ServerOptions",
         "SQLiteOptions",
@@ -161,6 +164,7 @@ def test_every_class_that_prints_its_fields_is_looked_at() -> None:
         "SessionInfo",
         "SignedIn",
         "SweeperOptions",
+        "Tags",
         "Trio",
         "Write",
     }

@@ -33,6 +33,9 @@ class Sent(NamedTuple):
     by_header: bool = False
     """Whether the client sends its id in the header `header`, and gets it there."""
 
+    def __repr__(self) -> str:
+        return f"<Sent {len(self.sids)} ids>"  # a repr comes into logs and error pages
+
 
 NOTHING = Sent()
 
@@ -56,7 +59,7 @@ def verified(manager: SessionManager, headers: list[str]) -> Sent:
         if len(value) > COOKIE_BYTES:
             continue  # no browser has kept it, so it is not ours
         if signed := manager.signer.unsign(value):
-            sid, tag = split(signed)
+            sid, tag = split(signed) if "~" in signed else (signed, "")
             found[sid] = (*found.get(sid, ()), tag) if tag or sid in found else NO_TAG
             is_tagged = is_tagged or bool(tag)
         else:
