@@ -107,7 +107,7 @@ class Remembered(Progress):
     def present(self, sent: Collection[str]) -> bool:
         """Return True if a value that the browser has sent is good, by its tag; the first use of one is noted."""
         row, options = self.meta.row, self._options
-        if options.renew_after is None and sent is NO_TAG and not is_renewed(row):
+        if options.renew_after is None and sent == NO_TAG and not is_renewed(row):
             return True
         self.renewal = Renewal(sent, options.renew_after, options.grace_ms)
         tags, now = tags_of(row), self.clock()

@@ -42,7 +42,6 @@ from sessions.stores.postgres.url import parse as parse_postgres
 from sessions.stores.redis.url import parse
 from sessions.stores.sqlite.statements import CREATE
 from sessions.stores.sqlite.transaction import Step
-from sessions.web.sent import Sent
 
 ROOT = Path(__file__).parent.parent
 SOURCES = [*(ROOT / "sessions").rglob("*.py"), *(ROOT / "handlers").rglob("*.py"), ROOT / "server.py"]
@@ -106,7 +105,6 @@ OBJECTS: dict[str, Callable[[Path], object]] = {
     "_Pairs": lambda _: _paired({"mark": DATA}, {"mark": SECRET}),
     "SQLiteStore": lambda folder: SQLiteStore(folder / "sessions.db"),
     "ServerURL": lambda _: parse_postgres(POSTGRES),
-    "Sent": lambda _: Sent((SID,), {SID: (SECRET,)}),
     "Session": lambda _: loaded(),
     "SessionData": lambda _: SessionData(STORED.data),
     "SessionManager": lambda _: manager(),

@@ -110,7 +110,7 @@ class RequestSession:
     def session_id(self) -> str | None:
         """Return the id that the request is bound to, also after its session has ended; None before there is one."""
         self._is_looked_at = True
-        return next(iter(self._sent.sids), None) if self._state is None else self._state.id
+        return next(iter(self._sent[0]), None) if self._state is None else self._state.id
 
     def has_change(self) -> bool:
         """Return True if a change of the session is not committed."""
@@ -173,8 +173,8 @@ class RequestSession:
         manager = self.manager(handler)
         if manager.options.header is None:
             return False
-        found = sent(manager, handler.request.headers)
-        return found.by_header and bool(found.sids)
+        sids, _, by_header = sent(manager, handler.request.headers)
+        return by_header and bool(sids)
 
     def keep_value(self) -> None:
         """Note that the answer is a WebSocket's handshake: it brings no new value of the cookie."""
@@ -209,7 +209,7 @@ class RequestSession:
         return self._manager
 
     def _begin(self, handler: Handler) -> SessionState:
-        self._state = self.manager(handler).new(self._generate(handler), next(iter(self._sent.sids), None))
+        self._state = self.manager(handler).new(self._generate(handler), next(iter(self._sent[0]), None))
         self._catch_up(handler, self._state)
         return self._state
 
@@ -344,7 +344,7 @@ class RequestSession:
         if self.missing is None and self._is_looked_at and self.manager(handler).options.cache_headers:
             vary(headers, self.manager(handler))
         if state is not None and (self.missing is None or state.renamed):
-            by_header = self._sent.by_header
+            _, _, by_header = self._sent
             add_id(headers, state, self.manager(handler), handler.request, handler.is_secure, by_header=by_header)
 
 

@@ -1,7 +1,7 @@
 """Owns what a request brings of a session: verified ids in its header or its cookies, and the path that it is for."""
 
-from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
@@ -10,7 +10,7 @@ from tornado.web import HTTPError
 from ..formats.cookie_header import decoded, values
 from ..manager import NO_TAGS, SessionManager
 from ..observe import TAMPERED, note
-from ..renewal import NO_TAG, split
+from ..renewal import split
 from ..validation import COOKIE_BYTES
 
 MAX_SESSIONS = 4
@@ -23,21 +23,14 @@ NEW = "new"
 """What a client sends in the header `header` to get an id there."""
 
 
-class Sent(NamedTuple):
-    """What a request brings of a session."""
+Sent: TypeAlias = tuple[tuple[str, ...], Mapping[str, Collection[str]], bool]
+"""What a request brings of a session. A plain tuple, as each request makes one.
 
-    sids: tuple[str, ...] = ()
-    """The verified ids, each once."""
-    tags: Mapping[str, Collection[str]] = NO_TAGS
-    """The tags that came with an id; "" for a value without one. An id that came without any is left out."""
-    by_header: bool = False
-    """Whether the client sends its id in the header `header`, and gets it there."""
+The verified ids, each once. The tags that came with each id, "" for a value without one; empty if no value had one.
+Whether the client sends its id in the header `header`, and gets it there.
+"""
 
-    def __repr__(self) -> str:
-        return f"<Sent {len(self.sids)} ids>"  # a repr comes into logs and error pages
-
-
-NOTHING = Sent()
+NOTHING: Sent = (), NO_TAGS, False
 
 
 def sent(manager: SessionManager, headers: HTTPHeaders) -> Sent:
@@ -51,33 +44,41 @@ def sent(manager: SessionManager, headers: HTTPHeaders) -> Sent:
 
 def verified(manager: SessionManager, headers: list[str]) -> Sent:
     """Return the ids in the Cookie headers that one of the secrets has signed, each once, at most four."""
-    found: dict[str, tuple[str, ...]] = {}
-    is_tagged = False
+    found: dict[str, None] = {}
     for tried, value in enumerate(values(headers, manager.options.name)):
         if tried == MAX_CANDIDATES or len(found) == MAX_SESSIONS:
             break
         if len(value) > COOKIE_BYTES:
             continue  # no browser has kept it, so it is not ours
         if signed := manager.signer.unsign(value):
-            sid, tag = split(signed) if "~" in signed else (signed, "")
-            found[sid] = (*found.get(sid, ()), tag) if tag or sid in found else NO_TAG
-            is_tagged = is_tagged or bool(tag)
+            found[signed] = None
         else:
             note(TAMPERED, value)
-    return Sent(tuple(found), found if is_tagged else NO_TAGS)
+    for signed in found:
+        if "~" in signed:
+            return _split(found, by_header=False)
+    return tuple(found), NO_TAGS, False
+
+
+def _split(signed: Iterable[str], *, by_header: bool) -> Sent:
+    """Return the ids of verified values, with their tags: of one id there may be several."""
+    tags: dict[str, tuple[str, ...]] = {}
+    for value in signed:
+        sid, tag = split(value)
+        tags[sid] = (*tags.get(sid, ()), tag)
+    return tuple(tags), tags, by_header
 
 
 def _in_header(manager: SessionManager, given: list[str]) -> Sent:
     """Return the id in the header: none of several, of a bad one, or where the client asks for a new one."""
     value = decoded(given[0].strip(" \t"))
     if len(given) > 1 or value == NEW:
-        return Sent(by_header=True)
+        return (), NO_TAGS, True
     signed = manager.signer.unsign(value) if len(value) <= COOKIE_BYTES else None
     if not signed:
         note(TAMPERED, value)
-        return Sent(by_header=True)
-    sid, tag = split(signed)
-    return Sent((sid,), {sid: (tag,)} if tag else NO_TAGS, by_header=True)
+        return (), NO_TAGS, True
+    return _split([signed], by_header=True)
 
 
 def is_below(request: HTTPServerRequest, cookie_path: str) -> bool:

@@ -136,7 +136,7 @@ breaks("400 days at most", "nobody is warned of more",
 def _(original: Any) -> Any:
     async def load(self: Any, handler: Any) -> None:
         await original(self, handler)
-        if not self._sent.sids:
+        if not self._sent[0]:
             self.missing = "the browser has sent no cookie"
 
     return load

@@ -89,7 +89,7 @@ def _(original: Any) -> Any:
         from sessions.web import sent
 
         found = original(manager, given)
-        return found if found.sids else sent.NOTHING
+        return found if found[0] else sent.NOTHING
 
     return in_header
 
