@@ -13,8 +13,8 @@ NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 # The suite starts hundreds of processes: if this is set, each of them compiles all that it imports, and keeps none of it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help venv run test test-lowest test-pythons wheels lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
-	interop browser screenshots \
+.PHONY: help venv run test test-lowest test-pythons wheels deployment lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
+	interop browser screenshots copying \
 	bench bench-peers bench-instructions bench-scale bench-large bench-users bench-sockets bench-plots bench-docs bench-all bench-setup fuzz lock audit clean
 
 help: ## Show this list
@@ -24,7 +24,7 @@ help: ## Show this list
 
 $(RUNS): pyproject.toml requirements.lock
 	@echo 'Installing into $(VENV), which takes a minute and happens once'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@$(PIP) -r requirements.lock
 	@$(PIP) --no-deps --editable .
 	@touch $@
@@ -60,8 +60,11 @@ test-pythons: $(RUNS) ## Run the suite on the Pythons of Debian's newer suites, 
 wheels: $(RUNS) ## See that what is pinned has wheels for a Python that Debian does not give
 	tests/pythons.sh --wheels 3.12
 
-lab: $(READY) ## Run the experiments of tests/lab in their short forms
-	$(BIN)/python -m pytest tests/lab
+deployment: $(READY) $(TOOLS)/deployment/.ready ## Lint docs/deployment, build its image, run it, the compose file and the systemd unit (root, podman)
+	$(BIN)/python -m pytest --async-test-timeout=600 tests/lab/deployment
+
+lab: $(READY) $(TOOLS)/deployment/.ready ## Run the experiments of tests/lab in their short forms
+	$(BIN)/python -m pytest --async-test-timeout=600 tests/lab
 
 check: lint types ## Lint and check types
 
@@ -109,6 +112,9 @@ browser: $(READY) ## Run the page's tests in chromium, and the server behind ngi
 
 cluster: $(READY) ## Kill a master of a Redis Cluster under load, and count what visitors notice (needs nginx)
 	$(BIN)/python -m tests.lab.cluster $(ARGS)
+
+copying: $(READY) ## Move 100,000 sessions between each two databases, killed twice (ARGS="--pairs sqlite:redis", --speed)
+	$(BIN)/python -m tests.lab.copying $(ARGS)
 
 screenshots: $(READY) ## Write docs/page.png and docs/page-360.png
 	cd tests && ../$(BIN)/python -m browser.screenshots
@@ -165,10 +171,13 @@ fuzz: $(TOOLS)/fuzz/.ready ## Try ten million hostile inputs (RUNS=number)
 LOCK := UV_CUSTOM_COMPILE_COMMAND='make lock' $(TOOLS)/uv/bin/uv pip compile pyproject.toml --universal \
 	--python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 
+# What `make run` installs: whatever a config.toml may name, and the commands for those who run it.
+SERVES := --extra redis --extra postgres --extra metrics --extra cli --group server
+
 lock: $(TOOLS)/uv/.ready ## Renew requirements.lock and requirements-dev.lock from pyproject.toml
-	$(LOCK) --upgrade --extra redis --extra postgres --group server --output-file requirements.lock
+	$(LOCK) --upgrade $(SERVES) --output-file requirements.lock
 	$(LOCK) --upgrade --extra dev --extra speed --group server --constraint requirements.lock --output-file requirements-dev.lock
-	$(LOCK) --upgrade --extra redis --extra postgres --extra speed --group server --resolution lowest-direct --output-file requirements-lowest.lock
+	$(LOCK) --upgrade $(SERVES) --extra speed --resolution lowest-direct --output-file requirements-lowest.lock
 
 audit: $(TOOLS)/pip-audit/.ready ## Ask for known vulnerabilities of what the two locks pin
 	$(TOOLS)/pip-audit/bin/pip-audit --strict --require-hashes --disable-pip \
@@ -178,6 +187,11 @@ $(TOOLS)/fuzz/.ready: tests/lab/fuzz/requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< --editable .
 	touch $@
+
+$(TOOLS)/deployment/.ready: tests/lab/deployment/requirements.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 $(TOOLS)/%/.ready:
 	$(PYTHON) -m venv $(@D)

@@ -27,7 +27,7 @@ class Server:
 
     name: str
     bare: str  # the name of the same server without sessions
-    group: str  # what a run can choose: "tornado", "stores", "speed", "peers", "users"
+    group: str  # what a run can choose: "tornado", "stores", "speed", "peers", "users", "observed"
     command: tuple[str, ...]
     engine: str = ""  # "redis" or "postgresql": one is started for this server alone, and {url} leads to it
     environment: tuple[tuple[str, str], ...] = ()
@@ -48,6 +48,7 @@ def _tornado() -> list[Server]:
         Server("sessions, memory", bare, "tornado", (*TORNADO, "--store", "memory:")),
         Server("sessions with a user, SQLite full", bare, "users", (*full, "--users", "kept")),
         Server("sessions with userKey, SQLite full", bare, "users", (*full, "--users", "found")),
+        Server("sessions with Prometheus, SQLite full", bare, "observed", (*full, "--prometheus")),
         Server("sessions, Redis", bare, "stores", by_url, "redis"),
         Server("sessions, PostgreSQL", bare, "stores", by_url, "postgresql"),
         Server(fast, fast, "speed", (WITH_UVLOOP, *TORNADO[1:], "--uvloop")),

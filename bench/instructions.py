@@ -24,6 +24,7 @@ from bench.serve import serving
 NAMES = [
     "tornado bare", "sessions, SQLite full", "sessions, memory",
     "sessions with a user, SQLite full", "sessions with userKey, SQLite full",
+    "sessions with Prometheus, SQLite full",
 ]  # fmt: skip
 PATIENCE = ("--store-timeout", "600000")  # a deadline of seconds is none under callgrind on a busy machine
 CONNECTIONS = 64

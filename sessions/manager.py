@@ -7,23 +7,38 @@ record is written is in writes.py, what a handler calls in between is in verbs.p
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Collection, Coroutine, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from .checked_store import checked
 from .clock import Clock, now_ms
 from .ends import Ends
-from .errors import CorruptSession, StoreUnavailable
+from .errors import StoreError, StoreUnavailable
 from .formats import json_text
 from .formats.signing import Signer
+from .log_limit import LogLimit
 from .login import Login, Stamp, User, is_stamp, stamp_text, user_of
-from .observe import AMBIGUOUS, COOKIE_RENEWED, DROPPED, REUSED, REVOKED, UNKNOWN, Event, Observer, note, tell
+from .observe import (
+    AMBIGUOUS,
+    COOKIE_RENEWED,
+    DROPPED,
+    REVOKED,
+    TAMPERED,
+    UNKNOWN,
+    Commit,
+    Load,
+    Observer,
+    Reporter,
+    SessionEvent,
+    StoreReady,
+)
+from .observed_store import observed
 from .options import SessionOptions
 from .pending import Verb
 from .policy import Performed, Plan, decide, no_session
 from .progress import Generate, no_new_id
-from .renewal import NO_TAG
+from .renewal import NO_TAG, NO_TAGS, TagsOf
 from .rotation import Rotation
 from .session import Session
 from .sign_ins import SignIns
@@ -36,16 +51,12 @@ from .validation import secrets_of
 from .verbs import SessionVerbs
 from .writes import Writes, performed
 
-NO_TAGS: Mapping[str, Collection[str]] = MappingProxyType({})
-"""The tags of cookies that were never renewed."""
-
 
 class SessionManager:
     """Gives the handlers of an application their sessions, by a store, the options and a clock: the setting `sessions`.
 
-    `clock` returns milliseconds since the epoch. Of `observer`, one or several, each is called with every sign-in,
-    sign-out and revocation, and each time a replaced cookie of a user comes. Raises OptionsError if the store lacks a
-    power that an option needs.
+    `clock` returns milliseconds since the epoch. `observer`, one or several, is called with what happens to sessions
+    and their store (observe/events.py). Raises OptionsError if the store lacks a power that an option needs.
     """
 
     def __init__(
@@ -62,16 +73,18 @@ class SessionManager:
         self.signer: Signer = Signer(options.keys)
         self.warned: set[str] = set()
         """What the log has said once and does not repeat."""
-        self._store = checked(store)
-        self._renews = options.renew_after is not None
+        self.tampered: LogLimit = LogLimit(TAMPERED)
+        """Lets so many lines of that event into the log: every visitor can cause it, as often as they like."""
+        self.reporter: Reporter = Reporter(observer)
+        """Where an event goes to the log and to the observers."""
+        self._store = observed(checked(store), self.reporter)
         self._in_time = Deadline(options.store_timeout / 1000, name_of(store)).keep
-        self._writes = Writes(self._store, options, clock)
+        self._writes = Writes(self._store, options, clock, self.reporter)
         self._users = UserSessions(self._store, options, clock, self._writes.ends)
         self._noted_path = self._users.noted_path
         self._tasks: set[asyncio.Task[None]] = set()
         rotation = Rotation(self._store, self._writes, clock, options.grace_ms, self._in_time, self.start)
-        self._observers: Sequence[Observer] = observer if isinstance(observer, Sequence) else (observer,)
-        sign_ins = SignIns(self._store, self._writes, rotation, options, self._in_time, self._tell, self.revoke_all)
+        sign_ins = SignIns(self._store, self._writes, rotation, options, self._in_time, self.revoke_all)
         self._verbs = SessionVerbs(self._store, self._writes, rotation, sign_ins, self._in_time)
         if options.user_path is not None:
             with contextlib.suppress(RuntimeError):  # no loop runs yet, so no store is open, and it looks when it is
@@ -83,20 +96,35 @@ class SessionManager:
         """True if the store is up, as far as it knows without asking."""
         return is_ready(self._store)
 
+    async def check_store(self) -> bool:
+        """Ask the store for a session that nobody has. Returns True if it answers; False if it is away, or too slow."""
+        try:
+            if self.is_ready:
+                await self._in_time(self._store.get("?"))
+                is_ready = True
+            else:
+                is_ready = False
+        except StoreError:
+            is_ready = False
+        self.reporter.report(StoreReady(is_ready))
+        return is_ready
+
     def use_secrets(self, secret: str | bytes | list[str | bytes] | tuple[str | bytes, ...]) -> None:
         """Sign and verify with other secrets from now on: the first signs, all verify. Raises OptionsError."""
         self.signer = Signer(secrets_of(secret))
 
     # ---------------------------------------------------------------- the trip
 
-    async def load(
-        self, sids: Sequence[str], generate: Generate, tags: Mapping[str, Collection[str]] = NO_TAGS
-    ) -> SessionState:
+    def load(self, sids: Sequence[str], generate: Generate, tags: TagsOf = NO_TAGS) -> Awaitable[SessionState]:
         """Return the session of the first verified id that has a living one, else a new session under a fresh id.
 
-        `tags` are those that came with an id; a cookie that a newer one has replaced gets no session. Raises
-        StoreError, and CorruptSession for a row that is no session.
+        A replaced one of its `tags` gets none. What is awaited raises StoreError, and CorruptSession for a bad row.
         """
+        if self.reporter.reports_loads:
+            return self.reporter.timed(Load, SessionState.load_outcome, self._load, sids, generate, tags)
+        return self._load(sids, generate, tags)
+
+    async def _load(self, sids: Sequence[str], generate: Generate, tags: TagsOf) -> SessionState:
         if not self.is_ready:
             raise StoreUnavailable("the store is not ready")
         if len(sids) == 1:
@@ -109,30 +137,19 @@ class SessionManager:
             state = None if record is None else await self._living(sid, record, generate)
             if state is None:
                 continue
-            may_differ = self._renews or tags or state.meta.row
-            if state.end is None and may_differ and not state.present(tags.get(sid, NO_TAG)):
+            if state.end is None and not state.present(tags.get(sid, NO_TAG)):
                 replaced.add(sid)
-                await self._reused(state)
+                await self._in_time(self._writes.reused(state))
             elif found is None or (found.end is not None and state.end is None):
                 found = state
             elif state.end is None:
-                note(AMBIGUOUS, sid)
+                self.reporter.note(AMBIGUOUS, sid)
         if found is None:
             if not replaced:
-                note(UNKNOWN, sids[0])
+                self.reporter.note(UNKNOWN, sids[0])
             return self.new(generate, sids[0])
         found.others = tuple(sid for sid in sids if sid != found.id and sid not in replaced)
         return found
-
-    async def _reused(self, state: SessionState) -> None:
-        """Report that a replaced value of a session's cookie came, and end the session as `reuse` says."""
-        note(REUSED, state.id)
-        with contextlib.suppress(CorruptSession):
-            user = self.user_of(state)
-            if user is not None:
-                self._tell(REUSED, str(user), state.fingerprint)
-        if self.options.reuse == "end":
-            await self._in_time(self._writes.end(state.row, ()))
 
     def commit(self, state: SessionState, *, ends: bool = True) -> Awaitable[None] | None:
         """Write what the session has changed to the store. Returns None if that is nothing.
@@ -160,10 +177,13 @@ class SessionManager:
         if plan.change == "nothing":
             state.settle(plan, "saved")
             if state.end in ("gone", "closed") and state.is_changed:
-                note(DROPPED, state.id)
+                self._note_dropped(state)
             return None
         record = None if plan.change in ("destroy", "touch") else state.to_store()
-        return self._in_time(self._perform(state, plan, record))
+        performing = self._perform(state, plan, record)
+        if self.reporter.has_observers:
+            return self.reporter.timed(partial(Commit, plan.change), lambda _: "done", self._in_time, performing)
+        return self._in_time(performing)
 
     async def _perform(self, state: SessionState, plan: Plan, record: StoredSession | None) -> None:
         outcome: Performed = "saved"
@@ -175,12 +195,17 @@ class SessionManager:
         else:
             outcome = await self._writes.write(state, record, state.row)
             if outcome in ("gone", "closed"):
-                note(DROPPED, state.id)
+                self._note_dropped(state)
             elif plan.new_value and value == state.cookie_value:  # of parallel requests one has made it
-                note(COOKIE_RENEWED, state.id)
+                self.reporter.note(COOKIE_RENEWED, state.id)
         if outcome == "gone":
             self._writes.tell(state.row.id)
         state.settle(plan, outcome)
+
+    def _note_dropped(self, state: SessionState) -> None:
+        if state.dropped_id != state.id:  # a stream commits twice
+            state.dropped_id = state.id
+            self.reporter.note(DROPPED, state.id)
 
     async def _commit_behind(self, state: SessionState, *, ends: bool) -> None:
         """Commit when the verbs that the handler has called are done. Raises a failure that nobody has seen."""
@@ -269,9 +294,6 @@ class SessionManager:
         await self._verbs.sign_out(state, everywhere=False)
         return False
 
-    def _tell(self, name: str, user: str, fingerprint: str | None) -> None:
-        tell(self._observers, Event(name, user, fingerprint))
-
     # ---------------------------------------------------------------- the sessions of a user
 
     async def sessions_of(self, user: str | int, current: Session | None = None) -> list[SessionInfo]:
@@ -288,7 +310,7 @@ class SessionManager:
         """
         ended = await self._users.revoke(user, handle)
         if ended:
-            self._tell(REVOKED, str(user), handle[:8])
+            self.reporter.report(SessionEvent(REVOKED, str(user), handle[:8]))
         return ended
 
     async def revoke_all(self, user: str | int, keep: Session | None = None) -> int:
@@ -299,7 +321,7 @@ class SessionManager:
         """
         ended = await self._users.revoke_all(user, keep)
         if ended:
-            self._tell(REVOKED, str(user), None)
+            self.reporter.report(SessionEvent(REVOKED, str(user), None))
         return ended
 
     # ---------------------------------------------------------------- outside a request
@@ -372,6 +394,7 @@ class SessionManager:
         if self.ends.watcher is not None:
             self.ends.watcher.close()
         await self._verbs.settled()
+        self.tampered.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

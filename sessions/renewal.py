@@ -20,6 +20,7 @@ replaced at once: an answer that is still under way must not put an older value 
 import re
 import secrets
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .validation import is_number
@@ -29,6 +30,12 @@ TAG_BYTES = 6
 
 _TAG = re.compile(r"~[A-Za-z0-9_-]{8}")
 _LENGTH = 9  # of a tag with its "~"
+
+TagsOf: TypeAlias = Mapping[str, Collection[str]]
+"""The tags that came with each id."""
+
+NO_TAGS: TagsOf = MappingProxyType({})
+"""Those of cookies that were never renewed."""
 
 NO_TAG: tuple[str, ...] = ("",)
 """What a request with a cookie without a tag brings."""

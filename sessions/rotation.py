@@ -14,7 +14,7 @@ from .clock import Clock
 from .errors import CorruptSession, SessionError, StoreError, StoreUnavailable
 from .formats import json_text
 from .meta import tombstone
-from .observe import RENEWED, note
+from .observe import RENEWED
 from .state import Row, SessionState
 from .store import Outcome, Store, StoredSession, Update
 from .timeout import InTime
@@ -86,7 +86,7 @@ class Rotation:
                 if not self._writes.is_blind:
                     state.failed()
                 raise
-            note(RENEWED, row.id)
+            self._writes.reporter.note(RENEWED, row.id)
 
         return work()
 
@@ -134,7 +134,7 @@ class Rotation:
                 state.failed()
                 self.undo(old, begun)
                 raise
-            note(RENEWED, old)
+            self._writes.reporter.note(RENEWED, old)
 
         return work()
 

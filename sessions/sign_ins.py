@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from .errors import CorruptSession, DataError, NoSession, OptionsError, TooManySessions
-from .formats.signing import Signer, fingerprint
+from .formats.signing import Signer
 from .login import Login, placed, stamp_text
-from .observe import DESTROYED, RENEWED, SIGNED_IN, SIGNED_OUT, note
+from .observe import DESTROYED, RENEWED, SIGNED_IN, SIGNED_OUT
 from .options import SessionOptions
 from .policy import no_session
 from .rotation import Attempt, Rotation, attempted
@@ -30,7 +30,7 @@ class _OfAnother(Exception):
 class SignIns:
     """The sign-ins and sign-outs of one manager's sessions.
 
-    `tell` tells the observers of an event, a user and a fingerprint; `end_all` ends all sessions of a user.
+    `end_all` ends all sessions of a user.
     """
 
     def __init__(
@@ -40,7 +40,6 @@ class SignIns:
         rotation: Rotation,
         options: SessionOptions,
         in_time: InTime,
-        tell: Callable[[str, str, str | None], None],
         end_all: Callable[[str], Awaitable[object]],
     ) -> None:
         self._store = store
@@ -48,7 +47,6 @@ class SignIns:
         self._rotation = rotation
         self._options = options
         self._in_time = in_time
-        self._tell = tell
         self._end_all = end_all
 
     def path(self) -> tuple[str, ...]:
@@ -89,9 +87,8 @@ class SignIns:
                 self._rotation.undo(old, begun)
                 raise
             if state.request_sid is not None:
-                note(RENEWED, old)
-            note(SIGNED_IN, state.id)
-            self._tell(SIGNED_IN, str(login.user), state.fingerprint)
+                self._writes.reporter.note(RENEWED, old)
+            self._writes.reporter.note(SIGNED_IN, state.id, user=str(login.user))
 
         return work()
 
@@ -213,7 +210,7 @@ class SignIns:
         signed: SignedIn = await power.sign_in(limit, new, *step)
         for key in signed.ended:
             self._writes.ends.ended(key)
-            note(DESTROYED, key)
+            self._writes.reporter.note(DESTROYED, key)
         if signed.update is None:
             raise TooManySessions(f"sign_in: the user has {most} sessions already (maxPerUser)")
         return signed.update
@@ -254,7 +251,7 @@ class SignIns:
                     state.failed()
                 self._rotation.undo(old, begun)
                 raise
-            note(RENEWED, old)
+            self._writes.reporter.note(RENEWED, old)
 
         return work()
 
@@ -288,8 +285,7 @@ class SignIns:
                 state.failed()
                 raise
             if user is not None:
-                note(SIGNED_OUT, row.id)
-                self._tell(SIGNED_OUT, user, fingerprint(row.id))
+                self._writes.reporter.note(SIGNED_OUT, row.id, user=user)
 
         return work()
 

@@ -38,8 +38,8 @@ class SessionState(Remembered):
 
     __slots__ = (
         "_already_deleted", "_committed", "_is_rejected", "_is_renewed", "_origin_id", "_origin_text", "_saved_text",
-        "_stored_cookie", "_touch_asked", "_written", "cookie_act", "end", "is_discarded", "is_readable", "others",
-        "renamed", "request_sid", "row",
+        "_stored_cookie", "_touch_asked", "_written", "cookie_act", "dropped_id", "end", "is_discarded",
+        "is_readable", "others", "renamed", "request_sid", "row",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +62,8 @@ class SessionState(Remembered):
         """Whether a handler may still read it."""
         self.is_discarded: bool = False
         """Whether the answer is an error with which nothing is stored: `save_on_error`."""
+        self.dropped_id: str | None = None
+        """The id under which a change was dropped, if the log has said so."""
         self.renamed: bool = False
         """Whether the row has moved to a new id, which the browser has to learn whatever else fails."""
         self.cookie_act: CookieAct = "keep"
@@ -105,6 +107,10 @@ class SessionState(Remembered):
     def base(self) -> StoredSession | None:
         """The record of its row; None if there is none."""
         return self.row.base
+
+    def load_outcome(self) -> str:
+        """Return what an observer gets of the load: a session was found, or it is over."""
+        return "found" if self.end is None and self.base is not None else "over"
 
     @property
     def is_known(self) -> bool:

@@ -1,8 +1,8 @@
 """Owns the contract between the sessions and their store: the record, six verbs, their outcomes, the powers.
 
 A store keeps a text under an id until a given time. Six verbs are all that a store needs (`Store`). The attributes
-`sweepable`, `prepared`, `admin`, `overwriting` and `users` say what else it can do: each is None, or absent, or the
-object that has the verbs of that power. A store must not know cookies, signatures or Tornado.
+`sweepable`, `prepared`, `admin`, `overwriting`, `batching`, `users` and `existing` say what else it can do: each is
+None, or absent, or the object that has the verbs of that power. A store must not know cookies, signatures or Tornado.
 
 What holds for every verb (`sessions.testing.StoreContract` tests it, and demands nothing else):
 
@@ -24,9 +24,9 @@ What holds for every verb (`sessions.testing.StoreContract` tests it, and demand
   far as the store knows without asking; a store without `ready` is always up.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from enum import Enum
-from typing import Any, NamedTuple, Protocol, Self, cast
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias, cast
 
 
 class StoredSession(NamedTuple):
@@ -186,6 +186,17 @@ class Admin(Protocol):
         """Delete every session."""
 
 
+OnBatch: TypeAlias = Callable[[Literal["read", "write"], int], None]
+"""Called with the kind of a batch and its jobs when a store begins it."""
+
+
+class Batching(Protocol):
+    """The power of a store that performs in one step what several callers ask for."""
+
+    def report_batches(self, report: OnBatch) -> None:
+        """Call `report` at the begin of each batch from now on. It must not raise."""
+
+
 class Overwriting(Protocol):
     """The power to write blindly, as Express does: for `conflict = "overwrite"`."""
 
@@ -264,6 +275,27 @@ class Users(Protocol):
         """
 
 
+class IndexedUsers(Users, Protocol):
+    """The power `users` of a store that has an index for it, which can be made on a large table too."""
+
+    async def make_index(self, *, rebuild: bool, progress: Callable[[int, int], None]) -> bool:
+        """Make the index, while others write as far as the database lets them. Returns False if it is there already.
+
+        With `rebuild` one that is there is made again. `progress` is called with what is done and the whole, where the
+        database tells. Raises StoreError, and OptionsError where there can be none.
+        """
+
+
+class Existing(Protocol):
+    """The power to open only what is there: for an operator, who may have named the wrong place."""
+
+    def take_existing(self, *, reads: bool) -> None:
+        """Say, before the store is opened, that it makes no file, table or index. One that is missing is a StoreError.
+
+        `reads` says that no session is written either, so that a right to read is enough.
+        """
+
+
 def sweepable(store: Store) -> Sweepable | None:
     """Return what sweeps the store, or None if it drops expired sessions by itself."""
     return cast("Sweepable | None", getattr(store, "sweepable", None))
@@ -279,6 +311,11 @@ def admin(store: Store) -> Admin | None:
     return cast("Admin | None", getattr(store, "admin", None))
 
 
+def batching(store: Store) -> Batching | None:
+    """Return what reports the batches of the store, or None if it has none."""
+    return cast("Batching | None", getattr(store, "batching", None))
+
+
 def overwriting(store: Store) -> Overwriting | None:
     """Return what writes blindly, or None."""
     return cast("Overwriting | None", getattr(store, "overwriting", None))
@@ -287,6 +324,17 @@ def overwriting(store: Store) -> Overwriting | None:
 def users(store: Store) -> Users | None:
     """Return what finds the sessions of a user, or None."""
     return cast("Users | None", getattr(store, "users", None))
+
+
+def indexed(store: Store) -> IndexedUsers | None:
+    """Return what finds the sessions of a user by an index that it can make, or None."""
+    power = users(store)
+    return cast("IndexedUsers", power) if hasattr(power, "make_index") else None
+
+
+def existing(store: Store) -> Existing | None:
+    """Return what keeps the store from making anything, or None."""
+    return cast("Existing | None", getattr(store, "existing", None))
 
 
 def is_ready(store: Store) -> bool:

@@ -7,11 +7,12 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from .errors import OptionsError
+from .observe import Observer, Reporter, Sweep
 from .store import Store, Sweepable, sweepable
 from .validation import is_lifetime, is_number, wrong
 
@@ -48,7 +49,8 @@ class Sweeper:
 
     Between two batches it pauses for as long as the last one took, at least `pause` milliseconds, so that it takes no
     more than half of the store's time. Every interval is up to `jitter` (a share of it) shorter or longer. A store that
-    needs no sweeping is left alone. `async with Sweeper(store):` runs it; leaving stops it at once.
+    needs no sweeping is left alone. `async with Sweeper(store):` runs it; leaving stops it at once. `observer`, one or
+    several, is called with a `Sweep` after each sweep of this process.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Sweeper:
         pause: float = SweeperOptions.pause,
         jitter: float = SweeperOptions.jitter,
         sleep: Sleep = asyncio.sleep,
+        observer: Observer | Sequence[Observer] = (),
     ) -> None:
         for name, value, least in (("interval", interval, 1), ("pause", pause, 0), ("batch", batch, 1)):
             if not is_lifetime(value) or value < least:
@@ -74,6 +77,7 @@ class Sweeper:
         self._pause = pause / 1000
         self._jitter = jitter
         self._sleep = sleep
+        self._reporter = Reporter(observer)
         self._task: asyncio.Task[None] | None = None
         self._wall = _wall()  # where the wall clock is against the monotonic one
         self._trusts_at = 0.0  # on time.monotonic(), after the wall clock has leapt
@@ -135,16 +139,20 @@ class Sweeper:
             await self._sleep(self._interval * random.uniform(1 - self._jitter, 1 + self._jitter))  # noqa: S311 # spread
             if self._has_leapt():
                 continue
+            started, before, errors, waiting = time.monotonic(), self.deleted, self.errors, 0
             try:
-                waiting = await self.backlog() if store.lead() else 0
+                if not store.lead():
+                    continue
+                waiting = await self.backlog()
                 swept = await self.sweep() if waiting else 0
+                if swept:
+                    more = "at least " if waiting == BACKLOG_LIMIT else ""
+                    log.info("swept %d expired sessions; the backlog was %s%d", swept, more, waiting)
             except Exception as error:  # noqa: BLE001 # the store's trouble is the requests' to report; the next sweep may do
                 self.errors += 1
                 log.warning("sweep failed (%d so far): %s", self.errors, error)
-                continue
-            if swept:
-                more = "at least " if waiting == BACKLOG_LIMIT else ""
-                log.info("swept %d expired sessions; the backlog was %s%d", swept, more, waiting)
+            seconds = time.monotonic() - started
+            self._reporter.report(Sweep(waiting, self.deleted - before, self.errors > errors, seconds))
 
 
 def _wall() -> float:

@@ -12,7 +12,7 @@ from .clock import Clock
 from .ends import Ends
 from .errors import CorruptSession, DataError, OptionsError, StoreError
 from .meta import HOPS, Meta, closed_meta, is_closed
-from .observe import REVOKED, note
+from .observe import REVOKED, log_event
 from .options import SessionOptions
 from .session import Session
 from .store import Store, StoredSession, Users, by_key, key_of, name_of, users
@@ -109,7 +109,7 @@ class UserSessions:
     def _noted(self, ended: list[str]) -> None:
         for key in ended:
             self._ends.ended(key)
-            note(REVOKED, key)
+            log_event(REVOKED, key)
 
     def _found(self) -> Users:
         if self._power is None:
@@ -131,38 +131,42 @@ class UserSessions:
     def _info(self, key: str, record: StoredSession, user: str, mine: str | None) -> SessionInfo | None:
         """Return what is known of a row; None if it is not the user's."""
         try:
-            whole = outline(record.data)
+            info = info_of(key, record, self._options)
         except CorruptSession:
             return None
-        if user_at(whole, self._options.user_path or ()) != user:
-            return None
-        found = whole.get("__meta")
-        meta: Meta = found if isinstance(found, dict) else {}
-        created = _moment(meta, "createdAt")
-        return SessionInfo(
-            handle=handle_of(key),
-            user=user,
-            created=created,
-            signed_in=_moment(meta, "signedInAt"),
-            seen=self._seen(record, whole, meta),
-            expires=record.expires_at,
-            agent=_text(meta, "agent"),
-            ip=_text(meta, "ip"),
-            is_current=key == mine,
-        )
+        return info._replace(is_current=key == mine) if info.user == user else None
 
-    def _seen(self, record: StoredSession, whole: Meta, meta: Meta) -> int | None:
-        """Return when a lifetime began that ends when the row does; None where something else ends it."""
-        ends = [_moment(meta, "endsAt")]
-        created, timeout = _moment(meta, "createdAt"), self._options.absolute_timeout
-        if created is not None and timeout is not None:
-            ends.append(created + int(timeout))
-        if any(end is not None and record.expires_at >= end for end in ends):
-            return None
-        cookie = whole.get("cookie")
-        lifetime = cookie.get("originalMaxAge") if isinstance(cookie, dict) else None
-        lives = lifetime if lifetime is not None and is_number(lifetime) else self._options.ttl
-        return record.expires_at - int(lives)
+
+def info_of(key: str, record: StoredSession, options: SessionOptions) -> SessionInfo:
+    """Return what is known of a row. Its `user` is "" if it is nobody's. Raises CorruptSession."""
+    whole = outline(record.data)
+    found = whole.get("__meta")
+    meta: Meta = found if isinstance(found, dict) else {}
+    return SessionInfo(
+        handle=handle_of(key),
+        user=(options.user_path and user_at(whole, options.user_path)) or "",
+        created=_moment(meta, "createdAt"),
+        signed_in=_moment(meta, "signedInAt"),
+        seen=_seen(record, whole, meta, options),
+        expires=record.expires_at,
+        agent=_text(meta, "agent"),
+        ip=_text(meta, "ip"),
+        is_current=False,
+    )
+
+
+def _seen(record: StoredSession, whole: Meta, meta: Meta, options: SessionOptions) -> int | None:
+    """Return when a lifetime began that ends when the row does; None where something else ends it."""
+    ends = [_moment(meta, "endsAt")]
+    created, timeout = _moment(meta, "createdAt"), options.absolute_timeout
+    if created is not None and timeout is not None:
+        ends.append(created + int(timeout))
+    if any(end is not None and record.expires_at >= end for end in ends):
+        return None
+    cookie = whole.get("cookie")
+    lifetime = cookie.get("originalMaxAge") if isinstance(cookie, dict) else None
+    lives = lifetime if lifetime is not None and is_number(lifetime) else options.ttl
+    return record.expires_at - int(lives)
 
 
 def checked_user(user: object) -> str:

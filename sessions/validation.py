@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any, Literal
 
 from .errors import OptionsError
+from .weak_secrets import is_published
 
 log: logging.Logger = logging.getLogger("sessions")
 
@@ -44,7 +45,6 @@ NAME_BYTES = COOKIE_BYTES - AROUND_ID - 32
 BROWSER_MAX_AGE = 400 * DAY
 """Milliseconds: browsers cap a cookie's lifetime here (RFC 6265bis, section 5.5)."""
 
-EXAMPLE_SECRET = b"your-secret-key"  # the one that every tutorial shows
 SECRET_BYTES = 32
 """A secret's length at the least: that of the HMAC's output, as RFC 2104 (section 3) asks of a key."""
 
@@ -311,8 +311,8 @@ def secrets_of(given: object, *, refuses_weak: bool = False) -> Secrets:
 
 def _weakness(secret: bytes) -> str | None:
     """Return why a secret is weak, without the secret; None if it is not."""
-    if secret == EXAMPLE_SECRET:
-        return f"{EXAMPLE_SECRET.decode()!r} is in every tutorial"
+    if is_published(secret):
+        return "it is one of a tutorial"
     return f"it has {len(secret)} bytes, {SECRET_BYTES} are wanted" if len(secret) < SECRET_BYTES else None
 
 

@@ -11,12 +11,14 @@ import itertools
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any, TypeAlias
 
 from .ends import End
 from .errors import CorruptSession, StoreError
 from .manager import SessionManager
 from .meta import closed_meta
+from .observe import Sockets
 from .progress import no_new_id
 from .state import SessionState
 from .store import StoredSession
@@ -95,6 +97,7 @@ class Watch:
         """Watch a stored session for a socket or a stream. It is asked for at once: it was loaded some time ago."""
         watched = Watched(state, self._manager.key_of(state.row.id), self._user_of(state), on_end)
         self._put(watched)
+        self._count(1)
         return watched
 
     def remove(self, watched: Watched) -> None:
@@ -102,6 +105,7 @@ class Watch:
         row = self._rows.get(watched.key)
         if row is not None and watched in row.watched:
             del row.watched[watched]
+            self._count(-1)
             if not row.watched:
                 self._drop(watched.key)
 
@@ -121,8 +125,12 @@ class Watch:
         self._rows.move_to_end(watched.key, last=False)
         if self._task is None or self._loop is not loop:
             self._loop, self._wake = loop, asyncio.Event()
-            self._task = loop.create_task(self._run())
+            self._task = loop.create_task(self._run(), context=Context())  # of no request, as it outlives them
         self._wake.set()
+
+    def _count(self, change: int) -> None:
+        if change:
+            self._manager.reporter.report(Sockets(change))
 
     def _drop(self, key: str) -> None:
         del self._rows[key]
@@ -131,6 +139,7 @@ class Watch:
 
     def close(self) -> None:
         """Stop asking. Whoever is watched stays open."""
+        self._count(-len(self))
         task, self._task = self._task, None
         self._rows.clear()
         if task is not None and not task.done() and task is not _current():
@@ -144,6 +153,7 @@ class Watch:
         if row is not None:
             watched = list(row.watched)
             self._drop(key)
+            self._count(-len(watched))
             for each in watched:
                 _end(each, end)
 

@@ -13,13 +13,14 @@ from .ends import End, Ends
 from .errors import OptionsError, SessionError
 from .formats import json_text
 from .meta import HOPS, closed_meta, is_closed
-from .observe import CREATED, DESTROYED, note
+from .observe import CREATED, DESTROYED, REUSED, Reporter
 from .options import SessionOptions
 from .policy import Performed
 from .queues import CommitQueues
 from .state import Row, SessionState
 from .store import Outcome, Store, StoredSession, Update, by_key, key_of, name_of, overwriting
 from .turns import Turns
+from .user_text import user_in
 
 ID_TRIES = 3
 """Ids that are made before a new session is given up because each was taken."""
@@ -34,7 +35,9 @@ Create: TypeAlias = Callable[[str, StoredSession], Awaitable[StoredSession | Non
 class Writes:
     """The writes to one store."""
 
-    def __init__(self, store: Store, options: SessionOptions, clock: Clock) -> None:
+    def __init__(self, store: Store, options: SessionOptions, clock: Clock, reporter: Reporter) -> None:
+        self.reporter: Reporter = reporter
+        """Where the verbs report what happens to a session."""
         self._store = store
         self._options = options
         self._clock = clock
@@ -72,7 +75,7 @@ class Writes:
         for _ in range(ID_TRIES):
             made = await create(row.id, record)
             if made is not None:
-                note(CREATED, row.id, DEBUG)
+                self.reporter.note(CREATED, row.id, DEBUG)
                 state.saved(record, made, row)
                 return "saved"
             if row.base is not None:  # a save() of the same request, beside this one, was first
@@ -125,17 +128,25 @@ class Writes:
 
     # ---------------------------------------------------------------- an end
 
+    async def reused(self, state: SessionState) -> None:
+        """Report that a replaced value of a session's cookie came, and end the session as `reuse` says."""
+        path = self._options.user_path
+        user = None if path is None else user_in(state.data.text, path)
+        self.reporter.note(REUSED, state.id, user=user)
+        if self._options.reuse == "end":
+            await self.end(state.row, ())
+
     async def end(self, row: Row, others: Iterable[str]) -> None:
         """End the session of a row, and those of the other verified ids in the request: a sign-out is the browser's."""
         self.tell(row.id)
         await self._remove(row.id, row.base)
-        note(DESTROYED, row.id)
+        self.reporter.note(DESTROYED, row.id)
         for sid in others:
             found = await self._store.get(sid)
             if found is not None:
                 self.tell(sid)
                 await self._remove(sid, found)
-                note(DESTROYED, sid)
+                self.reporter.note(DESTROYED, sid)
 
     async def _remove(self, sid: str, base: StoredSession | None) -> None:
         """End the session of an id, and its successor if it goes on under another id by now.

@@ -124,6 +124,11 @@ class Wire:
         """Connect to a server on this machine."""
         return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=tls, limit=PIECE))
 
+    @classmethod
+    async def connect_unix(cls, path: str) -> Self:
+        """Connect to a server that listens at a Unix socket."""
+        return cls(*await asyncio.open_unix_connection(path, limit=PIECE))
+
     async def _read(self, reader: asyncio.StreamReader) -> None:
         try:
             while data := await reader.read(PIECE):

@@ -41,19 +41,7 @@ main() {
 
 # Make the suite's chroot, unless there is one with these packages. Prints why it could not.
 have() {
-  local root=$CHROOTS/$1 script=/usr/share/debootstrap/scripts/$1 mirror
-  [ "$(id -u)" = 0 ] || { echo "only root can make a chroot"; return 1; }
-  [ "$(cat "$root/.packages" 2>/dev/null)" != "$PACKAGES" ] || return 0
-  command -v debootstrap >/dev/null || { echo "no debootstrap on this machine"; return 1; }
-  mirror=$(. /etc/os-release && apt-get indextargets 'Created-By: Packages' "Release: ${VERSION_CODENAME-}" \
-    'Component: main' --format '$(REPO_URI)' | head -1)
-  [ -n "$mirror" ] || { echo "apt knows no mirror of Debian (after apt-get update?)"; return 1; }
-  [ -e "$script" ] || script=${script%/*}/sid # a suite that is newer than this debootstrap
-  rm -rf "$root"
-  # in a mount namespace of its own, so that nothing stays mounted
-  unshare --mount debootstrap --variant=minbase --include="$PACKAGES" "$1" "$root" "$mirror" "$script" >"$root.log" 2>&1 ||
-    { echo "$(tail -1 "$root.log") ($root.log)"; return 1; }
-  echo "$PACKAGES" >"$root/.packages"
+  tests/chroot.sh "$1" "$CHROOTS/$1" "$PACKAGES"
 }
 
 # The version of a suite's Python, such as 3.14.

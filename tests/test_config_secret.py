@@ -11,7 +11,7 @@ from sessions import OptionsError
 from sessions.config import Config, ConfigFile
 
 STRONG = "a-secret-that-nobody-guesses-and-no-log-shows"
-WEAK = {"your-secret-key": "tutorial", "keyboard cat": "12 bytes", "x" * 31: "31 bytes"}
+WEAK = {"your-secret-key": "tutorial", "keyboard cat": "tutorial", "no keyboard": "11 bytes", "x" * 31: "31 bytes"}
 REACHED: dict[str, tuple[str, bool]] = {
     "by other machines": ("", True),
     "through a proxy": ("proxy = true\n", False),

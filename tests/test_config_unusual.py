@@ -55,9 +55,17 @@ def test_a_date_that_has_passed_is_warned_of(caplog: pytest.LogCaptureFixture) -
     """No session lives with it."""
     found = warnings("[session]\ncookie.expires = 2020-01-01T00:00:00Z\n", caplog)
 
+    when = "2020-01-01 00:00:00+00:00 has passed"
     assert found == [
-        "[session] cookie.expires: 2020-01-01 00:00:00+00:00 has passed: every new session has expired when it is made"
+        f"[session] cookie.expires: {when}: every new session has expired when it is made; give maxAge, or a later date"
     ]
+
+
+def test_an_overwrite_of_what_was_revoked_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Where users are known, a revocation is expected to last."""
+    (found,) = warnings('[session]\nconflict = "overwrite"\nuserKey = "user"\n', caplog)
+
+    assert found.startswith('[session] conflict = "overwrite": a request in flight brings back a session')
 
 
 @pytest.mark.parametrize(

@@ -10,24 +10,28 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SOURCES = sorted([*(ROOT / "sessions").rglob("*.py"), *(ROOT / "handlers").rglob("*.py"), ROOT / "server.py"])
+SOURCES = sorted(
+    [path for name in ("sessions", "handlers", "serving") for path in (ROOT / name).rglob("*.py")]
+    + [ROOT / "server.py"]
+)
 MAX_LINES = 400
-PACKAGES = {"sessions", "handlers", "server"}
+PACKAGES = {"sessions", "handlers", "serving", "server"}
 """The first words of what is ours."""
 
 FLOORS = """
-    server
+    server  __main__
+    serving
     handlers
     sessions
-    web  config  testing
+    web  config  testing  doctor  cli
     watch
-    manager  sweeper  stores  late_store
-    users  queues  timeout  checked_store  turns  writes  rotation  sign_ins  verbs
+    manager  sweeper  stores  copying  late_store
+    users  queues  timeout  checked_store  observed_store  turns  writes  rotation  sign_ins  verbs
     remembered  state  session
     user_text  login  flash  merge  stored_cookie  cookie  meta  absolute_timeout  data  renewal  policy  pending  progress
-    options  formats  store  observe  ends
-    validation
-    errors  clock
+    options  formats  store  observe  ends  log_limit
+    weak_secrets  validation
+    errors  clock  findings  file_access
 """
 """The house. A room is a file of `sessions/`, or a whole package; `sessions` is the file of its public names.
 
@@ -41,11 +45,12 @@ HEIGHTS = {
 }
 """By room, how high it lies and how far to the right; Python compares such a pair as the rule does."""
 
-TORNADO = {"web", "handlers", "server", "testing"}
+TORNADO = {"web", "handlers", "serving", "server", "testing"}
 """The rooms that may know Tornado."""
 
 DRIVERS = {"aiosqlite", "sqlite3", "redis", "asyncpg", "psycopg", "pymongo", "motor", "uvloop"}
-"""What costs time and memory to load, and is loaded when it is chosen."""
+OBSERVERS = {"prometheus_client", "opentelemetry"}
+"""Both cost time and memory to load, and are loaded when they are chosen."""
 
 
 def module_of(path: Path) -> str:
@@ -111,7 +116,14 @@ class TestReader:
 
     def test_the_sources_are_found(self) -> None:
         """The library, its stores, the handlers, the server."""
-        assert {"sessions", "sessions.web.mixin", "sessions.stores.memory", "handlers", "server"} <= MODULES.keys()
+        assert {
+            "sessions",
+            "sessions.web.mixin",
+            "sessions.stores.memory",
+            "handlers",
+            "serving",
+            "server",
+        } <= MODULES.keys()
 
     def test_every_room_has_its_floor(self) -> None:
         """A new file has to be given its place in the house, once, and no room is empty."""
@@ -152,11 +164,13 @@ class TestDirection:
         """It keeps text under an id until a moment, and looks for a user in it at most."""
         known = {room_of(name) for name in imports_of(module) if name in MODULES}
 
-        assert known <= {"errors", "clock", "validation", "store", "stores", "user_text"}
+        assert known <= {"errors", "clock", "validation", "store", "stores", "user_text", "findings", "file_access"}
 
     @pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) not in {"stores", "server"}])
     def test_only_a_store_knows_its_driver(self, module: str) -> None:
-        """Driver errors are translated at that edge."""
+        """Driver errors are translated at that edge. A copy's journal is a SQLite file of its own."""
+        if module == "sessions.copying.journal":
+            return
         assert imports_of(module) & DRIVERS == set()
 
     @pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) == "handlers"])
@@ -176,6 +190,19 @@ class TestLoading:
 
         assert "sessions.web.mixin" in loaded
         assert DRIVERS & set(loaded) == set()
+
+    def test_neither_the_library_nor_the_server_loads_the_command_line(self) -> None:
+        """They bring click and rich."""
+        loaded = python("import sessions, sessions.config, sessions.testing, server, sys; print(*sys.modules)").split()
+
+        assert "server" in loaded
+        assert {"click", "rich", "sessions.cli"} & set(loaded) == set()
+
+    def test_importing_the_hook_or_the_server_loads_no_package_of_an_observer(self) -> None:
+        """It is loaded with the observer that needs it."""
+        loaded = python("import sessions.observe, server, sys; print(*sys.modules)").split()
+
+        assert OBSERVERS & set(loaded) == set()
 
     def test_importing_the_library_loads_nothing_for_tests(self) -> None:
         """A server has no use for it, and what is for tests runs under any runner."""

@@ -141,12 +141,12 @@ def test_the_dependencies_are_those_of_the_project() -> None:
     assert named == dict.fromkeys(distributions(project["dependencies"]), True)
 
 
-SERVES = ("redis", "postgres")
+SERVES = ("redis", "postgres", "metrics", "cli")
 """The extras that `make run` installs."""
 
 
 @pytest.mark.parametrize(
-    ("name", "extras"), [("requirements.lock", SERVES), ("requirements-dev.lock", ("dev", "speed", *SERVES))]
+    ("name", "extras"), [("requirements.lock", SERVES), ("requirements-dev.lock", ("dev", "otel", "speed", *SERVES))]
 )
 def test_a_lock_pins_what_it_is_for_and_names_no_place(name: str, extras: tuple[str, ...]) -> None:
     """Every dependency of its extras in pyproject.toml, exactly, with hashes, and of no other; no index, no host, no folder."""

@@ -11,6 +11,7 @@ import pytest
 from clock import MINUTE, MovableClock
 
 from sessions import MemoryStore, OptionsError, StoredSession, StoreUnavailable, Sweeper
+from sessions.observe import Sweep
 from sessions.sweeper import LEAP_SECONDS, MISTRUST_SECONDS
 
 pytestmark = pytest.mark.usefixtures("io_loop")
@@ -402,3 +403,36 @@ class TestLeap:
             await sleep.over()
 
         assert store.expired == 0
+
+
+class TestObserver:
+    """What it reports to an observer."""
+
+    async def test_each_sweep_of_this_process_is_reported(self, sleep: Sleep) -> None:
+        """What waited, what was deleted; also if that is nothing."""
+        events: list[Sweep] = []
+        store = Swept(250)
+        async with running(store, sleep, batch=300, observer=events.append):
+            await sleep.over()
+            await sleep.over()
+
+        assert [(each.backlog, each.deleted, each.failed) for each in events] == [(250, 250, False), (0, 0, False)]
+        assert all(each.seconds >= 0 for each in events)
+
+    async def test_a_sweep_that_failed_is_reported(self, sleep: Sleep) -> None:
+        """With what waited, so that a backlog that grows is seen."""
+        events: list[Sweep] = []
+        store = Swept(5)
+        store.errors.append(StoreUnavailable("away"))
+        async with running(store, sleep, observer=events.append):
+            await sleep.over()
+
+        assert [(each.backlog, each.deleted, each.failed) for each in events] == [(5, 0, True)]
+
+    async def test_who_does_not_lead_reports_nothing(self, sleep: Sleep) -> None:
+        """Its backlog of 0 would hide that of the process that sweeps."""
+        events: list[Sweep] = []
+        async with running(Swept(5, leads=False), sleep, observer=[events.append]):
+            await sleep.over()
+
+        assert events == []

@@ -52,11 +52,25 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+CLI = ("click", "rich")
+"""What the extra `cli` names."""
+
+
 def link(name: str, packages: Path) -> None:
     """Put a package of this environment into another one."""
-    files = distribution(name).files or []
-    for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:
+    for top in tops(name):
         packages.joinpath(top).symlink_to(Path(str(distribution(name).locate_file(top))))
+
+
+def unlink(name: str, packages: Path) -> None:
+    """Take it out again."""
+    for top in tops(name):
+        packages.joinpath(top).unlink()
+
+
+def tops(name: str) -> set[str]:
+    """The files and folders of a package."""
+    return {file.parts[0] for file in distribution(name).files or []} - {"..", "__pycache__"}
 
 
 def metadata(built: Path) -> Message:
@@ -78,7 +92,9 @@ def test_the_wheel_holds_the_library_and_its_metadata(built: Path) -> None:
     with zipfile.ZipFile(built / f"{NAME}-py3-none-any.whl") as wheel:
         names = wheel.namelist()
 
-    about = [f"{NAME}.dist-info/{name}" for name in ("METADATA", "RECORD", "WHEEL", "licenses/LICENSE")]
+    about = [
+        f"{NAME}.dist-info/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
+    ]
     assert sorted(names) == sorted([*SOURCES, "sessions/py.typed", *about])
 
 
@@ -117,6 +133,23 @@ def test_every_public_name_is_there_without_an_extra(installed: Path) -> None:
             f"from sessions import OptionsError, {store}\ntry: {store}('x')\nexcept OptionsError as error: print(error)"
         )
         assert f"[{store.removesuffix('Store').lower()}]" in run(installed, program)
+
+
+def test_the_command_line_needs_its_extra_and_says_so(installed: Path) -> None:
+    """Then `python -m sessions` and the console script are the same program."""
+    command = [str(installed), "-m", "sessions", "--version"]
+    without = subprocess.run(command, cwd=installed.parent, env={}, capture_output=True, text=True, check=False)
+    (packages,) = installed.parent.parent.glob("lib/python*/site-packages")
+    needed = (*CLI, "markdown-it-py", "mdurl", "pygments")
+    for name in needed:
+        link(name, packages)
+    with_extra = subprocess.run(command, cwd=installed.parent, env={}, capture_output=True, text=True, check=False)
+    script = subprocess.run([installed.with_name("sessions"), "--version"], capture_output=True, text=True, check=False)
+    for name in needed:
+        unlink(name, packages)
+
+    assert (without.returncode, "pip install 'tornado-express-sessions[cli]'" in without.stderr) == (2, True)
+    assert with_extra.stdout == script.stdout == f"sessions, version {__version__}\n"
 
 
 def test_what_is_imported_is_the_wheel(installed: Path) -> None:

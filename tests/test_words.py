@@ -25,6 +25,7 @@ HIDDEN = {"node_modules", "__pycache__", "build", ".venv", ".cache"}
 PLACES = (
     "sessions",
     "handlers",
+    "serving",
     "server.py",
     "config.toml",
     "docs",

@@ -104,7 +104,13 @@ async def serve(args: argparse.Namespace, sockets: list[Any]) -> None:
     async with open_our_store(args) as store:
         user_key = "user" if args.users == "found" else None
         options = SessionOptions(secret=SECRET, store_timeout=args.store_timeout, user_key=user_key)
-        manager = SessionManager(store, options, clock=now_ms)
+        observers = []
+        if args.prometheus:
+            from sessions.observe import PrometheusObserver
+
+            about["prometheus-client"] = version("prometheus-client")
+            observers.append(PrometheusObserver())
+        manager = SessionManager(store, options, clock=now_ms, observer=observers)
         application = Application(routes(WithSession, about, has_user=bool(args.users)), sessions=manager)
         if args.sweep:
             async with Sweeper(store, interval=1000):  # else it begins only after a minute
@@ -120,6 +126,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--sweep", action="store_true", help="delete expired sessions while serving")
     parser.add_argument("--users", choices=("kept", "found"), help="each session has a user; found: by userKey")
+    parser.add_argument("--prometheus", action="store_true", help="observe by sessions.observe.PrometheusObserver")
     parser.add_argument("--uvloop", action="store_true")
     parser.add_argument("--store-timeout", type=int, default=5000, help="the option storeTimeout, in ms")
     args = parser.parse_args()

@@ -19,7 +19,7 @@ from ..store import OpenableStore, users
 from ..stores import factory_of, is_from_elsewhere, open_store
 from ..stores.tables import STORE_OPTIONS, STORE_TABLES, options_for
 from ..sweeper import Sweeper, SweeperOptions
-from ..validation import SECRET_BYTES, express_names, read_table, secrets_of
+from ..validation import SECRET_BYTES, Secrets, express_names, read_table, secrets_of
 from .secret import chosen_secret, kept_secrets
 from .toml_text import read_toml
 from .unusual import unusual
@@ -115,24 +115,25 @@ class ConfigFile:
         options = self._callers[name] = self._table(name, kind)
         return options
 
-    def config(self, *, exposed: bool, make_secret: bool = True) -> Config:
+    def config(self, *, exposed: bool, make_secret: bool = True, secret: Secrets | None = None) -> Config:
         """Return what the file says of sessions, with the secret of the environment, of the file, or a kept one.
 
         `exposed` says that other machines reach the server: then a weak secret is refused. If no secret is given, one
         is made and kept, unless `make_secret` is False. Values that are mostly a mistake are logged as warnings, in the
-        caller's tables too. Raises OptionsError, naming file, table and option.
+        caller's tables too. `secret` is for who signs nothing: the deployment's is not read then, and
+        nothing is warned of. Raises OptionsError, naming file, table and option.
         """
         given = self._tables.get("session", {})
         with _naming(self.path, "session"):
             self._check_names("session", SessionOptions, given)
             if isinstance(given.get("cookie"), dict):
                 self._check_names("session", CookieOptions, given["cookie"], "cookie.")
-            chosen = chosen_secret(given)
+            chosen = chosen_secret(given) if secret is None else secret
             refuses_weak = exposed or bool(given.get("proxy"))
-            secret = secrets_of(
+            found = secrets_of(
                 secrets.token_urlsafe(SECRET_BYTES) if chosen is None else chosen, refuses_weak=refuses_weak
             )
-            session = SessionOptions.from_mapping({**given, "secret": secret})
+            session = SessionOptions.from_mapping({**given, "secret": found})
         stores, sweeper = self._stores(), self._table("sweeper", SweeperOptions)
         config = Config(session=session, stores=stores, sweeper=sweeper, path=self.path, exposed=exposed)
         with _naming(self.path, STORE_TABLES.get(self.scheme, self.scheme)):
@@ -143,8 +144,8 @@ class ConfigFile:
             kept = kept_secrets(session, make=make_secret) if chosen is None else None
             if kept is not None:  # made last, so that a file with a mistake leaves nothing behind
                 config = replace(config, session=replace(session, secret=secrets_of(kept, refuses_weak=refuses_weak)))
-        for warning in unusual({**self._callers, **config.tables}):
-            log.warning("%s", warning)
+        for finding in () if secret is not None else unusual({**self._callers, **config.tables}):
+            log.warning("%s", finding.sentence)
         return config
 
     def _table(self, name: str, kind: type[Table]) -> Table:

@@ -9,10 +9,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from ..errors import StoreError, StoreUnavailable
-from ..store import GONE, TAKEN, Outcome, Store, StoredSession, Update
+from ..store import GONE, TAKEN, OnBatch, Outcome, Store, StoredSession, Update
 from .batching import Batcher, Job
 
 RETRY_SECONDS = 1.0
@@ -64,20 +65,23 @@ class StoreBase:
 
     A subclass calls `super().__init__(name)` and overrides `_read` and `_write`, which perform a batch of jobs and
     resolve each; `driver` and `translated`, for errors; `can_store`, where the database cannot keep every text; and
-    `ready`, `__aenter__` and `__aexit__`. It has `set` and `prepare`, and offers no power: a subclass does, by an
-    attribute such as `prepared = Itself()`.
+    `ready`, `__aenter__` and `__aexit__`. It has `set` and `prepare`, and offers no power but `batching`: a subclass
+    does, by an attribute such as `prepared = Itself()`.
     """
 
     driver: ClassVar[tuple[type[Exception], ...]] = ()
     """What the driver raises."""
+    batching: ClassVar[Itself] = Itself()
 
     def __init__(self, name: str) -> None:
         self.name = name
         """The store as messages name it: without passwords."""
         self.is_open: bool | None = None
         """True between `__aenter__` and `__aexit__`; None before, False afterwards."""
-        self._reads = Batcher(self._read, once=False)
-        self._writes = Batcher(self._write, once=True)
+        self._read_reports: list[Callable[[int], None]] = []
+        self._write_reports: list[Callable[[int], None]] = []
+        self._reads = Batcher(self._read, once=False, reports=self._read_reports)
+        self._writes = Batcher(self._write, once=True, reports=self._write_reports)
 
     def key_of(self, sid: str) -> str:
         """Return the key of an id: the id itself."""
@@ -87,6 +91,11 @@ class StoreBase:
     def by_key(self) -> Store:
         """The store that takes keys: this one."""
         return self
+
+    def report_batches(self, report: OnBatch) -> None:
+        """Call `report` at the begin of each batch from now on."""
+        self._read_reports.append(partial(report, "read"))
+        self._write_reports.append(partial(report, "write"))
 
     # ---------------------------------------------------------------- open and closed
 

@@ -6,7 +6,8 @@ jobs overtake large ones that do not fit: a small session waits for one batch, h
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Any, Self
 
 from ..errors import StoreUnavailable
@@ -84,12 +85,20 @@ class Batcher:
     """Performs jobs in batches by `perform`, which resolves each job; an error that it raises fails the rest.
 
     With `once` True a batch holds every id once, a rename's old id and new id both: of two jobs of one id the later
-    waits for the next batch. A job is left out if its caller does not wait any more when its batch begins.
+    waits for the next batch. A job is left out if its caller does not wait any more when its batch begins. Each of
+    `reports`, which may become more, is called with the number of jobs of a batch that begins.
     """
 
-    def __init__(self, perform: Callable[[list[Job]], Awaitable[None]], *, once: bool) -> None:
+    def __init__(
+        self,
+        perform: Callable[[list[Job]], Awaitable[None]],
+        *,
+        once: bool,
+        reports: Sequence[Callable[[int], None]] = (),
+    ) -> None:
         self._perform = perform
         self._once = once
+        self._reports = reports
         self._waiting: list[Job] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -97,7 +106,8 @@ class Batcher:
         """Ask for a job; the future resolves to its outcome."""
         self._waiting.append(job)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            # of no request: a batch has jobs of several, and its lines in a log are of none of them
+            self._task = asyncio.get_running_loop().create_task(self._run(), context=Context())
         return job.future
 
     async def close(self) -> None:
@@ -111,6 +121,8 @@ class Batcher:
                 batch = self._take()
                 if not batch:
                     continue
+                for report in self._reports:
+                    report(len(batch))
                 try:
                     await self._perform(batch)
                 except Exception as error:  # noqa: BLE001 # the callers that wait handle it

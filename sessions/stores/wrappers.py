@@ -11,6 +11,8 @@ from typing import Self, TypeVar
 from ..errors import SessionError
 from ..store import (
     Admin,
+    Batching,
+    Existing,
     Outcome,
     Overwriting,
     Prepared,
@@ -20,7 +22,9 @@ from ..store import (
     Update,
     Users,
     admin,
+    batching,
     by_key,
+    existing,
     is_ready,
     key_of,
     name_of,
@@ -147,6 +151,11 @@ class StoreWrapper:
         return None if admin(self.inner) is None else self
 
     @property
+    def batching(self) -> Batching | None:
+        """What reports the batches of the store inside."""
+        return batching(self.inner)
+
+    @property
     def overwriting(self) -> Overwriting | None:
         """This wrapper, if the store inside can write blindly."""
         return None if overwriting(self.inner) is None else self
@@ -168,6 +177,11 @@ class StoreWrapper:
     async def clear(self) -> None:
         """Delete every session. Raises SessionError if the store inside cannot."""
         await self._offered(admin(self.inner), "admin").clear()
+
+    @property
+    def existing(self) -> Existing | None:
+        """What keeps the store inside from making anything."""
+        return existing(self.inner)
 
     @property
     def users(self) -> Users | None:

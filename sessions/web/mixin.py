@@ -105,6 +105,14 @@ class SessionMixin(RequestHandler):
         """The id that this request is bound to, even after the session was destroyed; None before there is one."""
         return self._session_response.session.session_id()
 
+    @property
+    def session_fingerprint(self) -> str | None:
+        """Eight hexadecimal digits for a log, as its events have them, also after the session ended; None without one.
+
+        A new session has none before it is stored; after a sign-in they are those of the new id.
+        """
+        return self._session_response.session.fingerprint()
+
     # ---------------------------------------------------------------- the user of the session
 
     def sign_in(
@@ -332,9 +340,9 @@ class SessionMixin(RequestHandler):
 
 
 OWN_NAMES = (
-    "session", "has_session", "session_id", "session_on_demand", "load_session", "is_tls", "is_secure", "sign_in",
-    "sign_out", "confirm", "signed_in_at", "user_stamp", "next_url", "flash", "flashes", "end_with_session",
-    "keep_alive", "on_session_end",
+    "session", "has_session", "session_id", "session_fingerprint", "session_on_demand", "load_session", "is_tls",
+    "is_secure", "sign_in", "sign_out", "confirm", "signed_in_at", "user_stamp", "next_url", "flash", "flashes",
+    "end_with_session", "keep_alive", "on_session_end",
 )  # fmt: skip
 """What the mixin brings that Tornado does not have."""
 

@@ -112,6 +112,11 @@ class RequestSession:
         self._is_looked_at = True
         return next(iter(self._sent[0]), None) if self._state is None else self._state.id
 
+    def fingerprint(self) -> str | None:
+        """Return the fingerprint of the session that is or was stored; None if there was none."""
+        state = self._state or self._ended
+        return None if state is None or state.base is None else state.fingerprint
+
     def has_change(self) -> bool:
         """Return True if a change of the session is not committed."""
         return self._state is not None and self._state.is_dirty()

@@ -1,6 +1,6 @@
 """Owns what a request brings of a session: verified ids in its header or its cookies, and the path that it is for."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -8,9 +8,9 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import HTTPError
 
 from ..formats.cookie_header import decoded, values
-from ..manager import NO_TAGS, SessionManager
-from ..observe import TAMPERED, note
-from ..renewal import split
+from ..manager import SessionManager
+from ..observe import TAMPERED
+from ..renewal import NO_TAGS, TagsOf, split
 from ..validation import COOKIE_BYTES
 
 MAX_SESSIONS = 4
@@ -23,7 +23,7 @@ NEW = "new"
 """What a client sends in the header `header` to get an id there."""
 
 
-Sent: TypeAlias = tuple[tuple[str, ...], Mapping[str, Collection[str]], bool]
+Sent: TypeAlias = tuple[tuple[str, ...], TagsOf, bool]
 """What a request brings of a session. A plain tuple, as each request makes one.
 
 The verified ids, each once. The tags that came with each id, "" for a value without one; empty if no value had one.
@@ -53,7 +53,7 @@ def verified(manager: SessionManager, headers: list[str]) -> Sent:
         if signed := manager.signer.unsign(value):
             found[signed] = None
         else:
-            note(TAMPERED, value)
+            manager.reporter.note(TAMPERED, value, may_log=manager.tampered.takes)
     for signed in found:
         if "~" in signed:
             return _split(found, by_header=False)
@@ -76,7 +76,7 @@ def _in_header(manager: SessionManager, given: list[str]) -> Sent:
         return (), NO_TAGS, True
     signed = manager.signer.unsign(value) if len(value) <= COOKIE_BYTES else None
     if not signed:
-        note(TAMPERED, value)
+        manager.reporter.note(TAMPERED, value, may_log=manager.tampered.takes)
         return (), NO_TAGS, True
     return _split([signed], by_header=True)
 

@@ -26,6 +26,9 @@ Handler: TypeAlias = Any
 Method: TypeAlias = Callable[..., Awaitable[None] | None]
 """A verb of a handler: `get`, `post`."""
 
+NO_ADDRESS = "0.0.0.0"  # noqa: S104 # nothing listens there
+"""What Tornado has as the address of a client of a Unix socket, unless a proxy says it."""
+
 CONFIRM_SETTING = "confirm_url"
 """The application's setting that names the page which asks for the password again."""
 
@@ -45,7 +48,8 @@ def sign_in(
     manager, request = session.manager(handler), handler.request
     login = Login(user, milliseconds(remember), stamp, stamp_of)
     if manager.options.devices:
-        login.agent, login.ip = agent_of(request.headers.get("User-Agent")), request.remote_ip
+        login.agent = agent_of(request.headers.get("User-Agent"))
+        login.ip = None if request.remote_ip == NO_ADDRESS else request.remote_ip
     verb = manager.sign_in(session.begun(handler), login)
     forget_user(handler)
     go_back = xsrf.renew(handler) if handler.settings.get("xsrf_cookies") else None

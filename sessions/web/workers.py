@@ -38,21 +38,30 @@ def hold_signals() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
-def fork_workers(number: int, *, reload: Callable[[], bool], stop: Callable[[], None]) -> int | None:
+def fork_workers(
+    number: int,
+    *,
+    reload: Callable[[], bool],
+    stop: Callable[[], None],
+    ended: Callable[[int], None] = lambda _pid: None,
+) -> int | None:
     """Become a parent and its workers. Returns in each worker a pipe that closes when the parent stops, or dies.
 
     In the parent it returns None when a signal has stopped it and all workers have ended. On SIGHUP the parent calls
-    `reload`, and sends its workers the signal if that is True; when it stops it calls `stop`. A worker starts with its
-    signals held (`hold_signals`).
+    `reload`, and sends its workers the signal if that is True; when it stops it calls `stop`, and `ended` with the pid
+    of each worker that has ended. A worker starts with its signals held (`hold_signals`).
     """
-    return _Parent(number, reload, stop).run()
+    return _Parent(number, reload, stop, ended).run()
 
 
 class _Parent:
-    def __init__(self, number: int, reload: Callable[[], bool], stop: Callable[[], None]) -> None:
+    def __init__(
+        self, number: int, reload: Callable[[], bool], stop: Callable[[], None], ended: Callable[[int], None]
+    ) -> None:
         self._number = number
         self._reload = reload
         self._stop = stop
+        self._ended = ended
         self._workers: set[int] = set()
         self._reading, self._writing = os.pipe()
         self._is_stopping = False
@@ -110,6 +119,7 @@ class _Parent:
                 break
             if pid in self._workers:
                 self._workers.remove(pid)
+                self._ended(pid)
                 ended = True
                 if not self._is_stopping:
                     log.warning("worker %d has ended (%s)", pid, _how(status))

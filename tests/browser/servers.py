@@ -50,10 +50,10 @@ def reference_server(folder: Path, config: str) -> Iterator[tuple[int, Process]]
 
 
 @contextmanager
-def nginx(folder: Path, *sites: str) -> Iterator[Process]:
-    """A real nginx with those sites."""
+def nginx(folder: Path, *sites: str, main: str = "") -> Iterator[Process]:
+    """A real nginx with those sites; `main` are lines outside of `http`."""
     conf = folder / "nginx.conf"
-    conf.write_text(NGINX.format(sites="\n".join(sites)))
+    conf.write_text(main + NGINX.format(sites="\n".join(sites)))
     command = ["nginx", "-e", "stderr", "-p", folder, "-c", conf]
     with Process(command, cwd=folder, env={"PATH": os.environ["PATH"]}) as process:
         for port in re.findall(rf"listen {re.escape(HOST)}:(\d+)", conf.read_text()):
@@ -73,11 +73,18 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     return pem, key
 
 
-def site(*, upstream: int, http: int, https: int, pem: Path, key: Path) -> str:
-    """docs/deployment/nginx.conf with the test's ports and paths in place of the deployment's, and nothing else."""
+def site(*, upstream: int | Path, http: int, https: int, pem: Path, key: Path) -> str:
+    """docs/deployment/nginx.conf with the test's ports and paths in place of the deployment's, and nothing else.
+
+    `upstream` is a port, or the Unix socket that the file has in a comment.
+    """
     conf = re.sub(r"^.*\[::\].*\n", "", SITE.read_text(), flags=re.MULTILINE)  # not every machine has IPv6
+    place, used = "server 127.0.0.1:3000;", f"server {HOST}:{upstream};"
+    if isinstance(upstream, Path):
+        place, used = "# server unix:/run/sessions/http.sock;", f"server unix:{upstream};"
+        conf = conf.replace("    server 127.0.0.1:3000;\n", "")
     for old, new in (
-        ("server 127.0.0.1:3000;", f"server {HOST}:{upstream};"),
+        (place, used),
         ("listen 80;", f"listen {HOST}:{http};"),
         ("listen 443 ssl http2;", f"listen {HOST}:{https} ssl http2;"),
         ("/etc/letsencrypt/live/example.com/fullchain.pem", str(pem)),

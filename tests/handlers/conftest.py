@@ -10,7 +10,8 @@ from stage import SECRET, Serve, Site
 from tornado.ioloop import IOLoop
 from tornado.netutil import bind_sockets
 
-from server import BODY_LIMIT, make_app, read_config
+from server import BODY_LIMIT, make_app
+from serving.options import read_config
 from sessions import MemoryStore, SessionManager
 from sessions.web.draining import DrainingServer
 

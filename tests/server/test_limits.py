@@ -6,6 +6,7 @@ import pytest
 from tornado.netutil import bind_sockets
 
 import server
+from serving.options import ServerOptions
 from sessions import MemoryStore, SessionManager, SessionOptions
 
 HEAD = b"GET /get-session HTTP/1.1\r\nHost: h\r\n"
@@ -26,7 +27,7 @@ async def test_what_takes_too_long_is_closed(monkeypatch: pytest.MonkeyPatch, se
     """So that no client holds a descriptor for ever. The limit is as short here as a test can wait."""
     monkeypatch.setattr(server, limit, 0.2)
     app = server.make_app(SessionManager(MemoryStore(), SessionOptions(secret=SECRET)))
-    http = server.make_server(app, server.ServerOptions())
+    http = server.make_server(app, ServerOptions())
     sockets = bind_sockets(0, "127.0.0.1")
     http.add_sockets(sockets)
     reader, writer = await asyncio.open_connection(*sockets[0].getsockname())

@@ -3,13 +3,19 @@
 import json
 import re
 import signal
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
-from processes import Server, run
+from client import Browser
+from processes import SECRET, Server, run
+
+from sessions.formats.signing import Signer, fingerprint
 
 Start = Callable[..., Server]
 
@@ -19,6 +25,12 @@ LINE = re.compile(
     r" (?P<request>-|[0-9a-f]{16}) (?P<logger>[\w.]+): (?P<message>.*)"
 )
 FORGED = {"Cookie": "connect.sid=s%3Aforged.signature"}
+UNKNOWN = "session_use_after_expire"
+
+
+def ended(number: int) -> str:
+    """A cookie that the server has signed, of a session that it does not know: each is an event."""
+    return f"connect.sid={quote(Signer([SECRET.encode()]).sign(f'an-id-that-has-ended-{number}'), safe='')}"
 
 
 async def written(server: Server) -> list[str]:
@@ -46,7 +58,7 @@ async def test_a_line_says_when_who_and_how_bad(start: Start) -> None:
     assert (found["level"], missing["level"]) == ("INFO", "WARNING")
     assert found["pid"] == missing["pid"] == str(server.pid)
     assert found["logger"] == "tornado.access"
-    assert re.fullmatch(r"404 GET /nowhere \(127\.0\.0\.1\) \d+\.\d\dms", missing["message"])
+    assert re.fullmatch(r"404 GET /nowhere \(127\.0\.0\.1\) \d+\.\d\dms -", missing["message"])
     assert abs(datetime.now(UTC) - datetime.fromisoformat(found["time"])) < timedelta(minutes=1)
 
 
@@ -57,15 +69,15 @@ async def test_the_lines_of_a_request_share_its_id(start: Start, workers: int) -
     server = await start(config).serving()
     wire = await server.wire()
     for number in (1, 2, 3):
-        cookie = FORGED["Cookie"] + str(number)
+        cookie = ended(number)
         wire.send(f"GET /get-session?number={number} HTTP/1.1\r\nHost: h\r\nCookie: {cookie}\r\n\r\n".encode())
         await wire.response()
 
     pids = {server.pid} if workers == 1 else set(server.workers)
-    found = [line for line in await lines(server) if "number=" in line["message"] or "tampered" in line["message"]]
+    found = [line for line in await lines(server) if "number=" in line["message"] or UNKNOWN in line["message"]]
 
     ids = [line["request"] for line in found]
-    assert [line["message"].partition(":")[0] for line in found[::2]] == ["session_tampered"] * 3
+    assert [line["message"].partition(":")[0] for line in found[::2]] == [UNKNOWN] * 3
     assert ids[::2] == ids[1::2]
     assert len(set(ids)) == 3
     assert {int(line["pid"]) for line in found} <= pids
@@ -87,12 +99,123 @@ async def test_requests_that_overlap_keep_their_ids(start: Start) -> None:
     assert " /set-session " in last["message"]
 
 
+PATIENT = """
+[server]
+logLevel = "debug"
+[session]
+storeTimeout = 60000
+[sqlite]
+busyTimeout = 60000
+"""
+
+
+async def test_an_event_of_a_commit_has_the_id_of_its_request(start: Start) -> None:
+    """Also if commits wait for the database, and are made together, after other requests have come and gone."""
+    server = await start(PATIENT).serving()
+    with closing(sqlite3.connect(server.folder / "sessions.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        visitors = [server.browser() for _ in range(5)]
+        calls = [await visitor.start(f"/set-session?visitor={number}") for number, visitor in enumerate(visitors)]
+        await server.browser().fetch("/get-session?meanwhile")
+        other.rollback()
+    for call in calls:
+        assert (await call.response()).status == 200
+
+    found = await lines(server)
+
+    created = [line for line in found if line["message"].startswith("session_created: ")]
+    answers = {line["request"]: line["message"] for line in found if " /set-session?visitor=" in line["message"]}
+    assert len(created) == len(answers) == 5
+    for line in created:
+        assert answers[line["request"]].endswith("ms " + line["message"].removeprefix("session_created: "))
+
+
+async def test_an_answer_names_its_session_by_fingerprint(start: Start) -> None:
+    """The one that it has stored, or has read; a visitor without one has none."""
+    server = await start(MEMORY).serving()
+    visitor = server.browser()
+    for path in ("/set-session", "/get-session"):
+        await visitor.fetch(path)
+    await server.browser().fetch("/get-session", headers={"Cookie": ended(1)})
+    mark = fingerprint(visitor.sid or "")
+
+    found = [line["message"].rpartition(" ")[2] for line in await lines(server) if line["logger"] == "tornado.access"]
+
+    assert found == ["-", mark, mark, "-"]
+
+
+PROXIED = f"[server]\nxheaders = true\n{MEMORY}"
+
+
+async def asked(server: Server, *headers: str) -> None:
+    """Ask once on each of the header lines, over one connection."""
+    wire = await server.wire()
+    for header in headers:
+        wire.send(f"GET /get-session HTTP/1.1\r\nHost: h\r\n{header}\r\n".encode("latin1"))
+        assert (await wire.response()).status == 200
+
+
+async def test_a_trusted_proxy_names_the_requests(start: Start) -> None:
+    """In every line of them. A request that it has not named gets an id, as do those of the next on its connection."""
+    server = await start(PROXIED).serving()
+    cookie = f"Cookie: {ended(1)}\r\n"
+    await asked(server, f"X-Request-Id: {'A.b_9-' * 21}ab\r\n{cookie}", "", "X-Request-ID: 7\r\n")
+
+    text = (await written(server))[1:]
+
+    ids = [line.split(" ")[3] for line in text]
+    assert ids[0] == ids[1] == "A.b_9-" * 21 + "ab"
+    assert re.fullmatch("[0-9a-f]{16}", ids[2])
+    assert ids[3] == "7"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "X-Request-Id: \r\n",
+        f"X-Request-Id: {'a' * 129}\r\n",
+        "X-Request-Id: hidden id\r\n",
+        "X-Request-Id: hidden,\r\n",
+        "X-Request-Id: hidden=1\r\n",
+        "X-Request-Id: hidden\x1b[31m\r\n",
+        "X-Request-Id: hidd\xe9n\r\n",
+        "X-Request-Id: hidden-1\r\nX-Request-Id: hidden-2\r\n",
+        "X-Request-Id: hidden\r\n forged\r\n",
+    ],
+)
+async def test_a_name_that_is_none_is_not_quoted(start: Start, header: str) -> None:
+    """A request gets an id of ours then: no header forges a line. Tornado refuses some of these heads by itself."""
+    server = await start(PROXIED).serving()
+    wire = await server.wire()
+    wire.send(f"GET /get-session HTTP/1.1\r\nHost: h\r\n{header}\r\n".encode("latin1"))
+    await wire.response()
+
+    found = await lines(server)
+
+    assert [line["request"] for line in found if not re.fullmatch("-|[0-9a-f]{16}", line["request"])] == []
+    assert "hidd" not in server.output
+    assert "forged" not in server.output
+    assert "aaaa" not in server.output
+
+
+async def test_nobody_else_names_requests(start: Start) -> None:
+    """Without xheaders there is no proxy to trust."""
+    server = await start(MEMORY).serving()
+    await asked(server, "X-Request-Id: hidden\r\n")
+
+    await lines(server)
+
+    assert "hidden" not in server.output
+
+
 async def test_json_has_the_parts_of_an_answer(start: Start) -> None:
     """One object a line, with the same words as the text."""
     server = await start(f'[server]\nlog = "json"\n{MEMORY}').serving()
     await server.browser().fetch("/get-session?a=1", headers=FORGED)
+    visitor: Browser = server.browser()
+    await visitor.fetch("/set-session")
 
-    _, event, answer = [json.loads(line) for line in await written(server)]
+    _, event, answer, signed_in = [json.loads(line) for line in await written(server)]
 
     assert event.keys() == {"time", "level", "pid", "request", "logger", "message"}
     assert event["message"].startswith("session_tampered: ")
@@ -100,7 +223,9 @@ async def test_json_has_the_parts_of_an_answer(start: Start) -> None:
     assert (answer["level"], answer["pid"], answer["logger"]) == ("INFO", server.pid, "tornado.access")
     assert (answer["status"], answer["method"], answer["uri"]) == (200, "GET", "/get-session?a=1")
     assert answer["ip"] == "127.0.0.1"
-    assert answer["message"] == f"200 GET /get-session?a=1 (127.0.0.1) {answer['ms']:.2f}ms"
+    assert answer["message"] == f"200 GET /get-session?a=1 (127.0.0.1) {answer['ms']:.2f}ms -"
+    assert answer["session"] == "-"
+    assert signed_in["session"] == fingerprint(visitor.sid or "")
     assert datetime.fromisoformat(answer["time"]).tzinfo is not None
 
 
@@ -179,6 +304,21 @@ async def test_nothing_that_a_visitor_has_sent_is_quoted(start: Start) -> None:
     assert [line for line in log.splitlines() if "hidden" in line] == []
     assert log.count("Malformed HTTP message from 127.0.0.1: ") >= 7
     assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+async def test_no_address_breaks_a_line(start: Start, form: str) -> None:
+    """Tornado takes bytes that some readers see as a line's end, and terminals as the begin of a command."""
+    server = await start(f'[server]\nlog = "{form}"\n{MEMORY}').serving()
+    wire = await server.wire()
+    wire.send(b"GET /nowhere\x85forged\x9b31m HTTP/1.1\r\nHost: h\r\n\r\n")
+    await wire.response()
+
+    text = await written(server)
+
+    (line,) = [line for line in text if "nowhere" in line]
+    assert "forged" in line
+    assert line.isascii()
 
 
 def test_json_without_its_package_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import re
+import subprocess
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +12,9 @@ from typing import Any, NamedTuple
 
 import pytest
 from installed import install
-from processes import ROOT, SECRET, Server, run
+from processes import ROOT, SECRET, Server, command, environment, run
 
-from server import ServerOptions, read_config
+from serving.options import ServerOptions, read_config
 from sessions import ABSENT, CookieOptions, OptionsError, SessionOptions
 from sessions.stores.tables import STORE_OPTIONS
 from sessions.sweeper import SweeperOptions
@@ -300,16 +302,48 @@ async def test_a_store_of_an_installed_package_serves(start: Callable[..., Serve
     assert "[packaged]\nshelfSize = 5\napiKey = ********\n" in check.output
 
 
-def test_check_finds_a_mistake(tmp_path: Path) -> None:
-    """As a start would: status 2 and the message."""
-    result = run(tmp_path, "[sweeper]\nbatch = 0\n", "--check")
+REFUSED = {
+    "[sweeper]\nbatch = 0\n": "[sweeper] batch: expected a number of at least 1, got 0",
+    "[session]\nresave = False\n": "Invalid value (at line 2, column 10): resave = False (a switch is true or false",
+    "[session]\nttl = 60 * 1000\n": "(at line 2, column 10): ttl = 60 * 1000 (TOML does not calculate: write the result)",
+    "[session]\ncookie.maxAge = 60000\ntouchAfter = 60000\n": "[session] touchAfter: expected less than cookie.maxAge,",
+    '[session]\nstore = "memory:redis://me:hush@h"\n': "[session] store: memory: takes no path, got 'memory:********@h'",
+    '[session]\nstore = ["redis://me:hush@h", "redis://me:hush@i"]\n': "got ['redis://********@h', 'redis://********@i']",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_check_finds_a_mistake(tmp_path: Path, text: str) -> None:
+    """As a start would: status 2 and one line, which shows no password."""
+    result = run(tmp_path, text, "--check")
 
     assert (result.returncode, result.stdout) == (2, "")
-    assert "batch: expected a number of at least 1, got 0" in result.stderr
+    assert result.stderr.startswith("config.toml: ")
+    assert result.stderr.count("\n") == 1
+    assert REFUSED[text] in result.stderr
+    assert "hush" not in result.stderr
+
+
+@pytest.mark.parametrize("text", ["", "[session]\nttl = 60\n"])
+def test_check_may_be_read_in_part(tmp_path: Path, text: str) -> None:
+    """`--check | head` closes the pipe: nobody wants to see an error then, and the file is in order."""
+    (tmp_path / "config.toml").write_text(text)
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    result = subprocess.run(
+        command("--config", "config.toml", "--check"),
+        cwd=tmp_path, env=environment(tmp_path, secret=SECRET), stdout=writing, stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    os.close(writing)
+
+    assert result.returncode == 0
+    assert result.stderr.count(b"\n") == (1 if text else 0)
 
 
 UNUSUAL = {
     "[session]\ncookie.maxAge = 3600\n": "[session] cookie.maxAge: 3600 are milliseconds; for as many seconds write 3600000",
+    "[session]\ncookie.maxAge = 86400\n": "[session] cookie.maxAge: 86400 are milliseconds; for as many seconds write 86400000",
     "[server]\ndrain = 10\n": "[server] drain: 10 are milliseconds; for as many seconds write 10000",
     "[sweeper]\ninterval = 60\n": "[sweeper] interval: 60 are milliseconds; for as many seconds write 60000",
     "[session]\ncookie.expires = 2020-01-01T00:00:00Z\n": "[session] cookie.expires: 2020-01-01 00:00:00+00:00 has passed",

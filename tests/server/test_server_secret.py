@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from processes import Server, run
 
-from server import Config, read_config
+from serving.options import Config, read_config
 from sessions import OptionsError, now_ms
 
 Start = Callable[..., Server]
 
 STRONG = "a-secret-that-nobody-guesses-and-no-log-shows"
-WEAK = 'secret = "keyboard cat"\n'
+WEAK = 'secret = "no cat walks"\n'
 REACHABLE = {
     "every interface": '[server]\naddress = ""\n[session]\n',
     "every IPv4 interface": '[server]\naddress = "0.0.0.0"\n[session]\n',
@@ -37,7 +37,7 @@ def test_a_weak_one_is_taken_on_loopback(caplog: pytest.LogCaptureFixture, addre
     """With a warning that says why it is weak."""
     config = read(f'[server]\naddress = "{address}"\n[session]\n{WEAK}')
 
-    assert config.session.keys == (b"keyboard cat",)
+    assert config.session.keys == (b"no cat walks",)
     ((_, level, message),) = caplog.record_tuples
     assert level == logging.WARNING
     assert "12 bytes" in message

@@ -1,6 +1,7 @@
 """Group commit by itself: what shares a batch, in which order, and what becomes of a job that fails or is given up."""
 
 import asyncio
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -54,6 +55,22 @@ async def turn() -> None:
 
 class TestSharing:
     """What becomes a batch."""
+
+    async def test_a_batch_belongs_to_no_request(self) -> None:
+        """What it logs has no request's id, as it has the jobs of several."""
+        request: ContextVar[str] = ContextVar("request", default="-")
+        seen: list[str] = []
+
+        async def perform(jobs: list[Job]) -> None:
+            seen.append(request.get())
+            for job in jobs:
+                job.resolve(None)
+
+        request.set("a request")
+
+        await Batcher(perform, once=True).add(Job("set", "a"))
+
+        assert seen == ["-"]
 
     async def test_an_idle_one_starts_at_once(self, batcher: Batcher, worker: Worker) -> None:
         """There is no timer: one job alone is a batch."""

@@ -152,7 +152,7 @@ class TestOpenToOthers:
         assert others == [] or f"{database}.lock: its mode is" in others[0]  # who may write the file may lock it
         assert words == (
             f"{database}: its mode is {mode:04o}, so every user of this machine can read the sessions in it, its"
-            f" {database.name}-wal and its {database.name}-shm: chmod o= {database}"
+            f" {database.name}-wal and its {database.name}-shm; chmod o= {database}"
         )
 
     @pytest.mark.parametrize("suffix", ["-wal", "-shm"])

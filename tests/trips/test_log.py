@@ -10,7 +10,8 @@ from sessions import StoreError
 from sessions.formats.signing import fingerprint
 
 from .conftest import Logbook, check_log, memory_only
-from .world import MARK, SECRET, Site, count, logout, replay, show, unset, visit
+from .staged import Gate
+from .world import MARK, SECRET, Site, count, logout, overtaken, replay, show, unset, visit
 
 
 @pytest.mark.parametrize("hidden", [SECRET, MARK, "an-id-which-the-store-has-seen"])
@@ -128,6 +129,28 @@ async def test_a_session_s_life_is_logged_by_fingerprint(serve: Any, logbook: Lo
     )
 
 
+async def test_the_fingerprint_of_an_answer_is_that_of_its_session(serve: Any) -> None:
+    """Of the new id after a login; of the session that has ended after a logout; None before anything is stored."""
+    seen: list[str | None] = []
+
+    def note(handler: Any) -> None:
+        seen.append(handler.session_fingerprint)
+
+    async def sign_in(handler: Any) -> None:
+        await handler.sign_in("ada")
+
+    pages = {"/show": show, "/visit": visit, "/login": sign_in, "/leave": logout}
+    site: Site = await serve(pages, settings={"log_function": note}, user_key="user")
+    browser, ids = site.browser(), []
+    for path in ("/show", "/visit", "/login", "/leave"):
+        await browser.fetch(path)
+        ids.append(browser.sid)
+
+    _, first, second, _ = ids
+    assert first != second
+    assert seen == [None, fingerprint(first or ""), fingerprint(second or ""), fingerprint(second or "")]
+
+
 @memory_only
 async def test_an_end_by_unset_is_logged(serve: Any, logbook: Logbook) -> None:
     """As one by destroy() is; a session that is only let go is not at its end."""
@@ -171,13 +194,44 @@ async def test_an_id_that_has_ended_is_logged(serve: Any, logbook: Logbook) -> N
 
 @memory_only
 async def test_tampering_is_logged(serve: Any, logbook: Logbook) -> None:
-    """Once for each cookie of our name that nobody has signed; other cookies are nobody's business."""
+    """A cookie of our name that nobody has signed; other cookies are nobody's business."""
     site: Site = await serve(show)
 
-    await site.browser().fetch(headers={"Cookie": "a=b; connect.sid=s%3Aan-id.no-signature; connect.sid=junk"})
+    await site.browser().fetch(headers={"Cookie": "a=b; connect.sid=s%3Aan-id.no-signature"})
 
-    expected = [f"session_tampered: {fingerprint(value)}" for value in ("s:an-id.no-signature", "junk")]
+    assert events(logbook, level=logging.INFO) == [f"session_tampered: {fingerprint('s:an-id.no-signature')}"]
+
+
+@memory_only
+async def test_nobody_floods_the_log_with_cookies(serve: Any, logbook: Logbook) -> None:
+    """The first that nobody has signed is a line; of the others in that minute there is the number."""
+    site: Site = await serve(show)
+    cookies = "; ".join(f"connect.sid=junk{number}" for number in range(16))
+    for _ in range(10):
+        await site.browser().fetch(headers={"Cookie": cookies})
+
+    await site.manager.close()
+
+    expected = [f"session_tampered: {fingerprint('junk0')}", "session_tampered: 159 more within 60 s"]
     assert events(logbook, level=logging.INFO) == expected
+
+
+@memory_only
+async def test_a_secret_that_is_dropped_is_two_lines(serve: Any, logbook: Logbook) -> None:
+    """The cookies of all visitors are signed by it: to us they look as if somebody had tampered with them."""
+    site: Site = await serve({"/visit": visit, "/show": show})
+    browsers = [site.browser() for _ in range(20)]
+    for browser in browsers:
+        await browser.fetch("/visit")
+
+    site.manager.use_secrets("another-secret-that-has-more-than-32-bytes")
+    for browser in browsers:
+        await browser.fetch("/show")
+    await site.manager.close()
+
+    first, more = events(logbook, level=logging.INFO)
+    assert first.startswith("session_tampered: ")
+    assert more == "session_tampered: 19 more within 60 s"
 
 
 @memory_only
@@ -227,3 +281,27 @@ async def test_a_loop_that_is_being_debugged_shows_nothing(serve: Any, logbook: 
     lines = logbook.lines("asyncio")
     assert any("Executing" in line for line in lines)
     assert [line for line in lines if sid[:12] in line or sid[-12:] in line or MARK[-12:] in line] == []
+
+
+@memory_only
+@pytest.mark.parametrize("at", ["end", "first bytes"])
+async def test_a_change_that_is_dropped_is_logged_once(serve: Any, logbook: Logbook, at: str) -> None:
+    """Of a stream too, which commits at its first bytes and at its end."""
+    gate = Gate()
+
+    async def late(handler: Any) -> None:
+        handler.session["a"] = 1
+        await gate.wait()
+        if at == "first bytes":
+            handler.write("first")
+            await handler.flush()
+            handler.write("last")
+
+    site: Site = await serve({"/visit": visit, "/slow": late, "/fast": logout})
+    browser = site.browser()
+    await browser.fetch("/visit")
+    sid = fingerprint(browser.sid or "")
+
+    await overtaken(browser, gate)
+
+    assert [line for line in events(logbook) if "dropped" in line] == [f"session_dropped: {sid}"]

@@ -183,7 +183,7 @@ async def test_a_large_table_gets_no_index_by_itself(
 
     assert ended == ["a"]
     assert await indexes(store) == []
-    assert "it is made while the table has under 2 rows" in caplog.text
+    assert "a server does while the table has under 2 rows" in caplog.text
 
 
 async def test_a_row_that_another_transaction_changes_is_waited_for(tmp_path: Path) -> None:

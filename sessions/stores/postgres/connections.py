@@ -6,13 +6,14 @@ may take longer (a row that somebody has locked, a sweep, a count) shares the re
 
 import asyncio
 import select
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import asyncpg
 
+from ...errors import OptionsError
 from ..base import RETRY_SECONDS, CircuitBreaker
 from .errors import DRIVER, has_met_another
 from .url import ServerURL
@@ -141,6 +142,22 @@ class Connections:
                         raise
 
         return await self._with_connection(self.waiting, ends, run)
+
+    @asynccontextmanager
+    async def apart(self) -> AsyncIterator[Any]:
+        """Open a connection of no pool, without a limit of time, for work that takes as long as the table is large.
+
+        Raises what DRIVER names, and OptionsError for PgBouncer, which gives its connections to others.
+        """
+        if self._shared:
+            raise OptionsError("statementCache: is 0, for PgBouncer; this needs a connection to PostgreSQL itself")
+        target = self._settings.target
+        settings = {**target.settings, "statement_timeout": "0", "lock_timeout": "0"}
+        connection = await asyncpg.connect(target.dsn, ssl=target.tls(), server_settings=settings)
+        try:
+            yield connection
+        finally:
+            await _quietly(connection.close(timeout=RETRY_SECONDS))
 
     async def rehearse(self, act: Callable[[Any], Awaitable[None]]) -> None:
         """Run statements in a transaction, and roll it back. Raises what they raise."""

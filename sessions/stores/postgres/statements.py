@@ -85,7 +85,7 @@ def _moment(milliseconds: str) -> str:
 LAST = 8_640_000_000_000_000
 """JavaScript's last date, in milliseconds since the epoch."""
 
-_LOCKS = 0x73657373
+LOCKS = 0x73657373
 """The first half of our advisory locks ("sess"); the second is the table's oid."""
 
 _END = f"""
@@ -144,7 +144,7 @@ class Statements:
             DELETE FROM {name} WHERE sid = ANY(ARRAY(
                 SELECT sid FROM {name}
                 WHERE expire <= now()
-                AND (SELECT pg_try_advisory_xact_lock({_LOCKS}, to_regclass($2)::oid::int))
+                AND (SELECT pg_try_advisory_xact_lock({LOCKS}, to_regclass($2)::oid::int))
                 ORDER BY expire LIMIT $1 FOR UPDATE SKIP LOCKED
             )) RETURNING 1
         """

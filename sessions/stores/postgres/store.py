@@ -58,6 +58,7 @@ class PostgresStore(SQLStoreBase):
     prepared: ClassVar[Itself] = Itself()
     admin: ClassVar[Itself] = Itself()
     overwriting: ClassVar[Itself] = Itself()
+    existing: ClassVar[Itself] = Itself()
 
     def __init__(
         self,
@@ -87,6 +88,9 @@ class PostgresStore(SQLStoreBase):
         self._connections = Connections(PoolSettings(target, pool, int(timeout), cache))
         self._queue = Writes(self._writes, self._write_alone)
         self._upkeep = asyncio.Lock()
+        self.makes: bool = True
+        """Whether a table or an index that is missing is made."""
+        self._reads_only = False
         self.users: PostgresUsers = PostgresUsers(self)
 
     @property
@@ -102,7 +106,8 @@ class PostgresStore(SQLStoreBase):
         self.is_open: bool | None = True
         try:
             await self._find_table()
-            await self._rehearse()
+            if not self._reads_only:
+                await self._rehearse()
             await self.users.look()
         except BaseException:
             self.is_open = False
@@ -116,6 +121,10 @@ class PostgresStore(SQLStoreBase):
         if self.is_open:
             self.is_open = False
             await self._connections.close()
+
+    def take_existing(self, *, reads: bool) -> None:
+        """Say that no table or index is to be made, and with `reads` that nothing is written."""
+        self.makes, self._reads_only = False, reads
 
     async def length(self) -> int:
         """Return how many sessions live."""
@@ -241,6 +250,8 @@ class PostgresStore(SQLStoreBase):
     async def _find_table(self) -> None:
         """Make the table if it is missing, and take the statements for its columns. Raises StoreError."""
         columns = dict(await self._query(self._table.columns, self._table.name))
+        if not columns and not self.makes:
+            raise StoreError(f"{self.name}: has no table {self._table.name}, which a server makes when it starts")
         if not columns:
             await self._query(self._table.make)
             columns = dict(await self._query(self._table.columns, self._table.name))

@@ -15,6 +15,9 @@ _TYPES = {
 }
 """Which types a column may have; the first is table.sql's. An ORM's schema often has one of the others."""
 
+NODES = {name: kinds[0] for name, kinds in _TYPES.items()}
+"""The columns of table.sql."""
+
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 """What a role needs on the table."""
 
@@ -37,7 +40,8 @@ class Table:
         self.name: str = name
         """The name as SQL has it."""
         self.table: str = table
-        self._schema = schema
+        self.schema: str | None = schema
+        """The schema's name."""
 
         # As table.sql. Of another table Node calls key and index the same once more, and fails where both are wanted.
         # Of several that make it at once one does, the others fail when it has.
@@ -68,15 +72,13 @@ class Table:
 
     def beside(self, name: str) -> str:
         """Return the name of what is in the table's schema, as SQL has it."""
-        return quoted(name) if self._schema is None else f"{quoted(self._schema)}.{quoted(name)}"
+        return quoted(name) if self.schema is None else f"{quoted(self.schema)}.{quoted(name)}"
 
     def check(self, store: str, columns: Mapping[str, str]) -> None:
         """Raise StoreError, naming what is wrong, for columns (types by name) that the sessions have no room in."""
-        wrong = {name: columns.get(name, "missing") for name in _TYPES if columns.get(name) not in _TYPES[name]}
+        wrong = wrong_columns(columns)
         if wrong:
-            found = ", ".join(f"{name} is {kind}" for name, kind in wrong.items())
-            wanted = ", ".join(f"{name} {' or '.join(_TYPES[name])}" for name in wrong)
-            raise StoreError(f"{store}: the table {self.name} is no table of sessions: {found}; expected {wanted}")
+            raise StoreError(f"{store}: the table {self.name} is no table of sessions: {wrong}")
 
     def advice(self, sqlstate: str, column: str | None, role: str, lacking: list[str]) -> str:
         """Return what to do about a write that the table refuses, to be read behind PostgreSQL's words; "" if unknown.
@@ -97,3 +99,11 @@ class Table:
             case "55000":
                 return "; the key on sid has to be NOT DEFERRABLE"
         return ""
+
+
+def wrong_columns(columns: Mapping[str, str]) -> str:
+    """Return which columns (types by name) the sessions have no room in, and what was expected; "" for none."""
+    wrong = {name: columns.get(name, "missing") for name in _TYPES if columns.get(name) not in _TYPES[name]}
+    found = ", ".join(f"{name} is {kind}" for name, kind in wrong.items())
+    wanted = ", ".join(f"{name} {' or '.join(_TYPES[name])}" for name in wrong)
+    return f"{found}; expected {wanted}" if wrong else ""

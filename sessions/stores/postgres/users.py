@@ -8,14 +8,15 @@ gets no index. The index finds rows; the row decides.
 
 # ruff: noqa: S608, SLF001 # what is put into a statement is a path of keys, as a literal; a part of PostgresStore
 
+import asyncio
 import hashlib
 import json
 import logging
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, ClassVar
 
-from ...errors import StoreError
+from ...errors import OptionsError, StoreError
 from ...store import TAKEN, Limit, Outcome, SignedIn, StoredSession
 from ...user_text import LONGEST, surplus, user_in
 from ..batching import Job
@@ -37,6 +38,11 @@ _LOCKS = 0x73657375
 
 _NAME = 63
 """Bytes of an identifier."""
+
+_PROGRESS = "SELECT blocks_done, blocks_total FROM pg_stat_progress_create_index WHERE pid = $1::int"
+"""Asks how far a process is that makes an index."""
+_LOOK_SECONDS = 0.5
+"""How often that is asked."""
 
 
 class UserStatements:
@@ -73,6 +79,14 @@ class UserStatements:
         self.make: str | None = None if sess == "text" else f"DO {literal(make)}"
         """Makes the index; None where there can be none."""
         self.drop: str = f"DROP INDEX IF EXISTS {table.beside(index)}"
+        self.lock_index: str = f"SELECT pg_try_advisory_lock({_LOCKS}, to_regclass({literal(name)})::oid::int)"
+        """Takes the lock under which the index is made; a server that makes it waits for it too."""
+        self.make_beside: str = f"""
+            CREATE INDEX CONCURRENTLY IF NOT EXISTS {quoted(index)} ON {name} (({expression}))
+            WHERE {expression} IS NOT NULL
+        """
+        """Makes the index while others write, in no transaction."""
+        self.drop_beside: str = f"DROP INDEX CONCURRENTLY IF EXISTS {table.beside(index)}"
         self.is_valid: str = f"""
             SELECT i.indisvalid FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
             WHERE i.indrelid = to_regclass({literal(name)}) AND c.relname = $1
@@ -199,6 +213,36 @@ class PostgresUsers:
                 return SignedIn(TAKEN, [])
         return signed_in
 
+    async def make_index(self, *, rebuild: bool, progress: Callable[[int, int], None]) -> bool:
+        """Make the index while others write, without a limit of time. Returns False if it is there already.
+
+        One process makes it. What a try has left that failed is dropped first. Raises OptionsError where there can be
+        none, and where PgBouncer is in between: it gives one connection's lock to another.
+        """
+        store = self._store
+        sql = self._statements()
+        if sql.make is None:
+            raise OptionsError(f"{store.name}: the column sess is text, of which PostgreSQL makes no index")
+        with store.driver_errors():
+            async with store._connections.apart() as connection:
+                if not await connection.fetchval(sql.lock_index):
+                    raise StoreError(f"{store.name}: another process makes the index")
+                found = await connection.fetchval(sql.is_valid, sql.index)
+                if found and not rebuild:
+                    return False
+                if found is not None:
+                    await connection.execute(sql.drop_beside)
+                making = asyncio.create_task(connection.execute(sql.make_beside))
+                try:
+                    while not (await asyncio.wait({making}, timeout=_LOOK_SECONDS))[0]:
+                        for done, total in await store._query(_PROGRESS, connection.get_server_pid()):
+                            progress(done, total)
+                    await making
+                finally:
+                    making.cancel()
+        self._sql = None
+        return True
+
     async def _living(self, connection: Any, sql: UserStatements, user: str) -> list[tuple[str, str]]:
         """Return the ids and the texts of a user's sessions, as a transaction sees them."""
         rows = await connection.fetch(sql.found, sql.parts(user))
@@ -219,8 +263,7 @@ class PostgresUsers:
     async def _look(self) -> UserStatements:
         self._store.check_open()
         if self._sql is None:
-            store = self._store
-            sql = UserStatements(store._table, store._column, self._path, store._sql.row)
+            sql = self._statements()
             has_index, why = await self._made(sql)
             self._patience = None if has_index else UPKEEP
             self._sql = sql
@@ -228,6 +271,11 @@ class PostgresUsers:
                 self._is_told = True
                 log.warning("%s: has no index of the users (%s); to find one reads all", self._store.name, why)
         return self._sql
+
+    def _statements(self) -> UserStatements:
+        store = self._store
+        store.check_open()
+        return UserStatements(store._table, store._column, self._path, store._sql.row)
 
     async def _made(self, sql: UserStatements) -> tuple[bool, str]:
         """Return whether there is an index, and why there is none."""
@@ -238,8 +286,11 @@ class PostgresUsers:
             found = await query(sql.is_valid, sql.index)
             if not found or not found[0][0]:
                 ((is_small,),) = await query(sql.few)
-                if not is_small:
-                    return False, f"it is made while the table has under {_MOST_INDEXED} rows"
+                if not is_small or not self._store.makes:
+                    return (
+                        False,
+                        f"`sessions index` makes it; a server does while the table has under {_MOST_INDEXED} rows",
+                    )
                 if found:
                     await query(sql.drop)  # what a CREATE INDEX CONCURRENTLY has left that failed
                 await query(sql.make)

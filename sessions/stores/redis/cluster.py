@@ -50,6 +50,11 @@ class Cluster:
         masters = self._client.get_primaries()
         return not masters or any(self._nodes[str(each.name)].breaker.allows for each in masters)
 
+    @property
+    def masters(self) -> list[tuple[str, int]]:
+        """The addresses of the masters, once it is open."""
+        return [(str(each.host), int(each.port)) for each in self._client.get_primaries()]
+
     def node_of(self, key: bytes) -> str:
         """Return the name of the master that keeps a key, or "" if the key's slot has none."""
         try:

@@ -58,6 +58,7 @@ class RedisStore(StoreBase):
     prepared: ClassVar[Itself] = Itself()
     admin: ClassVar[Itself] = Itself()
     overwriting: ClassVar[Itself] = Itself()
+    existing: ClassVar[Itself] = Itself()
 
     def __init__(
         self,
@@ -82,13 +83,22 @@ class RedisStore(StoreBase):
         self._clock = clock
         self._servers: Servers | None = None
         self._cluster: Cluster | None = None  # the servers, if they are one
-        self._readers: dict[str, Batcher] = defaultdict(partial(Batcher, self._read, once=False))
-        self._writers: dict[str, Batcher] = defaultdict(partial(Batcher, self._write, once=True))
+        self._readers: dict[str, Batcher] = defaultdict(
+            partial(Batcher, self._read, once=False, reports=self._read_reports)
+        )
+        self._writers: dict[str, Batcher] = defaultdict(
+            partial(Batcher, self._write, once=True, reports=self._write_reports)
+        )
         """By the node of a cluster, so that a node that hangs holds up no other."""
+        self._reads_only = False
         self._under_way: set[asyncio.Task[Any]] = set()  # what takes several steps
         self.users: RedisUsers = RedisUsers(self)
 
     # ---------------------------------------------------------------- the powers
+
+    def take_existing(self, *, reads: bool) -> None:
+        """Say, with `reads`, that nothing is written, so that no right to write is asked for. Redis makes nothing."""
+        self._reads_only = reads
 
     async def length(self) -> int:
         """Return how many sessions live. Reads the name of every key."""
@@ -121,13 +131,15 @@ class RedisStore(StoreBase):
                 await servers.open()
             # a cluster's node that was taken for a server refuses keys of two slots
             sids = [token_urlsafe() for _ in range(2 if cluster is None else 1)]
-            await rehearse(servers, self.name, [self._key(sid) for sid in sids], self._prefix.decode())
+            if not self._reads_only:
+                await rehearse(servers, self.name, [self._key(sid) for sid in sids], self._prefix.decode())
         except BaseException:
             await servers.close()
             raise
         self._servers, self._cluster = servers, cluster
         self.is_open: bool = True
-        await self.users.look()
+        if not self._reads_only:
+            await self.users.look()
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -75,16 +75,17 @@ def identity(file: Path | int) -> Identity | None:
 
 
 class Pin:
-    """The database that has the name now; it is made, with mode 0600, if there is none.
+    """The database that has the name now. With `makes` it is made, with mode 0600, if there is none.
 
     A descriptor that only names the file (O_PATH) keeps its number from being given to another. To close such a one
     drops no lock of SQLite's, which to close an ordinary one would. macOS has no O_PATH, and gives no number twice.
     """
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, *, makes: bool = True) -> None:
         self._names = names
-        with suppress(FileExistsError):
-            os.close(os.open(names.main, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        if makes:
+            with suppress(FileExistsError):
+                os.close(os.open(names.main, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
         self._descriptor = os.open(names.main, os.O_PATH | os.O_CLOEXEC) if sys.platform == "linux" else None
         self.identity: Identity | None = identity(names.main if self._descriptor is None else self._descriptor)
 

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import sqlite3
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -19,11 +19,9 @@ import aiosqlite
 from ...errors import StoreError, StoreUnavailable
 from . import at_exit, permissions, statements
 from .beside import Identity, Lock, Names, Pin, Trio, drop_log, hold, identity
+from .errors import DRIVER, opening
 
 log: logging.Logger = logging.getLogger("sessions")
-
-DRIVER = (sqlite3.Error, ValueError, OverflowError)
-"""What aiosqlite raises: ValueError for a text that is not UTF-8, or for a connection that was closed meanwhile."""
 
 LARGE_LOG = 200 * 1024 * 1024
 """Bytes of the log that are worth a warning; SQLite cuts it to a third of that when it is free to begin it again."""
@@ -31,10 +29,13 @@ LARGE_LOG = 200 * 1024 * 1024
 MOST_INDEXED = 50_000
 """Rows of a table that gets an index of its users by itself: a third of a second, in which nobody writes."""
 
+_PATIENCE = 60.0
+"""Seconds that the making of an index waits for its lock: it asks for one, and servers wait for it afterwards."""
+
 _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 _CACHE_KIB = 32_768
 _WAL_LIMIT = 64 * 1024 * 1024
-_COLUMNS = ["sid", "expired", "sess"]
+COLUMNS = ["sid", "expired", "sess"]
 
 
 class Settings(NamedTuple):
@@ -46,6 +47,8 @@ class Settings(NamedTuple):
     """Milliseconds."""
     user_index: tuple[str, str] | None = None
     """The name of the index of the users and the statement that makes it; None: nobody asks for users."""
+    makes: bool = True
+    """Whether a file, a table or an index that is missing is made."""
 
 
 class OpenFile:
@@ -73,7 +76,8 @@ class OpenFile:
     async def open(cls, settings: Settings) -> Self:
         """Prepare the file and open it. Raises StoreError."""
         names = Names(settings.path)
-        with _opening(settings.path, names):
+        with opening(settings.path, names):
+            check_there(settings, names)
             async with Lock(names) as lock:
                 with await asyncio.to_thread(_made, settings, names, lock) as pin:
                     file = cls(settings, names, pin.identity)
@@ -84,7 +88,8 @@ class OpenFile:
                         await _to_its_end(file._leave())
                         raise
                 lock.record = file._trio
-            permissions.warn(names)
+            if settings.makes:
+                permissions.warn(names)
         at_exit.watch(file)
         return file
 
@@ -121,7 +126,7 @@ class OpenFile:
         self.check()
 
     async def _connect(self, pin: Pin, *pragmas: str) -> aiosqlite.Connection:
-        connection = await aiosqlite.connect(_uri(self._names.main), uri=True, isolation_level=None)
+        connection = await aiosqlite.connect(uri_of(self._names.main), uri=True, isolation_level=None)
         self._connections.append(connection)
         pin.check()  # before the first statement: that opens the log, and so far the log is this file's
         try:
@@ -135,7 +140,7 @@ class OpenFile:
             await connection.execute_fetchall("SELECT 1 FROM sessions LIMIT 1")  # makes the log
         finally:
             self._note_trio()
-        connection.text_factory = _text
+        connection.text_factory = text_of
         connection.row_factory = sqlite3.Row  # its repr() hides the row from asyncio's debug log
         return connection
 
@@ -197,10 +202,25 @@ def prepare(settings: Settings) -> None:
     Once before any fork: several processes that switch a new file to WAL at the same time fail.
     """
     names = Names(settings.path)
-    with _opening(settings.path, names):
+    with opening(settings.path, names):
         with Lock(names) as lock, _made(settings, names, lock):
             pass
         permissions.warn(names)
+
+
+def check_there(settings: Settings, names: Names) -> None:
+    """Raise StoreError if there is no file and none is to be made."""
+    if not settings.makes and not names.main.exists():
+        raise StoreError(f"{settings.path}: there is no such file (a relative path begins in the working folder)")
+
+
+def check_columns(settings: Settings, connection: sqlite3.Connection) -> None:
+    """Raise StoreError if the table has other columns, or if there is none and none is to be made."""
+    found = [column[1] for column in connection.execute("PRAGMA table_info(sessions)")]
+    if not found and not settings.makes:
+        raise StoreError(f"{settings.path}: has no table sessions, which a server makes when it starts")
+    if found not in ([], COLUMNS):
+        raise StoreError(f"{settings.path}: the table sessions has the columns {found}, not {COLUMNS}")
 
 
 def _made(settings: Settings, names: Names, lock: Lock) -> Pin:
@@ -208,7 +228,7 @@ def _made(settings: Settings, names: Names, lock: Lock) -> Pin:
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise StoreError(f"SQLite 3.35 or newer is needed, this is {sqlite3.sqlite_version}")
     with contextlib.ExitStack() as opened:
-        pin = opened.enter_context(Pin(names))
+        pin = opened.enter_context(Pin(names, makes=settings.makes))
         lock.drop_log_of_another(pin.identity)
         _make_table(settings, names, pin)
         opened.pop_all()
@@ -216,23 +236,47 @@ def _made(settings: Settings, names: Names, lock: Lock) -> Pin:
 
 
 def _make_table(settings: Settings, names: Names, pin: Pin) -> None:
-    path, seconds = settings.path, settings.busy_timeout / 1000
-    with contextlib.closing(sqlite3.connect(_uri(names.main), uri=True, timeout=seconds, isolation_level=None)) as made:
+    with _connected(names, settings.busy_timeout / 1000) as made:
         pin.check()  # before the first statement, as in _connect
         try:
-            found = [column[1] for column in made.execute("PRAGMA table_info(sessions)")]
-            if found not in ([], _COLUMNS):
-                raise StoreError(f"{path}: the table sessions has the columns {found}, not {_COLUMNS}")
+            check_columns(settings, made)
             (mode,) = made.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
-                raise StoreError(f"{path}: SQLite cannot keep a write-ahead log there (its journal mode is {mode})")
-            made.executescript(statements.SCHEMA)
+                raise StoreError(
+                    f"{settings.path}: SQLite cannot keep a write-ahead log there (its journal mode is {mode})"
+                )
+            if settings.makes:
+                made.executescript(statements.SCHEMA)
             made.execute(statements.HAS_KEY)
-            if settings.user_index is not None:
+            if settings.makes and settings.user_index is not None:
                 _make_user_index(made, *settings.user_index)
         finally:
             if not pin.is_in_place:  # what this connection has made is not for the next file
                 drop_log(names, names.now)
+
+
+def _connected(names: Names, seconds: float) -> "contextlib.closing[sqlite3.Connection]":
+    """Return a connection for the `with` statement that waits so many seconds for a lock."""
+    return contextlib.closing(sqlite3.connect(uri_of(names.main), uri=True, timeout=seconds, isolation_level=None))
+
+
+def make_user_index(settings: Settings, *, rebuild: bool) -> bool:
+    """Make the index of the users, in one transaction, while nobody writes. Returns False if it is there already.
+
+    With `rebuild` one that is there is made again. Raises StoreError.
+    """
+    name, make = settings.user_index or ("", "")
+    names = Names(settings.path)
+    with opening(settings.path, names), Pin(names, makes=False) as pin, _connected(names, _PATIENCE) as connection:
+        pin.check()
+        connection.execute("BEGIN IMMEDIATE")
+        if connection.execute(statements.HAS_INDEX, (name,)).fetchone() is not None:
+            if not rebuild:
+                return False
+            connection.execute(f'DROP INDEX "{name.replace(chr(34), chr(34) * 2)}"')
+        connection.execute(make)
+        connection.execute("COMMIT")
+        return True
 
 
 def _make_user_index(connection: sqlite3.Connection, name: str, make: str) -> None:
@@ -246,12 +290,12 @@ def _make_user_index(connection: sqlite3.Connection, name: str, make: str) -> No
                 connection.execute(make)
 
 
-def _uri(path: Path) -> str:
+def uri_of(path: Path) -> str:
     """The file as a URI that opens it and never makes it: made by SQLite it would have neither mode nor table."""
     return f"{path.as_uri()}?mode=rw"
 
 
-def _text(raw: bytes) -> str | bytes:
+def text_of(raw: bytes) -> str | bytes:
     """A text, or bytes where it is not UTF-8: the driver's refusal would show the data and leave its statement open."""
     try:
         return raw.decode()
@@ -267,43 +311,3 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
     except asyncio.CancelledError:
         await task
         raise
-
-
-# ---------------------------------------------------------------- errors
-
-_TROUBLE = ("BUSY", "LOCKED", "FULL", "IOERR", "CANTOPEN", "NOMEM", "READONLY", "INTERRUPT", "PROTOCOL")
-_LOST = ("IOERR", "CORRUPT", "NOTADB", "CANTOPEN", "READONLY")
-
-
-@contextlib.contextmanager
-def _opening(path: Path, names: Names) -> Iterator[None]:
-    """Raise the errors of opening a file as ours, with the file that is to blame: SQLite names none."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        reason = permissions.culprit(names)
-        refusal = translated(path, error)
-        raise type(refusal)(f"{refusal} ({reason})" if reason else str(refusal)) from error
-    except OSError as error:
-        raise StoreUnavailable(f"{path}: cannot be opened: {error}") from error
-
-
-def translated(path: Path, error: Exception) -> StoreError:
-    """A driver's error as ours."""
-    kind = StoreUnavailable if is_trouble(error) else StoreError
-    return kind(f"{path}: {error}")
-
-
-def is_trouble(error: BaseException | None) -> bool:
-    """Whether the file is at fault, for the moment, and not the row."""
-    return _is_one_of(error, _TROUBLE)
-
-
-def is_lost(error: BaseException | None) -> bool:
-    """Whether only opening the file again can help."""
-    return _is_one_of(error, _LOST)
-
-
-def _is_one_of(error: BaseException | None, kinds: tuple[str, ...]) -> bool:
-    name: str = getattr(error, "sqlite_errorname", "")
-    return name.removeprefix("SQLITE_").startswith(kinds)

@@ -1,14 +1,15 @@
-"""Owns what is said at the start of files beside a database that other users reach, or have made.
+"""Owns what is said of files beside a database that other users reach, or have made.
 
-A file that is there already keeps its mode: an administrator may have chosen it. But sessions are secrets, and a lock
-that a stranger can hold stops what waits for it.
+Sessions are secrets, and a lock that a stranger can hold stops what waits for it.
 """
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from stat import S_IMODE
 
+from ...file_access import Access, owned_by_stranger, reached_by_others
+from ...findings import Finding, Severity
 from .beside import Names
 
 log: logging.Logger = logging.getLogger("sessions")
@@ -19,12 +20,21 @@ _said: set[str] = set()
 
 def warn(names: Names) -> None:
     """Warn of each file that others than its owner's group can open, or that belongs to a stranger."""
-    sweeps, opens = "lock it, and then nothing is swept", "lock it, and then the store cannot be opened"
-    _warn(names.sweeper, sweeps)
-    _warn(names.lock, opens)
-    if not _warn(names.main, f"read the sessions in it, its {names.wal.name} and its {names.shm.name}"):
-        _warn(names.wal, "read the sessions in it")  # made with the mode that the database had
-        _warn(names.shm, "read the sessions in it")
+    for finding in findings(names, os.geteuid()):
+        if finding.sentence not in _said:
+            _said.add(finding.sentence)
+            log.warning("%s", finding.sentence)
+
+
+def findings(names: Names, user: int) -> Iterator[Finding]:
+    """Yield what is to be said of the files, if `user` runs the servers."""
+    yield from _of(names.sweeper, "lock it, and then nothing is swept", user, "warning")
+    yield from _of(names.lock, "lock it, and then the store cannot be opened", user, "warning")
+    main = list(_of(names.main, f"read the sessions in it, its {names.wal.name} and its {names.shm.name}", user))
+    yield from main
+    if not main:
+        yield from _of(names.wal, "read the sessions in it", user)  # made with the mode that the database had
+        yield from _of(names.shm, "read the sessions in it", user)
 
 
 def culprit(names: Names) -> str | None:
@@ -35,22 +45,8 @@ def culprit(names: Names) -> str | None:
     return None
 
 
-def _warn(file: Path, what: str) -> bool:
-    """Warn of a file if there is a reason, and return whether there is."""
-    try:
-        found = file.stat()
-    except OSError:
-        return False
-    mode = S_IMODE(found.st_mode)
-    if mode & 0o006:
-        _say(f"{file}: its mode is {mode:04o}, so every user of this machine can {what}: chmod o= {file}")
-    is_foreign = found.st_uid not in (os.geteuid(), 0)  # root reaches everything
-    if is_foreign:
-        _say(f"{file}: belongs to uid {found.st_uid}, who can {what}; this process runs as uid {os.geteuid()}")
-    return bool(mode & 0o006) or is_foreign
-
-
-def _say(words: str) -> None:
-    if words not in _said:
-        _said.add(words)
-        log.warning(words)
+def _of(path: Path, harm: str, user: int, severity: Severity = "fault") -> Iterator[Finding]:
+    file = Access.of(path)
+    if file is not None:
+        yield from reached_by_others(file, harm, severity)
+        yield from owned_by_stranger(file, harm, user, severity)

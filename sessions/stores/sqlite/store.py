@@ -27,7 +27,9 @@ from ..batching import Job
 from ..tables import SQLiteOptions
 from . import statements
 from .beside import Names, open_beside
-from .file import DRIVER, OpenFile, Settings, is_lost, prepare, translated
+from .errors import DRIVER, is_lost, translated
+from .file import OpenFile, Settings, prepare
+from .to_read import open_to_read
 from .transaction import perform
 from .users import SQLiteUsers
 
@@ -60,6 +62,7 @@ class SQLiteStore(SQLStoreBase):
     prepared: ClassVar[Itself] = Itself()
     admin: ClassVar[Itself] = Itself()
     overwriting: ClassVar[Itself] = Itself()
+    existing: ClassVar[Itself] = Itself()
 
     def __init__(
         self,
@@ -82,6 +85,7 @@ class SQLiteStore(SQLStoreBase):
         self.users: SQLiteUsers = SQLiteUsers(self)
         self._file: OpenFile | None = None
         self._opening: asyncio.Task[OpenFile] | None = None
+        self._reads_only = False
         self._breaker = CircuitBreaker()
         self._leadership: int | None = None
         self._deletes_at_once = 200  # rows; by what they cost
@@ -115,6 +119,11 @@ class SQLiteStore(SQLStoreBase):
     def prepare(self) -> None:
         """Make the file, its table and its index where they are missing, and switch it to WAL. Raises StoreError."""
         prepare(self._settings)
+
+    def take_existing(self, *, reads: bool) -> None:
+        """Say that no file, table or index is to be made, and with `reads` that nothing is written."""
+        self._settings = self._settings._replace(makes=False)
+        self._reads_only = reads
 
     async def length(self) -> int:
         """Return how many sessions live."""
@@ -279,7 +288,7 @@ class SQLiteStore(SQLStoreBase):
 
     async def _open(self) -> OpenFile:
         try:
-            self._file = await OpenFile.open(self._settings)
+            self._file = await (open_to_read if self._reads_only else OpenFile.open)(self._settings)
         except StoreError:
             self._breaker.trip()
             raise

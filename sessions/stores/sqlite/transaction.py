@@ -12,7 +12,7 @@ import aiosqlite
 from ...clock import Clock
 from ...user_text import surplus, user_in
 from ..batching import Job
-from .file import DRIVER
+from .errors import DRIVER
 from .statements import DESTROY, RENAME, SIGN_IN, TOMBSTONE, VERBS, Verb
 from .user_statements import SignIn
 

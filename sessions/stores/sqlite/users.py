@@ -17,7 +17,7 @@ from ...store import Limit, SignedIn, StoredSession
 from ...user_text import user_in
 from ..users import as_update, end_each
 from . import statements
-from .file import MOST_INDEXED, OpenFile, prepare
+from .file import MOST_INDEXED, OpenFile, make_user_index, prepare
 from .user_statements import SignIn, UserStatements
 
 log: logging.Logger = logging.getLogger("sessions")
@@ -86,6 +86,12 @@ class SQLiteUsers:
         signed_in: SignedIn = await self._asked(ask)
         return signed_in
 
+    async def make_index(self, *, rebuild: bool, progress: Callable[[int, int], None]) -> bool:  # noqa: ARG002 # SQLite does not tell
+        """Make the index, in one transaction: nobody else writes meanwhile. Returns False if it is there already."""
+        made = await asyncio.to_thread(make_user_index, self._store._settings, rebuild=rebuild)
+        self._looked_in = None
+        return made
+
     async def _odd(self, user: str, keep: str | None) -> list[str]:
         """Return the ids of the user's rows of which not every SQLite can say so."""
         rows = await self._asked(lambda sql: self._store._query(sql.odd, self._store._clock()))
@@ -94,13 +100,14 @@ class SQLiteUsers:
     async def _asked(self, ask: Callable[[UserStatements], Any]) -> Any:
         """Ask with the index, if there is one; if somebody has dropped it meanwhile, once more without."""
         file = await self._store._opened()
-        if file is not self._looked_in:
+        if file is not self._looked_in or not self._has_index:  # somebody may have made it meanwhile
             await self._look(file)
         try:
             return await ask(UserStatements(self._path, uses_index=self._has_index))
         except StoreError as error:
             if "no such index" not in str(error):
                 raise
+        self._looked_in = None
         await self._look(file)
         return await ask(UserStatements(self._path, uses_index=self._has_index))
 
@@ -108,14 +115,15 @@ class SQLiteUsers:
         """Look for the index, and make it if it is missing and the table has few rows."""
         name, _ = UserStatements(self._path).index
         has = bool(await self._store._query(statements.HAS_INDEX, name))
-        if not has:
+        if not has and self._store._settings.makes and file is not self._looked_in:
             await asyncio.to_thread(prepare, self._store._settings)
             has = bool(await self._store._query(statements.HAS_INDEX, name))
         self._has_index, self._looked_in = has, file
         if not has and not self._is_told:
             self._is_told = True
             log.warning(
-                "%s: has no index of the users, which is made while the table has under %d rows; to find one reads all",
+                "%s: has no index of the users, so to find one reads all: `sessions index` makes it (a server does that"
+                " while the table has under %d rows)",
                 self._store.name,
                 MOST_INDEXED,
             )

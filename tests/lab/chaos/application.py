@@ -23,6 +23,8 @@ from tornado.web import RequestHandler  # noqa: E402 # after the path is set
 import server  # noqa: E402 # found by the line above
 from handlers import routes  # noqa: E402 # after the path is set
 from handlers.base import BaseHandler  # noqa: E402 # after the path is set
+from serving.options import Config as ServerConfig  # noqa: E402 # after the path is set
+from serving.options import read_config  # noqa: E402 # after the path is set
 from sessions import StoredSession, StoreWrapper, Update  # noqa: E402 # after the path is set
 from sessions.store import OpenableStore, admin, sweepable  # noqa: E402 # after the path is set
 
@@ -91,7 +93,7 @@ class Counted(StoreWrapper):
         return update
 
 
-class Config(server.Config):
+class Config(ServerConfig):
     """A configuration with a store that counts."""
 
     def open_store(self) -> OpenableStore:
@@ -103,7 +105,7 @@ def main() -> None:
     """Serve until SIGTERM."""
     arguments = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=True))
     routes.extend([(r"/ops", Work), (r"/pid", Pid), (r"/state", State)])  # the list that server.py serves
-    config = server.read_config(Path(arguments["--config"]), port=int(arguments["--port"]))
+    config = read_config(Path(arguments["--config"]), port=int(arguments["--port"]))
     server.run(Config(**vars(config)))
     os.write(1, f"counts {json.dumps(counts)}\n".encode())
 

@@ -20,7 +20,7 @@ from tornado.web import Application, HTTPError
 
 from handlers.base import BaseHandler, ClientError
 from handlers.page import DeleteKey, SetKey
-from server import read_config
+from serving.options import read_config
 from sessions import (
     CookieOptions,
     CorruptSession,

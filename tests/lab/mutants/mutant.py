@@ -102,6 +102,13 @@ def always(value: Any) -> Replacement:
     return lambda _original: lambda *_, **__: value
 
 
+def without(event: str) -> Replacement:
+    """A replacement of the method that reports what happens to a session: one event is not reported."""
+    return lambda original: (
+        lambda self, name, *rest, **more: None if name == event else original(self, name, *rest, **more)
+    )
+
+
 def edited(text: str, old: str, new: str) -> str:
     """Return a text (SQL, Lua) in which some words are others. Raises Stale where they are not there exactly once."""
     if text.count(old) != 1:

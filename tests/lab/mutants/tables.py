@@ -1,6 +1,6 @@
 """Owns the list of all mutants, by promise."""
 
-from . import core, kinds, memory, postgres, redis, security, sign_ins, sqlite, users, web
+from . import copying, core, kinds, memory, postgres, redis, security, sign_ins, sqlite, users, web
 
 MUTANTS = sorted(
     [
@@ -14,6 +14,7 @@ MUTANTS = sorted(
         *postgres.MUTANTS,
         *redis.MUTANTS,
         *users.MUTANTS,
+        *copying.MUTANTS,
     ],
     key=lambda mutant: mutant.promise,
 )

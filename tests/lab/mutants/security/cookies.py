@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from ..mutant import always, row_table
+from ..mutant import always, row_table, without
 from .broken_options import default, together
 
 MUTANTS, breaks = row_table()
@@ -66,14 +66,14 @@ def _(_original: Any) -> Any:
     return end
 
 
-breaks("16.2.5; CS-log", "an event carries the id", LIFE, "sessions.observe:fingerprint")(lambda _: lambda sid: sid)
-breaks("LV-events", "a renewal is no event", LIFE, "sessions.rotation:note")(always(None))
+breaks("16.2.5; CS-log", "an event carries the id", LIFE, "sessions.observe.reporter:fingerprint")(
+    lambda _: lambda sid: sid
+)
+breaks("LV-events", "a renewal is no event", LIFE, "sessions.observe:Reporter.note")(without("session_renewed"))
 
 
-@breaks("CS-dupe", "a second living session is no event", f"{SEVERAL}::test_two_living_sessions_are_an_event",
-        "sessions.observe:note")  # fmt: skip
-def _(original: Any) -> Any:
-    return lambda event, *rest: None if event == "session_ambiguous" else original(event, *rest)
+breaks("CS-dupe", "a second living session is no event", f"{SEVERAL}::test_two_living_sessions_are_an_event",
+       "sessions.observe:Reporter.note")(without("session_ambiguous"))  # fmt: skip
 
 
 @breaks("CS-dupe", "a sign-out leaves the browser's other sessions",

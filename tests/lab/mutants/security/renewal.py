@@ -65,7 +65,7 @@ def _(original: Any) -> Any:
 
 
 @breaks("CS-renewal", "an end ends nothing", f"{COPIED}::test_reuse_says_whether_the_session_ends",
-        "sessions.manager:SessionManager._reused")  # fmt: skip
+        "sessions.writes:Writes.reused")  # fmt: skip
 def _(_original: Any) -> Any:
     async def reused(*_given: Any) -> None:
         pass

@@ -1,9 +1,10 @@
 """Owns the mutants of the other rows of ASVS: caches, parallel requests, logs, errors."""
 
+import re
 from secrets import token_hex
 from typing import Any
 
-from ..mutant import always, row_table
+from ..mutant import always, row_table, without
 
 MUTANTS, breaks = row_table()
 
@@ -153,22 +154,36 @@ def _(original: Any) -> Any:
 
 
 breaks("16.2.5", "a cookie that nobody has signed is in the log", "server/test_server_secret.py::test_no_log_shows_it",
-       "sessions.observe:fingerprint")(lambda _: lambda value: value)  # fmt: skip
+       "sessions.observe.reporter:fingerprint")(lambda _: lambda value: value)  # fmt: skip
+breaks("16.2.5", "any text of a header names a request", "server/test_log.py::test_a_name_that_is_none_is_not_quoted",
+       "handlers.log:REQUEST_ID")(lambda _: re.compile(".*"))  # fmt: skip
+breaks("16.3.3", "every cookie that nobody has signed is a line of the log",
+       "trips/test_log.py::test_nobody_floods_the_log_with_cookies",
+       "sessions.log_limit:LogLimit.takes")(always(value=True))  # fmt: skip
 breaks("16.2.5", "a header or a form that is refused is in the log",
        "server/test_log.py::test_nothing_that_a_visitor_has_sent_is_quoted",
        "sessions.web.tornado_log:unquoted")(always(value=True))  # fmt: skip
 
 
-@breaks("16.3.3; CS-guess", "a tampered cookie is not logged", "trips/test_log.py::test_tampering_is_logged",
-        "sessions.observe:note")  # fmt: skip
+@breaks("16.2.5", "a user is in a label of a metric",
+        "trips/test_observers.py::TestPrometheus::test_no_label_names_a_user_or_a_session",
+        "sessions.observe.prometheus:PrometheusObserver.__call__")  # fmt: skip
 def _(original: Any) -> Any:
-    return lambda event, *rest: None if event == "session_tampered" else original(event, *rest)
+    def call(self: Any, event: Any) -> None:
+        original(self, event)
+        if getattr(event, "user", None) is not None:
+            self._store(event.name, event.user)(0)
+
+    return call
 
 
-@breaks("16.3.3; CS-strict", "an id that has ended is not logged",
-        "trips/test_log.py::test_an_id_that_has_ended_is_logged", "sessions.observe:note")  # fmt: skip
-def _(original: Any) -> Any:
-    return lambda event, *rest: None if event == "session_use_after_expire" else original(event, *rest)
+breaks("16.3.3; CS-guess", "a tampered cookie is not logged", "trips/test_log.py::test_tampering_is_logged",
+       "sessions.observe:Reporter.note")(without("session_tampered"))  # fmt: skip
+
+
+breaks("16.3.3; CS-strict", "an id that has ended is not logged",
+       "trips/test_log.py::test_an_id_that_has_ended_is_logged",
+       "sessions.observe:Reporter.note")(without("session_use_after_expire"))  # fmt: skip
 
 
 @breaks("16.3.3", "each line has an id of its own",

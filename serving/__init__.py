@@ -1,0 +1,1 @@
+"""What only the reference server needs: its table of config.toml, and where it listens."""

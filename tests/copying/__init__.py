@@ -1,0 +1,1 @@
+"""Shows that a copy signs nobody out, signs nobody in again and overwrites nothing newer, wherever it is killed."""
