@@ -28,7 +28,7 @@ from sessions.policy import decide
 from sessions.state import SessionState
 from sessions.stored_cookie import StoredCookie
 from sessions.timeout import Deadline
-from sessions.web.headers import add_cookie, vary_by_cookie
+from sessions.web.headers import add_id, vary
 
 TIMES = 500
 AT_ONCE = 64
@@ -121,12 +121,12 @@ def count_steps(counter: Counter, manager: SessionManager) -> None:
     counter.part("a new cookie", lambda: StoredCookie.new(options, now_ms, is_secure=lambda: False))
     counter.part("a new session", new)
     bare = counter.part("a set of headers", HTTPHeaders)
-    counter.part("Vary", lambda: vary_by_cookie(HTTPHeaders()), less=bare)
+    counter.part("Vary", lambda: vary(HTTPHeaders(), manager), less=bare)
     state.settle(decide(state.facts(), OPTIONS), "saved")
     request = HTTPServerRequest("GET", "/")
     counter.part(
         "Set-Cookie, signed, and Cache-Control",
-        lambda: add_cookie(HTTPHeaders(), state, manager, request, lambda: False),
+        lambda: add_id(HTTPHeaders(), state, manager, request, lambda: False, by_header=False),
         less=bare,
     )
 

@@ -7,10 +7,10 @@ record is written is in writes.py, what a handler calls in between is in verbs.p
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from functools import partial
-from typing import Any
 
+from .background import Background
 from .checked_store import check_at_rest, checked
 from .clock import Clock, now_ms
 from .ends import Ends
@@ -21,6 +21,7 @@ from .log_limit import LogLimit
 from .login import Login, Stamp, User, is_stamp, stamp_text, user_of
 from .observe import (
     AMBIGUOUS,
+    COOKIE_RENEWED,
     DROPPED,
     REVOKED,
     TAMPERED,
@@ -37,6 +38,7 @@ from .options import SessionOptions
 from .pending import Verb
 from .policy import Performed, Plan, decide, no_session
 from .progress import Generate, no_new_id
+from .renewal import NO_TAG, NO_TAGS, TagsOf
 from .rotation import Rotation
 from .session import Session
 from .sign_ins import SignIns
@@ -76,19 +78,20 @@ class SessionManager:
         """Lets so many lines of that event into the log: every visitor can cause it, as often as they like."""
         self.reporter: Reporter = Reporter(observer)
         """Where an event goes to the log and to the observers."""
+        self.background: Background = Background()
+        """Tasks that no request waits for."""
         self._store = observed(checked(store), self.reporter)
         self._in_time = Deadline(options.store_timeout / 1000, name_of(store)).keep
         self._writes = Writes(self._store, options, clock, self.reporter)
         self._users = UserSessions(self._store, options, clock, self._writes.ends)
         self._noted_path = self._users.noted_path
-        self._tasks: set[asyncio.Task[None]] = set()
-        rotation = Rotation(self._store, self._writes, clock, options.grace_ms, self._in_time, self.start)
+        rotation = Rotation(self._store, self._writes, clock, options.grace_ms, self._in_time, self.background.start)
         sign_ins = SignIns(self._store, self._writes, rotation, options, self._in_time, self.revoke_all)
         self._verbs = SessionVerbs(self._store, self._writes, rotation, sign_ins, self._in_time)
         if options.user_path is not None:
             with contextlib.suppress(RuntimeError):  # no loop runs yet, so no store is open, and it looks when it is
                 asyncio.get_running_loop()
-                self.start(self._users.ask_once())
+                self.background.start(self._users.ask_once())
 
     @property
     def is_ready(self) -> bool:
@@ -97,12 +100,10 @@ class SessionManager:
 
     async def check_store(self) -> bool:
         """Ask the store for a session that nobody has. Returns True if it answers; False if it is away, or too slow."""
+        is_ready = self.is_ready
         try:
-            if self.is_ready:
+            if is_ready:
                 await self._in_time(self._store.get("?"))
-                is_ready = True
-            else:
-                is_ready = False
         except StoreError:
             is_ready = False
         self.reporter.report(StoreReady(is_ready))
@@ -114,16 +115,16 @@ class SessionManager:
 
     # ---------------------------------------------------------------- the trip
 
-    def load(self, sids: Sequence[str], generate: Generate) -> Awaitable[SessionState]:
+    def load(self, sids: Sequence[str], generate: Generate, tags: TagsOf = NO_TAGS) -> Awaitable[SessionState]:
         """Return the session of the first verified id that has a living one, else a new session under a fresh id.
 
-        What is awaited raises StoreError, and CorruptSession for a row that is no session.
+        A replaced one of its `tags` gets none. What is awaited raises StoreError, and CorruptSession for a bad row.
         """
         if self.reporter.reports_loads:
-            return self.reporter.timed(Load, _loaded, self._load, sids, generate)
-        return self._load(sids, generate)
+            return self.reporter.timed(Load, SessionState.load_outcome, self._load, sids, generate, tags)
+        return self._load(sids, generate, tags)
 
-    async def _load(self, sids: Sequence[str], generate: Generate) -> SessionState:
+    async def _load(self, sids: Sequence[str], generate: Generate, tags: TagsOf) -> SessionState:
         if not self.is_ready:
             raise StoreUnavailable("the store is not ready")
         if len(sids) == 1:
@@ -131,20 +132,23 @@ class SessionManager:
         else:  # a store that batches reads them in one step
             records = await self._in_time(asyncio.gather(*map(self._store.get, sids)))
         found: SessionState | None = None
+        replaced: set[str] = set()
         for sid, record in zip(sids, records, strict=True):
-            if record is None:
-                continue
-            state = await self._living(sid, record, generate)
+            state = None if record is None else await self._living(sid, record, generate)
             if state is None:
                 continue
-            if found is None or (found.end is not None and state.end is None):
+            if state.end is None and not state.present(tags.get(sid, NO_TAG)):
+                replaced.add(sid)
+                await self._in_time(self._writes.reused(state))
+            elif found is None or (found.end is not None and state.end is None):
                 found = state
             elif state.end is None:
                 self.reporter.note(AMBIGUOUS, sid)
         if found is None:
-            self.reporter.note(UNKNOWN, sids[0])
+            if not replaced:
+                self.reporter.note(UNKNOWN, sids[0])
             return self.new(generate, sids[0])
-        found.others = tuple(sid for sid in sids if sid != found.id)
+        found.others = tuple(sid for sid in sids if sid != found.id and sid not in replaced)
         return found
 
     def commit(self, state: SessionState, *, ends: bool = True) -> Awaitable[None] | None:
@@ -168,6 +172,8 @@ class SessionManager:
             state.cookie.check()  # before anything is stored that no browser would know
         if plan.renews:
             state.renew()
+        if plan.new_value:
+            state.take_new_value()
         if plan.change == "nothing":
             state.settle(plan, "saved")
             if state.end in ("gone", "closed") and state.is_changed:
@@ -181,6 +187,7 @@ class SessionManager:
 
     async def _perform(self, state: SessionState, plan: Plan, record: StoredSession | None) -> None:
         outcome: Performed = "saved"
+        value = state.cookie_value if plan.new_value else ""
         if plan.change == "touch":
             outcome = await self._writes.touch(state)
         elif record is None:
@@ -189,6 +196,8 @@ class SessionManager:
             outcome = await self._writes.write(state, record, state.row)
             if outcome in ("gone", "closed"):
                 self._note_dropped(state)
+            elif plan.new_value and value == state.cookie_value:  # of parallel requests one has made it
+                self.reporter.note(COOKIE_RENEWED, state.id)
         if outcome == "gone":
             self._writes.tell(state.row.id)
         state.settle(plan, outcome)
@@ -376,13 +385,7 @@ class SessionManager:
             return 0
         return state.expires_at() if update.record is None else update.record.expires_at
 
-    # ---------------------------------------------------------------- work in the background
-
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do work in the background, until `close`."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)  # the loop itself keeps no strong reference to a task
-        task.add_done_callback(self._tasks.discard)
+    # ---------------------------------------------------------------- the end
 
     async def close(self) -> None:
         """Wait for the verbs under way, and stop the work in the background. Call it before the store closes."""
@@ -390,10 +393,4 @@ class SessionManager:
             self.ends.watcher.close()
         await self._verbs.settled()
         self.tampered.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def _loaded(state: SessionState) -> str:
-    return "found" if state.end is None and state.base is not None else "over"
+        await self.background.close()

@@ -11,6 +11,7 @@ counts (`closed`, milliseconds since the epoch) and under which key the session 
 Node, it is an ordinary session.
 """
 
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from .errors import CorruptSession
@@ -23,6 +24,9 @@ Meta: TypeAlias = dict[str, Any]
 
 HOPS = 10
 """Successors that are followed from a tombstone: a session rotates seldom within its grace."""
+
+DECISIONS = {"endsAt", "renewedAt"}
+"""Moments that are no facts: of two the one that was set last counts, by a sign-in or a new value of the cookie."""
 
 _CLOSED = '"closed"'
 
@@ -60,6 +64,11 @@ class SessionMeta:
     def set(self, **members: Any) -> None:
         """Set members, which are stored with the next write. None removes one."""
         self._assigned.update(members)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Drop members that were set here and are not stored."""
+        for name in names:
+            self._assigned.pop(name, None)
 
     @property
     def assigned(self) -> Meta:
@@ -99,8 +108,8 @@ class SessionMeta:
         for name in self.row.keys() & self._assigned.keys():
             if name.endswith("At") and is_number(self.row[name]) and is_number(self._assigned[name]):
                 members[name] = max(self.row[name], self._assigned[name])
-        if "endsAt" in self._assigned:  # no fact but a decision: the last sign-in's counts
-            members["endsAt"] = self._assigned["endsAt"]
+        for name in DECISIONS & self._assigned.keys():
+            members[name] = self._assigned[name]
         members = {name: value for name, value in members.items() if value is not None}
         members.pop("closed", None)  # of a tombstone that Node has filled: it is a session again
         members.pop("next", None)

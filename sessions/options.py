@@ -23,6 +23,9 @@ from .validation import (
     COOKIE_BYTES,
     DAY,
     GRACE,
+    NAME_BYTES,
+    RENEWAL_GRACES,
+    TAG_CHARACTERS,
     Absent,
     check_attribute,
     check_options,
@@ -152,6 +155,10 @@ class SessionOptions:
     grace: float | None = None
     """Milliseconds for which an id that a login replaced is a tombstone: a late request under it changes nothing.
     None: 30,000, and 0 with `conflict = "overwrite"`."""
+    renew_after: float | None = None
+    """Milliseconds after which the cookie of a session gets a new value; None: never. At least ten times `grace`."""
+    reuse: Literal["log", "end"] = "log"
+    """When a value of the cookie comes that a newer one has replaced: log it, or end that session too."""
     user_key: str | Sequence[str] | None = None
     """The key of the data that names the user, `"user"` or `"passport.user"`: whatever sets it is the login."""
     max_per_user: int | None = None
@@ -160,6 +167,8 @@ class SessionOptions:
     """At `max_per_user`: end the session that signed in first, or refuse the sign-in."""
     devices: bool = False
     """Keep the browser's name and address of a sign-in with the session, for a list of devices."""
+    header: str | None = None
+    """The header in which a client without cookies sends and gets its id, in place of the cookie; None: none."""
     node_peer: bool = False
     """A Node server writes to this store: what needs every row's help works harder, or is refused."""
     encryption: EncryptionOptions | None = None
@@ -190,6 +199,7 @@ class SessionOptions:
                 raise wrong(name, f"a table [session.{name}]", getattr(self, name))
         if self.grace and self.conflict == "overwrite":
             raise OptionsError('grace: needs conflict = "merge" or "reject", as Express knows no tombstones')
+        self._check_renewal()
         if isinstance(self.cookie, CookieOptions):
             self._check_together(self.cookie)
             self._check_touch_after(self.cookie)
@@ -210,6 +220,28 @@ class SessionOptions:
         if prefix.startswith("__host-") and (cookie.domain or cookie.path != "/"):
             raise OptionsError(f'name: {self.name!r} needs cookie.path = "/" and no cookie.domain')
 
+    def _check_renewal(self) -> None:
+        """Refuse what would lock visitors out: values that are replaced too soon, or that a Node server cannot read."""
+        if self.renew_after is None:
+            if self.reuse == "end":
+                raise OptionsError('reuse: "end" needs renewAfter, or no value of a cookie is ever replaced')
+            return
+        if not self.grace_ms:
+            raise OptionsError(
+                "renewAfter: needs grace above 0, in which requests under way may bring the value before"
+            )
+        if self.renew_after < RENEWAL_GRACES * self.grace_ms:
+            raise OptionsError(
+                f"renewAfter: expected at least {RENEWAL_GRACES} times grace, which is {self.grace_ms},"
+                f" got {self.renew_after}"
+            )
+        if self.node_peer:
+            raise OptionsError(
+                "renewAfter: not with nodePeer, as a Node server takes the renewed cookie for that of another session"
+            )
+        if len(self.name) > NAME_BYTES - TAG_CHARACTERS:
+            raise OptionsError(f"name: expected at most {NAME_BYTES - TAG_CHARACTERS} bytes with renewAfter")
+
     def _check_touch_after(self, cookie: CookieOptions) -> None:
         """Refuse a renewal that comes when the session has ended, so that a visitor who only reads is signed out."""
         lifetimes = {"cookie.maxAge": cookie.max_age, "cookie.originalMaxAge": cookie.original_max_age}
@@ -226,6 +258,10 @@ class SessionOptions:
         if not isinstance(sid, str) or not sid:
             raise OptionsError(f"genid: expected a string that is not empty, got {type(sid).__name__}")
         longest = COOKIE_BYTES - len(self.name) - AROUND_ID
+        if self.renew_after is not None:
+            if "~" in sid:
+                raise OptionsError("genid: expected an id without '~', which renewAfter puts before the tag")
+            longest -= TAG_CHARACTERS
         if len(quote(sid, safe="", errors="surrogatepass")) > longest:
             raise OptionsError(
                 f"genid: the id takes more than {longest} bytes: browsers drop a cookie over {COOKIE_BYTES}"

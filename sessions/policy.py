@@ -11,13 +11,15 @@ shouldSetCookie). `decide` reads the facts in this order:
 2. What is to be written: data that the store does not have (create or update), then a change of the cookie or of
    `__meta` alone (update), then the expiry alone (touch).
 3. Whether the cookie is sent: always for an id that the browser does not know; for a known id as `rolling`, or a change
-   of a session with a cookie that expires, says.
+   of a session with a cookie that expires, says; and where the cookie's value is renewed, or its answer was lost.
+   While values are renewed no cookie of a known id leaves without an update, which finds out which value is present.
 """
 
 from typing import Literal, NamedTuple, TypeAlias
 
 from .errors import NoSession
 from .options import SessionOptions
+from .renewal import Value
 
 # Words and no Enum: these are compared on every request, and Python 3.11 takes its time to look a member up.
 EndReason: TypeAlias = Literal["gone", "closed", "destroyed", "unset", "failed"]
@@ -53,6 +55,7 @@ class Facts(NamedTuple):
     """What the rules look at. The comment says when a fact is true."""
 
     end: EndReason | None  # why the session is over; None while it lives
+    value: Value  # what becomes of the cookie's value: see renewal.py
     already_deleted: bool  # an earlier plan of this request has deleted the row
     browser_sent_id: bool  # the request carried an id that we have signed
     known: bool  # the browser has sent this session's very id
@@ -66,7 +69,6 @@ class Facts(NamedTuple):
     meta_unrecorded: bool  # a member of `__meta` is to be written
     touch_asked: bool  # the handler has called touch()
     touch_due: bool  # so much of the lifetime has passed that a read renews it
-    renewal_due: bool  # the cookie's value is to be renewed
     committed: bool  # an earlier plan of this request has been performed
     cookie_can_leave: bool  # the response's head has not left yet
     discarded: bool  # what is not stored yet stays so: a conflict was rejected, or `save_on_error` does not save a 5xx
@@ -81,6 +83,8 @@ class Plan(NamedTuple):
     """Whether the cookie's lifetime starts again."""
     refuses: bool = False
     """Whether it cannot be done: the cookie of a new session cannot leave any more. The error is HeadersSent."""
+    new_value: bool = False
+    """Whether the cookie gets a new value."""
 
 
 NOTHING = Plan("nothing", "keep", renews=False)
@@ -88,9 +92,9 @@ NOTHING = Plan("nothing", "keep", renews=False)
 
 
 ENDED = Facts(
-    end="gone", already_deleted=False, browser_sent_id=False, known=False, stored=False, id_changed=False,
-    data_changed=False, data_unsaved=False, saved_once=False, cookie_changed=False, cookie_expires=False,
-    meta_unrecorded=False, touch_asked=False, touch_due=False, renewal_due=False, committed=False,
+    end="gone", value="fixed", already_deleted=False, browser_sent_id=False, known=False, stored=False,
+    id_changed=False, data_changed=False, data_unsaved=False, saved_once=False, cookie_changed=False,
+    cookie_expires=False, meta_unrecorded=False, touch_asked=False, touch_due=False, committed=False,
     cookie_can_leave=True, discarded=False,
 )  # fmt: skip
 """The facts of a session that is over, but for its reason."""
@@ -116,7 +120,7 @@ def possible(facts: Facts) -> bool:
         and (not facts.committed or facts.stored or facts.id_changed)
         and (not facts.meta_unrecorded or facts.stored)
         and (not facts.touch_due or facts.stored)
-        and (not facts.renewal_due or (facts.known and facts.stored))
+        and (facts.value == "fixed" or facts.known)
     )
 
 
@@ -135,8 +139,13 @@ def decide(facts: Facts, options: SessionOptions, *, ends: bool = True) -> Plan:
     if not facts.known:  # a row that save() has made counts too, or no browser would know it
         sends = options.save_uninitialized or modified or facts.stored
     else:
-        sends = (options.rolling and change != "nothing") or (facts.cookie_expires and modified) or facts.renewal_due
+        sends = (options.rolling and change != "nothing") or (facts.cookie_expires and modified)
         sends = sends or (facts.cookie_changed and options.conflict != "overwrite")  # the browser is to know it too
+        if facts.value != "fixed":
+            sends = (sends or facts.value in ("due", "lost")) and facts.value != "quiet" and facts.cookie_can_leave
+            if sends:  # by its compare-and-set the value that leaves is the present one
+                new_value = facts.value in ("due", "soon")
+                return Plan("update", "send", renews=True, new_value=new_value)
     if not facts.cookie_can_leave:
         sends = False
         if change == "create":
@@ -165,7 +174,7 @@ def _change(facts: Facts, options: SessionOptions) -> Change:
     forgets = (
         options.conflict == "overwrite" and not facts.known and not facts.committed
     )  # Express, after a first save()
-    if facts.renewal_due or facts.meta_unrecorded or (facts.cookie_changed and not forgets):
+    if facts.meta_unrecorded or (facts.cookie_changed and not forgets):
         return "update"
     if not facts.known or facts.committed:
         return "nothing"
@@ -186,6 +195,11 @@ def _decide_ended(facts: Facts, options: SessionOptions) -> Plan:
     return Plan("destroy" if deletes else "nothing", "clear" if clears else "keep", renews=False)
 
 
-def answer(plan: Plan, outcome: Performed) -> CookieAct:
-    """Return what the response does to the cookie: what was planned, if the change was performed or there was none."""
+def answer(plan: Plan, outcome: Performed, value: Value = "fixed") -> CookieAct:
+    """Return what the response does to the cookie: what was planned, if the change was performed or there was none.
+
+    `value` is what the performing has found of the cookie's value: a newer one may be in use meanwhile.
+    """
+    if value == "quiet" and plan.cookie == "send":
+        return "keep"
     return plan.cookie if outcome == "saved" or plan.change == "nothing" else "keep"

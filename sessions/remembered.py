@@ -1,8 +1,10 @@
 """Owns what a session remembers besides its data, in one request: its `__meta`, its absolute end, the name of its user.
 
-What the members of `__meta` are is in meta.py, when a session ends in absolute_timeout.py.
+What the members of `__meta` are is in meta.py, when a session ends in absolute_timeout.py, which
+values of its cookie are good in renewal.py.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from .absolute_timeout import AbsoluteTimeout
@@ -14,6 +16,7 @@ from .formats.signing import fingerprint
 from .meta import SessionMeta, check_own
 from .options import SessionOptions
 from .progress import Generate, Progress
+from .renewal import NO_TAG, Renewal, Value, first, is_renewed, join, tags_of
 from .stored_cookie import LAST_MOMENT, StoredCookie
 from .user_text import user_in
 
@@ -21,7 +24,7 @@ from .user_text import user_in
 class Remembered(Progress):
     """What one session remembers in one request."""
 
-    __slots__ = ("_options", "_timeout", "clock", "data", "id", "meta", "noted_path")
+    __slots__ = ("_options", "_timeout", "clock", "data", "id", "keeps_value", "meta", "noted_path", "renewal")
 
     def __init__(
         self, options: SessionOptions, clock: Clock, generate: Generate, sid: str, cookie: StoredCookie
@@ -35,6 +38,10 @@ class Remembered(Progress):
         """What our own features keep with the session."""
         self.noted_path: tuple[str, ...] | None = None
         """Where the user is, if `__meta` has to name the user for the store (`look_for_user`)."""
+        self.renewal: Renewal | None = None
+        """The rules of a cookie with several values; None: there is one."""
+        self.keeps_value: bool = False
+        """Whether the answer is a WebSocket's handshake: it brings no new value of the cookie."""
         self._timeout = None if options.absolute_timeout is None else self._new_timeout()
 
     @property
@@ -89,6 +96,43 @@ class Remembered(Progress):
         self._check_own(self.data.text)
         self.meta.set(**members)
 
+    # ---------------------------------------------------------------- the value of the cookie
+
+    @property
+    def cookie_value(self) -> str:
+        """The value of the cookie that is to be signed: the id, and the tag of the present value."""
+        tag = self.meta.get("tag")
+        return join(self.id, tag) if tag else self.id
+
+    def present(self, sent: Collection[str]) -> bool:
+        """Return True if a value that the browser has sent is good, by its tag; the first use of one is noted."""
+        row, options = self.meta.row, self._options
+        if options.renew_after is None and sent == NO_TAG and not is_renewed(row):
+            return True
+        self.renewal = Renewal(sent, options.renew_after, options.grace_ms)
+        tags, now = tags_of(row), self.clock()
+        if self.renewal.is_first_use(tags):
+            self.set_meta(tagUsed=now)
+        return self.renewal.standing(tags, now) != "over"
+
+    def value_of(self, renewal: Renewal) -> Value:
+        """Return what becomes of the cookie's value, by what is known of the row."""
+        value = renewal.value(tags_of(self.meta.row), self.clock())
+        return "present" if self.keeps_value and value in ("due", "soon") else value
+
+    def take_new_value(self) -> None:
+        """Let the cookie have a new value, which the next write stores."""
+        if self.renewal is not None:
+            self.set_meta(**self.renewal.following(tags_of(self.meta.row), self.clock()))
+
+    def _begin_value(self) -> None:
+        """Let the cookie's value be the id alone, of which the browser does not know yet."""
+        after = self._options.renew_after
+        if after is not None or is_renewed(self.meta.row):
+            self.meta.set(**first(after, self.clock()))
+
+    # ---------------------------------------------------------------- the end
+
     def set_end(self, moment: int | None) -> None:
         """Let the session end at a moment of its own, in milliseconds since the epoch; None: as the options say."""
         self.set_meta(endsAt=moment)
@@ -106,9 +150,9 @@ class Remembered(Progress):
         self.meta.read(parts.meta)
         if self._timeout is None and "endsAt" in self.meta.row:
             self._timeout = AbsoluteTimeout(None, self.clock())
+        if not parts.meta and (self._timeout is not None or self._options.renew_after is not None):
+            self._check_own(parts.data)
         if self._timeout is not None:
-            if not parts.meta:
-                self._check_own(parts.data)
             self._timeout.read({**self.meta.row, **self.meta.assigned}, self.clock())
             self.cookie.cap(self._timeout.ends_at)
 

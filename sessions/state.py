@@ -16,6 +16,7 @@ from .options import SessionOptions
 from .policy import ENDED, CookieAct, EndReason, Facts, Performed, Plan, answer
 from .progress import Generate
 from .remembered import Remembered
+from .renewal import MEMBERS, Renewal, Value, tags_of
 from .store import StoredSession
 from .stored_cookie import LAST_MOMENT, StoredCookie
 from .user_text import user_at
@@ -81,7 +82,10 @@ class SessionState(Remembered):
         cls, options: SessionOptions, clock: Clock, generate: Generate, request_sid: str | None = None
     ) -> "SessionState":
         """Return a session under a fresh id that no store knows yet."""
-        return cls(options, clock, generate, request_sid, *generate())
+        state = cls(options, clock, generate, request_sid, *generate())
+        if options.renew_after is not None:
+            state._begin_value()
+        return state
 
     @classmethod
     def loaded(
@@ -93,7 +97,7 @@ class SessionState(Remembered):
         state.row.base, state._stored_cookie = record, parts.cookie
         state.data.text = state._origin_text = parts.data
         state._saved_text = None if options.resave else parts.data
-        if parts.meta or state._timeout is not None:
+        if parts.meta or state._timeout is not None or options.renew_after is not None:
             state._read_meta(parts)
         return state
 
@@ -103,6 +107,10 @@ class SessionState(Remembered):
     def base(self) -> StoredSession | None:
         """The record of its row; None if there is none."""
         return self.row.base
+
+    def load_outcome(self) -> str:
+        """Return what an observer gets of the load: a session was found, or it is over."""
+        return "found" if self.end is None and self.base is not None else "over"
 
     @property
     def is_known(self) -> bool:
@@ -132,6 +140,7 @@ class SessionState(Remembered):
         is_unsaved = data != self._saved_text
         return Facts(
             end=None,
+            value="fixed" if self.renewal is None else self._value(self.renewal),
             already_deleted=False,
             browser_sent_id=self.request_sid is not None,
             known=known,
@@ -145,11 +154,14 @@ class SessionState(Remembered):
             meta_unrecorded=base is not None and self._is_meta_unrecorded(),
             touch_asked=self._touch_asked,
             touch_due=base is not None and not is_unsaved and self.is_touch_due(base.expires_at),
-            renewal_due=False,
             committed=self._committed,
             cookie_can_leave=not self._has_left,
             discarded=self.is_discarded or self._is_rejected,
         )
+
+    def _value(self, renewal: Renewal) -> Value:
+        """Return what becomes of the cookie's value; nothing, if the browser does not know the id."""
+        return self.value_of(renewal) if self.is_known else "fixed"
 
     def is_touch_due(self, expires_at: int) -> bool:
         """Return True if so much of the lifetime has passed that a use renews an expiry: `touchAfter`."""
@@ -168,7 +180,7 @@ class SessionState(Remembered):
             self._already_deleted = True
         elif plan.change != "nothing":
             self._committed = True
-        self.cookie_act = answer(plan, outcome)
+        self.cookie_act = answer(plan, outcome, "fixed" if self.renewal is None else self._value(self.renewal))
         if outcome in ("gone", "closed"):
             self.over(outcome)
 
@@ -311,6 +323,7 @@ class SessionState(Remembered):
         assigned, meta = self.cookie.assigned, self.meta.assigned
         self._begin(self.take_new_id())
         self.meta.set(**meta)
+        self._begin_value()
         if "endsAt" in meta:
             self._end_at(meta["endsAt"])
         self.cookie.reassign(assigned)
@@ -322,6 +335,7 @@ class SessionState(Remembered):
         sid, cookie = (self._generate or self.check_can_send())()
         self.id: str = sid
         self.cookie.ask_again(cookie)
+        self._begin_value()
         return cookie
 
     def moved(self, row: Row, sid: str, sent: StoredSession, record: StoredSession) -> None:
@@ -345,15 +359,19 @@ class SessionState(Remembered):
         self.end, self.is_readable = None, True  # a login is a session, also where the one before has just expired
         self.cookie.become(cookie)
         self.meta: SessionMeta = SessionMeta()
+        self._begin_value()
         self.cookie.cap(LAST_MOMENT)
         self._timeout = None if self._options.absolute_timeout is None else self._new_timeout()
 
     # ---------------------------------------------------------------- parts
 
     def _take(self, record: StoredSession, parts: Parts, cookie: StoredCookie) -> None:
+        before = self.meta.row
         self.row.base, self._stored_cookie = record, parts.cookie
         self.cookie.become(cookie)
         self._read_meta(parts)
+        if self.renewal is not None and self.is_known and not tags_of(before).is_of(tags_of(self.meta.row)):
+            self.meta.forget(MEMBERS)  # another request was first with a new value
 
     def _parts(self, record: StoredSession) -> tuple[Parts, StoredCookie]:
         return parts_of(self.id, record, self.clock)

@@ -54,6 +54,12 @@ GRACE = 30_000
 MAX_GRACE = 300_000
 """And at most: five minutes, in which a planted or stolen id tells its bearer nothing but that it is over."""
 
+RENEWAL_GRACES = 10
+"""How many times `grace` a cookie's value counts at least, so that the value before the last is long out of use."""
+
+TAG_CHARACTERS = 1 + 8
+"""Characters that a renewed value has more: "~" and six bytes in base64url."""
+
 MAX_LIFETIME = 250_000_000_000_000
 """Milliseconds, near 8,000 years: a date so far from now has four digits in its year, as HTTP's have (RFC 9110, 5.6.7).
 
@@ -68,6 +74,14 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"\.?{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
 _PATH = re.compile(r"[\x20-\x3a\x3d-\x7e]*")
+
+_HEADERS = frozenset((
+    "accept", "accept-charset", "accept-encoding", "accept-language", "authorization", "cache-control", "connection",
+    "content-encoding", "content-language", "content-length", "content-type", "cookie", "date", "dnt", "etag", "expect",
+    "host", "keep-alive", "location", "origin", "range", "referer", "retry-after", "server", "set-cookie", "te",
+    "trailer", "transfer-encoding", "upgrade", "user-agent", "vary", "via",
+))  # fmt: skip
+"""Names that mean something else, or that a page may set without asking first (Fetch, CORS-safelisted headers)."""
 
 _KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*")
 """A key in a path that is written with dots: a name of JavaScript, or with "-" in it."""
@@ -128,6 +142,10 @@ def _is_word(value: object, words: tuple[str, ...]) -> bool:
 
 def _matches(pattern: re.Pattern[str], text: str) -> bool:
     return pattern.fullmatch(text) is not None
+
+
+def _is_free_header(name: str) -> bool:
+    return name.lower() not in _HEADERS and not name.lower().startswith(("sec-", "proxy-", "access-control-"))
 
 
 def path_of(user_key: str | Sequence[str]) -> tuple[str, ...]:
@@ -210,6 +228,11 @@ _OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "saveOnError": ("true or false", _is_bool),
     "clearCookie": ("true or false", _is_bool),
     "cacheHeaders": ("true or false", _is_bool),
+    "renewAfter": (
+        "a number of milliseconds above 0, or nothing",
+        lambda each: each is None or _is_positive(each),
+    ),
+    "reuse": ('"log" or "end"', lambda each: each in ("log", "end")),
     "userKey": (
         f"a key of the data, or up to {USER_KEYS} of them with dots between, that are not cookie or __meta",
         lambda each: each is None or _is_path(each),
@@ -217,6 +240,10 @@ _OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "maxPerUser": ("a whole number above 0, or nothing", lambda each: each is None or (_is_count(each) and each > 0)),
     "atLimit": ('"evict" or "refuse"', lambda each: each in ("evict", "refuse")),
     "devices": ("true or false", _is_bool),
+    "header": (
+        "the name of a header (a token of RFC 9110) that HTTP has no meaning for, such as X-Session, or nothing",
+        lambda each: each is None or (isinstance(each, str) and _matches(_TOKEN, each) and _is_free_header(each)),
+    ),
     "nodePeer": ("true or false", _is_bool),
     "requireSealed": ("true or false", _is_bool),
     "hashedIds": ("true or false", _is_bool),

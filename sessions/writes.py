@@ -13,13 +13,14 @@ from .ends import End, Ends
 from .errors import OptionsError, SessionError
 from .formats import json_text
 from .meta import HOPS, closed_meta, is_closed
-from .observe import CREATED, DESTROYED, Reporter
+from .observe import CREATED, DESTROYED, REUSED, Reporter
 from .options import SessionOptions
 from .policy import Performed
 from .queues import CommitQueues
 from .state import Row, SessionState
 from .store import Outcome, Store, StoredSession, Update, by_key, key_of, name_of, overwriting
 from .turns import Turns
+from .user_text import user_in
 
 ID_TRIES = 3
 """Ids that are made before a new session is given up because each was taken."""
@@ -126,6 +127,14 @@ class Writes:
         return await self.queues.until_agreed(known(state.row), step)
 
     # ---------------------------------------------------------------- an end
+
+    async def reused(self, state: SessionState) -> None:
+        """Report that a replaced value of a session's cookie came, and end the session as `reuse` says."""
+        path = self._options.user_path
+        user = None if path is None else user_in(state.data.text, path)
+        self.reporter.note(REUSED, state.id, user=user)
+        if self._options.reuse == "end":
+            await self.end(state.row, ())
 
     async def end(self, row: Row, others: Iterable[str]) -> None:
         """End the session of a row, and those of the other verified ids in the request: a sign-out is the browser's."""

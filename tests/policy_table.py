@@ -13,12 +13,15 @@ from typing import NamedTuple, get_args
 
 from sessions import SessionOptions
 from sessions.policy import EndReason, Facts, Plan, decide, possible
+from sessions.renewal import Value
 
 PAGE = Path(__file__).parent.parent / "docs" / "express.md"
 BEGIN, END = "<!-- plans: written by `python -m tests.policy_table` -->", "<!-- end of plans -->"
 
-FLAGS = Facts._fields[1:]
+FLAGS = Facts._fields[2:]
 """The facts that are true or false."""
+
+VALUES: tuple[Value, ...] = get_args(Value)
 
 ENDS: tuple[EndReason, ...] = get_args(EndReason)
 
@@ -53,8 +56,8 @@ def all_options() -> tuple[SessionOptions, ...]:
 def all_facts() -> tuple[Facts, ...]:
     """Every set of facts that can be true together."""
     flags = list(product((False, True), repeat=len(FLAGS)))
-    living = (Facts(None, *each) for each in flags)
-    ended = (Facts(end, *each) for end in ENDS for each in flags)
+    living = (Facts(None, value, *each) for value in VALUES for each in flags)
+    ended = (Facts(end, "fixed", *each) for end in ENDS for each in flags)
     return tuple(facts for facts in (*living, *ended) if possible(facts))
 
 
@@ -131,6 +134,10 @@ def _common(found: list[Row]) -> str:
     said = []
     if None not in ends:
         said.append(f"ended: {' or '.join(end for end in ENDS if end in ends)}")
+    else:
+        values = {row.facts.value for row in found}
+        if len(values) < len(VALUES):
+            said.append(f"`value`: {' or '.join(value for value in VALUES if value in values)}")
     for name in FLAGS:
         values = {getattr(row.facts, name) for row in found}
         if len(values) == 1:

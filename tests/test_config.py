@@ -155,6 +155,12 @@ WRONG: dict[str, dict[str, tuple[str, str]]] = {
             '"my user"',
             "a key of the data, or up to 3 of them with dots between, that are not cookie or __meta",
         ),
+        "renewAfter": ("0", "a number of milliseconds above 0, or nothing"),
+        "reuse": ('"End"', '"log" or "end"'),
+        "header": (
+            '"Cookie"',
+            "the name of a header (a token of RFC 9110) that HTTP has no meaning for, such as X-Session, or nothing",
+        ),
         "maxPerUser": ("0", "a whole number above 0, or nothing"),
         "atLimit": ('"drop"', '"evict" or "refuse"'),
         "devices": ("1", "true or false"),

@@ -39,6 +39,7 @@ class TestDefaults:
             ("absolute_timeout", None), ("max_bytes", 1_048_576),
             ("conflict", "merge"), ("grace", None), ("clear_cookie", True), ("cache_headers", True), ("store_down", "error"),
             ("user_key", None), ("max_per_user", None), ("at_limit", "evict"), ("devices", False), ("node_peer", False),
+            ("renew_after", None), ("reuse", "log"), ("header", None),
             ("store_timeout", 5000), ("watch_interval", 5000),
         ],
     )  # fmt: skip
@@ -81,6 +82,8 @@ class TestExpressNames:
             ("clearCookie", "clear_cookie", False), ("cacheHeaders", "cache_headers", False),
             ("userKey", "user_key", "passport.user"), ("userKey", "user_key", "$a-1._b"), ("userKey", "user_key", ["my key", "k.0"]),
             ("atLimit", "at_limit", "refuse"), ("nodePeer", "node_peer", True),
+            ("renewAfter", "renew_after", None), ("renewAfter", "renew_after", 300_000),
+            ("header", "header", None), ("header", "header", "X-Session"),
             ("storeDown", "store_down", "none"), ("storeTimeout", "store_timeout", 250),
             ("watchInterval", "watch_interval", 250),
         ],
@@ -266,6 +269,24 @@ class TestWrongValues:
                     [""],
                 ],
                 "a key of the data",
+            ),
+            ("renewAfter", [0, -1, True, "1h", float("inf")], "a number of milliseconds above 0, or nothing"),
+            ("reuse", ["End", None, True], '"log" or "end"'),
+            (
+                "header",
+                [
+                    "",
+                    "X Session",
+                    "Cookie",
+                    "set-cookie",
+                    "Accept",
+                    "content-type",
+                    "Sec-Session",
+                    "X-Sässion",
+                    5,
+                    True,
+                ],
+                "the name of a header",
             ),
             ("maxPerUser", [0, -1, True, 1.5, "5"], "a whole number above 0, or nothing"),
             ("atLimit", ["drop", None, True], '"evict" or "refuse"'),
@@ -538,3 +559,28 @@ def test_reject_takes_a_grace_as_merge_does(grace: float | None) -> None:
     options = SessionOptions(secret="x" * 32, conflict="reject", grace=grace)
 
     assert options.grace_ms == (30_000 if grace is None else grace)
+
+
+class TestRenewal:
+    """What would lock visitors out is refused."""
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"renewAfter": 299_999}, "renewAfter: expected at least 10 times grace, which is 30000, got 299999"),
+            ({"renewAfter": 300_000, "grace": 30_001}, "renewAfter: expected at least 10 times grace"),
+            ({"renewAfter": 300_000, "grace": 0}, "renewAfter: needs grace above 0"),
+            ({"renewAfter": 300_000, "conflict": "overwrite"}, "renewAfter: needs grace above 0"),
+            ({"renewAfter": 300_000, "nodePeer": True}, "renewAfter: not with nodePeer"),
+            ({"reuse": "end"}, 'reuse: "end" needs renewAfter'),
+        ],
+    )
+    def test_a_renewal_that_could_not_work_is_refused(self, options: dict[str, object], message: str) -> None:
+        """By name, when the options are made."""
+        with pytest.raises(OptionsError, match=f"^{message}"):
+            read(**options)
+
+    @pytest.mark.parametrize("options", [{"grace": 1, "renewAfter": 10}, {"renewAfter": 300_000, "reuse": "end"}])
+    def test_a_renewal_is_taken(self, options: dict[str, object]) -> None:
+        """At its shortest; and with an end of what was copied."""
+        assert read(**options).renew_after == options["renewAfter"]

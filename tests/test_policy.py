@@ -9,6 +9,7 @@ import pytest
 from policy_table import (
     BEGIN,
     END,
+    FLAGS,
     PAGE,
     Row,
     all_facts,
@@ -22,6 +23,7 @@ from policy_table import (
 )
 
 from sessions.policy import ENDED, NOTHING, Change, CookieAct, Facts, Performed, Plan, answer, decide, possible
+from sessions.renewal import Value
 
 
 @cache
@@ -85,11 +87,26 @@ LAWS: dict[str, Callable[[Row], bool]] = {
         or not row.facts.cookie_can_leave
         or row.plan.cookie == "send"
     ),
-    "a renewed value is written and sent": lambda row: (
-        not row.facts.renewal_due
+    "a value that is due, or lost, is written and sent": lambda row: (
+        row.facts.value not in ("due", "lost")
         or not row.facts.cookie_can_leave
         or row.facts.discarded
         or row.plan[:2] == ("update", "send")
+    ),
+    "a new value is made where one is due, or where one that soon is would be sent": lambda row: (
+        row.plan.new_value
+        is (row.plan.cookie == "send" and (row.facts.value == "due" or (row.facts.value == "soon" and row.facts.known)))
+    ),
+    "the cookie of a known id that has values leaves with an update": lambda row: (
+        row.facts.value == "fixed" or row.plan.cookie == "keep" or row.plan[:2] == ("update", "send")
+    ),
+    "no cookie is sent to whoever brings a value that a newer one in use has replaced": lambda row: (
+        row.facts.value != "quiet" or row.plan.cookie == "keep"
+    ),
+    "a present value changes nothing but that its cookie leaves with an update": lambda row: (
+        row.facts.value != "present"
+        or row.plan == (fixed := decide(row.facts._replace(value="fixed"), row.options, ends=row.ends))
+        or (row.plan[:2] == ("update", "send") and fixed.cookie == "send")
     ),
     "the first bytes of a stream touch nothing without a cookie": lambda row: (
         row.ends or row.plan.change != "touch" or row.plan.cookie == "send"
@@ -139,7 +156,8 @@ def test_with_express_s_ways_it_is_express_that_decides() -> None:
         if row.options.conflict == "overwrite" and row.facts.end is None and row.ends
         if row.facts.cookie_can_leave and not row.facts.committed
         if row.facts.touch_due or row.facts.data_unsaved or not row.facts.known
-        if not (row.facts.cookie_changed or row.facts.meta_unrecorded or row.facts.renewal_due or row.facts.discarded)
+        if not (row.facts.cookie_changed or row.facts.meta_unrecorded or row.facts.discarded)
+        if row.facts.value == "fixed"
     ]
 
     assert len(express) > 900
@@ -160,21 +178,26 @@ def test_what_is_to_be_done_is_the_same_with_merge_and_reject() -> None:
 @pytest.mark.parametrize("outcome", get_args(Performed))
 @pytest.mark.parametrize("cookie", get_args(CookieAct))
 @pytest.mark.parametrize("change", get_args(Change))
-def test_a_cookie_leaves_only_with_what_was_confirmed(change: Change, cookie: CookieAct, outcome: Performed) -> None:
-    """Every plan with every outcome: saved, or there was nothing to confirm."""
+@pytest.mark.parametrize("value", get_args(Value))
+def test_a_cookie_leaves_only_with_what_was_confirmed(
+    value: Value, change: Change, cookie: CookieAct, outcome: Performed
+) -> None:
+    """Every plan with every outcome: saved, or there was nothing to confirm; and none to a replaced value."""
     plan = Plan(change, cookie, renews=True)
 
-    act = answer(plan, outcome)
+    act = answer(plan, outcome, value)
 
-    assert act == (cookie if outcome == "saved" or change == "nothing" else "keep")
+    is_confirmed = outcome == "saved" or change == "nothing"
+    assert act == (cookie if is_confirmed and not (value == "quiet" and cookie == "send") else "keep")
 
 
 def test_every_kind_of_session_occurs() -> None:
     """Neither `possible` nor the enumeration leaves a fact or an end out."""
-    for name in Facts._fields[1:]:
+    for name in FLAGS:
         assert {getattr(facts, name) for facts in all_facts()} == {True, False}, name
     assert len({facts.end for facts in all_facts()}) == 6
-    assert len({row.plan for row in decisions()}) == 12
+    assert {facts.value for facts in all_facts()} == {*get_args(Value)}
+    assert len({row.plan for row in decisions()}) == 13
 
 
 @pytest.mark.parametrize("facts", [

@@ -29,6 +29,8 @@ def excludes_node(options: SessionOptions, *, sealed: bool) -> Iterator[str]:
         yield "requireSealed: no Node server can write to this store, as what it writes is refused"
     elif sealed:
         yield "encryption: a Node server that shares this store needs the keys and a reader (docs/sealed.md)"
+    if options.renew_after is not None:
+        yield "renewAfter: a Node server that shares this store needs five lines of its own (docs/renewal.md)"
 
 
 def named_tables(tables: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

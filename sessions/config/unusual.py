@@ -21,6 +21,7 @@ LEAST = {
     "originalMaxAge": _MINUTE,
     "ttl": _MINUTE,
     "absoluteTimeout": _MINUTE,
+    "renewAfter": _MINUTE,
     "touchAfter": _SECOND,
     "interval": _SECOND,
     "storeTimeout": 100,

@@ -26,6 +26,14 @@ def encode(value: str) -> str:
     return quote(value, safe="!'()*", errors="strict")
 
 
+_VISIBLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '%",;')
+
+
+def encode_for_header(value: str) -> str:
+    """Return a value as it is in a header of its own: a signed id of ours is not encoded."""
+    return quote(value, safe=_VISIBLE, errors="strict")
+
+
 def around_expires(
     domain: Any, path: Any, http_only: Any, secure: Any, partitioned: Any, priority: Any, same_site: Any
 ) -> tuple[str, str]:
@@ -69,13 +77,14 @@ def values(headers: Iterable[str], name: str) -> Iterator[str]:
             if name in pair:
                 key, equals, value = pair.partition("=")
                 if equals and key.strip(" \t") == name:
-                    yield _decode(value.strip(" \t"))
+                    yield decoded(value.strip(" \t"))
 
 
 _MALFORMED = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
-def _decode(value: str) -> str:
+def decoded(value: str) -> str:
+    """Return a value without its quotes and percent sequences; one with a bad sequence as it is."""
     if value[:1] == '"' == value[-1:]:
         value = value[1:-1]
     if "%" not in value:
@@ -84,7 +93,7 @@ def _decode(value: str) -> str:
     if "%" not in plain:
         return plain
     try:
-        decoded = unquote(value, errors="strict")
+        whole = unquote(value, errors="strict")
     except UnicodeDecodeError:
         return value
-    return value if _MALFORMED.search(value) else decoded
+    return value if _MALFORMED.search(value) else whole

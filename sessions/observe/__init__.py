@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from .events import (
     AMBIGUOUS,
+    COOKIE_RENEWED,
     CORRUPT,
     CREATED,
     DESTROYED,
     DROPPED,
     REFUSED,
     RENEWED,
+    REUSED,
     REVOKED,
     SIGNED_IN,
     SIGNED_OUT,
@@ -40,12 +42,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AMBIGUOUS",
+    "COOKIE_RENEWED",
     "CORRUPT",
     "CREATED",
     "DESTROYED",
     "DROPPED",
     "REFUSED",
     "RENEWED",
+    "REUSED",
     "REVOKED",
     "SIGNED_IN",
     "SIGNED_OUT",

@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 CREATED = "session_created"
 RENEWED = "session_renewed"
 """The session goes on under another id."""
+COOKIE_RENEWED = "session_cookie_renewed"
+"""The session's cookie got a new value; its id stays."""
 DESTROYED = "session_destroyed"
 UNKNOWN = "session_use_after_expire"
 """An id that we have signed, and that the store does not know any more."""
@@ -16,6 +18,8 @@ AMBIGUOUS = "session_ambiguous"
 """A further living session in one request: the first counts."""
 TAMPERED = "session_tampered"
 """A cookie of our name that no secret has signed."""
+REUSED = "session_reused"
+"""A value of a session's cookie came that a newer one has replaced: somebody uses a copy."""
 DROPPED = "session_dropped"
 """A change is dropped, because its session has ended meanwhile."""
 
@@ -36,8 +40,8 @@ class SessionEvent(NamedTuple):
     name: str
     """One of the names above."""
     user: str | None
-    """The user as text, of `signed_in`, `signed_out` and `revoked`; else None. It is personal data: no log of this
-    library has it, and no metric."""
+    """The user as text, of `signed_in`, `signed_out`, `revoked` and `session_reused`; else None. It is personal
+    data: no log of this library has it, and no metric."""
     fingerprint: str | None
     """Eight hexadecimal digits that stand for the session's id in the log; None if several sessions ended."""
 

@@ -18,6 +18,7 @@ from ..formats.signing import new_id
 from ..login import Login
 from ..manager import SessionManager
 from ..options import CookieOptions
+from ..renewal import split
 from ..stored_cookie import StoredCookie
 from .jar import Jar
 
@@ -100,16 +101,16 @@ class Browser:
         state = manager.new(self._generate)
         state.data.values.update(data)
         await manager.sign_in(state, Login(user))
-        cookie = state.cookie.set_cookie(manager.options.name, manager.signer.sign(state.id))
+        cookie = state.cookie.set_cookie(manager.options.name, manager.signer.sign(state.cookie_value))
         self.jar.receive(cookie, HOST, str(state.cookie.member("path") or "/"), secure=True)
 
     async def session(self) -> dict[str, Any] | None:
         """Return the data of this visitor's session as the store has it; None if there is none."""
         for cookie in self.jar.all():
             if cookie.name == self.manager.options.name:
-                sid = self.manager.signer.unsign(unquote(cookie.value))
+                sid, _ = split(self.manager.signer.unsign(unquote(cookie.value)) or "")
                 try:
-                    async with self.manager.open(sid or "") as session:
+                    async with self.manager.open(sid) as session:
                         return dict(session)
                 except NoSession:
                     pass

@@ -108,7 +108,7 @@ class SocketEnding(_Ending):
             expires_at = max(self._kept_until, state.base.expires_at)  # a page may have moved it further
             if state.is_touch_due(expires_at):
                 self._is_keeping = True
-                self._session.manager(self._handler).start(self._keep(state))
+                self._session.manager(self._handler).background.start(self._keep(state))
         return self._heard(message)
 
     async def _keep(self, state: SessionState) -> None:

@@ -1,4 +1,4 @@
-"""Owns the headers that a session adds to a response: Set-Cookie, and what keeps it out of shared caches.
+"""Owns the headers that a session adds to a response: its id, in a cookie or a header, and what caches have to know.
 
 What cannot work for a visitor's browser, and would be noticed by nobody, is logged once for each manager.
 """
@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 
+from ..formats.cookie_header import encode_for_header
 from ..manager import SessionManager
 from ..state import SessionState
 from ..validation import BROWSER_MAX_AGE
@@ -29,25 +30,32 @@ SEALED = _Sealed()
 """The headers of an answer that is finished and waits for its commit. It holds nothing, so it serves all requests."""
 
 
-def vary_by_cookie(headers: HTTPHeaders) -> None:
-    """Tell caches that the response is this visitor's: append Cookie to Vary."""
-    given = headers.get_list("Vary")
-    if not given:
+def vary(headers: HTTPHeaders, manager: SessionManager) -> None:
+    """Tell caches that the response is this visitor's: append Cookie, and the option's header, to Vary."""
+    given, header = headers.get_list("Vary"), manager.options.header
+    if not given and header is None:
         headers["Vary"] = "Cookie"
         return
-    vary = ", ".join(given)
-    if vary != "*" and "cookie" not in (each.strip() for each in vary.lower().split(",")):
-        headers["Vary"] = f"{vary}, Cookie"
+    names = [each.strip() for each in ", ".join(given).split(",") if each.strip()]
+    known = {each.lower() for each in names}
+    missing = [each for each in ("Cookie", header) if each is not None and each.lower() not in known]
+    if missing and "*" not in names:
+        headers["Vary"] = ", ".join((*names, *missing))
 
 
-def add_cookie(
+def add_id(
     headers: HTTPHeaders,
     state: SessionState,
     manager: SessionManager,
     request: HTTPServerRequest,
     is_secure: Callable[[], bool],
+    *,
+    by_header: bool,
 ) -> None:
-    """Send, or clear, the session's cookie, if the session says so. It is appended to those of the handler."""
+    """Send, or clear, the session's cookie, if the session says so. It is appended to those of the handler.
+
+    To a client that sends its id in a header the id leaves there, and "" where a cookie would be cleared.
+    """
     if state.cookie_act == "keep":
         return
     if state.cookie.member("secure") and not is_secure():
@@ -58,15 +66,19 @@ def add_cookie(
         )
         return
     options = manager.options
-    if state.cookie_act == "clear":
-        cookie = state.cookie.clearing(options.name)
+    value = "" if state.cookie_act == "clear" else manager.signer.sign(state.cookie_value)
+    if by_header and options.header is not None:
+        headers[options.header] = encode_for_header(value)
     else:
-        cookie = state.cookie.set_cookie(options.name, manager.signer.sign(state.id))
-        _warn_of_what_browsers_drop(state, manager, request)
-    _remove_own(headers, manager)
-    headers.add("Set-Cookie", cookie)
+        if state.cookie_act == "clear":
+            cookie = state.cookie.clearing(options.name)
+        else:
+            cookie = state.cookie.set_cookie(options.name, value)
+            _warn_of_what_browsers_drop(state, manager, request)
+        _remove_own(headers, manager)
+        headers.add("Set-Cookie", cookie)
     if options.cache_headers:
-        vary_by_cookie(headers)
+        vary(headers, manager)
         _keep_out_of_shared_caches(headers, manager)
 
 

@@ -305,7 +305,12 @@ class SessionMixin(RequestHandler):
         return super().xsrf_token
 
     def check_xsrf_cookie(self) -> None:
-        """Let Tornado check the form's token; `prepare` asks then whether it is the session's. May be overridden."""
+        """Let Tornado check the form's token; `prepare` asks then whether it is the session's. May be overridden.
+
+        A request that brings a verified id in the option's `header` needs no token: no other site can set it.
+        """
+        if self._session_response.session.is_signed_by_header(self):
+            return
         super().check_xsrf_cookie()
         self._session_response.session.checks_xsrf = True
 

@@ -21,8 +21,8 @@ from ..state import SessionState
 from ..stored_cookie import StoredCookie
 from . import xsrf
 from .handler import Ending, Handler
-from .headers import add_cookie, vary_by_cookie
-from .sent import is_below, verified
+from .headers import add_id, vary
+from .sent import NOTHING, Sent, is_below, sent
 
 log: logging.Logger = logging.getLogger("sessions")
 
@@ -46,7 +46,7 @@ class RequestSession:
     """The session of one request."""
 
     __slots__ = (
-        "_ended", "_face", "_is_down", "_is_finished", "_is_looked_at", "_is_socket", "_manager", "_sid", "_state",
+        "_ended", "_face", "_is_down", "_is_finished", "_is_looked_at", "_is_socket", "_manager", "_sent", "_state",
         "checks_xsrf", "ending", "head_status", "is_refused_upgrade", "missing",
     )  # fmt: skip
 
@@ -59,7 +59,7 @@ class RequestSession:
         self._manager: SessionManager | None = None
         self._state: SessionState | None = None
         self._face: Session | None = None
-        self._sid: str | None = None  # the id that the browser sent, verified
+        self._sent: Sent = NOTHING
         self._ended: SessionState | None = None  # the session that the stamp of its user has ended
         self.is_refused_upgrade: bool = False
         """Whether `check_origin` has refused a WebSocket handshake."""
@@ -110,7 +110,7 @@ class RequestSession:
     def session_id(self) -> str | None:
         """Return the id that the request is bound to, also after its session has ended; None before there is one."""
         self._is_looked_at = True
-        return self._sid if self._state is None else self._state.id
+        return next(iter(self._sent[0]), None) if self._state is None else self._state.id
 
     def fingerprint(self) -> str | None:
         """Return the fingerprint of the session that is or was stored; None if there was none."""
@@ -129,10 +129,10 @@ class RequestSession:
             self.missing = ON_DEMAND
             return
         manager = self.manager(handler)
-        sids = self._ids(handler, manager)
+        sids, tags, _ = self._read(handler, manager)
         if sids:
             try:
-                self._state = await manager.load(sids, self._generate(handler))
+                self._state = await manager.load(sids, self._generate(handler), tags)
             except StoreUnavailable as error:
                 raise self.unavailable(error) from error
             except Exception:
@@ -153,11 +153,11 @@ class RequestSession:
         if self.missing != ON_DEMAND:
             return
         manager = self.manager(handler)
-        sids = self._ids(handler, manager)
+        sids, tags, _ = self._read(handler, manager)
         if self.missing is not None:
             return
         self.missing = ON_DEMAND  # until it is loaded
-        state = await manager.load(sids, self._generate(handler)) if sids else None
+        state = await manager.load(sids, self._generate(handler), tags) if sids else None
         if self.missing != ON_DEMAND:
             return  # by another call that was first, or the answer has failed meanwhile
         self.missing, self._state = None, state
@@ -173,21 +173,31 @@ class RequestSession:
             self.manager(handler).warned.add(warning)
             log.error("%s", warning)
 
-    def _ids(self, handler: Handler, manager: SessionManager) -> tuple[str, ...]:
+    def is_signed_by_header(self, handler: Handler) -> bool:
+        """Return True if the request brings a verified id in the option's header, which no other site can set."""
+        manager = self.manager(handler)
+        if manager.options.header is None:
+            return False
+        sids, _, by_header = sent(manager, handler.request.headers)
+        return by_header and bool(sids)
+
+    def keep_value(self) -> None:
+        """Note that the answer is a WebSocket's handshake: it brings no new value of the cookie."""
+        if self._state is not None:
+            self._state.keeps_value = True
+
+    def _read(self, handler: Handler, manager: SessionManager) -> Sent:
         """Return the verified ids that the browser has sent, and note why there is no session, or that there is one."""
         if manager.options.store_down == "none" and not manager.is_ready:
             self.missing = "the store is not ready"
-            return ()
+            return NOTHING
         cookie = _cookie_options(manager, handler.request)
         if not is_below(handler.request, cookie.path or "/"):
             self.missing = f"the request's path is outside cookie.path {cookie.path!r}"
-            return ()
+            return NOTHING
         self.missing = None
-        headers = handler.request.headers.get_list("Cookie")
-        sids = verified(manager, headers) if headers else ()
-        if sids:
-            self._sid = sids[0]
-        return sids
+        self._sent = sent(manager, handler.request.headers)
+        return self._sent
 
     def bind_xsrf(self, handler: Handler) -> None:
         """Tie the XSRF token that is about to be rendered to the session, if the visitor has one."""
@@ -204,7 +214,7 @@ class RequestSession:
         return self._manager
 
     def _begin(self, handler: Handler) -> SessionState:
-        self._state = self.manager(handler).new(self._generate(handler), self._sid)
+        self._state = self.manager(handler).new(self._generate(handler), next(iter(self._sent[0]), None))
         self._catch_up(handler, self._state)
         return self._state
 
@@ -337,9 +347,10 @@ class RequestSession:
         if self._ended is not None and (state is None or state.cookie_act == "keep"):
             state = self._ended
         if self.missing is None and self._is_looked_at and self.manager(handler).options.cache_headers:
-            vary_by_cookie(headers)
+            vary(headers, self.manager(handler))
         if state is not None and (self.missing is None or state.renamed):
-            add_cookie(headers, state, self.manager(handler), handler.request, handler.is_secure)
+            _, _, by_header = self._sent
+            add_id(headers, state, self.manager(handler), handler.request, handler.is_secure, by_header=by_header)
 
 
 def store_unavailable(error: object) -> StoreUnavailable | None:

@@ -1,13 +1,16 @@
-"""Owns what a request brings of a session: the verified ids in its Cookie headers, and the path that it is for."""
+"""Owns what a request brings of a session: verified ids in its header or its cookies, and the path that it is for."""
 
+from collections.abc import Iterable
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from tornado.httputil import HTTPServerRequest
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import HTTPError
 
-from ..formats.cookie_header import values
+from ..formats.cookie_header import decoded, values
 from ..manager import SessionManager
 from ..observe import TAMPERED
+from ..renewal import NO_TAGS, TagsOf, split
 from ..validation import COOKIE_BYTES
 
 MAX_SESSIONS = 4
@@ -16,8 +19,30 @@ MAX_SESSIONS = 4
 MAX_CANDIDATES = 16
 """Cookies of our name that are looked at in one request, junk included."""
 
+NEW = "new"
+"""What a client sends in the header `header` to get an id there."""
 
-def verified(manager: SessionManager, headers: list[str]) -> tuple[str, ...]:
+
+Sent: TypeAlias = tuple[tuple[str, ...], TagsOf, bool]
+"""What a request brings of a session. A plain tuple, as each request makes one.
+
+The verified ids, each once. The tags that came with each id, "" for a value without one; empty if no value had one.
+Whether the client sends its id in the header `header`, and gets it there.
+"""
+
+NOTHING: Sent = (), NO_TAGS, False
+
+
+def sent(manager: SessionManager, headers: HTTPHeaders) -> Sent:
+    """Return what the headers of a request bring: the option's header comes first, and then no cookie counts."""
+    name = manager.options.header
+    if name is not None and (given := headers.get_list(name)):
+        return _in_header(manager, given)
+    cookies = headers.get_list("Cookie")
+    return verified(manager, cookies) if cookies else NOTHING
+
+
+def verified(manager: SessionManager, headers: list[str]) -> Sent:
     """Return the ids in the Cookie headers that one of the secrets has signed, each once, at most four."""
     found: dict[str, None] = {}
     for tried, value in enumerate(values(headers, manager.options.name)):
@@ -25,11 +50,35 @@ def verified(manager: SessionManager, headers: list[str]) -> tuple[str, ...]:
             break
         if len(value) > COOKIE_BYTES:
             continue  # no browser has kept it, so it is not ours
-        if sid := manager.signer.unsign(value):
-            found[sid] = None
+        if signed := manager.signer.unsign(value):
+            found[signed] = None
         else:
             manager.reporter.note(TAMPERED, value, may_log=manager.tampered.takes)
-    return tuple(found)
+    for signed in found:
+        if "~" in signed:
+            return _split(found, by_header=False)
+    return tuple(found), NO_TAGS, False
+
+
+def _split(signed: Iterable[str], *, by_header: bool) -> Sent:
+    """Return the ids of verified values, with their tags: of one id there may be several."""
+    tags: dict[str, tuple[str, ...]] = {}
+    for value in signed:
+        sid, tag = split(value)
+        tags[sid] = (*tags.get(sid, ()), tag)
+    return tuple(tags), tags, by_header
+
+
+def _in_header(manager: SessionManager, given: list[str]) -> Sent:
+    """Return the id in the header: none of several, of a bad one, or where the client asks for a new one."""
+    value = decoded(given[0].strip(" \t"))
+    if len(given) > 1 or value == NEW:
+        return (), NO_TAGS, True
+    signed = manager.signer.unsign(value) if len(value) <= COOKIE_BYTES else None
+    if not signed:
+        manager.reporter.note(TAMPERED, value, may_log=manager.tampered.takes)
+        return (), NO_TAGS, True
+    return _split([signed], by_header=True)
 
 
 def is_below(request: HTTPServerRequest, cookie_path: str) -> bool:

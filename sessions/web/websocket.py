@@ -23,6 +23,7 @@ def commit_first(session: RequestSession, handler: Handler, protocol: Any) -> No
 
     async def accept_connection(accepted: RequestHandler) -> None:
         if all(accepted.request.headers.get(name) for name in HEADERS):  # or Tornado is about to refuse it
+            session.keep_value()
             commit = session.commit(handler)
             if commit is not None:
                 await session.or_abandon(commit)

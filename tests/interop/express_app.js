@@ -10,7 +10,7 @@
  *
  * Environment: DB (the SQLite file) or STORE (another store's URL), OPTIONS (express-session's options as JSON; "touchAfter" and the like, which only
  * Tornado knows, must not be in it), WAL=0 for a connect-sqlite3 without `concurrentDb`, SERIALIZE=0 for one that runs
- * its statements side by side.
+ * its statements side by side, STORE_LINES lines of a page that change the store.
  */
 'use strict';
 
@@ -95,6 +95,7 @@ const stores = {
 };
 const url = process.env.STORE || 'sqlite:';
 const store = stores[url.split(':')[0]](url);
+if (process.env.STORE_LINES) new Function('store', process.env.STORE_LINES)(store);
 
 const app = express();
 app.post('/control/errors', (req, res) => res.json(errors.splice(0)));

@@ -274,6 +274,19 @@ def test_check_prints_what_counts(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["config.toml"]
 
 
+def test_check_says_what_excludes_a_node_server(tmp_path: Path) -> None:
+    """In a line behind the tables; with `nodePeer` it is an error."""
+    config = "[session]\nrenewAfter = 3600000\n"
+
+    alone, together = run(tmp_path, config, "--check"), run(tmp_path, f"{config}nodePeer = true\n", "--check")
+
+    assert alone.stdout.endswith(
+        "# renewAfter: a Node server that shares this store needs five lines of its own (docs/renewal.md)\n"
+    )
+    assert together.returncode == 2
+    assert "[session] renewAfter: not with nodePeer" in together.stderr
+
+
 async def test_a_store_of_an_installed_package_serves(start: Callable[..., Server], tmp_path: Path) -> None:
     """It is chosen by one line of the file, and its options have a table; `--check` shows them."""
     install(tmp_path, "packaged")

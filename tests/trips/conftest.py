@@ -57,6 +57,8 @@ KINDS = ["memory"]
 
 MORE_KINDS = {
     **dict.fromkeys(("test_ended", "test_mutate"), ("sqlite", "redis", "postgres")),
+    **dict.fromkeys(("test_cookie_values", "test_cookie_values_copied"), ("sqlite",)),
+    "test_cookie_values_parallel": ("sqlite", "redis", "redis_itself", "postgres", "jsonb"),
     **dict.fromkeys(("test_parallel", "test_rotate"), ("sqlite", "redis", "postgres", "jsonb")),
     "test_sign_in": ("sqlite", "redis_itself", "postgres"),
     "test_sign_in_limit": ("sqlite", "redis_itself", "postgres"),

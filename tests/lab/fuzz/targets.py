@@ -35,6 +35,7 @@ from sessions import (
 from sessions.config import effective_options
 from sessions.formats.cookie_header import values
 from sessions.formats.signing import Signer
+from sessions.renewal import split
 from sessions.state import SessionState
 from sessions.stored_cookie import StoredCookie, set_cookie
 from sessions.web import sent
@@ -126,10 +127,10 @@ def cookie_header(data: bytes) -> None:
     lines = data.decode("latin1").translate(_STAND_FOR)
     signer = _Noticing()
     _MANAGER.signer = signer  # type: ignore[assignment] # it signs nothing here
-    sids = sent.verified(_MANAGER, lines.split("\n"))
+    sids, _, _ = sent.verified(_MANAGER, lines.split("\n"))
     assert len(signer.asked) <= 16, "more candidates than are tried"
     assert len(sids) <= 4, "more sessions than are asked for"
-    assert sids == tuple(dict.fromkeys(accepted for _, accepted in signer.asked if accepted))
+    assert sids == tuple(dict.fromkeys(split(accepted)[0] for _, accepted in signer.asked if accepted))
     for value, accepted in signer.asked:
         _check_accepted(value, accepted)
 

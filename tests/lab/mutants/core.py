@@ -16,11 +16,11 @@ STATE, WRITES, COOKIE = "state:SessionState", "writes:Writes", "stored_cookie:St
 
 @breaks(1, "who cannot be loaded is anonymous", "trips/test_failures.py", "manager:SessionManager.load")
 def _(original: Any) -> Any:
-    async def load(self: Any, sids: Any, generate: Any) -> Any:
+    async def load(self: Any, sids: Any, generate: Any, *tags: Any) -> Any:
         from sessions import StoreUnavailable
 
         try:
-            return await original(self, sids, generate)
+            return await original(self, sids, generate, *tags)
         except StoreUnavailable:
             return self.new(generate)
 
@@ -201,8 +201,8 @@ def _(_original: Any) -> Any:
 
 @breaks(4, "an unknown id is adopted", "trips/test_ids.py", "manager:SessionManager.load")
 def _(original: Any) -> Any:
-    async def load(self: Any, sids: Any, generate: Any) -> Any:
-        state = await original(self, sids, generate)
+    async def load(self: Any, sids: Any, generate: Any, *tags: Any) -> Any:
+        state = await original(self, sids, generate, *tags)
         if state.base is None and state.end is None:
             state.id = state.row.id = state._origin_id = sids[0]
             state.request_sid = None  # so that it begins as any new session does

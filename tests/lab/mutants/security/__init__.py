@@ -3,7 +3,7 @@
 Every row that says "met" has one, and the tests that the row names notice it (tests/test_security_doc.py looks).
 """
 
-from . import at_rest, cookies, secret, server, sessions, sockets, users
+from . import at_rest, cookies, renewal, secret, server, sessions, sockets, users
 
 MUTANTS = [
     *sessions.MUTANTS,
@@ -13,4 +13,5 @@ MUTANTS = [
     *users.MUTANTS,
     *sockets.MUTANTS,
     *at_rest.MUTANTS,
+    *renewal.MUTANTS,
 ]

@@ -1,0 +1,1 @@
+"""Enumerates longer histories of renewed cookies than the suite has time for."""
