@@ -104,7 +104,7 @@ class World:
         for key in KEYS:
             made.writes[key] = [Write(data.get(key), self.tick(), self.tick(), True)]
         made.counted = [data.get("n", 0)] * 2
-        made.is_blurred = is_busy = bool(self.requests or self.store.waiting or self.manager._tasks)
+        made.is_blurred = is_busy = bool(self.requests or self.store.waiting or self.manager.background.tasks)
         cover = self.covers.pop(sid, None)
         if before is not None:
             before.begun.append(made)
@@ -173,7 +173,7 @@ class World:
         for _ in range(3_000):
             works = {task for task in self.tasks if not task.done()}
             late = [n for n, call in enumerate(self.store.waiting) if call.is_late]
-            if not works and not self.store.waiting and not self.manager._tasks:
+            if not works and not self.store.waiting and not self.manager.background.tasks:
                 break
             if not works and not late:
                 looks += 1

@@ -68,5 +68,5 @@ async def meta(site: Site, sid: str | None) -> dict[str, Any]:
 
 async def ended(site: Site) -> None:
     """Wait for the work in the background."""
-    while site.manager._tasks:
+    while site.manager.background.tasks:
         await turns()

@@ -310,5 +310,5 @@ async def until_rows(site: Site, expected: dict[Any, Any], *, moved_from: Any = 
     async with asyncio.timeout(5):
         while moved_from is not None and "rename" not in site.store.calls:
             await turns()
-        while await site.rows() != expected or site.manager._tasks:  # noqa: ASYNC110 # the store sets no event
+        while await site.rows() != expected or site.manager.background.tasks:  # noqa: ASYNC110 # the store sets no event
             await asyncio.sleep(0.01)
