@@ -32,6 +32,9 @@ def observed(store: Store, reporter: Reporter) -> Store:
     """Return the store itself if there is no observer, else the store behind one that reports each call."""
     if not reporter.has_observers:
         return store
+    report_to = getattr(store, "report_to", None)  # a store that has events of its own
+    if report_to is not None:
+        report_to(reporter)
     batches = batching(store)
     if batches is not None:
         batches.report_batches(lambda kind, jobs: reporter.report(Batch(kind, jobs)))

@@ -16,10 +16,12 @@ from typing import Any, TypeAlias
 
 from ..clock import Clock, now_ms
 from ..errors import OptionsError, StoreError, StoreUnavailable
+from ..observe import Reporter
 from ..store import GONE, Limit, Outcome, SignedIn, Store, StoredSession, Update, Users, by_key, key_of, users
 from ..stores.base import rename_in_steps
 from ..stores.wrappers import StoreWrapper
 from .keyring import Key, Keyring
+from .sealed_store import SealedStore
 
 _HASH = re.compile(r"h1\.[A-Za-z0-9_-]{43}")
 _TO_URL = bytes.maketrans(b"+/", b"-_")
@@ -63,6 +65,11 @@ class HashedIds(StoreWrapper):
     def use_keys(self, keys: Mapping[str, bytes | str]) -> None:
         """Use other keys from now on: the first writes, all are asked. Raises OptionsError and keeps those before."""
         self._keyring.use(keys)
+
+    def report_to(self, reporter: Reporter) -> None:
+        """Let a sealed store inside report to the observers of a manager."""
+        if isinstance(self.inner, SealedStore):
+            self.inner.report_to(reporter)
 
     def key_of(self, sid: str) -> str:
         """Return the key of an id: its HMAC under the first key."""

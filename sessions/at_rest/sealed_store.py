@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import CorruptSession, OptionsError
 from ..formats import json_text
 from ..formats.signing import fingerprint
-from ..observe.events import CORRUPT, REFUSED
+from ..observe import CORRUPT, REFUSED, Reporter
 from ..store import Limit, SignedIn, Store, StoredSession, Update, Users, admin, is_sealed, key_of, users
 from ..stores.wrappers import StoreWrapper
 from ..user_text import outline, user_in_meta, user_text, value_at
@@ -41,12 +41,17 @@ class SealedStore(StoreWrapper):
             raise OptionsError("SealedStore: goes next to the store: HashedIds(SealedStore(store)) is the only order")
         self._seal = Seal(keys if isinstance(keys, Keyring) else Keyring(keys))
         self._requires = require_sealed
+        self._reporter = Reporter()
         self.user_path: tuple[str, ...] = ()
         """Where the data names the user; none: nobody asks for users."""
 
     def use_keys(self, keys: Mapping[str, bytes | str]) -> None:
         """Use other keys from now on: the first seals, all open. Raises OptionsError and keeps those before."""
         self._seal.keyring.use(keys)
+
+    def report_to(self, reporter: Reporter) -> None:
+        """Report what cannot be opened, or is refused, to the observers of a manager as well as to the log."""
+        self._reporter = reporter
 
     @property
     def is_sealed(self) -> bool:
@@ -87,10 +92,10 @@ class SealedStore(StoreWrapper):
         try:
             opened = self._seal.opened(key, record.data)
         except CorruptSession as error:
-            log.info("%s: %s", CORRUPT, fingerprint(key))
+            self._reporter.note(CORRUPT, key)
             raise CorruptSession(f"session {fingerprint(key)}: {error}") from None
         if self._requires and opened.is_later:
-            log.info("%s: %s", REFUSED, fingerprint(key))
+            self._reporter.note(REFUSED, key)
             raise RefusedSession(f"session {fingerprint(key)}: is not sealed, or not as a whole (requireSealed)")
         return opened
 

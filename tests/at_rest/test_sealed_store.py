@@ -10,7 +10,17 @@ import pytest
 from tornado.web import Application, RequestHandler
 from users.managing import visit
 
-from sessions import CorruptSession, HashedIds, MemoryStore, OptionsError, SealedStore, SessionMixin, StoredSession
+from sessions import (
+    CorruptSession,
+    HashedIds,
+    MemoryStore,
+    OptionsError,
+    SealedStore,
+    SessionManager,
+    SessionMixin,
+    StoredSession,
+)
+from sessions.observe import SessionEvent
 from sessions.store import Outcome, admin, prepared, sweepable
 from sessions.stores.sqlite import SQLiteStore
 from sessions.testing import Browser
@@ -305,6 +315,22 @@ class TestRefused:
         assert len(await manager.sessions_of("ada")) == 1
         assert "session_corrupt" in caplog.text
         assert await manager.revoke_all("ada") == 2
+
+    @pytest.mark.parametrize("hashes", [False, True], ids=["sealed", "hashed"])
+    async def test_observers_hear_of_what_cannot_be_opened(self, hashes: bool) -> None:
+        """Behind hashed ids too, so that a wrong key is a number on a dashboard and not only a line."""
+        inner, seen = MemoryStore(), list[object]()
+        behind = sealed(inner, OTHER), sealed(inner, OLD)
+        before, now = (HashedIds(store, OLD) if hashes else store for store in behind)
+        await before.create("lost", session_of("ada"))
+        manager = SessionManager(now, manager_of(now).options, observer=seen.append)
+
+        with pytest.raises(CorruptSession):
+            async with manager.open("lost"):
+                pass
+
+        events = [event for event in seen if isinstance(event, SessionEvent)]
+        assert [(event.name, event.user) for event in events] == [("session_corrupt", None)]
 
     async def test_a_key_of_its_own_is_refused_to_handlers(self) -> None:
         """`__sealed` is a reserved name, so that no session without a seal looks like one with it."""
