@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import click
 import pytest
 from installed import install
 from interop.processes import Process, free_port, wait_until
@@ -19,6 +20,7 @@ from stores.postgres_server import shared as shared_postgres
 from stores.redis_server import shared_server
 from stores.support import as_nobody, prefix, query
 
+import sessions
 from sessions.cli.app import COMMANDS
 
 from .support import SECONDS, Place, command_of, environment, process, run, table_of
@@ -54,6 +56,27 @@ class TestHelp:
 
         assert done.stdout == process(tmp_path, "--version").out
         assert done.stdout.startswith("sessions, version ")
+
+    def test_a_copy_that_is_not_installed_has_every_command(self, tmp_path: Path) -> None:
+        """A server may be a copy of the project, with its dependencies beside it."""
+        packages = tmp_path / "packages"
+        packages.mkdir()
+        for path in Path(click.__file__).parents[1].iterdir():
+            if "tornado_express_sessions" not in path.name:
+                (packages / path.name).symlink_to(path)
+        project = Path(sessions.__file__).parents[1]
+        command = [sys.executable, "-S", "-m", "sessions"]  # -S: only what PYTHONPATH names
+        environ = {**os.environ, "PYTHONPATH": f"{project}:{packages}"}
+
+        told = [
+            subprocess.run(
+                [*command, argument], env=environ, cwd=tmp_path, capture_output=True, text=True, check=True
+            ).stdout
+            for argument in ("secret", "--version")
+        ]
+
+        assert len(told[0].strip()) == 43
+        assert told[1] == "sessions, of unknown version: the package is not installed\n"
 
     @pytest.mark.parametrize("missing", ["click", "rich"])
     def test_without_the_extra_one_line_says_what_to_install(self, missing: str) -> None:
