@@ -64,7 +64,7 @@ deployment: $(READY) $(TOOLS)/deployment/.ready ## Lint docs/deployment, build i
 	$(BIN)/python -m pytest --async-test-timeout=600 tests/lab/deployment
 
 lab: $(READY) $(TOOLS)/deployment/.ready ## Run the experiments of tests/lab in their short forms
-	$(BIN)/python -m pytest --async-test-timeout=600 tests/lab
+	$(BIN)/python -m pytest --async-test-timeout=600 -m 'not long' tests/lab
 
 check: lint types ## Lint and check types
 

@@ -22,7 +22,7 @@ from sessions import now_ms
 from . import podman
 from .test_image import SECRET, USER
 
-pytestmark = pytest.mark.skipif(podman.missing() is not None, reason=str(podman.missing()))
+pytestmark = podman.REQUIRED
 
 COMPOSE = podman.ROOT / "docs" / "deployment" / "compose"
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from client import Browser, Wire
 from interop.processes import free_port, wait_until
 from processes import ASKING, BODY
@@ -17,7 +16,7 @@ from sessions import now_ms
 
 from . import podman
 
-pytestmark = pytest.mark.skipif(podman.missing() is not None, reason=str(podman.missing()))
+pytestmark = podman.REQUIRED
 
 HARDENED = (
     "--read-only", "--read-only-tmpfs=false", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
