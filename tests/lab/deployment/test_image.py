@@ -106,7 +106,7 @@ async def test_sighup_reads_the_secrets_again(tmp_path: Path) -> None:
         (tmp_path / "secret").write_text(f"another-one-of-more-than-32-bytes-for-tests\n{SECRET}")
 
         container.signal("HUP")
-        await asyncio.to_thread(wait_until, lambda: "secrets were read again" in container.output, 20)
+        await asyncio.to_thread(wait_until, lambda: "secrets were read again" in container.output, 60)
         kept = await visitor.fetch("/get-session")
 
     assert kept.text == "Session data: exampleuser"
