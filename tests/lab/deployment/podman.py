@@ -66,7 +66,7 @@ def missing() -> str | None:
 
 
 REQUIRED = [pytest.mark.long, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
-"""The marks of a file whose tests start containers."""
+"""The marks of a file of tests that start containers."""
 
 
 @functools.cache
