@@ -374,9 +374,8 @@ def _stalled(place: Place) -> str:
 
     def accept() -> None:
         connection, _ = listener.accept()
-        connection.recv(1)
-        (place.folder / "reached").touch()
-        connection.recv(1_000_000)
+        while connection.recv(1_000_000):  # until the client leaves
+            (place.folder / "reached").touch()
         connection.close()
         listener.close()
 
