@@ -25,7 +25,7 @@ class Writing:
     """Writes sessions at TO, by their keys, and counts them in `tally`."""
 
     def __init__(self, target: Store, journal: Journal, refused: Refused, clock: Clock) -> None:
-        self.tally = Tally()
+        self.tally: Tally = Tally()
         self._to = target
         self._journal = journal
         self._refused = refused

@@ -28,7 +28,7 @@ class PrometheusObserver:
     One observer serves all managers and sweepers of a process: a registry takes each metric once.
     """
 
-    ignores: ClassVar = (Load,)  # its time is that of the store's calls
+    ignores: ClassVar[tuple[type, ...]] = (Load,)  # its time is that of the store's calls
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         store = Histogram(
