@@ -73,11 +73,6 @@ class Journal:
         self._last += 1
         return self._last
 
-    @property
-    def rows(self) -> int:
-        """The highest number that was given away."""
-        return self._last
-
     # ---------------------------------------------------------------- entries
 
     async def entries(self, keys: Collection[str]) -> dict[str, Entry]:
