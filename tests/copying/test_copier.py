@@ -14,6 +14,7 @@ from stores.support import listed, postgres, postgres_of_peers, prefix
 from sessions import now_ms
 from sessions.copying import Copier, Journal, Tally
 from sessions.copying.copier import PAGE
+from sessions.copying.rules import Entry
 from sessions.errors import OptionsError
 from sessions.store import StoredSession
 from sessions.stores.memory import MemoryStore
@@ -578,6 +579,18 @@ async def test_two_copies_do_not_share_a_journal(move: Move) -> None:
     async with move.copier():
         with pytest.raises(OptionsError, match="another copy uses it"):
             await move.run()
+
+
+async def test_a_journal_that_is_closed_waits_for_what_was_cancelled(move: Move) -> None:
+    """As Ctrl-C does it."""
+    entries = [Entry(n, f"{n}", 0) for n in range(1, 20_001)]
+    async with Journal(move.journal, "from", "to") as journal:
+        storing = asyncio.create_task(journal.begin(entries))
+        await asyncio.sleep(0.01)
+        storing.cancel()
+
+    async with Journal(move.journal, "from", "to") as journal:
+        assert sum([len(page) async for page in journal.all()]) in {0, len(entries)}
 
 
 async def test_a_database_of_sessions_is_no_journal(move: Move, sqlite_file: Path) -> None:
