@@ -135,7 +135,8 @@ async def _act(visitors: Visitors, moved: Moved, stop: asyncio.Event) -> None:
 async def _kill_at(
     process: asyncio.subprocess.Process, ending: signal.Signals, target: Any, living: int, moved: Moved
 ) -> None:
-    """End a copy by a signal when so many sessions are at TO. Ctrl-C leaves no traceback."""
+    """End a copy by a signal when so many sessions are at TO, and some of its own. Ctrl-C leaves no traceback."""
+    living = max(living, await target.length() + 1)  # else it has only begun to import what it needs
     ran = asyncio.ensure_future(ended(process))
     while not ran.done() and await target.length() < living:  # noqa: ASYNC110 # a process sets no event of ours
         await asyncio.sleep(0.005)

@@ -6,7 +6,7 @@ import pytest
 from copying.moving import move, pairs
 
 TWINS = [(kind, kind) for kind in ("sqlite", "redis", "postgres")]
-SESSIONS = 2_000
+SESSIONS = 3_000
 
 
 @pytest.mark.parametrize("pair", [*pairs(), *TWINS], ids=" to ".join)
