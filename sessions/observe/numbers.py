@@ -20,7 +20,7 @@ class Count:
     """What a counter has under one set of label values."""
 
     def __init__(self) -> None:
-        self.value = 0
+        self.value: int = 0
 
     def inc(self) -> None:
         """Count one more."""

@@ -30,7 +30,7 @@ class PrometheusObserver:
     One observer serves all managers and sweepers of a process: a registry takes each metric once.
     """
 
-    ignores: ClassVar = (Load,)  # its time is that of the store's calls
+    ignores: ClassVar[tuple[type[Event], ...]] = (Load,)  # its time is that of the store's calls
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         metrics: Any = numbers if ValueClass is MutexValue else prometheus_client  # in several processes the library's
