@@ -106,13 +106,29 @@ def test_a_store_that_is_away_is_one_finding(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["--config", "config.toml", "--store", "memory:"], ["--store", "memory:", "example.com"], ["--store", "x"]],
+    [
+        [],
+        ["--config", "config.toml", "--store", "memory:"],
+        ["--store", "memory:", "example.com"],
+        ["--store", "x"],
+        ["--config", "config.toml", "--user-key", "user"],
+    ],
 )
 def test_a_wrong_usage(tmp_path: Path, arguments: list[str]) -> None:
     """Exit code 2."""
     configure(tmp_path, "")
 
     assert doctor(tmp_path, *arguments).returncode == 2
+
+
+def test_a_misspelled_table_is_none_of_the_applications(tmp_path: Path) -> None:
+    """Else the defaults would be examined, and found well."""
+    configure(tmp_path, "[sesion]\n[mail]\n")
+
+    done = doctor(tmp_path, "--config", "config.toml")
+
+    assert done.returncode == 2
+    assert "[sesion]: no such table; did you mean [session]?" in done.stdout
 
 
 def test_a_store_by_its_url(tmp_path: Path) -> None:
