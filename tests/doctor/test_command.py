@@ -189,3 +189,15 @@ async def test_the_first_of_the_findings_is_the_worst(tmp_path: Path) -> None:
     diagnosis = await diagnosed(Subject.of_url(f"sqlite:{tmp_path / 'x.db'}"))
 
     assert [each.severity for each in diagnosis.findings] == ["fault", "warning"]
+
+
+async def test_what_was_found_before_a_damage_is_said_too(tmp_path: Path) -> None:
+    """Who reaches the file is known, though it cannot be read."""
+    file = tmp_path / "x.db"
+    file.write_text("no database" * 100)
+    file.chmod(0o644)
+
+    diagnosis = await diagnosed(Subject.of_url(f"sqlite:{file}"))
+
+    assert {each.name for each in diagnosis.findings} == {"file.others", "store.away"}
+    assert not diagnosis.is_whole
