@@ -145,7 +145,7 @@ class TestFailures:
 class TestOutput:
     """What is at the other end of stdout."""
 
-    @pytest.mark.parametrize("words", ["stats", "stats --json", "list", "sweep"])
+    @pytest.mark.parametrize("words", ["stats", "list --json"])
     def test_a_reader_that_has_left_is_no_error(self, sqlite: Callable[..., Place], words: str) -> None:
         """Nothing was written yet when it left: `sessions stats | true`."""
         place = sqlite()
