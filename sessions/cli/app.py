@@ -3,8 +3,6 @@
 A command's module is imported when the command is called, so that `--help` is quick.
 """
 
-import os
-import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -58,8 +56,9 @@ class Commands(click.Group):
         except SessionError as error:
             problem, code = str(error), USAGE
         except BrokenPipeError:  # `| head` has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at the exit fails again
             problem, code = "", DONE
+        except OSError as error:  # the output cannot be written: a full disk
+            problem, code = str(error), FAILED
         except (KeyboardInterrupt, click.Abort):
             problem, code = "", LEFT
         if problem:
