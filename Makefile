@@ -45,7 +45,7 @@ test: $(READY) ## Run the suite (what needs Node, nginx or chromium says so and 
 test-lowest: $(TOOLS)/lowest/.ready ## Run what meets the dependencies on the lowest versions that pyproject.toml allows
 	$(TOOLS)/lowest/bin/python -m pytest -n auto --dist worksteal \
 		tests/trips tests/web tests/handlers tests/stores/test_contract.py tests/stores/test_sqlite.py tests/stores/test_redis.py \
-		tests/stores/test_postgres.py
+		tests/stores/test_postgres.py tests/cli/test_command_line.py tests/cli/test_list.py
 
 $(TOOLS)/lowest/.ready: pyproject.toml requirements-lowest.lock requirements-dev.lock
 	$(PYTHON) -m venv $(@D)
@@ -64,7 +64,7 @@ deployment: $(READY) $(TOOLS)/deployment/.ready ## Lint docs/deployment, build i
 	$(BIN)/python -m pytest --async-test-timeout=600 tests/lab/deployment
 
 lab: $(READY) $(TOOLS)/deployment/.ready ## Run the experiments of tests/lab in their short forms
-	$(BIN)/python -m pytest --async-test-timeout=600 tests/lab
+	$(BIN)/python -m pytest --async-test-timeout=600 -m 'not long' tests/lab
 
 check: lint types ## Lint and check types
 

@@ -11,6 +11,7 @@ Several workers count in files of one folder, so that each can answer for all: p
 import contextlib
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -30,11 +31,20 @@ HOST = "127.0.0.1"
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable of prometheus-client, which looks at it when it is imported."""
 
+COUNTS = re.compile(r"(counter|histogram|summary|gauge_[a-z]+)_\d+\.db")
+"""The names of its files. It reads everything in the folder that ends in .db."""
+
+BODY_LIMIT = 65_536
+"""Bytes of a body that is read, for nothing: no request here needs one."""
+
+IDLE_SECONDS = 75
+"""Until a connection is closed on which no request comes: longer than the pauses of a probe or of Prometheus."""
+
 
 class Health:
     """The operators' port of one server; with `port` None there is none, and nothing is observed.
 
-    Raises OSError if it cannot listen.
+    Raises OSError if it cannot listen, or has no folder for the counts of several workers.
     """
 
     def __init__(self, port: int | None, workers: int) -> None:
@@ -42,10 +52,14 @@ class Health:
         self._owner = os.getpid()
         self._folder: Path | None = None
         self._is_mine = False  # a folder of this server's own making, which is removed at its end
+        if self.sockets and (workers > 1 or FOLDER in os.environ):
+            try:
+                self._folder = self._clean_folder()
+            except OSError:
+                self._close()
+                raise
         if self.sockets:
             log.info("metrics and health: http://%s:%d/metrics, /healthz", HOST, self.sockets[0].getsockname()[1])
-        if self.sockets and (workers > 1 or FOLDER in os.environ):
-            self._folder = self._clean_folder()
 
     def __enter__(self) -> Self:
         return self
@@ -54,10 +68,13 @@ class Health:
         """Listen no longer, and remove the folder; a worker leaves what its parent has made."""
         if os.getpid() != self._owner:
             return
-        for each in self.sockets:
-            each.close()
+        self._close()
         if self._folder is not None and self._is_mine:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _close(self) -> None:
+        for each in self.sockets:
+            each.close()
 
     def observers(self) -> Sequence[Observer]:
         """Return what observes the sessions of this process. Called in the process that serves."""
@@ -70,11 +87,18 @@ class Health:
     @contextlib.asynccontextmanager
     async def serving(self, manager: SessionManager, app: Application) -> AsyncIterator[None]:
         """Answer for as long as the context lasts; `app` is what is served to everybody else."""
-        health = HTTPServer(_application(manager, app, shared=self._folder is not None))
+        health = HTTPServer(
+            _application(manager, app, shared=self._folder is not None),
+            max_body_size=BODY_LIMIT,
+            idle_connection_timeout=IDLE_SECONDS,
+            body_timeout=IDLE_SECONDS,
+        )
         health.add_sockets(self.sockets)
-        yield
-        health.stop()
-        await health.close_all_connections()
+        try:
+            yield
+        finally:
+            health.stop()
+            await health.close_all_connections()
 
     def ended(self, pid: int) -> None:
         """Forget the gauges of a worker that has ended; what it has counted stays."""
@@ -86,13 +110,17 @@ class Health:
 
     def _clean_folder(self) -> Path:
         """Return the folder, without what another run has left there."""
-        if FOLDER not in os.environ:
+        if not os.environ.get(FOLDER):  # the library would take an empty one for this process's own folder
             os.environ[FOLDER] = tempfile.mkdtemp(prefix="sessions-metrics-")
             self._is_mine = True
         folder = Path(os.environ[FOLDER])
         folder.mkdir(exist_ok=True)
-        for left in folder.glob("*.db"):
-            left.unlink()
+        found = list(folder.glob("*.db"))
+        for each in found:
+            if not COUNTS.fullmatch(each.name):  # a store's, perhaps
+                raise OSError(f"{FOLDER}: {folder} must be a folder for metrics alone, but it holds {each.name}")
+        for each in found:
+            each.unlink()
         return folder
 
 
@@ -102,6 +130,8 @@ class Live(RequestHandler):
     def get(self) -> None:
         """Answer 200."""
         self.write("ok\n")
+
+    head = get  # a balancer may ask so
 
 
 class Ready(RequestHandler):
@@ -125,6 +155,8 @@ class Ready(RequestHandler):
         else:
             self.write("ok\n")
 
+    head = get
+
     def _refuse(self, why: str) -> None:
         self.set_status(503)
         self.write(f"{why}\n")
@@ -147,7 +179,10 @@ class Metrics(RequestHandler):
         registry = CollectorRegistry() if self.shared else REGISTRY
         if self.shared:
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # of the package
-        encode, content_type = choose_encoder(self.request.headers.get("Accept", ""))
+        try:
+            encode, content_type = choose_encoder(self.request.headers.get("Accept", ""))
+        except (TypeError, ValueError):  # the library cannot read every header
+            encode, content_type = choose_encoder("")
         self.set_header("Content-Type", content_type)
         self.write(encode(registry))
 

@@ -9,12 +9,12 @@ main() {
   [ ! -e "$root/.packages" ] || [ "$(cat "$root/.packages")" != "$packages" ] || return 0
   command -v debootstrap >/dev/null || { echo "no debootstrap on this machine"; return 1; }
   mirror=$(. /etc/os-release && apt-get indextargets 'Created-By: Packages' "Release: ${VERSION_CODENAME-}" \
-    'Component: main' --format '$(REPO_URI)' | head -1)
+    'Component: main' --format '$(REPO_URI)' | head -1) || true
   [ -n "$mirror" ] || { echo "apt knows no mirror of Debian (after apt-get update?)"; return 1; }
   [ -e "$script" ] || script=${script%/*}/sid # a suite that is newer than this debootstrap
   rm -rf "$root"
-  # in a mount namespace of its own, so that nothing stays mounted
-  unshare --mount debootstrap --variant=minbase ${packages:+--include="$packages"} "$suite" "$root" "$mirror" "$script" \
+  # in a mount namespace of its own, so that nothing stays mounted; a mirror that does not answer is waited for at most so long
+  unshare --mount timeout 1200 debootstrap --variant=minbase ${packages:+--include="$packages"} "$suite" "$root" "$mirror" "$script" \
     >"$root.log" 2>&1 || { echo "$(tail -1 "$root.log") ($root.log)"; return 1; }
   echo "$packages" >"$root/.packages"
 }

@@ -236,8 +236,9 @@ def test_every_option_of_every_table_has_a_wrong_value() -> None:
 
 
 MISTAKES = {
-    "[sesion]\n": "[sesion]: no such table; known are session, sqlite, postgres, memory, redis, sweeper",
-    "[rediss]\n": "[rediss]: no such table; known are session, sqlite",
+    "[mail]\n": "[mail]: no such table; known are session, sqlite, postgres, memory, redis, sweeper",
+    "[sesion]\n": "[sesion]: no such table; did you mean [session]?",
+    "[rediss]\n": "[rediss]: no such table; did you mean [redis]?",
     "ttl = 3000\n": "[ttl]: no such table; ttl is an option of [session]",
     "timeout = 3000\n": "[timeout]: no such table; timeout is an option of [postgres] or [redis]",
     "[cookie]\nmaxAge = 1\n": "[cookie]: no such table; the cookie's options are lines of [session], such as cookie.maxAge",

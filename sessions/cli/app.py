@@ -3,10 +3,8 @@
 A command's module is imported when the command is called, so that `--help` is quick.
 """
 
-import os
-import sys
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import click
@@ -59,8 +57,9 @@ class Commands(click.Group):
         except SessionError as error:
             problem, code = str(error), USAGE
         except BrokenPipeError:  # `| head` has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at the exit fails again
             problem, code = "", DONE
+        except OSError as error:  # the output cannot be written: a full disk
+            problem, code = str(error), FAILED
         except (KeyboardInterrupt, click.Abort):
             problem, code = "", LEFT
         if problem:
@@ -68,8 +67,27 @@ class Commands(click.Group):
         return ctx.exit(code)
 
 
+def _show_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Print the version that is installed. The commands of a copy that is not installed, and has none, work as well."""
+    if not asked:
+        return
+    try:
+        found = f"version {version('tornado-express-sessions')}"
+    except PackageNotFoundError:
+        found = "of unknown version: the package is not installed"
+    click.echo(f"sessions, {found}")
+    ctx.exit()
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("tornado-express-sessions"), package_name="tornado-express-sessions")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 def app() -> None:
     """See, count and end the sessions of a store, beside the servers that use it.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ..copying import Copier, Journal, Sums, Tally
+from ..copying import Copier, Journal, Sums, Tally, is_few
 from ..errors import OptionsError, StoreError
 from ..store import Store, admin
 from ..users import handle_of
@@ -55,18 +55,23 @@ async def _copy(out: Output, *, source: str, target: str, is_last: bool, journal
         Journal(journal, here.place, there.place) as kept,
     ):
         if is_last and not kept.is_settled:
-            raise OptionsError("--last: comes after the servers have changed over; run copy without it first")
-        copier = Copier(from_store, to_store, kept, user_path=there.options.user_path, refused=_Refused(out))
+            raise OptionsError(
+                f"--last: comes after the servers have changed over, and by {journal} no copy has said that they may:"
+                " give that copy's --journal, or run copy without --last first"
+            )
+        copier = Copier(
+            from_store, to_store, kept, in_use=is_last, user_path=there.options.user_path, refused=_Refused(out)
+        )
         run = _Run(out, from_store, copier)
         tallies = [await run.one_pass(1)]
         while not is_last and not tallies[-1].is_settled:
             tallies.append(await run.one_pass(len(tallies) + 1))
         sums = await run.compare()
-        if not is_last:
+        problem = _problem(tallies[-1], sums, is_last=is_last)
+        if not is_last and problem is None:
             await kept.settle()
-    is_short = is_last and sums.left > tallies[-1].refused
-    _report(out, tallies, sums, _next(is_last=is_last, is_short=is_short))
-    return FAILED if is_short else DONE
+    _report(out, tallies, sums, problem or (_done(tallies[-1]) if is_last else _CHANGE_OVER))
+    return DONE if problem is None else FAILED
 
 
 def _named(name: str, user_key: str | None = None) -> Target:
@@ -121,12 +126,23 @@ class _Run:
         return None if power is None else await power.length()
 
 
-def _next(*, is_last: bool, is_short: bool) -> str:
-    if not is_last:
-        return "Change the servers over to TO now. Then run the same command with --last."
-    if is_short:
+def _problem(tally: Tally, sums: Sums, *, is_last: bool) -> str | None:
+    """Return why the move cannot go on, and what to do; None if it can. Nearly all sessions have to be at TO by now."""
+    if not is_few(tally.refused, tally.read):
+        return f"TO refuses {tally.refused:,} of {sessions(tally.read)}. Mend that, and run the same command again."
+    if not is_last and not is_few(sums.ended, sums.source):
+        return (
+            f"{sessions(sums.ended)} that were copied are not at TO any more. If no server uses TO yet, it has lost"
+            " them: delete the journal, and run the same command again."
+        )
+    if is_last and sums.left > tally.refused:
         return "FROM was still written to. Run the same command with --last again."
-    return "All sessions are at TO. Delete the journal: it holds session ids."
+    return None
+
+
+def _done(tally: Tally) -> str:
+    others = " that it takes" if tally.refused else ""
+    return f"All sessions{others} are at TO. Delete the journal: it holds session ids."
 
 
 def _report(out: Output, tallies: list[Tally], sums: Sums, then: str) -> None:
@@ -148,10 +164,11 @@ def _camel(numbers: dict[str, Any]) -> dict[str, Any]:
     return {camel(name): number for name, number in numbers.items()}
 
 
+_CHANGE_OVER = "Change the servers over to TO now. Then run the same command with --last."
 _DIFFERENCES = {
     "newer": "were changed at TO and stay as they are there",
     "ended": "have ended at TO",
     "left": "are not carried yet, or cannot be",
     "made": "were made at TO",
-    "only_there": "are at TO only: they were changed there, or have just ended at FROM",
+    "only_there": "are at TO only: they were changed there, and have ended at FROM",
 }

@@ -13,17 +13,12 @@ from ..doctor.visit import site_of
 from ..errors import OptionsError
 from .codes import DONE, FAILED, FAULT, USAGE
 from .output import Output
-from .target import STORE_VARIABLE
+from .target import placed
 
 
 @click.command(name="doctor")
 @click.argument("url", required=False)
-@click.option("--config", "config", type=click.Path(path_type=Path), metavar="FILE", help="The servers' config.toml.")
-@click.option(
-    "--store", metavar="URL", envvar=STORE_VARIABLE, show_envvar=True, help="The store's URL, in place of --config."
-)
-@click.option("--user-key", metavar="PATH", help="With --store: the key of the data that names the user, as userKey.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@placed
 @click.pass_context
 def command(
     ctx: click.Context, url: str | None, config: Path | None, store: str | None, user_key: str | None, *, as_json: bool
@@ -35,10 +30,6 @@ def command(
     """
     logging.getLogger("sessions").addHandler(logging.NullHandler())  # what a server would log is a finding here
     site = None if url is None else site_of(url)
-    if config is not None and ctx.get_parameter_source("store") is click.core.ParameterSource.COMMANDLINE:
-        raise click.UsageError("--config and --store are both given; one of them is enough")
-    if config is None and store is None:
-        raise click.UsageError(f"give --config FILE, or --store URL (or {STORE_VARIABLE} in the environment)")
     out = Output(as_json=as_json)
     try:
         subject = Subject.of_file(config) if config is not None else Subject.of_url(store or "", user_key)

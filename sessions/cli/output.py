@@ -27,6 +27,9 @@ _SHORT = 12
 _LEAST = 16
 """Characters of a column that a narrow terminal shows: a time to the minute."""
 
+_LAST = 8_640_000_000_000_000
+"""The last moment of JavaScript's Date, in milliseconds: what is beyond it, either way, is no time."""
+
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 Row = Mapping[str, Any]
@@ -83,11 +86,10 @@ class Output:
         """Print rows as they come: a table, or the list `name` in a JSON document. Returns how many."""
         count = 0
         page: list[Row] = []
-        if self.as_json:
-            print(f'{{\n  "{name}": [', end="")  # noqa: T201 # as above
+        head = f'{{\n  "{name}": ['
         async for row in rows:
             if self.as_json:
-                print("," * bool(count), json.dumps(row), sep="\n    ", end="")  # noqa: T201 # as above
+                print("," if count else head, json.dumps(row), sep="\n    ", end="")  # noqa: T201 # as above
             else:
                 page.append(row)
                 if len(page) == _PAGE:
@@ -95,7 +97,7 @@ class Output:
                     page = []
             count += 1
         if self.as_json:
-            print("\n  ]\n}")  # noqa: T201 # as above
+            print("" if count else head, "  ]\n}", sep="\n")  # noqa: T201 # as above
         elif page or not count:
             self.table(columns, page, has_head=count < _PAGE)
         return count
@@ -148,8 +150,8 @@ class Bar:
 
 
 def utc(moment: int | None) -> str | None:
-    """Return milliseconds since the epoch as a time for JSON, in UTC."""
-    return None if moment is None else iso(moment)
+    """Return milliseconds since the epoch as a time for JSON, in UTC. None: no time, or none that JavaScript has."""
+    return None if moment is None or abs(moment) > _LAST else iso(moment)
 
 
 def size(number: int) -> str:

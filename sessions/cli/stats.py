@@ -47,7 +47,7 @@ class Stats:
             self.users[info.user] += 1
         else:
             self.anonymous += 1
-        moments = [each for each in (info.created, info.signed_in, info.seen) if each is not None]
+        moments = [each for each in (info.created, info.signed_in, info.seen) if each is not None and utc(each)]
         if moments and (self.oldest is None or min(moments) < self.oldest[0]):
             self.oldest = min(moments), info.handle
 

@@ -8,14 +8,12 @@ import functools
 import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..config import TABLES, Config, ConfigFile
-from ..config.toml_text import read_toml
+from ..config import Config, ConfigFile, tables_of_others
 from ..errors import OptionsError
 from ..manager import SessionManager
 from ..options import SessionOptions
@@ -25,9 +23,6 @@ from ..stores.tables import STORE_OPTIONS, STORE_TABLES
 from ..sweeper import SweeperOptions
 from ..validation import SECRET_BYTES, Secrets, masked
 from .output import Output
-
-_NEAR = 0.85
-"""How alike the name of a table is to one of ours that it is taken for a misspelling (difflib's ratio)."""
 
 STORE_VARIABLE = "SESSION_STORE"
 """The environment variable that gives `--store`: a password in it stays out of the list of processes."""
@@ -46,12 +41,7 @@ class Target:
     @classmethod
     def of_file(cls, path: Path) -> "Target":
         """Return what a configuration file names. Its further tables are the application's. Raises OptionsError."""
-        own = [name for name, content in read_toml(path).items() if name not in TABLES and isinstance(content, dict)]
-        for name in own:
-            near = get_close_matches(name, TABLES, n=1, cutoff=_NEAR)
-            if near:  # a command on another store than the one that is meant may end everybody's session
-                raise OptionsError(f"{path}: [{name}]: no such table; did you mean [{near[0]}]?")
-        file = ConfigFile(path, others=own)
+        file = ConfigFile(path, others=[*tables_of_others(path)])
         config = file.config(exposed=False, secret=_throwaway())
         return cls(options=_shared(config.session), file=file, _config=config)
 
@@ -122,6 +112,25 @@ def targeted(command: Callable[..., Coroutine[Any, Any, int | None]]) -> Callabl
     `command(target, out, …)` is a coroutine function, and what it returns is the exit code; None is 0.
     """
 
+    @placed
+    @click.pass_context
+    @functools.wraps(command)
+    def run(
+        ctx: click.Context, /, config: Path | None, store: str | None, user_key: str | None, as_json: bool, **given: Any
+    ) -> None:
+        target = Target.of_url(store, user_key) if store is not None else Target.of_file(config or Path())
+        code = asyncio.run(command(target, Output(as_json=as_json), **given))
+        ctx.exit(code or 0)
+
+    return run
+
+
+def placed(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--config`, `--store`, `--user-key` and `--json`. Exactly one of `config` and `store` is not None.
+
+    `run` is called with `config`, `store`, `user_key` and `as_json`.
+    """
+
     @click.option(
         "--config", "config", type=click.Path(path_type=Path), metavar="FILE", help="The servers' config.toml."
     )
@@ -137,28 +146,16 @@ def targeted(command: Callable[..., Coroutine[Any, Any, int | None]]) -> Callabl
         "--user-key", metavar="PATH", help="With --store: the key of the data that names the user, as userKey."
     )
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-    @click.pass_context
-    @functools.wraps(command)
-    def run(
-        ctx: click.Context, /, config: Path | None, store: str | None, user_key: str | None, as_json: bool, **given: Any
-    ) -> None:
-        target = _chosen(config, store, user_key)
-        code = asyncio.run(command(target, Output(as_json=as_json), **given))
-        ctx.exit(code or 0)
+    @functools.wraps(run)
+    def choose(config: Path | None, store: str | None, user_key: str | None, **given: Any) -> Any:
+        if config is not None and store is not None:
+            if click.get_current_context().get_parameter_source("store") is click.core.ParameterSource.COMMANDLINE:
+                raise click.UsageError("--config and --store are both given; one of them is enough")
+            store = None
+        if config is None and store is None:
+            raise click.UsageError(f"give --config FILE, or --store URL (or {STORE_VARIABLE} in the environment)")
+        if config is not None and user_key is not None:
+            raise click.UsageError("--user-key goes with --store; a configuration has userKey")
+        return run(config=config, store=store, user_key=user_key, **given)
 
-    return run
-
-
-def _chosen(config: Path | None, store: str | None, user_key: str | None) -> Target:
-    context = click.get_current_context()
-    if config is not None and store is not None:
-        if context.get_parameter_source("store") is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError("--config and --store are both given; one of them is enough")
-        store = None
-    if store is not None:
-        return Target.of_url(store, user_key)
-    if config is None:
-        raise click.UsageError(f"give --config FILE, or --store URL (or {STORE_VARIABLE} in the environment)")
-    if user_key is not None:
-        raise click.UsageError("--user-key goes with --store; a configuration has userKey")
-    return Target.of_file(config)
+    return choose

@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -30,6 +31,9 @@ log: logging.Logger = logging.getLogger("sessions")
 
 TABLES = ("session", *STORE_OPTIONS, "sweeper")
 """The tables that this file reads. The table of a store from elsewhere has the name of its scheme."""
+
+_NEAR = 0.85
+"""How alike the name of a table is to one of ours that it is taken for a misspelling (difflib's ratio)."""
 
 Table = TypeVar("Table")
 
@@ -203,10 +207,30 @@ class ConfigFile:
             return f"is read only where store is a {name}: URL; its scheme is {self.scheme!r}"
         if name == "cookie":
             return "no such table; the cookie's options are lines of [session], such as cookie.maxAge = 86400000"
+        near = _near(name)
+        if near:
+            return f"no such table; did you mean [{near[0]}]?"
         homes = self._homes(name)
         if homes:
             return f"no such table; {name} is an option of {' or '.join(homes)}"
         return f"no such table; known are {', '.join((*self._others, *TABLES))}"
+
+
+def tables_of_others(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the tables of a file that are an application's own, for who does not know the application.
+
+    One that is named nearly as ours is left out, so that it is refused: what reads past it would work with defaults,
+    on another store than the one that is meant. Raises OptionsError for a file that cannot be read or is no TOML.
+    """
+    return {
+        name: content
+        for name, content in read_toml(path).items()
+        if isinstance(content, dict) and name not in (*TABLES, "cookie") and not _near(name)
+    }
+
+
+def _near(name: str) -> list[str]:
+    return get_close_matches(name, TABLES, n=1, cutoff=_NEAR)
 
 
 @contextlib.contextmanager

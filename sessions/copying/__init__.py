@@ -8,6 +8,6 @@ and the journal; they know neither the command line nor a server.
 from .copier import Copier
 from .journal import Journal
 from .sums import Sums
-from .tally import Tally
+from .tally import Tally, is_few
 
-__all__ = ["Copier", "Journal", "Sums", "Tally"]
+__all__ = ["Copier", "Journal", "Sums", "Tally", "is_few"]

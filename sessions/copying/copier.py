@@ -17,6 +17,7 @@ from . import rules
 from .journal import Journal
 from .pipeline import Pipeline, asked
 from .rules import Entry, Plan, Step
+from .seen import Seen
 from .sums import Sums, compared
 from .tally import Tally
 from .texts import Row, is_tombstone, row_of, successor_of, with_user
@@ -38,8 +39,9 @@ Advance: TypeAlias = Callable[[int], None]
 class Copier:
     """Copies the sessions of an open store into another open one.
 
-    `user_path` says under which keys of the data the user is, if sets of TO need it (Redis). `clock` returns
-    milliseconds since the epoch. Raises OptionsError for a store that cannot list its sessions.
+    `in_use` says that the servers have changed over to TO. `user_path` says under which keys of the data the user is,
+    if sets of TO need it (Redis). `clock` returns milliseconds since the epoch. Raises OptionsError for a store that
+    cannot list its sessions.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Copier:
         target: Store,
         journal: Journal,
         *,
+        in_use: bool = False,
         user_path: tuple[str, ...] | None = None,
         refused: Refused = lambda _key, _error: None,
         clock: Clock = now_ms,
@@ -61,24 +64,26 @@ class Copier:
         self._from = by_key(source)
         self._to = by_key(target)
         self._journal = journal
+        self._in_use = in_use
         self._writing = Writing(self._to, journal, refused, clock)
         self._clock = clock
         power = users(target)
         self._noted_path = user_path if power is not None and power.by_meta else None
-        self._seen = bytearray()  # a bit for each row of the journal that this pass has met
+        self._seen = Seen()  # the entries that this pass has met
+        self._under_way: set[str] = set()  # the keys that are being carried
 
     async def run_pass(self, advance: Advance = lambda _sessions: None) -> Tally:
         """Carry what has changed at FROM since the last pass. Raises StoreError; another pass goes on from there."""
         began = monotonic()
         tally = self._writing.tally = Tally()
-        self._seen = bytearray(self._journal.rows // 8 + 1)
+        self._seen = Seen()
         async with aclosing(self._pages()) as pages, Pipeline(self._carry, _WRITERS) as pipeline:
             async for page in pages:
                 await pipeline.put(page)
                 advance(len(page))
         await self._journal.flush()
         async for entries in self._journal.all():
-            await self._look_again([entry for entry in entries if not self._was_seen(entry)])
+            await self._look_again([entry for entry in entries if entry.row not in self._seen])
         await self._journal.flush()
         tally.seconds = monotonic() - began
         return tally
@@ -131,10 +136,23 @@ class Copier:
 
     # ---------------------------------------------------------------- TO
 
-    async def _carry(self, rows: Mapping[str, Row], *, has_place: bool = False) -> None:
-        """Write what differs of some sessions that live at FROM; `has_place`: TO has a place for each already."""
-        if not has_place:
+    async def _carry(self, rows: Mapping[str, Row]) -> None:
+        """Write what differs of some sessions that live at FROM.
+
+        The way from a former id leads to a session that may be on the next page too: it is written once at a time.
+        """
+        rows = {key: row for key, row in rows.items() if key not in self._under_way}
+        self._under_way |= rows.keys()
+        try:
             self._writing.tally.read += len(rows)
+            placed = await self._write(rows, has_place=False)
+            if placed:
+                await self._write(placed, has_place=True)
+        finally:
+            self._under_way -= rows.keys()
+
+    async def _write(self, rows: Mapping[str, Row], *, has_place: bool) -> dict[str, Row]:
+        """Write them; `has_place`: TO has a place for each already. Returns those that have only got their place."""
         entries = await self._journal.entries(rows.keys())
         changed: list[str] = []
         plans: dict[str, Plan] = {}
@@ -145,14 +163,12 @@ class Copier:
                 plans[key] = Plan(Step.CREATE, entry)
             elif not rules.is_unchanged(entry, row):
                 changed.append(key)
-            self._mark(entry)
+            self._seen.add(entry.row)
         there = await self._there(changed)
-        now, in_use = self._clock(), self._journal.is_settled
+        now = self._clock()
         for key in changed:
-            plans[key] = rules.for_living(entries[key], rows[key], there.get(key), now, in_use=in_use)
-        placed = await self._writing.perform(plans, rows, there, has_place=has_place)
-        if placed:
-            await self._carry(placed, has_place=True)
+            plans[key] = rules.for_living(entries[key], rows[key], there.get(key), now, in_use=self._in_use)
+        return await self._writing.perform(plans, rows, there, has_place=has_place)
 
     async def _look_again(self, entries: list[Entry]) -> None:
         """Remove what FROM has no more; carry what was not met there only because it came after FROM was read."""
@@ -169,18 +185,6 @@ class Copier:
 
     async def _there(self, keys: Mapping[str, Entry] | list[str]) -> dict[str, Row]:
         return {key: row_of(record) for key, record in (await asked(self._to, keys)).items()}
-
-    # ---------------------------------------------------------------- which entries this pass has met
-
-    def _mark(self, entry: Entry) -> None:
-        byte, bit = divmod(entry.row, 8)
-        if byte >= len(self._seen):
-            self._seen.extend(bytes(byte - len(self._seen) + PAGE))
-        self._seen[byte] |= 1 << bit
-
-    def _was_seen(self, entry: Entry) -> bool:
-        byte, bit = divmod(entry.row, 8)
-        return byte < len(self._seen) and bool(self._seen[byte] & 1 << bit)
 
 
 def _listed(store: Store) -> Admin:

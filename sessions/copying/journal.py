@@ -11,6 +11,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -46,17 +47,24 @@ class Journal:
     def __init__(self, path: str | os.PathLike[str], source: str, target: str) -> None:
         self.path: Path = Path(path)
         self._names = {"from": source, "to": target}
-        self._turn = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, "journal")  # its own: a close waits there for what was called before it
         self._known: dict[int, Entry | None] = {}  # what became of writes, by row; None: forgotten
         self._last = 0  # the highest row that was given away
         self._is_settled = False
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self._open)
+        try:
+            await self._call(self._open)
+        except BaseException:
+            self._thread.shutdown(wait=False)
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self._connection.close)
+        try:
+            await self._call(self._connection.close)
+        finally:
+            self._thread.shutdown()
 
     @property
     def is_settled(self) -> bool:
@@ -71,11 +79,6 @@ class Journal:
     def new_row(self) -> int:
         """Return a number for a new entry."""
         self._last += 1
-        return self._last
-
-    @property
-    def rows(self) -> int:
-        """The highest number that was given away."""
         return self._last
 
     # ---------------------------------------------------------------- entries
@@ -128,14 +131,16 @@ class Journal:
             self._connection.executemany(_PUT, entries)
 
     async def _do(self, work: Callable[[], Result]) -> Result:
-        """Do work in a thread, one at a time."""
+        """Do work in the journal's thread. A StoreError tells what SQLite says."""
 
         def watched() -> Result:
             with self._errors():
                 return work()
 
-        async with self._turn:
-            return await asyncio.to_thread(watched)
+        return await self._call(watched)
+
+    async def _call(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -149,7 +154,7 @@ class Journal:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             raise OptionsError(f"journal: {self.path}: {error.strerror}") from error
-        self._connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(self.path, timeout=0, isolation_level=None)
         try:
             self._read()
         except sqlite3.OperationalError as error:

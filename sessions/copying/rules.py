@@ -11,8 +11,11 @@ An entry is stored before TO is written, and what became of the write is stored 
 leaves a `writing`. The next copy asks TO, which has what was there before, what was being written, or something newer.
 One question would have no answer: a session that is not at TO, was it not written yet, or was it written and has ended
 since? Before a copy says that the servers may change over, nobody ends a session at TO, so it was not written. From
-then on (`in_use`) a session gets a place first, by a row that is a tombstone, and is written in a second step. With the
+then on a session gets a place first, by a row that is a tombstone, and is written in a second step. With the
 place in the journal and no row at TO, it has ended; with neither it was never there.
+
+A session may expire at TO while visitors still use it at FROM. So what was not at TO any more when its expiry had
+passed is written again, unless the servers have changed over (`in_use`): then it may have been ended there.
 """
 
 from enum import Enum

@@ -13,6 +13,7 @@ from ..store import Admin, Store, StoredSession
 from .journal import Journal
 from .pipeline import asked
 from .rules import Entry
+from .seen import Seen
 from .texts import Row, is_tombstone, row_of
 
 _MODULUS = 2**128
@@ -38,11 +39,11 @@ class Sums:
     ended: int = 0
     """Of FROM: ended at TO."""
     left: int = 0
-    """Of FROM: changed since the pass, or refused by TO. Another pass carries what TO takes."""
+    """Changed or ended at FROM since the pass, or refused by TO. Another pass carries what TO takes."""
     made: int = 0
     """Of TO: made there."""
     only_there: int = 0
-    """Of TO: gone at FROM, and newer at TO or not removed yet."""
+    """Of TO: gone at FROM, and newer at TO, or expired at FROM and used on at TO."""
 
     @property
     def is_equal(self) -> bool:
@@ -65,15 +66,17 @@ async def compared(
 ) -> Sums:
     """Return the sums of FROM, in pages, and of TO. Raises StoreError."""
     sums = Sums()
-    met = 0
+    seen = Seen()
     async for rows in pages:
         found = await asked(target, rows)
         entries = await journal.entries(rows.keys())
-        met += len(found)
         for key, row in rows.items():
             sums.source += 1
             sums.source_sum = (sums.source_sum + _number(key, row.digest)) % _MODULUS
-            _explain(sums, row, found.get(key), entries.get(key))
+            entry = entries.get(key)
+            if entry is not None:
+                seen.add(entry.row)
+            _explain(sums, row, found.get(key), entry)
         advance(len(rows))
     page: dict[str, bytes] = {}
     async for key, record in listed.all():
@@ -81,10 +84,9 @@ async def compared(
             continue
         page[key] = row_of(record).digest
         if len(page) >= _PAGE:
-            await _add(sums, page, journal)
+            await _add(sums, page, journal, seen, clock())
             page = {}
-    await _add(sums, page, journal)
-    sums.only_there = max(sums.target - sums.made - met, 0)
+    await _add(sums, page, journal, seen, clock())
     return sums
 
 
@@ -106,14 +108,23 @@ def _explain(sums: Sums, row: Row, found: StoredSession | None, entry: Entry | N
         sums.newer += 1
 
 
-async def _add(sums: Sums, page: Mapping[str, bytes], journal: Journal) -> None:
+async def _add(sums: Sums, page: Mapping[str, bytes], journal: Journal, seen: Seen, now: int) -> None:
+    """Count sessions of TO."""
     if not page:
         return
     known = await journal.entries(page.keys())
     for key, digest in page.items():
         sums.target += 1
         sums.target_sum = (sums.target_sum + _number(key, digest)) % _MODULUS
-        sums.made += key not in known
+        entry = known.get(key)
+        if entry is None:
+            sums.made += 1
+        elif entry.row in seen:
+            continue  # counted as FROM's
+        elif digest == entry.wrote and not entry.ended and entry.expires_at > now:
+            sums.left += 1  # ended at FROM since the pass
+        else:
+            sums.only_there += 1
 
 
 def _number(key: str, digest: bytes) -> int:

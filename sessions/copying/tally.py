@@ -6,6 +6,11 @@ from typing import Any, Literal, TypeAlias
 Happened: TypeAlias = Literal["created", "updated", "touched", "removed", "kept", "ended", "refused"]
 
 
+def is_few(some: int, sessions: int) -> bool:
+    """Return True if some of the sessions are under 1 % of them, or none."""
+    return some * 100 < sessions or not some
+
+
 @dataclass(slots=True)
 class Tally:
     """What a pass has done, in sessions."""
@@ -33,7 +38,7 @@ class Tally:
     @property
     def is_settled(self) -> bool:
         """True if under 1 % changed."""
-        return self.changes * 100 < self.read or not self.changes
+        return is_few(self.changes, self.read)
 
     def count(self, what: Happened, sessions: int = 1) -> None:
         """Add to a number."""

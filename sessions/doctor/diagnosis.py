@@ -66,11 +66,13 @@ async def _found(subject: Subject, site: SplitResult | None, clock: Clock) -> As
         for finding in (*unusual(subject.tables), *of_options(subject), *secrets_and_files(subject)):
             yield finding
     try:
-        for finding in await examine(subject.options.store, subject.store_options, _asked(subject, clock)):
+        async for finding in examine(subject.options.store, subject.store_options, _asked(subject, clock)):
             yield finding
     except StoreUnavailable as error:
         yield fault(
-            "store.away", f"the store does not answer: {error}", "start it, or see its URL and who may reach it"
+            "store.away",
+            f"the store does not answer: {error}",
+            "start it, or see its URL and who may reach it; a damaged file is replaced by a backup",
         )
     except StoreError as error:
         yield fault("store.refuses", f"the store refuses: {error}", "see its URL, and the rights of its user")

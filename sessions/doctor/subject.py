@@ -13,8 +13,7 @@ from pathlib import Path
 from secrets import token_bytes
 from typing import Any
 
-from ..config import TABLES, Config, ConfigFile
-from ..config.toml_text import read_toml
+from ..config import Config, ConfigFile, tables_of_others
 from ..findings import Finding, warning
 from ..options import SessionOptions
 from ..stores.tables import STORE_TABLES
@@ -41,10 +40,7 @@ class Subject:
     def of_file(cls, path: Path) -> "Subject":
         """Return what a configuration file names. Raises OptionsError."""
         with _listening() as said:
-            written = read_toml(path)
-            own = {
-                name: content for name, content in written.items() if name not in TABLES and isinstance(content, dict)
-            }
+            own = tables_of_others(path)
             config: Config = ConfigFile(path, others=[*own]).config(exposed=False, secret=_throwaway())
         return cls(
             options=config.session, knows_options=True, knows_user_key=True, tables={**own, **config.tables}, path=path,

@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from ..errors import OptionsError
 from ..findings import Finding, fault
@@ -21,11 +21,12 @@ def site_of(text: str) -> SplitResult:
     try:
         url = urlsplit(text)
         port = url.port
-    except ValueError:
+        (url.hostname or "").encode("idna")
+    except ValueError:  # a UnicodeError is one
         raise OptionsError("URL: expected an address such as https://example.com/") from None
     if url.scheme not in ("http", "https") or not url.hostname or url.username is not None or port == 0:
         raise OptionsError("URL: expected an address such as https://example.com/, without a user")
-    return url._replace(fragment="", query="")
+    return url._replace(path=quote(url.path, safe="/%:@!$&'()*+,;=~"), fragment="", query="")
 
 
 def visited(url: SplitResult, options: SessionOptions | None) -> Iterator[Finding]:

@@ -5,11 +5,13 @@ before it is imported. A gauge says what its own process has seen, and those of 
 """
 
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Summary
+import prometheus_client
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Summary
+from prometheus_client.values import MutexValue, ValueClass
 
-from . import events
+from . import events, numbers
 from .events import Batch, Commit, Event, Load, SessionEvent, Sockets, StoreCall, StoreReady, Sweep
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -31,19 +33,22 @@ class PrometheusObserver:
     ignores: ClassVar[tuple[type[Event], ...]] = (Load,)  # its time is that of the store's calls
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        store = Histogram(
+        metrics: Any = numbers if ValueClass is MutexValue else prometheus_client  # in several processes the library's
+        store = metrics.Histogram(
             "sessions_store_seconds",
             "Calls of the session store",
             ["verb", "outcome"],
             registry=registry,
             buckets=SECONDS,
         )
-        happened = Counter("sessions_events", "What happened to sessions", ["event"], registry=registry)
-        commits = Counter("sessions_commits", "Changes that requests have stored", ["change"], registry=registry)
-        batches = Histogram(
+        happened = metrics.Counter("sessions_events", "What happened to sessions", ["event"], registry=registry)
+        commits = metrics.Counter(
+            "sessions_commits", "Changes that requests have stored", ["change"], registry=registry
+        )
+        batches = metrics.Histogram(
             "sessions_batch_jobs", "Jobs in a batch of the store", ["kind"], buckets=JOBS, registry=registry
         )
-        self._store = cache(lambda verb, outcome: store.labels(verb, outcome).observe)  # labels() itself takes a lock
+        self._store = cache(lambda verb, outcome: store.labels(verb, outcome).observe)
         self._happened = {name: happened.labels(name).inc for name in NAMES}  # a rate needs the zero before the first
         self._committed = {change: commits.labels(change).inc for change in CHANGES}
         self._batches = {kind: batches.labels(kind).observe for kind in ("read", "write")}

@@ -4,7 +4,7 @@ A store's file `examination.py` looks at its database as it is: it reads, by con
 is missing, and takes nothing for granted that the store relies on. How a store serves is not known here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -45,18 +45,20 @@ class Asked(NamedTuple):
         return self.clock()
 
 
-async def examine(url: str, options: Mapping[str, Any], asked: Asked) -> list[Finding]:
-    """Return what is wrong with the store of a URL. Raises OptionsError, and StoreError if it cannot be asked."""
+async def examine(url: str, options: Mapping[str, Any], asked: Asked) -> AsyncIterator[Finding]:
+    """Yield what is wrong with the store of a URL. Raises OptionsError.
+
+    If the store cannot be asked, or not to the end, it raises StoreError after what was found until then.
+    """
     store = open_store(url, **options)
     table = STORE_TABLES.get(url.partition(":")[0])
     if table is None:
         problem = "the store is of another package, and was not examined"
-        return [note("store.elsewhere", problem, "see what its documentation says of its health")]
-    if table == "memory":
-        return []
-    examination = import_module(f".{table}.examination", __package__)
-    findings: list[Finding] = await examination.examine(store, asked)
-    return findings
+        yield note("store.elsewhere", problem, "see what its documentation says of its health")
+    elif table != "memory":
+        examination = import_module(f".{table}.examination", __package__)
+        async for finding in examination.examine(store, asked):
+            yield finding
 
 
 def clocks(off: float, name: str, *, decides: bool) -> Iterator[Finding]:

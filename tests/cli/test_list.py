@@ -128,6 +128,26 @@ def test_an_agent_with_control_characters_is_escaped(sqlite: Callable[..., Place
     assert row["AGENT"] == "a\\x1b[2J\\u202eb\\tc\\nd"
 
 
+FAR = [
+    '{"cookie":{},"username":"ada","__meta":{"signedInAt":1e300,"createdAt":-1e300}}',
+    '{"cookie":{"originalMaxAge":1e300},"username":"ada"}',
+]
+
+
+@pytest.mark.parametrize("words", ["list", "list --json", "show --user ada", "stats", "stats --json"])
+def test_a_time_that_is_none_stops_no_command(sqlite: Callable[..., Place], words: str) -> None:
+    """It is shown as one that is not known; other sessions are shown too."""
+    place = sqlite()
+    for text in FAR:
+        place.put_text(text)
+    place.put_text("{}", lives=9 * 10**18)
+
+    ran = place.run(*words.split())
+
+    assert (ran.code, ran.err) == (0, "")
+    assert "e+300" not in ran.out
+
+
 @pytest.mark.parametrize("user", ["", "x" * 201, "a\nb"])
 def test_what_is_no_user_is_refused(sqlite: Callable[..., Place], user: str) -> None:
     """With the words of sign_in."""

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from clock import DAY
 
-from sessions import StoredSession, now_ms
+from sessions import StoredSession, StoreWrapper, now_ms
 from sessions.cli import revoke
+from sessions.cli.output import Output
 from sessions.cli.target import Target
 from sessions.formats.signing import new_id
 from sessions.store import Outcome
@@ -66,6 +67,29 @@ def test_all_sessions_end(place: Place) -> None:
     ran = place.run("revoke", "--all", "--yes", "--json")
 
     assert (ran.code, ran.json, place.living()) == (0, {"ended": 2}, set())
+
+
+def test_a_session_that_moves_while_all_end_ends_too(sqlite: Callable[..., Place]) -> None:
+    """A pass over the table may miss it."""
+
+    class Moving(StoreWrapper):
+        """A session has moved past each of the first two passes."""
+
+        passes = 0
+
+        async def clear(self) -> None:
+            await super().clear()
+            self.passes += 1
+            if self.passes < 3:
+                await self.inner.create(new_id(), StoredSession('{"cookie":{}}', now_ms() + DAY))
+
+    async def end(store: Any) -> tuple[int, int]:
+        return await revoke._end_all(Moving(store), Output(as_json=True), asks=False), await store.length()
+
+    place = sqlite()
+    place.put("ada")
+
+    assert place.within(end) == (1, 0)
 
 
 def test_nothing_that_matches_is_code_3(place: Place) -> None:

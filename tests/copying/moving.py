@@ -6,11 +6,12 @@ change over, some come to TO while others are at FROM still; then all are at TO,
 
 import asyncio
 import json
+import signal
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from clock import MINUTE
@@ -19,6 +20,7 @@ from stores.redis_server import shared_cluster, shared_server
 from stores.support import prefix, until
 
 from sessions import now_ms
+from sessions.cli.codes import LEFT
 from sessions.cli.target import Target
 
 from .visitors import Visitors
@@ -28,6 +30,9 @@ TARGETS = ("sqlite", "redis", "redis cluster", "postgres")
 ROOT = Path(__file__).parents[2]
 SECONDS = 600
 """Until a copy has ended; far above what it takes."""
+
+KILLED = (-signal.SIGKILL, LEFT)
+"""Exit codes of a copy that was ended by SIGKILL, and by Ctrl-C."""
 
 
 def pairs() -> list[tuple[str, str]]:
@@ -53,8 +58,7 @@ def configuration(kind: str, folder: Path) -> Path:
     return file
 
 
-@dataclass
-class Ran:
+class Ran(NamedTuple):
     """What became of a copy."""
 
     code: int
@@ -104,7 +108,8 @@ async def move(kinds: tuple[str, str], folder: Path, sessions: int, kills: int, 
         acting = asyncio.create_task(_act(visitors, moved, stop))
         try:
             for kill in range(kills):
-                await _kill_at(await start(folder), target, sessions * (kill + 1) // (kills + 2), moved)
+                ending = signal.SIGINT if kill % 2 else signal.SIGKILL
+                await _kill_at(await start(folder), ending, target, sessions * (kill + 1) // (kills + 2), moved)
             moved.runs.append(await ended(await start(folder)))
             visitors.may_come_over = True
             await until(lambda: sum(each.is_over for each in visitors.all) >= min(sessions // 50, 100), SECONDS)
@@ -113,7 +118,7 @@ async def move(kinds: tuple[str, str], folder: Path, sessions: int, kills: int, 
         finally:
             stop.set()
             await acting
-        moved.problems = await visitors.problems()
+        moved.problems += await visitors.problems()
     return moved
 
 
@@ -127,12 +132,17 @@ async def _act(visitors: Visitors, moved: Moved, stop: asyncio.Event) -> None:
         await asyncio.sleep(0.01 if is_turning else 0.2)
 
 
-async def _kill_at(process: asyncio.subprocess.Process, target: Any, living: int, moved: Moved) -> None:
-    """Kill a copy with SIGKILL when so many sessions are at TO."""
-    ending = asyncio.ensure_future(process.communicate())
-    while not ending.done() and await target.length() < living:  # noqa: ASYNC110 # a process sets no event of ours
+async def _kill_at(
+    process: asyncio.subprocess.Process, ending: signal.Signals, target: Any, living: int, moved: Moved
+) -> None:
+    """End a copy by a signal when so many sessions are at TO, and some of its own. Ctrl-C leaves no traceback."""
+    living = max(living, await target.length() + 1)  # else it has only begun to import what it needs
+    ran = asyncio.ensure_future(ended(process))
+    while not ran.done() and await target.length() < living:  # noqa: ASYNC110 # a process sets no event of ours
         await asyncio.sleep(0.005)
     with suppress(ProcessLookupError):
-        process.kill()
-    await ending
-    moved.killed += process.returncode == -9
+        process.send_signal(ending)
+    code, _, err = await ran
+    moved.killed += code in KILLED
+    if code not in {0, *KILLED} or "Traceback" in err:
+        moved.problems.append(f"the copy ended with {code}: {err[-500:]}")

@@ -1,5 +1,6 @@
 """One session at a time: what a pass does with it, by what has become of it on both sides."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from stores.support import listed, postgres, postgres_of_peers, prefix
 
 from sessions import now_ms
 from sessions.copying import Copier, Journal, Tally
+from sessions.copying.copier import PAGE
+from sessions.copying.rules import Entry
 from sessions.errors import OptionsError
 from sessions.store import StoredSession
 from sessions.stores.memory import MemoryStore
@@ -159,6 +162,20 @@ async def test_a_session_that_was_used_on_at_from_does_not_end_between_passes(mo
     assert await move.there("one") == text("a")
 
 
+@pytest.mark.parametrize("in_use", [False, True])
+async def test_what_expires_at_to_before_the_servers_change_over_has_not_ended(*, in_use: bool, move: Move) -> None:
+    """The servers stay at FROM for hours after the copy has said that they may change over, and it runs once more."""
+    record = await move.put("one")
+    await move.run()
+    await move.settle()
+    await move.source.touch("one", record.expires_at + LIFE, record)
+    move.clock.forward(LIFE)
+
+    await move.run(in_use=in_use)
+
+    assert await move.there("one") == (None if in_use else text("a"))
+
+
 # ---------------------------------------------------------------- new ids
 
 
@@ -200,6 +217,33 @@ async def test_a_new_id_is_found_that_came_behind_the_reading(*, has_tombstone: 
     await move.run()
 
     assert set(await listed(move.target)) == ({"a", "b"} if has_tombstone else {"b"})
+
+
+class Slow(StoreWrapper):
+    """TO, which takes its time; and time goes on."""
+
+    clock: MovableClock
+
+    async def create(self, *given: Any) -> Any:
+        self.clock.forward(1)
+        await asyncio.sleep(0.05)
+        return await self.inner.create(*given)
+
+
+async def test_a_new_id_may_be_met_twice_at_once(move: Move) -> None:
+    """By the way from the former id on one page, and on the next page, which is written beside that one."""
+    await move.run()
+    await move.settle()
+    record = await move.put("old")
+    for n in range(PAGE - 1):
+        await move.put(f"{n}")
+    await move.source.rename("old", "new", record, record, tombstone(move.clock, "new"))
+    move.target = Slow(move.target)
+    move.target.clock = move.clock
+
+    tally = await move.run()
+
+    assert (tally.read, tally.kept, await move.there("new")) == (PAGE, 0, text("a"))
 
 
 class Late(MemoryStore):
@@ -486,13 +530,15 @@ async def test_each_difference_has_its_reason(move: Move) -> None:
     await move.put("made since")
     await move.target.set("made there", StoredSession(text("x"), move.clock() + LIFE))
     await move.source.destroy("3")
+    await move.source.destroy("4")
+    await move.target.set("4", StoredSession(text("newer"), move.clock() + LIFE))
 
     async with move.copier() as copier:
         sums = await copier.compare()
 
     assert not sums.is_equal
-    assert (sums.source, sums.target, sums.same) == (9, 9, 5)
-    assert (sums.newer, sums.ended, sums.left, sums.made, sums.only_there) == (1, 1, 2, 1, 1)
+    assert (sums.source, sums.target, sums.same) == (8, 9, 4)
+    assert (sums.newer, sums.ended, sums.left, sums.made, sums.only_there) == (1, 1, 3, 1, 1)
 
 
 async def test_a_former_id_counts_on_neither_side(move: Move) -> None:
@@ -533,6 +579,18 @@ async def test_two_copies_do_not_share_a_journal(move: Move) -> None:
     async with move.copier():
         with pytest.raises(OptionsError, match="another copy uses it"):
             await move.run()
+
+
+async def test_a_journal_that_is_closed_waits_for_what_was_cancelled(move: Move) -> None:
+    """As Ctrl-C does it."""
+    entries = [Entry(n, f"{n}", 0) for n in range(1, 20_001)]
+    async with Journal(move.journal, "from", "to") as journal:
+        storing = asyncio.create_task(journal.begin(entries))
+        await asyncio.sleep(0.01)
+        storing.cancel()
+
+    async with Journal(move.journal, "from", "to") as journal:
+        assert sum([len(page) async for page in journal.all()]) in {0, len(entries)}
 
 
 async def test_a_database_of_sessions_is_no_journal(move: Move, sqlite_file: Path) -> None:

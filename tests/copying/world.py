@@ -114,7 +114,7 @@ class Move:
         try:
             async with WatchedJournal(self.journal, "from", "to") as journal:
                 journal.steps = steps
-                copier = Copier(self.source, Watched(self.target, steps), journal, clock=self.clock)
+                copier = Copier(self.source, Watched(self.target, steps), journal, in_use=is_last, clock=self.clock)
                 tally = await copier.run_pass()
                 while not is_last and not tally.is_settled:
                     tally = await copier.run_pass()

@@ -25,7 +25,7 @@ def by_name(findings: Iterable[Finding]) -> dict[str, Finding]:
 
 async def store(url: str, asked: Asked = ASKED, **options: Any) -> dict[str, Finding]:
     """What is found of a store."""
-    return by_name(await examine(url, options, asked))
+    return by_name([finding async for finding in examine(url, options, asked)])
 
 
 async def configured(text: str, site: str | None = None) -> dict[str, Finding]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli.support import run
 from stores.redis_server import shared_server
 
 from sessions import MemoryStore, now_ms, register_store
@@ -85,10 +86,10 @@ def test_options_that_are_refused(tmp_path: Path, options: str, word: str) -> No
     """No server starts with them."""
     configure(tmp_path, f"[session]\n{options}")
 
-    done = doctor(tmp_path, "--config", "config.toml", "--json")
+    done = run("doctor", "--config", str(tmp_path / "config.toml"), "--json")
 
-    (finding,) = json.loads(done.stdout)["findings"]
-    assert done.returncode == 2
+    (finding,) = done.json["findings"]
+    assert done.code == 2
     assert (finding["name"], finding["severity"]) == ("options.refused", "fault")
     assert word in finding["problem"]
 
@@ -106,13 +107,30 @@ def test_a_store_that_is_away_is_one_finding(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["--config", "config.toml", "--store", "memory:"], ["--store", "memory:", "example.com"], ["--store", "x"]],
+    [
+        [],
+        ["--config", "config.toml", "--store", "memory:"],
+        ["--store", "memory:", "example.com"],
+        ["--store", "x"],
+        ["--config", "config.toml", "--user-key", "user"],
+    ],
 )
-def test_a_wrong_usage(tmp_path: Path, arguments: list[str]) -> None:
+def test_a_wrong_usage(folder: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 2."""
-    configure(tmp_path, "")
+    monkeypatch.delenv("SESSION_STORE", raising=False)
+    configure(folder, "")
 
-    assert doctor(tmp_path, *arguments).returncode == 2
+    assert run("doctor", *arguments).code == 2
+
+
+def test_a_misspelled_table_is_none_of_the_applications(tmp_path: Path) -> None:
+    """Else the defaults would be examined, and found well."""
+    configure(tmp_path, "[sesion]\n[mail]\n")
+
+    done = run("doctor", "--config", str(tmp_path / "config.toml"))
+
+    assert done.code == 2
+    assert "[sesion]: no such table; did you mean [session]?" in done.out
 
 
 def test_a_store_by_its_url(tmp_path: Path) -> None:
@@ -173,3 +191,15 @@ async def test_the_first_of_the_findings_is_the_worst(tmp_path: Path) -> None:
     diagnosis = await diagnosed(Subject.of_url(f"sqlite:{tmp_path / 'x.db'}"))
 
     assert [each.severity for each in diagnosis.findings] == ["fault", "warning"]
+
+
+async def test_what_was_found_before_a_damage_is_said_too(tmp_path: Path) -> None:
+    """Who reaches the file is known, though it cannot be read."""
+    file = tmp_path / "x.db"
+    file.write_text("no database" * 100)
+    file.chmod(0o644)
+
+    diagnosis = await diagnosed(Subject.of_url(f"sqlite:{file}"))
+
+    assert {each.name for each in diagnosis.findings} == {"file.others", "store.away"}
+    assert not diagnosis.is_whole

@@ -227,7 +227,15 @@ async def test_a_site_that_never_comes_to_an_end(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize(
     "url",
-    ["example.com", "ftp://example.com/", "http://", "http://ada:pass-word@example.com/", "http://[/", "http://a:x/"],
+    [
+        "example.com",
+        "ftp://example.com/",
+        "http://",
+        "http://ada:pass-word@example.com/",
+        "http://[/",
+        "http://a:x/",
+        "http://a..b/",
+    ],
 )
 def test_what_is_no_address_of_a_site(url: str) -> None:
     """It is not shown, as it may hold a password."""
@@ -235,6 +243,13 @@ def test_what_is_no_address_of_a_site(url: str) -> None:
         site_of(url)
 
     assert "pass-word" not in str(error.value)
+
+
+async def test_an_address_may_hold_any_letter(listen: Listen, tmp_path: Path) -> None:
+    """It is asked for as a browser asks."""
+    url = f"http://{HOST}:{listen(application())}/caf\u00e9 au lait"
+
+    assert await visited(url, tmp_path) == {}
 
 
 @asynccontextmanager

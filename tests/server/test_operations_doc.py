@@ -120,7 +120,7 @@ async def test_a_backup_under_load_is_whole(start: Start, tmp_path: Path, words:
 
 
 @pytest.mark.parametrize(
-    "words", [pytest.param('".restore', marks=needs_sqlite3, id="restore"), pytest.param("mv ", id="rename")]
+    "words", [pytest.param(".restore", marks=needs_sqlite3, id="restore"), pytest.param("mv ", id="rename")]
 )
 async def test_a_restore_under_load_brings_the_backup_back(start: Start, tmp_path: Path, words: str) -> None:
     """With the session that ended after it, as the page warns; sessions that began later are gone, and all go on."""
@@ -142,6 +142,18 @@ async def test_a_restore_under_load_brings_the_backup_back(start: Start, tmp_pat
     assert KEPT not in lost.text
     assert set(writers.statuses) <= {200, 503}
     assert (await (await signed_in(server)).fetch("/get-session")).text == KEPT
+
+
+@needs_sqlite3
+async def test_a_restore_of_a_missing_file_changes_nothing(start: Start, tmp_path: Path) -> None:
+    """sqlite3 makes a file that is missing, unless the command says otherwise: the store would be empty then."""
+    server = start()
+    visitor = await signed_in(server)
+
+    with pytest.raises(AssertionError, match="cannot open"):
+        run(block(".restore"), tmp_path)
+
+    assert (await visitor.fetch("/get-session")).text == KEPT
 
 
 async def test_a_dump_of_postgres_under_load_is_restored(start: Start, tmp_path: Path) -> None:

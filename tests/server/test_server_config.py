@@ -209,7 +209,7 @@ async def test_every_cookie_of_production_is_secure(start: Callable[..., Server]
 # ---------------------------------------------------------------- mistakes
 
 MISTAKES = {
-    "[sesion]\n": "[sesion]: no such table; known are server, session, sqlite, postgres, memory, redis, sweeper",
+    "[sesion]\n": "[sesion]: no such table; did you mean [session]?",
     "port = 3000\n": "[port]: no such table; known are server",
     "server = 3000\n": "server: expected a table [server]",
     "[server]\nprot = 1\n": "[server] prot: no such option; did you mean port?",

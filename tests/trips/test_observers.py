@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import prometheus_client
 import pytest
 from opentelemetry import context, trace
 from opentelemetry.sdk.metrics import MeterProvider
@@ -30,6 +31,7 @@ from sessions.observe import (
     StoreCall,
     StoreReady,
     Sweep,
+    numbers,
 )
 
 from .talks import NEVER, opened, talk, until
@@ -308,6 +310,39 @@ class TestPrometheus:
         )  # fmt: skip
         assert [registry.get_sample_value(name) for name in names] == [3, 5, 1, 3, 2, 0]
         assert registry.get_sample_value("sessions_batch_jobs_bucket", {"kind": "write", "le": "4.0"}) == 1
+
+
+class TestNumbers:
+    """The counters and histograms of one process are, to a registry, those of prometheus-client."""
+
+    def test_prometheus_reads_the_same(self) -> None:
+        """Amounts between, at and beyond the bounds, under several labels."""
+        texts = []
+        for kind in (numbers, prometheus_client):
+            metrics: Any = kind
+            registry = CollectorRegistry()
+            times = metrics.Histogram(
+                "times", "How long", ["verb", "outcome"], registry=registry, buckets=(0.5, 1, 2.5)
+            )
+            times.labels("set", "done")
+            for amount in (0.25, 0.5, 0.75, 1, 2, 2.5, 64):
+                times.labels("get", "found").observe(amount)
+            events = metrics.Counter("events", "What happened", ["event"], registry=registry)
+            events.labels("none")
+            for _ in range(3):
+                events.labels("some").inc()
+            texts.append(generate_latest(registry).decode())
+
+        ours, theirs = ([line for line in text.splitlines() if "_created" not in line] for text in texts)
+        assert ours == theirs
+        assert 'times_bucket{le="1.0",outcome="found",verb="get"} 4.0' in ours
+
+    def test_a_registry_takes_one_observer(self) -> None:
+        """A second one would count beside the first."""
+        registry, _ = registered()
+
+        with pytest.raises(ValueError, match="Duplicated timeseries"):
+            PrometheusObserver(registry)
 
 
 class TestOpenTelemetry:

@@ -71,8 +71,8 @@ _OFFSETS = """
 """
 
 
-async def examine(store: "PostgresStore", asked: Asked) -> list[Finding]:
-    """Return what is wrong with the table of a store. Raises StoreError if the server cannot be asked."""
+async def examine(store: "PostgresStore", asked: Asked) -> AsyncIterator[Finding]:
+    """Yield what is wrong with the table of a store. Raises StoreError if the server cannot be asked."""
     settings, table = store._connections._settings, store._table  # noqa: SLF001 # it is a part of the store
     target, name = settings.target, store.name
     with store.driver_errors():
@@ -92,9 +92,14 @@ async def examine(store: "PostgresStore", asked: Asked) -> list[Finding]:
             ]
             if not server.is_pooled:  # or the connection that PostgreSQL sees is not ours
                 found += transport(_hosts(target), name, is_encrypted=is_encrypted)
+            for finding in found:
+                yield finding
             if oid is None:
-                return [*found, *findings.no_table(server, table, name)]
-            return found + await _of_table(connection, target, table, name, asked)
+                found = list(findings.no_table(server, table, name))
+            else:
+                found = await _of_table(connection, target, table, name, asked)
+            for finding in found:
+                yield finding
 
 
 async def _of_table(connection: Any, target: ServerURL, table: Table, name: str, asked: Asked) -> list[Finding]:

@@ -39,13 +39,15 @@ class Facts(NamedTuple):
     """What is wrong, by the command."""
 
 
-async def examine(store: "RedisStore", asked: Asked) -> list[Finding]:
-    """Return what is wrong with the servers of a store. Raises StoreError if one cannot be asked."""
+async def examine(store: "RedisStore", asked: Asked) -> AsyncIterator[Finding]:
+    """Yield what is wrong with the servers of a store. Raises StoreError if one cannot be asked."""
     target, seconds = store._target, store._seconds  # noqa: SLF001 # it is a part of the store
     hosts = [host for host, _ in target.addresses]
-    found = list(transport(hosts, store.name, is_encrypted=target.tls))
+    for finding in transport(hosts, store.name, is_encrypted=target.tls):
+        yield finding
     with store.driver_errors():
         async for name, server in _masters(target, seconds, store.name):
+            found: list[Finding] = []
             with contextlib.suppress(ResponseError):  # a right that only users' sets need
                 before = asked.now
                 second, micros = await server.send("TIME")
@@ -54,7 +56,8 @@ async def examine(store: "RedisStore", asked: Asked) -> list[Finding]:
             facts = await _facts(server, store._prefix, has_users=asked.user_path is not None)  # noqa: SLF001
             found += [*version(facts, name), *role(facts, name), *rights(facts, name), *unseen(facts, name)]
             found += [*eviction(facts, name), *memory(facts, name), *persistence(facts, name), *saving(facts, name)]
-    return found
+            for finding in found:
+                yield finding
 
 
 # -------------------------------------------------------------------- the checks

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,16 +54,20 @@ class Facts(NamedTuple):
     """When the first of the expired rows has ended; None: there is none."""
 
 
-async def examine(store: "SQLiteStore", asked: Asked) -> list[Finding]:
-    """Return what is wrong with the file of a store. Raises StoreUnavailable if it cannot be read."""
-
-    def examined() -> list[Finding]:
-        try:
-            return list(_examined(store, asked))
-        except OSError as error:
-            raise StoreUnavailable(f"{store.path}: {error}") from error
-
-    return await asyncio.to_thread(examined)
+async def examine(store: "SQLiteStore", asked: Asked) -> AsyncIterator[Finding]:
+    """Yield what is wrong with the file of a store. Raises StoreUnavailable at the end if it cannot be read."""
+    found: list[Finding] = []
+    failure: StoreUnavailable | None = None
+    try:
+        await asyncio.to_thread(lambda: found.extend(_examined(store, asked)))
+    except OSError as error:
+        failure = StoreUnavailable(f"{store.path}: {error}")
+    except StoreUnavailable as error:
+        failure = error
+    for finding in found:
+        yield finding
+    if failure is not None:
+        raise failure
 
 
 def _examined(store: "SQLiteStore", asked: Asked) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from interop.processes import wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -62,6 +63,10 @@ def missing() -> str | None:
         if shutil.which(program, path=f"{os.environ['PATH']}:/usr/lib/podman") is None:
             return f"no {program} on this machine (Debian: apt-get install -y {program})"
     return None if TOOLS.exists() else "no tools of deployment (make deployment)"
+
+
+REQUIRED = [pytest.mark.long, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
+"""The marks of a file of tests that start containers."""
 
 
 @functools.cache

@@ -6,6 +6,7 @@ timer for health checks, so it asks them itself.
 
 import asyncio
 import os
+import re
 import shlex
 import shutil
 import ssl
@@ -22,7 +23,7 @@ from sessions import now_ms
 from . import podman
 from .test_image import SECRET, USER
 
-pytestmark = pytest.mark.skipif(podman.missing() is not None, reason=str(podman.missing()))
+pytestmark = podman.REQUIRED
 
 COMPOSE = podman.ROOT / "docs" / "deployment" / "compose"
 
@@ -91,6 +92,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         project("down", "--volumes")
 
 
+def in_the_page(start: str) -> list[str]:
+    """The words that follow in the command of the page that begins so."""
+    (found,) = re.findall(rf"`{start}([^`\n]+)`", (COMPOSE.parent / "README.md").read_text("utf-8"))
+    return shlex.split(found)
+
+
 async def test_a_visitor_has_a_session_in_redis(project: Project) -> None:
     """By TLS; in the clear the only answer is where to go."""
     visitor = project.visitor()
@@ -98,10 +105,12 @@ async def test_a_visitor_has_a_session_in_redis(project: Project) -> None:
     await visitor.fetch("/set-session")
     kept = await visitor.fetch("/get-session")
     keys = project.service("redis")("redis-cli", "--scan", "--pattern", "sess:*").split()
+    counted = project.service("sessions")(*in_the_page("docker compose exec sessions "))
     clear = await Browser(project.http, now_ms).fetch("/get-session", headers={"Host": "example.com"})
 
     assert kept.text == "Session data: exampleuser"
     assert len(keys) == 1
+    assert "living\t1\n" in counted
     assert "WARNING" not in project.service("sessions").output
     assert (clear.status, clear.header("Location")) == (308, "https://example.com/get-session")
 

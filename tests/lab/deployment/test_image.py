@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from client import Browser, Wire
 from interop.processes import free_port, wait_until
 from processes import ASKING, BODY
@@ -17,7 +16,7 @@ from sessions import now_ms
 
 from . import podman
 
-pytestmark = pytest.mark.skipif(podman.missing() is not None, reason=str(podman.missing()))
+pytestmark = podman.REQUIRED
 
 HARDENED = (
     "--read-only", "--read-only-tmpfs=false", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
@@ -107,7 +106,7 @@ async def test_sighup_reads_the_secrets_again(tmp_path: Path) -> None:
         (tmp_path / "secret").write_text(f"another-one-of-more-than-32-bytes-for-tests\n{SECRET}")
 
         container.signal("HUP")
-        await asyncio.to_thread(wait_until, lambda: "secrets were read again" in container.output, 20)
+        await asyncio.to_thread(wait_until, lambda: "secrets were read again" in container.output, 60)
         kept = await visitor.fetch("/get-session")
 
     assert kept.text == "Session data: exampleuser"

@@ -1,6 +1,8 @@
 """The files of docs/deployment, each before its tool, without running them."""
 
 import re
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,11 @@ from . import podman
 DEPLOYMENT = podman.ROOT / "docs" / "deployment"
 COMPOSE = DEPLOYMENT / "compose"
 
-pytestmark = pytest.mark.skipif(not podman.TOOLS.exists(), reason="no tools of deployment (make deployment)")
+needs_tools = pytest.mark.skipif(not podman.TOOLS.exists(), reason="no tools of deployment (make deployment)")
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None,
+    reason="no systemd-analyze on this machine (Debian: apt-get install -y systemd)",
+)
 
 
 def tool(name: str, *arguments: object) -> None:
@@ -18,20 +24,38 @@ def tool(name: str, *arguments: object) -> None:
     podman.done([str(podman.TOOLS / name), *map(str, arguments)])
 
 
+@needs_tools
 def test_the_dockerfile() -> None:
     """hadolint, with ShellCheck for what is run."""
     tool("hadolint", DEPLOYMENT / "Dockerfile")
 
 
+@needs_tools
 def test_the_compose_file() -> None:
     """The schema of the Compose specification."""
     tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE / "compose.yaml")
 
 
+@needs_tools
 @pytest.mark.parametrize("folder", [DEPLOYMENT, COMPOSE], ids=lambda folder: folder.name)
 def test_nginx(folder: Path) -> None:
     """gixy; but Host is passed as the visitor typed it, since a form's Origin is compared with it."""
     tool("gixy", "--skips", "host_spoofing", folder / "nginx.conf")
+
+
+@needs_systemd
+def test_the_unit(tmp_path: Path) -> None:
+    """Systemd verifies it, with a Python of this machine; its exposure is 1.5 of 10 at most, as systemd counts."""
+    unit = DEPLOYMENT / "sessions.service"
+    there = tmp_path / unit.name
+    text = unit.read_text()
+    assert "ExecStart=/opt/sessions/.venv/bin/python " in text
+    there.write_text(text.replace("/opt/sessions/.venv/bin/python", sys.executable))
+
+    verified = podman.ask(["systemd-analyze", "verify", "--man=no", str(there)])
+    podman.done(["systemd-analyze", "security", "--offline=true", "--threshold=15", str(unit)])
+
+    assert (verified.returncode, verified.stdout, verified.stderr) == (0, b"", b"")
 
 
 def test_both_nginx_files_say_the_same() -> None:

@@ -12,7 +12,7 @@ from interop.processes import wait_until
 
 from . import podman
 
-pytestmark = pytest.mark.skipif(podman.missing() is not None, reason=str(podman.missing()))
+pytestmark = podman.REQUIRED
 
 DEPLOYMENT = podman.ROOT / "docs" / "deployment"
 PACKAGES = ("systemd", "dbus", "python3", "python3-venv", "procps", "nginx-light", "openssl", "curl")
