@@ -1,5 +1,6 @@
 """What holds for every command: its help, and which store it works on."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -53,15 +54,15 @@ class TestHelp:
         command = [sys.executable, "-S", "-m", "sessions"]  # -S: only what PYTHONPATH names
         environ = {**os.environ, "PYTHONPATH": f"{project}:{packages}"}
 
-        told = [
+        said = [
             subprocess.run(
                 [*command, argument], env=environ, cwd=tmp_path, capture_output=True, text=True, check=True
             ).stdout
             for argument in ("secret", "--version")
         ]
 
-        assert len(told[0].strip()) == 43
-        assert told[1] == "sessions, of unknown version: the package is not installed\n"
+        assert len(said[0].strip()) == 43
+        assert said[1] == "sessions, of unknown version: the package is not installed\n"
 
     @pytest.mark.parametrize("missing", ["click", "rich"])
     def test_without_the_extra_one_line_says_what_to_install(self, missing: str) -> None:
