@@ -78,10 +78,12 @@ _PATH = re.compile(r"[\x20-\x3a\x3d-\x7e]*")
 _HEADERS = frozenset((
     "accept", "accept-charset", "accept-encoding", "accept-language", "authorization", "cache-control", "connection",
     "content-encoding", "content-language", "content-length", "content-type", "cookie", "date", "dnt", "etag", "expect",
-    "host", "keep-alive", "location", "origin", "range", "referer", "retry-after", "server", "set-cookie", "te",
-    "trailer", "transfer-encoding", "upgrade", "user-agent", "vary", "via",
+    "forwarded", "host", "keep-alive", "last-event-id", "location", "origin", "pragma", "range", "referer",
+    "retry-after", "server", "set-cookie", "te", "trailer", "transfer-encoding", "upgrade", "user-agent", "vary", "via",
+    "x-csrftoken", "x-xsrftoken",
 ))  # fmt: skip
-"""Names that mean something else, or that a page may set without asking first (Fetch, CORS-safelisted headers)."""
+"""Names that mean something else (the last two: Tornado's XSRF token), or that a page may set without asking first."""
+_HEADER_STARTS = ("sec-", "proxy-", "access-control-", "if-", "x-forwarded-")
 
 _KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*")
 """A key in a path that is written with dots: a name of JavaScript, or with "-" in it."""
@@ -145,7 +147,7 @@ def _matches(pattern: re.Pattern[str], text: str) -> bool:
 
 
 def _is_free_header(name: str) -> bool:
-    return name.lower() not in _HEADERS and not name.lower().startswith(("sec-", "proxy-", "access-control-"))
+    return name.lower() not in _HEADERS and not name.lower().startswith(_HEADER_STARTS)
 
 
 def path_of(user_key: str | Sequence[str]) -> tuple[str, ...]:

@@ -36,6 +36,11 @@ class Noting(Api):
         kind, colon, _ = self.request.headers.get("X-Session", "-").partition(":")
         ASKED.append([self.request.method, kind + colon])
 
+class Leaving(Noting):
+    def get(self):
+        self.session.destroy()
+        self.write({})
+
 class Asked(RequestHandler):
     def get(self):
         self.write({"asked": ASKED})
@@ -47,7 +52,8 @@ class Page(RequestHandler):
 async def main(api, page):
     options = SessionOptions(secret="of-the-tests-and-as-long-as-the-server-demands-it", header="X-Session")
     manager = SessionManager(MemoryStore(), options)
-    Application([("/visits", Noting), ("/asked", Asked), ("/", Page)], sessions=manager).listen(api, "127.0.0.1")
+    routes = [("/visits", Noting), ("/leave", Leaving), ("/asked", Asked), ("/", Page)]
+    Application(routes, sessions=manager).listen(api, "127.0.0.1")
     Application([("/", Page)]).listen(page, "127.0.0.1")
     await asyncio.Event().wait()
 
@@ -91,6 +97,22 @@ def test_a_page_of_another_origin_has_its_session(driver: "Chrome", origins: tup
     asked = run(driver, "return (await (await fetch('/asked')).json()).asked;")
     assert asked[0] == ["OPTIONS", "-"]
     assert [sent for method, sent in asked if method == "GET"] == ["new", "s:", "s:"]
+
+
+def test_a_page_forgets_the_id_of_a_session_that_is_over(driver: "Chrome", origins: tuple[str, str]) -> None:
+    """The answer has an empty header; the next request asks for a new one."""
+    api, page = origins
+    driver.get(page)
+
+    run(
+        driver,
+        "for (const path of ['/visits', '/leave', '/visits']) await ask(arguments[0] + path); return null;",
+        api,
+    )
+
+    driver.get(f"{api}/")
+    asked = run(driver, "return (await (await fetch('/asked')).json()).asked;")
+    assert [sent for method, sent in asked if method == "GET"] == ["new", "s:", "new"]
 
 
 def test_a_page_that_is_not_trusted_is_refused(driver: "Chrome", origins: tuple[str, str]) -> None:
