@@ -69,6 +69,8 @@ def add_id(
     value = "" if state.cookie_act == "clear" else manager.signer.sign(state.cookie_value)
     if by_header and options.header is not None:
         headers[options.header] = encode_for_header(value)
+        if options.cache_headers:
+            headers["Cache-Control"] = "no-store"  # not even a private cache: to a script its answer is a new one
     else:
         if state.cookie_act == "clear":
             cookie = state.cookie.clearing(options.name)

@@ -21,6 +21,7 @@ from ..session import Session
 from . import users
 from .held_response import HeldResponse, is_written
 from .request import SWITCHING, RequestSession, store_unavailable
+from .sent import is_signed_by_header
 from .websocket import commit_first
 
 if TYPE_CHECKING:
@@ -309,10 +310,11 @@ class SessionMixin(RequestHandler):
 
         A request that brings a verified id in the option's `header` needs no token: no other site can set it.
         """
-        if self._session_response.session.is_signed_by_header(self):
+        session = self._session_response.session
+        if is_signed_by_header(session.manager(self), self.request.headers):
             return
         super().check_xsrf_cookie()
-        self._session_response.session.checks_xsrf = True
+        session.checks_xsrf = True
 
     def check_origin(self, origin: str) -> bool:
         """Note what a WebSocketHandler says: a handshake that is refused commits nothing."""

@@ -42,6 +42,13 @@ def sent(manager: SessionManager, headers: HTTPHeaders) -> Sent:
     return verified(manager, cookies) if cookies else NOTHING
 
 
+def is_signed_by_header(manager: SessionManager, headers: HTTPHeaders) -> bool:
+    """Return True if a request brings one verified value in the option's header. It notes nothing: `sent` does."""
+    name = manager.options.header
+    given = () if name is None else headers.get_list(name)
+    return len(given) == 1 and bool(_unsigned(manager, _value(given[0])))
+
+
 def verified(manager: SessionManager, headers: list[str]) -> Sent:
     """Return the ids in the Cookie headers that one of the secrets has signed, each once, at most four."""
     found: dict[str, None] = {}
@@ -71,14 +78,22 @@ def _split(signed: Iterable[str], *, by_header: bool) -> Sent:
 
 def _in_header(manager: SessionManager, given: list[str]) -> Sent:
     """Return the id in the header: none of several, of a bad one, or where the client asks for a new one."""
-    value = decoded(given[0].strip(" \t"))
+    value = _value(given[0])
     if len(given) > 1 or value == NEW:
         return (), NO_TAGS, True
-    signed = manager.signer.unsign(value) if len(value) <= COOKIE_BYTES else None
+    signed = _unsigned(manager, value)
     if not signed:
         manager.reporter.note(TAMPERED, value, may_log=manager.tampered.takes)
         return (), NO_TAGS, True
     return _split([signed], by_header=True)
+
+
+def _value(given: str) -> str:
+    return decoded(given.strip(" \t"))
+
+
+def _unsigned(manager: SessionManager, value: str) -> str | None:
+    return manager.signer.unsign(value) if len(value) <= COOKIE_BYTES else None
 
 
 def is_below(request: HTTPServerRequest, cookie_path: str) -> bool:

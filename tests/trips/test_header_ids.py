@@ -9,6 +9,7 @@ from tornado.web import RequestHandler
 
 from sessions import CookieOptions, SessionMixin
 from sessions.formats.signing import Signer
+from sessions.observe import Event, SessionEvent
 from sessions.renewal import split
 from sessions.testing.jar import Jar
 
@@ -19,6 +20,7 @@ from .world import MARK, SECRET, Site, count, logout, show, visit
 pytestmark = memory_only
 
 HEADER = "X-Session"
+TOKEN = "0123456789abcdef" * 2
 
 
 class Form(SessionMixin, RequestHandler):
@@ -209,6 +211,22 @@ async def test_a_bad_value_is_tampering(serve: Any, logbook: Logbook) -> None:
     assert len([line for line in logbook.lines("sessions") if "session_tampered" in line]) == 1
 
 
+async def test_a_value_is_noted_once_where_a_token_is_asked_for(serve: Any) -> None:
+    """A form with a right token: its header, or its cookie, is looked at for the token, and for the session."""
+    heard: list[Event] = []
+    site: Site = await serve(PAGES, header=HEADER, settings={"xsrf_cookies": True}, observer=heard.append)
+    form: dict[str, Any] = {"method": "POST", "body": f"_xsrf={TOKEN}".encode()}
+    statuses = []
+
+    for bad in ({HEADER: "s:junk.signature"}, {"Cookie": "connect.sid=s:junk.signature"}):
+        cookies = "; ".join(filter(None, (f"_xsrf={TOKEN}", bad.get("Cookie"))))
+        headers = {**bad, "Cookie": cookies, "Content-Type": "application/x-www-form-urlencoded"}
+        statuses.append((await site.browser().fetch("/form", headers=headers, **form)).status)
+
+    assert statuses == [200, 200]
+    assert sum(isinstance(event, SessionEvent) and event.name == "session_tampered" for event in heard) == 2
+
+
 # ---------------------------------------------------------------- what leaves
 
 
@@ -295,6 +313,21 @@ async def test_an_answer_with_the_id_is_not_to_be_stored(serve: Any) -> None:
 
     assert response.header("Cache-Control") == "no-store"
     assert response.header("Vary") == f"Cookie, {HEADER}"
+
+
+@pytest.mark.parametrize("given", ["private, max-age=600", "public, max-age=600", "no-cache"])
+async def test_not_even_a_private_cache_keeps_an_id(serve: Any, given: str) -> None:
+    """To a script its answer is a new one: the id of a session that has ended, or of somebody before."""
+
+    def cached(handler: Any) -> None:
+        handler.set_header("Cache-Control", given)
+        visit(handler)
+
+    site: Site = await serve(cached, header=HEADER)
+
+    response = await Client(site).fetch("/")
+
+    assert response.all("Cache-Control") == ["no-store"]
 
 
 @pytest.mark.parametrize(
