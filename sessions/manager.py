@@ -115,16 +115,19 @@ class SessionManager:
 
     # ---------------------------------------------------------------- the trip
 
-    def load(self, sids: Sequence[str], generate: Generate, tags: TagsOf = NO_TAGS) -> Awaitable[SessionState]:
+    def load(
+        self, sids: Sequence[str], generate: Generate, tags: TagsOf = NO_TAGS, waited: float = 0
+    ) -> Awaitable[SessionState]:
         """Return the session of the first verified id that has a living one, else a new session under a fresh id.
 
-        A replaced one of its `tags` gets none. What is awaited raises StoreError, and CorruptSession for a bad row.
+        A replaced one of its `tags` gets none, as it was `waited` milliseconds ago, when the request began. What is
+        awaited raises StoreError, and CorruptSession for a bad row.
         """
         if self.reporter.reports_loads:
-            return self.reporter.timed(Load, SessionState.load_outcome, self._load, sids, generate, tags)
-        return self._load(sids, generate, tags)
+            return self.reporter.timed(Load, SessionState.load_outcome, self._load, sids, generate, tags, waited)
+        return self._load(sids, generate, tags, waited)
 
-    async def _load(self, sids: Sequence[str], generate: Generate, tags: TagsOf) -> SessionState:
+    async def _load(self, sids: Sequence[str], generate: Generate, tags: TagsOf, waited: float) -> SessionState:
         if not self.is_ready:
             raise StoreUnavailable("the store is not ready")
         if len(sids) == 1:
@@ -137,7 +140,7 @@ class SessionManager:
             state = None if record is None else await self._living(sid, record, generate)
             if state is None:
                 continue
-            if state.end is None and not state.present(tags.get(sid, NO_TAG)):
+            if state.end is None and not state.present(tags.get(sid, NO_TAG), waited):
                 replaced.add(sid)
                 await self._in_time(self._writes.reused(state))
             elif found is None or (found.end is not None and state.end is None):

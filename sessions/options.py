@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from .errors import OptionsError
 from .key_options import EncryptionOptions, HashingOptions, table_of
+from .renewal import split
 from .validation import (
     ABSENT,
     AROUND_ID,
@@ -258,9 +259,9 @@ class SessionOptions:
         if not isinstance(sid, str) or not sid:
             raise OptionsError(f"genid: expected a string that is not empty, got {type(sid).__name__}")
         longest = COOKIE_BYTES - len(self.name) - AROUND_ID
+        if "~" in sid and (self.renew_after is not None or split(sid)[1]):
+            raise OptionsError("genid: expected an id without '~', behind which the tag of renewAfter is read")
         if self.renew_after is not None:
-            if "~" in sid:
-                raise OptionsError("genid: expected an id without '~', which renewAfter puts before the tag")
             longest -= TAG_CHARACTERS
         if len(quote(sid, safe="", errors="surrogatepass")) > longest:
             raise OptionsError(

@@ -104,12 +104,15 @@ class Remembered(Progress):
         tag = self.meta.get("tag")
         return join(self.id, tag) if tag else self.id
 
-    def present(self, sent: Collection[str]) -> bool:
-        """Return True if a value that the browser has sent is good, by its tag; the first use of one is noted."""
+    def present(self, sent: Collection[str], waited: float) -> bool:
+        """Return True if a value that the browser has sent is good, by its tag; the first use of one is noted.
+
+        `waited`: the milliseconds since the request began.
+        """
         row, options = self.meta.row, self._options
         if options.renew_after is None and sent == NO_TAG and not is_renewed(row):
             return True
-        self.renewal = Renewal(sent, options.renew_after, options.grace_ms)
+        self.renewal = Renewal(sent, options.renew_after, options.grace_ms, waited)
         tags, now = tags_of(row), self.clock()
         if self.renewal.is_first_use(tags):
             self.set_meta(tagUsed=now)

@@ -9,8 +9,8 @@ before, `tagUsed` when a request first brought the present one, and `renewedAt` 
 
 1. The present value is good. The first request that brings it is noted.
 2. The value before is good until then, however long that takes, because the answer with the present one may be lost:
-   whoever brings it is sent the present one. After that it is good for `grace`, for requests that were under way; no
-   cookie is sent to them, as the browser has it, and a thief would not.
+   whoever brings it is sent the present one. After that it is good for requests that began within `grace`, and so were
+   under way; no cookie is sent to them, as the browser has it, and a thief would not.
 3. Any other value with our signature is one of ours that is over, so somebody uses a copy.
 
 No new value is made before that grace is over. A value that would be sent again shortly before the next one is due is
@@ -92,11 +92,15 @@ def is_renewed(meta: Mapping[str, Any]) -> bool:
 
 
 class Renewal(NamedTuple):
-    """The rules for one request: the tags that it has brought, `renewAfter` (None: off) and `grace` in milliseconds."""
+    """The rules for one request: the tags that it has brought, `renewAfter` (None: off) and `grace` in milliseconds.
+
+    `waited`: the milliseconds since its head came, as a slow upload is loaded when its body is complete.
+    """
 
     sent: Collection[str]
     after: float | None
     grace: float
+    waited: float = 0
 
     def standing(self, tags: Tags, now: int) -> Standing:
         """Return what the values are that the request has brought."""
@@ -105,7 +109,8 @@ class Renewal(NamedTuple):
         if tags.before is not None and tags.before in self.sent:
             if tags.used_at is None:
                 return "lost"
-            if abs(now - tags.used_at) < self.grace:  # of a clock that was wrong once the future has an end too
+            # Of a clock that was wrong once the future has an end too.
+            if -self.grace < now - tags.used_at < self.grace + self.waited:
                 return "replaced"
         return "over"
 

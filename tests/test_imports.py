@@ -28,8 +28,8 @@ FLOORS = """
     manager  sweeper  stores  at_rest  copying  late_store
     users  queues  timeout  checked_store  observed_store  background  turns  writes  rotation  sign_ins  verbs
     remembered  state  session
-    user_text  login  flash  merge  stored_cookie  cookie  meta  absolute_timeout  data  renewal  policy  pending  progress
-    key_options  options  formats  store  observe  ends  log_limit
+    user_text  login  flash  merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending  progress
+    key_options  renewal  options  formats  store  observe  ends  log_limit
     weak_secrets  validation
     errors  clock  findings  file_access
 """

@@ -78,6 +78,21 @@ class TestStanding:
 
         assert Renewal(NO_TAG, AFTER, GRACE).standing(tags, NOW + DAY) == "lost"
 
+    @pytest.mark.parametrize(
+        ("sent", "used_at", "standing"),
+        [
+            (OLD, NOW - HOUR - GRACE + 1, "replaced"),
+            (OLD, NOW - HOUR - GRACE, "over"),
+            (OLD, NOW + GRACE, "over"),
+            (OTHER, NOW, "over"),
+        ],
+    )
+    def test_a_request_that_has_waited_began_earlier(self, sent: str, used_at: int, standing: Standing) -> None:
+        """It is judged as of then, and no third value is good."""
+        tags = Tags(PRESENT, OLD, used_at, NOW - DAY)
+
+        assert Renewal((sent,), AFTER, GRACE, HOUR).standing(tags, NOW) == standing
+
     def test_of_two_values_of_one_id_the_better_counts(self) -> None:
         """A browser may hold a cookie for each path."""
         tags = Tags(PRESENT, OLD, NOW - DAY, NOW - DAY)

@@ -16,6 +16,7 @@ from ..manager import SessionManager
 from ..options import CookieOptions
 from ..policy import no_session
 from ..progress import Generate
+from ..renewal import TagsOf
 from ..session import Session
 from ..state import SessionState
 from ..stored_cookie import StoredCookie
@@ -132,7 +133,7 @@ class RequestSession:
         sids, tags, _ = self._read(handler, manager)
         if sids:
             try:
-                self._state = await manager.load(sids, self._generate(handler), tags)
+                self._state = await manager.load(sids, self._generate(handler), tags, _waited(manager, handler, tags))
             except StoreUnavailable as error:
                 raise self.unavailable(error) from error
             except Exception:
@@ -157,7 +158,8 @@ class RequestSession:
         if self.missing is not None:
             return
         self.missing = ON_DEMAND  # until it is loaded
-        state = await manager.load(sids, self._generate(handler), tags) if sids else None
+        waited = _waited(manager, handler, tags)
+        state = await manager.load(sids, self._generate(handler), tags, waited) if sids else None
         if self.missing != ON_DEMAND:
             return  # by another call that was first, or the answer has failed meanwhile
         self.missing, self._state = None, state
@@ -172,14 +174,6 @@ class RequestSession:
         if warning not in self.manager(handler).warned:
             self.manager(handler).warned.add(warning)
             log.error("%s", warning)
-
-    def is_signed_by_header(self, handler: Handler) -> bool:
-        """Return True if the request brings a verified id in the option's header, which no other site can set."""
-        manager = self.manager(handler)
-        if manager.options.header is None:
-            return False
-        sids, _, by_header = sent(manager, handler.request.headers)
-        return by_header and bool(sids)
 
     def keep_value(self) -> None:
         """Note that the answer is a WebSocket's handshake: it brings no new value of the cookie."""
@@ -358,6 +352,13 @@ def store_unavailable(error: object) -> StoreUnavailable | None:
     if isinstance(error, BaseExceptionGroup):
         return next(filter(None, map(store_unavailable, error.exceptions)), None)
     return error if isinstance(error, StoreUnavailable) else None
+
+
+def _waited(manager: SessionManager, handler: Handler, tags: TagsOf) -> float:
+    """Return how many milliseconds ago the request's head came, if that may count for its tags."""
+    if manager.options.renew_after is None and not tags:
+        return 0
+    return max(0.0, 1000 * handler.request.request_time())
 
 
 def _cookie_options(manager: SessionManager, request: HTTPServerRequest) -> CookieOptions:

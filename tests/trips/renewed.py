@@ -13,6 +13,8 @@ from sessions.testing.jar import Jar
 from .world import MARK, Site, count, logout, show, visit
 
 GRACE, AFTER = 30 * SECOND, 10 * MINUTE
+OVER = 2 * GRACE
+"""After which a replaced value is over, also for a request that the machine has kept waiting for a moment."""
 LONG = CookieOptions(max_age=30 * DAY)
 
 PAGES = {"/visit": visit, "/show": show, "/count": count, "/logout": logout}

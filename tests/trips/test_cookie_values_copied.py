@@ -9,7 +9,7 @@ from sessions import CookieOptions, StoreUnavailable
 from sessions.observe import Event, SessionEvent
 
 from .conftest import Logbook
-from .renewed import AFTER, GRACE, copied, is_shown, meta, renewing, tag
+from .renewed import AFTER, OVER, copied, is_shown, meta, renewing, tag
 from .staged import Gate
 from .world import LIFETIME, MARK, setting, show, slow
 
@@ -23,7 +23,7 @@ async def test_a_value_that_is_over_has_no_session(serve: Any, logbook: Logbook)
     site.clock.forward(AFTER)
     await browser.fetch("/show")
     await browser.fetch("/show")
-    site.clock.forward(GRACE)
+    site.clock.forward(OVER)
 
     response = await thief.fetch("/show")
 
@@ -80,7 +80,7 @@ async def test_an_observer_is_given_the_user_of_a_copied_cookie(serve: Any) -> N
     site.clock.forward(AFTER)
     for each in (browser, anonymous, browser, anonymous):
         await each.fetch("/show")
-    site.clock.forward(GRACE)
+    site.clock.forward(OVER)
 
     for each in copies:
         await each.fetch("/show")
@@ -159,7 +159,7 @@ async def test_a_sign_out_with_a_value_that_is_over_ends_nothing(serve: Any) -> 
     site.clock.forward(AFTER)
     await browser.fetch("/show")
     await browser.fetch("/show")
-    site.clock.forward(GRACE)
+    site.clock.forward(OVER)
 
     await old.fetch("/logout")
 

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 from clock import DAY, SECOND
+from tornado.web import RequestHandler
 
-from sessions import OptionsError, SessionOptions
+from sessions import OptionsError, SessionMixin, SessionOptions
 
 from .conftest import memory_only
-from .renewed import AFTER, GRACE, LONG, PAGES, copied, is_shown, meta, renewing, sid, tag
+from .renewed import AFTER, GRACE, LONG, OVER, PAGES, copied, is_shown, meta, renewing, sid, tag
 from .staged import Gate
 from .talks import ENDED, NEVER, Chat, saved, talk
 from .world import Site, World
@@ -105,7 +106,7 @@ async def test_with_end_the_sockets_of_the_session_end(serve: Any) -> None:
     await browser.fetch("/show")
     await browser.fetch("/show")
     open_socket = await talk(site, browser)
-    site.clock.forward(GRACE)
+    site.clock.forward(OVER)
 
     await copy.fetch("/show")
 
@@ -162,7 +163,7 @@ async def test_switched_off_the_tag_is_judged_and_the_next_cookie_has_none(serve
     site.clock.forward(AFTER)
     await browser.fetch("/show")
     await browser.fetch("/show")
-    site.clock.forward(GRACE)
+    site.clock.forward(OVER)
     off: Site = await serve(PAGES, store=await world.store(), grace=GRACE, cookie=LONG)
     browser.port = copy.port = off.port
 
@@ -175,6 +176,34 @@ async def test_switched_off_the_tag_is_judged_and_the_next_cookie_has_none(serve
     assert (is_shown(kept), after) == (True, "")
     assert "tag" not in await meta(off, browser)
     assert is_shown(await browser.fetch("/show"))
+
+
+@pytest.mark.parametrize("is_on_demand", [False, True])
+async def test_a_slow_upload_counts_from_its_head_on(serve: Any, is_on_demand: bool) -> None:
+    """Tornado prepares a request when its body has come; meanwhile another tab renews, and `grace` passes."""
+
+    class Upload(SessionMixin, RequestHandler):
+        session_on_demand = is_on_demand
+
+        async def post(self) -> None:
+            await self.load_session()
+            self.session["uploaded"] = True
+
+    site, browser = await renewing(serve, {"/upload": Upload}, renew_after=10, grace=1)
+    head = f"POST /upload HTTP/1.1\r\nHost: x\r\nCookie: connect.sid={browser.kept().value}\r\nConnection: close\r\n"
+    wire = await site.wire()
+    wire.send(f"{head}Content-Length: 2\r\n\r\n1".encode())
+    site.clock.forward(10)
+    await browser.fetch("/show")
+    await browser.fetch("/show")
+    site.clock.forward(1)
+
+    wire.send(b"2")
+    response = await wire.response()
+    await wire.close()
+
+    assert (response.status, response.set_cookies) == (200, [])
+    assert (await site.row(sid(browser)) or {})["uploaded"]
 
 
 async def test_off_it_writes_and_sends_nothing(serve: Any) -> None:
@@ -192,9 +221,10 @@ async def test_off_it_writes_and_sends_nothing(serve: Any) -> None:
     assert "__meta" not in (await site.stored(browser.sid)).data
 
 
-async def test_an_id_that_looks_like_a_tagged_one_is_id_and_tag(serve: Any) -> None:
-    """With `renewAfter` such an id of `genid` is refused."""
-    site: Site = await serve(PAGES, genid=lambda _: "mine~AAAAAAAA", renew_after=AFTER)
+@pytest.mark.parametrize("after", [None, AFTER])
+async def test_an_id_of_genid_that_looks_like_a_tagged_one_is_refused(serve: Any, after: int | None) -> None:
+    """Without `renewAfter` too: it would be read as id and tag, and its visitor be a new one at each request."""
+    site: Site = await serve(PAGES, genid=lambda _: "mine~AAAAAAAA", renew_after=after)
 
     response = await site.browser().fetch("/visit")
 
