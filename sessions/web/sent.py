@@ -1,6 +1,5 @@
 """Owns what a request brings of a session: verified ids in its header or its cookies, and the path that it is for."""
 
-from collections.abc import Iterable
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -51,29 +50,22 @@ def is_signed_by_header(manager: SessionManager, headers: HTTPHeaders) -> bool:
 
 def verified(manager: SessionManager, headers: list[str]) -> Sent:
     """Return the ids in the Cookie headers that one of the secrets has signed, each once, at most four."""
-    found: dict[str, None] = {}
+    found: dict[str, tuple[str, ...]] = {}
+    is_tagged = False
     for tried, value in enumerate(values(headers, manager.options.name)):
-        if tried == MAX_CANDIDATES or len(found) == MAX_SESSIONS:
+        if tried == MAX_CANDIDATES:
             break
         if len(value) > COOKIE_BYTES:
             continue  # no browser has kept it, so it is not ours
         if signed := manager.signer.unsign(value):
-            found[signed] = None
+            sid, tag = split(signed)
+            before = found.get(sid, ())
+            if tag not in before and (before or len(found) < MAX_SESSIONS):
+                found[sid] = (*before, tag)
+                is_tagged = is_tagged or tag != ""
         else:
             manager.reporter.note(TAMPERED, value, may_log=manager.tampered.takes)
-    for signed in found:
-        if "~" in signed:
-            return _split(found, by_header=False)
-    return tuple(found), NO_TAGS, False
-
-
-def _split(signed: Iterable[str], *, by_header: bool) -> Sent:
-    """Return the ids of verified values, with their tags: of one id there may be several."""
-    tags: dict[str, tuple[str, ...]] = {}
-    for value in signed:
-        sid, tag = split(value)
-        tags[sid] = (*tags.get(sid, ()), tag)
-    return tuple(tags), tags, by_header
+    return tuple(found), found if is_tagged else NO_TAGS, False
 
 
 def _in_header(manager: SessionManager, given: list[str]) -> Sent:
@@ -85,7 +77,8 @@ def _in_header(manager: SessionManager, given: list[str]) -> Sent:
     if not signed:
         manager.reporter.note(TAMPERED, value, may_log=manager.tampered.takes)
         return (), NO_TAGS, True
-    return _split([signed], by_header=True)
+    sid, tag = split(signed)
+    return (sid,), {sid: (tag,)} if tag else NO_TAGS, True
 
 
 def _value(given: str) -> str:

@@ -117,6 +117,25 @@ async def test_a_good_cookie_beside_one_that_is_over_counts(serve: Any) -> None:
     assert is_shown(response)
 
 
+async def test_four_that_are_over_do_not_hide_a_good_one(serve: Any) -> None:
+    """Four sessions are looked for in a request, whatever the values of each."""
+    site, browser = await renewing(serve, reuse="end")
+    values = [browser.kept().value]
+    for _ in range(4):
+        site.clock.forward(AFTER)
+        await browser.fetch("/show")
+        await browser.fetch("/show")
+        site.clock.forward(OVER)
+        values.append(browser.kept().value)
+
+    response = await site.browser().fetch(
+        "/show", headers={"Cookie": "; ".join(f"connect.sid={value}" for value in values)}
+    )
+
+    assert len(set(values)) == 5
+    assert is_shown(response)
+
+
 async def test_an_owner_who_comes_after_the_end_is_no_reuse(serve: Any, logbook: Logbook) -> None:
     """After thrice the idle time the row is gone, and nobody is suspected."""
     site, browser = await renewing(serve, cookie=CookieOptions(max_age=LIFETIME), reuse="end")
