@@ -101,6 +101,11 @@ def test_the_environment_has_keys_too(monkeypatch: pytest.MonkeyPatch, between: 
         ('encryption.keys = [{ id = "old", file = "none" }]\n', "encryption.keys: old: none: No such file"),
         ('encryption.keys = [{ id = "old", file = "short" }]\n', "encryption.keys: old: short: expected 32 bytes"),
         ('encryption.keys = [{ id = "old", file = "bytes" }]\n', "encryption.keys: old: bytes: expected 32 bytes"),
+        (
+            f'encryption.keys = [{{ id = "old", file = "{NEW.hex()}" }}]\n',
+            "encryption.keys: old: file: expected the path",
+        ),
+        (f'encryption.keys = [{{ id = "{NEW.hex()}", file = "old" }}]\n', "encryption.keys: id: expected 1 to 16"),
         (SEALS.replace('"new", file', '"old", file'), "encryption: two keys have the id 'old'"),
         (SEALS.replace('file = "new"', 'file = "old"'), "encryption: the key 'old' is there twice"),
         ("requireSealed = true\n", "requireSealed: needs encryption.keys"),

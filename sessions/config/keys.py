@@ -110,7 +110,9 @@ _EXPECTED = f"an id of 1 to 16 letters, digits, '-' and '_', and a key of {KEY_B
 def _of_file(option: str, entry: Mapping[str, str]) -> tuple[str, bytes]:
     name, file = entry["id"], Path(entry["file"])
     if not KEY_ID.fullmatch(name):
-        raise OptionsError(f"{option}.keys: id: expected 1 to 16 letters, digits, '-' and '_', got {name!r}")
+        raise OptionsError(f"{option}.keys: id: expected 1 to 16 letters, digits, '-' and '_'")
+    if key_bytes(entry["file"]) is not None:  # no message below may show it
+        raise OptionsError(f"{option}.keys: {name}: file: expected the path of a file, got a key")
     try:
         mode = file.stat().st_mode
         text = file.read_text("ascii")
