@@ -21,7 +21,6 @@ from ..store import GONE, Limit, Outcome, SignedIn, Store, StoredSession, Update
 from ..stores.base import rename_in_steps
 from ..stores.wrappers import StoreWrapper
 from .keyring import Key, Keyring
-from .sealed_store import SealedStore
 
 _HASH = re.compile(r"h1\.[A-Za-z0-9_-]{43}")
 _TO_URL = bytes.maketrans(b"+/", b"-_")
@@ -68,8 +67,9 @@ class HashedIds(StoreWrapper):
 
     def report_to(self, reporter: Reporter) -> None:
         """Let a sealed store inside report to the observers of a manager."""
-        if isinstance(self.inner, SealedStore):
-            self.inner.report_to(reporter)
+        report_to = getattr(self.inner, "report_to", None)
+        if report_to is not None:
+            report_to(reporter)
 
     def key_of(self, sid: str) -> str:
         """Return the key of an id: its HMAC under the first key."""
