@@ -83,7 +83,7 @@ class SealedStore(StoreWrapper):
     def resealed(self, key: str, record: StoredSession) -> StoredSession | None:
         """Return a record of the store inside, sealed with the first key; None if it is so. Raises CorruptSession.
 
-        A row whose user is not found by it is sealed again too: it may be from before `userKey` was set.
+        A row that the store does not find by its user is sealed again too: it may be from before `userKey` was set.
         """
         opened = self._opened(key, record)
         if opened.key_id == self._seal.keyring.first.id and not opened.is_later:
