@@ -201,6 +201,16 @@ def test_new_keys_that_are_wrong_change_nothing(caplog: pytest.LogCaptureFixture
     assert said in record.getMessage()
 
 
+def test_keys_that_are_new_take_a_restart(caplog: pytest.LogCaptureFixture) -> None:
+    """The log says so: what is stored stays in the clear until then."""
+    config = read("")
+    read(SEALS)
+
+    assert config.with_new_secrets() is config
+    (record,) = caplog.records
+    assert "encryption: the server was started without keys" in record.getMessage()
+
+
 def test_without_the_package_the_extra_is_named() -> None:
     """At the start, and only if keys are given."""
     code = (

@@ -56,11 +56,13 @@ class Keys:
         return cls(encryption=encryption, hashing=hashing)
 
     def use(self, newer: "Keys") -> None:
-        """Take over the keys that were read again. Raises OptionsError if there are none any more."""
+        """Take over the keys that were read again. Raises OptionsError if there are none any more, or were none."""
         pairs = (("encryption", self.encryption, newer.encryption), ("hashing", self.hashing, newer.hashing))
         for name, mine, theirs in pairs:
             if mine is not None and theirs is None:
                 raise OptionsError(f"{name}: no keys are given any more")
+            if mine is None and theirs is not None:
+                raise OptionsError(f"{name}: the server was started without keys; to switch it on takes a restart")
         for _, mine, theirs in pairs:
             if mine is not None and theirs is not None:
                 mine.take(theirs)
