@@ -101,6 +101,11 @@ def test_the_environment_has_keys_too(monkeypatch: pytest.MonkeyPatch, between: 
         ('encryption.keys = [{ id = "old", file = "none" }]\n', "encryption.keys: old: none: No such file"),
         ('encryption.keys = [{ id = "old", file = "short" }]\n', "encryption.keys: old: short: expected 32 bytes"),
         ('encryption.keys = [{ id = "old", file = "bytes" }]\n', "encryption.keys: old: bytes: expected 32 bytes"),
+        (
+            f'encryption.keys = [{{ id = "old", file = "{NEW.hex()}" }}]\n',
+            "encryption.keys: old: file: expected the path",
+        ),
+        (f'encryption.keys = [{{ id = "{NEW.hex()}", file = "old" }}]\n', "encryption.keys: id: expected 1 to 16"),
         (SEALS.replace('"new", file', '"old", file'), "encryption: two keys have the id 'old'"),
         (SEALS.replace('file = "new"', 'file = "old"'), "encryption: the key 'old' is there twice"),
         ("requireSealed = true\n", "requireSealed: needs encryption.keys"),
@@ -194,6 +199,16 @@ def test_new_keys_that_are_wrong_change_nothing(caplog: pytest.LogCaptureFixture
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert said in record.getMessage()
+
+
+def test_keys_that_are_new_take_a_restart(caplog: pytest.LogCaptureFixture) -> None:
+    """The log says so: what is stored stays in the clear until then."""
+    config = read("")
+    read(SEALS)
+
+    assert config.with_new_secrets() is config
+    (record,) = caplog.records
+    assert "encryption: the server was started without keys" in record.getMessage()
 
 
 def test_without_the_package_the_extra_is_named() -> None:

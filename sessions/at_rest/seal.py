@@ -77,7 +77,7 @@ class Seal:
     def _in_the_clear(self, data: str, user: str | None) -> str:
         members = {}
         if user is not None:
-            members["user"] = hidden(self.keyring.first, user)
+            members["user"] = self.name(user)
         if json_text.META in data:
             try:
                 whole = json_text.loads(json_text.split_meta(data)[0] or json_text.EMPTY)
@@ -86,6 +86,10 @@ class Seal:
             if json_text.is_meta(whole):
                 members |= {name: whole[name] for name in _FOUND_BY if name in whole}
         return json_text.dumps(members) if members else ""
+
+    def name(self, user: str | None) -> str | None:
+        """Return what a user is called in the clear, under the first key; None for nobody."""
+        return None if user is None else hidden(self.keyring.first, user)
 
     def names(self, user: str) -> Iterator[str]:
         """Yield what a user is called in the clear, under each key."""

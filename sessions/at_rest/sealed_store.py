@@ -81,10 +81,15 @@ class SealedStore(StoreWrapper):
         return record._replace(data=self._opened(key, record).text)
 
     def resealed(self, key: str, record: StoredSession) -> StoredSession | None:
-        """Return a record of the store inside, sealed with the first key; None if it is so. Raises CorruptSession."""
+        """Return a record of the store inside, sealed with the first key; None if it is so. Raises CorruptSession.
+
+        A row that the store does not find by its user is sealed again too: it may be from before `userKey` was set.
+        """
         opened = self._opened(key, record)
         if opened.key_id == self._seal.keyring.first.id and not opened.is_later:
-            return None
+            user = self._seal.name(self._user_of(opened.text)) if self.user_path else None
+            if not self.user_path or user_in_meta(record.data) == user:
+                return None
         text = json_text.join(*json_text.split(opened.text))  # in our spelling, which leaves the cookie in the clear
         return self.encode(key, record._replace(data=text))
 

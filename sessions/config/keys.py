@@ -56,11 +56,13 @@ class Keys:
         return cls(encryption=encryption, hashing=hashing)
 
     def use(self, newer: "Keys") -> None:
-        """Take over the keys that were read again. Raises OptionsError if there are none any more."""
+        """Take over the keys that were read again. Raises OptionsError if there are none any more, or were none."""
         pairs = (("encryption", self.encryption, newer.encryption), ("hashing", self.hashing, newer.hashing))
         for name, mine, theirs in pairs:
             if mine is not None and theirs is None:
                 raise OptionsError(f"{name}: no keys are given any more")
+            if mine is None and theirs is not None:
+                raise OptionsError(f"{name}: the server was started without keys; to switch it on takes a restart")
         for _, mine, theirs in pairs:
             if mine is not None and theirs is not None:
                 mine.take(theirs)
@@ -110,7 +112,9 @@ _EXPECTED = f"an id of 1 to 16 letters, digits, '-' and '_', and a key of {KEY_B
 def _of_file(option: str, entry: Mapping[str, str]) -> tuple[str, bytes]:
     name, file = entry["id"], Path(entry["file"])
     if not KEY_ID.fullmatch(name):
-        raise OptionsError(f"{option}.keys: id: expected 1 to 16 letters, digits, '-' and '_', got {name!r}")
+        raise OptionsError(f"{option}.keys: id: expected 1 to 16 letters, digits, '-' and '_'")
+    if key_bytes(entry["file"]) is not None:  # no message below may show it
+        raise OptionsError(f"{option}.keys: {name}: file: expected the path of a file, got a key")
     try:
         mode = file.stat().st_mode
         text = file.read_text("ascii")

@@ -21,6 +21,7 @@ from sessions import (
     Session,
     SessionMixin,
     StoreError,
+    StoreWrapper,
     now_ms,
 )
 from sessions.formats.signing import Signer, new_id
@@ -246,6 +247,28 @@ async def test_a_destroyed_session_is_gone_under_every_key(kind: str, tmp_path: 
         await asyncio.gather(*map(store.destroy, "ab"))
 
         assert await rows(inner) == {}
+
+
+@pytest.mark.parametrize(("wrote", "keys"), [({}, NEW), (BOTH, TURNED)], ids=["plain", "two orders of the keys"])
+async def test_a_session_that_moves_while_it_is_destroyed_is_gone(
+    wrote: dict[str, bytes], keys: dict[str, bytes]
+) -> None:
+    """Another process takes it over just before the row under one of the keys is deleted."""
+    inner = MemoryStore()
+    other = hashed(inner, keys)
+
+    class Slow(StoreWrapper):
+        """A store that is slow to delete the row that the other process has not moved yet."""
+
+        async def destroy(self, sid: str) -> None:
+            if sid in await rows(inner):
+                await other.get("a")
+            await super().destroy(sid)
+
+    await (hashed(inner, wrote) if wrote else inner).create("a", session_of("ada"))
+    await hashed(Slow(inner), wrote or NEW).destroy("a")
+
+    assert await rows(inner) == {}
 
 
 # ---------------------------------------------------------------- users and sockets

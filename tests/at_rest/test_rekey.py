@@ -8,7 +8,7 @@ import pytest
 from cli.support import KINDS, Place
 from users.managing import visit
 
-from sessions import HashedIds, MemoryStore, OptionsError, StoredSession
+from sessions import HashedIds, MemoryStore, OptionsError, SealedStore, StoredSession
 from sessions.at_rest import rekey as module
 from sessions.at_rest.rekey import rekey
 from sessions.stores.sqlite import SQLiteStore
@@ -115,6 +115,23 @@ async def test_what_cannot_be_opened_is_left_and_named() -> None:
     assert unchanged
     assert done == (3, 1, 0, ["lost", "nonsense"])
     assert unsealed({"clear": (await rows(inner))["clear"]}) == set()
+
+
+async def test_rows_from_before_the_user_key_are_found_after_it() -> None:
+    """A row that was sealed when nobody asked for users names none in the clear."""
+    inner = MemoryStore()
+    old = session_of(user=None)
+    await SealedStore(inner, NEW).create("a", old._replace(data=old.data[:-1] + ',"user":"ada"}'))
+    store = sealed(inner, NEW)
+    done = await rekey(store)
+    again = await rekey(store)
+    blind = await rekey(SealedStore(inner, NEW))
+    manager = manager_of(store)
+    ended = await manager.revoke_all("ada")
+    await manager.close()
+
+    assert (done.sealed, again.sealed, blind.sealed) == (1, 0, 0)
+    assert ended == 1
 
 
 async def test_a_store_that_is_not_sealed_is_refused() -> None:
