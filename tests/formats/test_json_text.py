@@ -367,18 +367,18 @@ class TestRead:
         """Only top-level names are Node's."""
         assert read('{"a":{"cookie":1,"id":[2]},"b":null}') == {"a": {"cookie": 1, "id": [2]}, "b": None}
 
-    @pytest.mark.parametrize("key", sorted(RESERVED - {"__meta"}))
+    @pytest.mark.parametrize("key", sorted(RESERVED - {"__meta", "__sealed"}))
     def test_a_key_that_node_would_drop_is_dropped(self, key: str) -> None:
         """A member of Object.prototype, a method of express-session's Session, the cookie."""
         assert read(f'{{"a":1,"{key}":2,"b":3}}') == {"a": 1, "b": 3}
 
     def test_the_reserved_keys_are_those_of_express_session(self) -> None:
-        """Recorded from Node 20: `key in new Session(req, {})`, and the two that this library adds."""
+        """Recorded from Node 20: `key in new Session(req, {})`, and the three that this library adds."""
         members = """constructor hasOwnProperty isPrototypeOf propertyIsEnumerable toLocaleString toString valueOf
             __proto__ __defineGetter__ __defineSetter__ __lookupGetter__ __lookupSetter__
             req id touch resetMaxAge save reload destroy regenerate"""
 
-        assert {*members.split(), "cookie", "__meta"} == RESERVED
+        assert {*members.split(), "cookie", "__meta", "__sealed"} == RESERVED
 
     def test_every_read_gives_values_of_its_own(self) -> None:
         """Also of the empty text: nobody shares a dict with another session."""

@@ -16,6 +16,7 @@ from processes import ROOT, SECRET, Server, command, environment, run
 
 from serving.options import ServerOptions, read_config
 from sessions import ABSENT, CookieOptions, OptionsError, SessionOptions
+from sessions.key_options import EncryptionOptions, HashingOptions
 from sessions.stores.tables import STORE_OPTIONS
 from sessions.sweeper import SweeperOptions
 from sessions.validation import express_names
@@ -26,12 +27,14 @@ TABLES: dict[str, type[Any]] = {
     "server": ServerOptions,
     "session": SessionOptions,
     "session.cookie": CookieOptions,
+    "session.encryption": EncryptionOptions,
+    "session.hashing": HashingOptions,
     **STORE_OPTIONS,
     "sweeper": SweeperOptions,
 }
 
-PYTHON_ONLY = {"genid", "cookie"}
-"""Of the session's options: a function has no place in a file, and the cookie's have lines of their own."""
+PYTHON_ONLY = {"genid", "cookie", "encryption", "hashing"}
+"""Of the session's options: a function has no place in a file, and what is a table has lines of its own."""
 
 
 # ---------------------------------------------------------------- the file, line by line
@@ -119,6 +122,8 @@ def test_what_a_line_shows_is_the_default(line: Line) -> None:
 
     if default is None or default is ABSENT:
         assert "not set" in line.comment or (line.value is False and default is ABSENT)
+    elif default == [] != line.value:
+        assert "not set" in line.comment
     elif line.is_on and line.value != default:
         assert f"(default {str(default).lower()})" in line.comment
     else:
@@ -128,9 +133,13 @@ def test_what_a_line_shows_is_the_default(line: Line) -> None:
 @each_line
 def test_a_line_works_when_its_sign_is_removed(folder: Path, line: Line) -> None:
     """As it is, alone: the option then has the value that was shown."""
+    for each in line.value if line.name == "keys" else ():
+        Path(each["file"]).touch(0o600)
+        Path(each["file"]).write_text(32 * "2a")
     needs = {"proxySecure": "proxy = true\n", "maxPerUser": 'userKey = "username"\n'}.get(line.name, "") + (
         f'secret = "{SECRET}"\n' if line.table.startswith("session") and line.name != "secret" else ""
     )
+    needs += "hashedIds = true\n" * (line.table == "session.hashing" and line.name == "keys")
     (folder / "config.toml").write_text(f"[{line.table.partition('.')[0]}]\n{needs}{line.text}\n")
 
     config = read_config(Path("config.toml"))
@@ -267,7 +276,10 @@ def test_check_prints_what_counts(tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     tables = [part.partition("]\n") for part in re.split(r"^\[", result.stdout, flags=re.MULTILINE)[1:]]
     shown = {table: {line.partition(" = ")[0] for line in body.splitlines()} for table, _, body in tables}
-    assert shown == {table: set(express_names(kind)) - {"cookie"} for table, kind in TABLES.items()}
+    keys = {"session.encryption", "session.hashing"}  # not set: a line in [session]
+    assert shown == {
+        table: set(express_names(kind)) - {"cookie"} for table, kind in TABLES.items() if table not in keys
+    }
     for line in ("port = 4000", "secret = ********", "maxAge = 60000", 'durability = "full"', "proxy = (not set)"):
         assert f"{line}\n" in result.stdout
     assert "the-file-has" not in result.stdout
