@@ -57,7 +57,8 @@ def test_an_extra_is_the_one_that_has_the_package() -> None:
 def test_a_licence_is_the_one_that_the_package_names(row: list[str]) -> None:
     """In its metadata, in whichever way it does."""
     found = metadata(row[0].strip("`"))
-    says = " ".join([found["License-Expression"] or found["License"] or "", *found.get_all("Classifier", [])])
+    stated = [found[name] for name in ("License-Expression", "License") if name in found]
+    says = " ".join([*stated, *found.get_all("Classifier", [])])
 
     words = {"Apache-2.0": "Apache", "MIT": "MIT", "BSD-2-Clause": "BSD", "BSD-3-Clause": "BSD", "MPL-2.0": "MPL"}
     named = [word for word in words if word in row[-1]]

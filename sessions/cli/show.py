@@ -11,7 +11,7 @@ from ..store import Store
 from .codes import DONE, NOTHING
 from .found import Found, by_handle, checked_handle, found, of_user
 from .output import Output, size
-from .shown import as_row, data_of, successor
+from .shown import LEVELS, as_row, data_of, successor
 from .target import Target, targeted
 
 
@@ -55,7 +55,7 @@ def _document(out: Output, each: Found, *, with_data: bool) -> dict[str, Any]:
     if with_data:
         document["data"], is_whole = data_of(each)
         if document["readable"] and not is_whole:
-            out.say(f"{each.info.handle}: what is nested more than 3 levels deep is shown as null")
+            out.say(f"{each.info.handle}: what is nested more than {LEVELS} levels deep is shown as null")
     return document
 
 

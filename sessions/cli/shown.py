@@ -1,5 +1,6 @@
 """Owns how a session is shown: the members of its JSON object, and the columns of a table of them."""
 
+import math
 from typing import Any
 
 from ..errors import CorruptSession
@@ -11,6 +12,9 @@ from .output import Column, Output, Row, utc
 
 _OWN = ("cookie", "__meta")
 """Members of a stored session that are no data of the application's."""
+
+LEVELS = 3
+"""How deep the data is shown that is nested more deeply than Python can walk through."""
 
 _ID = "(id)"
 """What is shown in the place of the session's own id, where an application keeps it in its data."""
@@ -55,22 +59,28 @@ def data_of(found: Found) -> tuple[dict[str, Any] | None, bool]:
         return None, False
     text = found.record.data
     try:
-        whole, is_whole = json_text.loads(text), True
-    except CorruptSession:
-        whole, is_whole = outline(text), False
+        return _shown(found.key, json_text.loads(text)), True
+    except (CorruptSession, RecursionError):  # from Python 3.14 on more can be decoded than walked through
+        return _shown(found.key, outline(text), LEVELS), False
+
+
+def _shown(key: str, whole: dict[str, Any], levels: float = math.inf) -> dict[str, Any]:
+    """Return the application's data of a whole session, as many levels deep."""
     own = [name for name in _OWN if name != "__meta" or json_text.is_meta(whole.get(name))]
-    data = {name: value for name, value in whole.items() if name not in own}
-    return _without(found.key, data), is_whole
+    shown: dict[str, Any] = _without(key, {name: value for name, value in whole.items() if name not in own}, levels)
+    return shown
 
 
-def _without(key: str, value: Any) -> Any:
-    """Return a value without the session's id in it."""
+def _without(key: str, value: Any, levels: float) -> Any:
+    """Return a value without the session's id in it. What is nested deeper is None."""
     if isinstance(value, str):
         return value.replace(key, _ID)
+    if isinstance(value, list | dict) and not levels:
+        return None
     if isinstance(value, list):
-        return [_without(key, each) for each in value]
+        return [_without(key, each, levels - 1) for each in value]
     if isinstance(value, dict):
-        return {name.replace(key, _ID): _without(key, each) for name, each in value.items()}
+        return {name.replace(key, _ID): _without(key, each, levels - 1) for name, each in value.items()}
     return value
 
 
