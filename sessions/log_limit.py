@@ -1,4 +1,4 @@
-"""Owns a limit for a line of the log that visitors cause: the first of a minute is written, then how many more came.
+"""Owns a limit for a line of the log that visitors cause: the first of a minute are written, then how many more came.
 
 After a change of the secret every visitor has a cookie that no secret has signed. This file must not know sessions.
 """
@@ -13,12 +13,18 @@ PERIOD_SECONDS = 60.0
 """From a line until the next one: log collectors count by the minute."""
 
 
+LINES = 5
+"""Lines of a period that are written: enough to tie a few to their requests, too few to hide others."""
+
+
 class LogLimit:
     """The lines of one event."""
 
-    def __init__(self, event: str, seconds: float = PERIOD_SECONDS) -> None:
+    def __init__(self, event: str, seconds: float = PERIOD_SECONDS, lines: int = LINES) -> None:
         self._event = event
         self._seconds = seconds
+        self._lines = lines
+        self._written = 0
         self._left_out = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -31,6 +37,9 @@ class LogLimit:
             self._loop = loop
         if self._timer is None:
             self._timer = loop.call_later(self._seconds, self.close, context=Context())  # of no request
+            self._written = 0
+        if self._written < self._lines:
+            self._written += 1
             return True
         self._left_out += 1
         return False

@@ -35,16 +35,25 @@ def said(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
 
 async def test_the_first_of_a_period_is_written() -> None:
     """All others are counted."""
-    limit = LogLimit("too_much", LONG)
+    limit = LogLimit("too_much", LONG, 1)
 
     taken = [limit.takes() for _ in range(5)]
 
     assert taken == [True, False, False, False, False]
 
 
+async def test_the_first_lines_of_a_period_may_be_several() -> None:
+    """So that each of a few can be tied to its request."""
+    limit = LogLimit("too_much", LONG, 2)
+
+    taken = [limit.takes() for _ in range(4)]
+
+    assert taken == [True, True, False, False]
+
+
 async def test_the_end_of_a_period_says_how_many_more_came(said: list[str]) -> None:
     """By itself, as a line of no request; the next one is written again."""
-    limit = LogLimit("too_much", 0.05)
+    limit = LogLimit("too_much", 0.05, 1)
     request.set("a request")
     for _ in range(5):
         limit.takes()
@@ -59,7 +68,7 @@ async def test_the_end_of_a_period_says_how_many_more_came(said: list[str]) -> N
 
 async def test_a_single_one_is_followed_by_nothing(said: list[str]) -> None:
     """There is no number to say."""
-    limit = LogLimit("too_much", LONG)
+    limit = LogLimit("too_much", LONG, 1)
     limit.takes()
 
     limit.close()
@@ -70,7 +79,7 @@ async def test_a_single_one_is_followed_by_nothing(said: list[str]) -> None:
 
 async def test_an_end_before_its_time_says_the_number(said: list[str]) -> None:
     """Of a server that stops."""
-    limit = LogLimit("too_much", LONG)
+    limit = LogLimit("too_much", LONG, 1)
     for _ in range(3):
         limit.takes()
 
@@ -81,7 +90,7 @@ async def test_an_end_before_its_time_says_the_number(said: list[str]) -> None:
 
 def test_another_loop_begins_a_period(said: list[str]) -> None:
     """The timer of a loop that was closed never comes."""
-    limit = LogLimit("too_much", LONG)
+    limit = LogLimit("too_much", LONG, 1)
 
     async def three() -> list[bool]:
         return [limit.takes() for _ in range(3)]

@@ -204,7 +204,7 @@ async def test_tampering_is_logged(serve: Any, logbook: Logbook) -> None:
 
 @memory_only
 async def test_nobody_floods_the_log_with_cookies(serve: Any, logbook: Logbook) -> None:
-    """The first that nobody has signed is a line; of the others in that minute there is the number."""
+    """The first five that nobody has signed are lines; of the others in that minute there is the number."""
     site: Site = await serve(show)
     cookies = "; ".join(f"connect.sid=junk{number}" for number in range(16))
     for _ in range(10):
@@ -212,12 +212,12 @@ async def test_nobody_floods_the_log_with_cookies(serve: Any, logbook: Logbook) 
 
     await site.manager.close()
 
-    expected = [f"session_tampered: {fingerprint('junk0')}", "session_tampered: 159 more within 60 s"]
-    assert events(logbook, level=logging.INFO) == expected
+    expected = [f"session_tampered: {fingerprint(f'junk{number}')}" for number in range(5)]
+    assert events(logbook, level=logging.INFO) == [*expected, "session_tampered: 155 more within 60 s"]
 
 
 @memory_only
-async def test_a_secret_that_is_dropped_is_two_lines(serve: Any, logbook: Logbook) -> None:
+async def test_a_secret_that_is_dropped_is_a_few_lines(serve: Any, logbook: Logbook) -> None:
     """The cookies of all visitors are signed by it: to us they look as if somebody had tampered with them."""
     site: Site = await serve({"/visit": visit, "/show": show})
     browsers = [site.browser() for _ in range(20)]
@@ -229,9 +229,9 @@ async def test_a_secret_that_is_dropped_is_two_lines(serve: Any, logbook: Logboo
         await browser.fetch("/show")
     await site.manager.close()
 
-    first, more = events(logbook, level=logging.INFO)
-    assert first.startswith("session_tampered: ")
-    assert more == "session_tampered: 19 more within 60 s"
+    *first, more = events(logbook, level=logging.INFO)
+    assert len(first) == 5
+    assert more == "session_tampered: 15 more within 60 s"
 
 
 @memory_only
