@@ -32,6 +32,6 @@ async def configured(text: str, site: str | None = None) -> dict[str, Finding]:
     """What is found of a configuration in the working folder, but that it has no database yet."""
     path = Path("config.toml")
     path.write_text(text)  # noqa: ASYNC240 # nobody else is on the loop
-    path.chmod(0o600)  # noqa: ASYNC240
+    path.chmod(0o600)  # noqa: ASYNC240 # as above
     diagnosis = await diagnosed(Subject.of_file(path), None if site is None else site_of(site))
     return by_name(each for each in diagnosis.findings if each.name != "sqlite.new")

@@ -53,7 +53,7 @@ async def examine(store: "RedisStore", asked: Asked) -> AsyncIterator[Finding]:
                 second, micros = await server.send("TIME")
                 now = int(second) * 1000 + int(micros) // 1000
                 found += clocks(now - (before + asked.now) / 2, name, decides=False)
-            facts = await _facts(server, store._prefix, has_users=asked.user_path is not None)  # noqa: SLF001
+            facts = await _facts(server, store._prefix, has_users=asked.user_path is not None)  # noqa: SLF001 # the keys that it may read
             found += [*version(facts, name), *role(facts, name), *rights(facts, name), *unseen(facts, name)]
             found += [*eviction(facts, name), *memory(facts, name), *persistence(facts, name), *saving(facts, name)]
             for finding in found:
