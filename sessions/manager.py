@@ -140,7 +140,7 @@ class SessionManager:
             state = None if record is None else await self._living(sid, record, generate)
             if state is None:
                 continue
-            if state.end is None and not state.present(tags.get(sid, NO_TAG), waited):
+            if not state.present(tags.get(sid, NO_TAG), waited):
                 replaced.add(sid)
                 await self._in_time(self._writes.reused(state))
             elif found is None or (found.end is not None and state.end is None):

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 from .errors import CorruptSession
 from .formats import json_text
+from .renewal import MEMBERS
 from .store import StoredSession
 from .stored_cookie import StoredCookie, iso
 from .validation import is_number
@@ -29,6 +30,7 @@ DECISIONS = {"endsAt", "renewedAt"}
 """Moments that are no facts: of two the one that was set last counts, by a sign-in or a new value of the cookie."""
 
 _CLOSED = '"closed"'
+_TAG = '"tag'  # and tagBefore
 
 
 def parsed(text: str) -> Meta | None:
@@ -121,25 +123,42 @@ class SessionMeta:
 # ---------------------------------------------------------------- tombstones
 
 
-def tombstone(cookie: StoredCookie, grace: float, now: int, successor: str, *, is_moved: bool = False) -> StoredSession:
-    """Return the record that stays under an id for `grace` milliseconds; `successor` is the key of the new row.
+def tombstone(
+    cookie: StoredCookie, grace: float, now: int, successor: str, left: StoredSession, *, is_moved: bool = False
+) -> StoredSession:
+    """Return the record that takes the place of `left` for `grace` milliseconds; `successor` is the key of the new row.
 
-    `is_moved` says that it is the very same login there, which was confirmed: a socket goes on with it.
+    It keeps which values of the cookie are good. `is_moved` says that it is the very same login there, which was
+    confirmed: a socket goes on with it.
     """
     closed = now + int(grace)
     view = {**cookie.to_json(), "originalMaxAge": int(grace), "expires": iso(closed)}
-    meta = json_text.dumps({"closed": closed, "next": successor, **({"moved": True} if is_moved else {})})
-    return StoredSession(json_text.join(json_text.dumps(view), json_text.EMPTY, meta), closed)
+    members: Meta = {**_values(left), "closed": closed, "next": successor, **({"moved": True} if is_moved else {})}
+    return StoredSession(json_text.join(json_text.dumps(view), json_text.EMPTY, json_text.dumps(members)), closed)
+
+
+def _values(record: StoredSession) -> Meta:
+    """Return what a row says of its cookie's values; nothing for a row that cannot be read."""
+    try:
+        meta = _meta_with(_TAG, record) or {}
+    except CorruptSession:
+        return {}
+    return {name: meta[name] for name in MEMBERS if name in meta}
 
 
 def closed_meta(record: StoredSession) -> Meta | None:
     """Return the `__meta` of a record that is, or was, a tombstone; None for any other. Raises CorruptSession."""
-    if _CLOSED not in record.data or json_text.META not in record.data:
+    meta = _meta_with(_CLOSED, record)
+    return meta if meta is not None and is_number(meta.get("closed")) else None
+
+
+def _meta_with(mark: str, record: StoredSession) -> Meta | None:
+    """Return the `__meta` of a record that has a mark in its text; None if there is none. Raises CorruptSession."""
+    if mark not in record.data or json_text.META not in record.data:
         return None
     _, data = json_text.split(record.data)
     text, _ = json_text.split_meta(data)
-    meta = parsed(text)
-    return meta if meta is not None and is_number(meta.get("closed")) else None
+    return parsed(text)
 
 
 def is_closed(record: StoredSession, now: int) -> bool:

@@ -95,11 +95,13 @@ class Rotation:
         if row.base is None or not _is_led_to(state) or not self._grace:
             await self._store.destroy(row.id)  # an id that nobody knows leaves no tombstone
         else:
-            await self._writes.close(row.id, row.base, lambda: self._tombstone(state, state.id))
+            await self._writes.close(row.id, row.base, lambda left: self._tombstone(state, state.id, left))
         self._writes.tell(row.id, "changed")  # again: a socket may have come with the old id meanwhile
 
-    def _tombstone(self, state: SessionState, new: str, *, is_moved: bool = False) -> StoredSession:
-        return tombstone(state.cookie, self._grace, self._clock(), self._writes.key_of(new), is_moved=is_moved)
+    def _tombstone(
+        self, state: SessionState, new: str, left: StoredSession, *, is_moved: bool = False
+    ) -> StoredSession:
+        return tombstone(state.cookie, self._grace, self._clock(), self._writes.key_of(new), left, is_moved=is_moved)
 
     # ---------------------------------------------------------------- rotate
 
@@ -156,12 +158,13 @@ class Rotation:
         old = row.id
         for _ in range(ID_TRIES):
             new = state.id
-            closed = self._tombstone(state, new, is_moved=is_moved) if self._grace and _is_led_to(state) else None
+            leaves_one = bool(self._grace) and _is_led_to(state)
 
-            async def step(expected: StoredSession, new: str = new, closed: StoredSession | None = closed) -> Update:
+            async def step(expected: StoredSession, new: str = new, leaves_one: bool = leaves_one) -> Update:
                 if row is not state.row:
                     return Update(Outcome.SAVED, expected)  # regenerate(), called meanwhile, ends it
                 sent = await on(expected)
+                closed = self._tombstone(state, new, expected, is_moved=is_moved) if leaves_one else None
                 with attempted(Attempt(new, expected, closed), begun):
                     update = await self._renamed(rename, old, new, sent, expected, closed)
                 begun.pop()

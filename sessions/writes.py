@@ -159,7 +159,7 @@ class Writes:
         store, key, expected = self._store, sid, base
         for _ in range(HOPS):
             if not self.is_over(expected):
-                update = await self._replaced(store, key, expected, lambda: NOTHING)
+                update = await self._replaced(store, key, expected, lambda _: NOTHING)
                 if update.outcome is Outcome.SAVED:
                     await store.destroy(key)  # a Node server's touch would bring an expired row back
                 if update.record is None:
@@ -174,15 +174,15 @@ class Writes:
             self.ends.ended(key)
             expected = found
 
-    async def close(self, sid: str, base: StoredSession, tombstone: Callable[[], StoredSession]) -> None:
-        """Replace the row of an id that its session leaves, whatever it holds by now, by a tombstone."""
+    async def close(self, sid: str, base: StoredSession, tombstone: Callable[[StoredSession], StoredSession]) -> None:
+        """Replace the row of an id that its session leaves, whatever it holds by now, by a tombstone made for it."""
         await self._replaced(self._store, sid, base, tombstone)
 
     async def _replaced(
-        self, store: Store, key: str, base: StoredSession, record: Callable[[], StoredSession]
+        self, store: Store, key: str, base: StoredSession, record: Callable[[StoredSession], StoredSession]
     ) -> Update:
         async def step(expected: StoredSession) -> Update:
-            update = await store.update(key, record(), expected)
+            update = await store.update(key, record(expected), expected)
             return update._replace(record=None) if update.outcome is Outcome.SAVED else update
 
         return await self.queues.commit(key, base, step)

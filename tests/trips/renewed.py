@@ -29,6 +29,13 @@ async def renewing(serve: Any, pages: Any = None, **options: Any) -> tuple[Site,
     return site, browser
 
 
+async def use_new_value(site: Site, browser: Browser) -> None:
+    """Let a browser get a new value when it is due, and bring it."""
+    site.clock.forward(AFTER)
+    await browser.fetch("/show")
+    await browser.fetch("/show")
+
+
 def tag(browser: Browser) -> str:
     """The tag of a browser's cookie; "" for none."""
     return split(browser.sid or "")[1]

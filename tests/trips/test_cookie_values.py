@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from clock import DAY, SECOND
 
-from .renewed import AFTER, GRACE, LONG, PAGES, copied, is_shown, meta, renewing, sid, tag
+from .renewed import AFTER, GRACE, LONG, PAGES, copied, is_shown, meta, renewing, sid, tag, use_new_value
 from .staged import Gate
 from .world import Site, World, setting, show, slow
 
@@ -167,9 +167,7 @@ async def test_a_value_in_use_makes_the_one_before_quiet(serve: Any) -> None:
 
     site, browser = await renewing(serve, {"/assign": assign}, rolling=True)
     old = copied(site, browser)
-    site.clock.forward(AFTER)
-    await browser.fetch("/show")
-    await browser.fetch("/show")
+    await use_new_value(site, browser)
     site.clock.forward(GRACE - 1)
 
     answers = [await old.fetch(path) for path in ("/show", "/assign", "/count")]

@@ -9,7 +9,7 @@ from sessions import CookieOptions, StoreUnavailable
 from sessions.observe import Event, SessionEvent
 
 from .conftest import Logbook
-from .renewed import AFTER, OVER, copied, is_shown, meta, renewing, tag
+from .renewed import AFTER, OVER, copied, is_shown, meta, renewing, tag, use_new_value
 from .staged import Gate
 from .world import LIFETIME, MARK, setting, show, slow
 
@@ -20,9 +20,7 @@ async def test_a_value_that_is_over_has_no_session(serve: Any, logbook: Logbook)
     """One of ours that a newer one has replaced: an event, a new visitor, and the owner goes on."""
     site, browser = await renewing(serve)
     thief = copied(site, browser)
-    site.clock.forward(AFTER)
-    await browser.fetch("/show")
-    await browser.fetch("/show")
+    await use_new_value(site, browser)
     site.clock.forward(OVER)
 
     response = await thief.fetch("/show")
@@ -43,9 +41,7 @@ async def test_reuse_says_whether_the_session_ends(serve: Any, reuse: str, is_in
     await phone.fetch("/login")
     await phone.fetch("/visit")
     copy = copied(site, browser)
-    site.clock.forward(AFTER)
-    await browser.fetch("/show")
-    await browser.fetch("/show")
+    await use_new_value(site, browser)
     site.clock.forward(10 * DAY)
 
     await copy.fetch("/show")
@@ -58,9 +54,7 @@ async def test_a_thief_who_renews_first_is_seen_when_the_owner_comes(serve: Any,
     """The owner is out then, and the log says why."""
     site, browser = await renewing(serve)
     thief = copied(site, browser)
-    site.clock.forward(AFTER)
-    await thief.fetch("/show")
-    await thief.fetch("/show")
+    await use_new_value(site, thief)
     site.clock.forward(DAY)
 
     response = await browser.fetch("/show")
@@ -106,9 +100,7 @@ async def test_a_good_cookie_beside_one_that_is_over_counts(serve: Any) -> None:
     """A browser may hold two for two paths; to have the present one is enough."""
     site, browser = await renewing(serve, reuse="end")
     old = browser.kept().value
-    site.clock.forward(AFTER)
-    await browser.fetch("/show")
-    await browser.fetch("/show")
+    await use_new_value(site, browser)
     site.clock.forward(DAY)
     present = browser.kept().value
 
@@ -122,9 +114,7 @@ async def test_four_that_are_over_do_not_hide_a_good_one(serve: Any) -> None:
     site, browser = await renewing(serve, reuse="end")
     values = [browser.kept().value]
     for _ in range(4):
-        site.clock.forward(AFTER)
-        await browser.fetch("/show")
-        await browser.fetch("/show")
+        await use_new_value(site, browser)
         site.clock.forward(OVER)
         values.append(browser.kept().value)
 
@@ -140,9 +130,7 @@ async def test_an_owner_who_comes_after_the_end_is_no_reuse(serve: Any, logbook:
     """After thrice the idle time the row is gone, and nobody is suspected."""
     site, browser = await renewing(serve, cookie=CookieOptions(max_age=LIFETIME), reuse="end")
     old = copied(site, browser)
-    site.clock.forward(AFTER)
-    await browser.fetch("/show")
-    await browser.fetch("/show")
+    await use_new_value(site, browser)
     cookie = f"connect.sid={old.kept().value}"
     site.clock.forward(3 * LIFETIME)
 
@@ -175,14 +163,41 @@ async def test_a_sign_out_with_a_value_that_is_over_ends_nothing(serve: Any) -> 
     """It has no session."""
     site, browser = await renewing(serve)
     old = copied(site, browser)
-    site.clock.forward(AFTER)
-    await browser.fetch("/show")
-    await browser.fetch("/show")
+    await use_new_value(site, browser)
     site.clock.forward(OVER)
 
     await old.fetch("/logout")
 
     assert is_shown(await browser.fetch("/show"))
+
+
+@pytest.mark.parametrize("verb", ["rotate", "regenerate", "sign_in", "confirm"])
+@pytest.mark.parametrize("is_copy", [True, False])
+async def test_a_tombstone_knows_which_values_are_good(serve: Any, logbook: Logbook, verb: str, is_copy: bool) -> None:
+    """A sign-out under the old id ends the session that went on, but not by a value that is over."""
+
+    async def move(handler: Any) -> None:
+        if verb in ("rotate", "regenerate"):
+            await getattr(handler.session, verb)()
+        else:
+            await (handler.sign_in("ada") if verb == "sign_in" else handler.confirm())
+        handler.session["mark"] = MARK
+
+    async def login(handler: Any) -> None:
+        handler.session["user"] = "ada"
+
+    site, browser = await renewing(serve, {"/move": move, "/login": login}, user_key="user")
+    await browser.fetch("/login")
+    copy = copied(site, browser)
+    await use_new_value(site, browser)
+    site.clock.forward(OVER)
+    late = copy if is_copy else copied(site, browser)
+    await browser.fetch("/move")
+
+    await late.fetch("/logout")
+
+    assert is_shown(await browser.fetch("/show")) == is_copy
+    assert sum("session_reused" in line for line in logbook.lines("sessions")) == is_copy
 
 
 @pytest.mark.parametrize("verb", ["rotate", "regenerate"])
@@ -194,9 +209,7 @@ async def test_a_new_id_has_no_tag(serve: Any, verb: str) -> None:
         handler.session["mark"] = MARK
 
     site, browser = await renewing(serve, {"/new": renew})
-    site.clock.forward(AFTER)
-    await browser.fetch("/show")
-    await browser.fetch("/show")
+    await use_new_value(site, browser)
     site.clock.forward(MINUTE)
 
     await browser.fetch("/new")

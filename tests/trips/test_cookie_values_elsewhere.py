@@ -9,7 +9,7 @@ from tornado.web import RequestHandler
 from sessions import OptionsError, SessionMixin, SessionOptions
 
 from .conftest import memory_only
-from .renewed import AFTER, GRACE, LONG, OVER, PAGES, copied, is_shown, meta, renewing, sid, tag
+from .renewed import AFTER, GRACE, LONG, OVER, PAGES, copied, is_shown, meta, renewing, sid, tag, use_new_value
 from .staged import Gate
 from .talks import ENDED, NEVER, Chat, saved, talk
 from .world import Site, World
@@ -102,9 +102,7 @@ async def test_with_end_the_sockets_of_the_session_end(serve: Any) -> None:
     """With it, at once."""
     site, browser = await renewing(serve, {"/chat": Chat}, watch_interval=NEVER, reuse="end")
     copy = copied(site, browser)
-    site.clock.forward(AFTER)
-    await browser.fetch("/show")
-    await browser.fetch("/show")
+    await use_new_value(site, browser)
     open_socket = await talk(site, browser)
     site.clock.forward(OVER)
 
@@ -160,9 +158,7 @@ async def test_switched_off_the_tag_is_judged_and_the_next_cookie_has_none(serve
     """No visitor is signed out by it, and no copy becomes good again."""
     site, browser = await renewing(serve)
     copy = copied(site, browser)
-    site.clock.forward(AFTER)
-    await browser.fetch("/show")
-    await browser.fetch("/show")
+    await use_new_value(site, browser)
     site.clock.forward(OVER)
     off: Site = await serve(PAGES, store=await world.store(), grace=GRACE, cookie=LONG)
     browser.port = copy.port = off.port

@@ -30,6 +30,8 @@ breaks("CS-renewal", "no value is ever due", f"{VALUES}::test_the_value_changes_
        f"{RENEWAL}._left")(always(float("inf")))  # fmt: skip
 breaks("CS-renewal", "a value that is over is good", f"{COPIED}::test_a_value_that_is_over_has_no_session",
        f"{RENEWAL}.standing")(instead("over", "replaced"))  # fmt: skip
+breaks("CS-renewal", "a tombstone forgets which values are good",
+       f"{COPIED}::test_a_tombstone_knows_which_values_are_good", "sessions.meta:_values")(always({}))  # fmt: skip
 breaks("CS-renewal", "a lost answer is lost for good", f"{VALUES}::test_a_lost_answer_strands_nobody",
        f"{RENEWAL}.value")(instead("lost", "quiet"))  # fmt: skip
 breaks("CS-renewal", "the value before is over when the next one is made",
