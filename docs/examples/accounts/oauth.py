@@ -23,6 +23,8 @@ class ToProvider(Page):
         asked = {name: provider[name] for name in ("client_id", "redirect_uri")}
         asked |= {"response_type": "code", "scope": "openid profile", "state": state, "code_challenge_method": "S256"}
         asked["code_challenge"] = urlsafe_b64encode(sha256(verifier.encode()).digest()).decode().rstrip("=")
+        if self.current_user is not None:
+            asked["prompt"] = "login"  # `@fresh` has sent the user: the provider should ask for the password
         self.redirect(url_concat(provider["authorization_endpoint"], asked), status=303)
 
 

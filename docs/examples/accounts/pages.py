@@ -38,13 +38,14 @@ class Page(SessionMixin):
     def set_default_headers(self) -> None:
         self.set_header("Content-Security-Policy", "default-src 'self'; base-uri 'none'; frame-ancestors 'none'")
         self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Cache-Control", "no-store")  # or the button "back" shows a page after the sign-out
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None))[1]
         if isinstance(error, Refused):
             self.render(self.template, problem=error.log_message)
         else:
-            super().write_error(status_code, **kwargs)
+            self.render("error.html", status=status_code)
 
 
 class Home(Page):
@@ -112,8 +113,8 @@ class Password(Page):
         old, new = (self.get_body_argument(field, strip=False) for field in ("old", "new"))
         await self.users.check(self.user.name, old)
         user = await self.users.change_password(self.user, new)
-        await self.sign_in(user.id, stamp=user.stamp)  # the other sessions have the old stamp,
-        await self.settings["sessions"].revoke_all(user.id, keep=self.session)  # and their sockets end now
+        await self.confirm(user.stamp)  # every other session has the old stamp, and ends at its next request;
+        await self.settings["sessions"].revoke_all(user.id, keep=self.session)  # those with an open socket end now
         self.flash("The password is changed. You are signed out on all other devices.")
         self.redirect("/")
 

@@ -5,9 +5,11 @@ A user's `stamp` is a random text; a new password brings a new one.
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from secrets import token_hex
+from time import time
 from typing import Any, NamedTuple
 
 from aiosqlite import Connection
@@ -18,7 +20,7 @@ from tornado.web import HTTPError
 TABLE = """CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY AUTOINCREMENT,
     login TEXT NOT NULL UNIQUE, name TEXT NOT NULL, password TEXT, stamp TEXT NOT NULL)"""
 
-MIN_LENGTH = 10
+MIN_LENGTH, MAX_TRIES = 10, 10
 
 
 class User(NamedTuple):
@@ -43,6 +45,7 @@ class UserTable:
         self._db, self._hasher = db, hasher or PasswordHasher()
         self._threads = ThreadPoolExecutor(2)  # a hash takes 64 MiB of memory, and as much time as it should
         self._nobodys = self._hasher.hash(token_hex())
+        self._tries, self._tries_end = Counter[str](), 0.0
 
     async def get(self, user: str | int) -> User | None:
         """Return the user of an id."""
@@ -66,6 +69,11 @@ class UserTable:
 
     async def check(self, name: str, password: str) -> User:
         """Return the user with this password. For an unknown name all is as for a wrong password."""
+        if time() > self._tries_end:
+            self._tries, self._tries_end = Counter(), time() + 60
+        self._tries[name[:30]] += 1
+        if self._tries[name[:30]] > MAX_TRIES:
+            raise Refused("Too many tries. Wait a minute.")
         sql = "SELECT password, id, name, stamp FROM users WHERE login = ? AND password IS NOT NULL"
         rows = [*await self._db.execute_fetchall(sql, (name,))]
         try:

@@ -112,7 +112,7 @@ class Accounts(IsolatedAsyncioTestCase):
         page = await other.send("/password", name="Ada", password=PASSWORD, remember="yes")
         self.clock.advance(29 * 24 * 60 * MINUTE)
 
-        self.assertIn(b"Another password", page.body)
+        self.assertIn(b"Change your password", page.body)
         self.assertEqual((await other.fetch("/")).code, 200)
         self.assertEqual((await ada.fetch("/")).code, 302)
 
