@@ -1,18 +1,18 @@
 """docs/coming-from/control-panel.md: a password is changed while another browser has a terminal open."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 from tornado.httpclient import HTTPRequest
-from tornado.websocket import WebSocketClientConnection, websocket_connect
-from trips.talks import until
+from tornado.websocket import websocket_connect
+from trips.talks import Talk, until
 
 from sessions.testing import Browser
 
 from .blocks import manager, module, visitor
 
-SECONDS = 20
+PID = "echo $$\n"
+"""Asks the shell for its process."""
 
 HANDSHAKE = {
     "Upgrade": "websocket",
@@ -23,19 +23,13 @@ HANDSHAKE = {
 """Its headers; the key is that of RFC 6455."""
 
 
-async def terminal(browser: Browser) -> WebSocketClientConnection:
+async def terminal(browser: Browser) -> Talk:
     """A terminal that has answered."""
     cookies = "; ".join(f"{each.name}={each.value}" for each in browser.jar.all())
     url = f"ws://127.0.0.1:{browser.port}/terminal"
-    socket = await websocket_connect(HTTPRequest(url, headers={"Cookie": cookies}))
-    await socket.write_message("echo $((6 * 7))\n")
-    assert await heard(socket) == "42\n"
-    return socket
-
-
-async def heard(socket: WebSocketClientConnection) -> Any:
-    """What comes next; None: the socket was closed."""
-    return await asyncio.wait_for(socket.read_message(), SECONDS)
+    opened = Talk(await websocket_connect(HTTPRequest(url, headers={"Cookie": cookies})))
+    assert await opened.say("echo $((6 * 7))\n") == "42\n"
+    return opened
 
 
 async def two(app: Any) -> tuple[Browser, Browser]:
@@ -55,11 +49,9 @@ async def test_before_a_new_password_ends_nothing() -> None:
 
         changed = await mine.fetch("/password", form={"new": "1852"})
 
-        await socket.write_message("echo still here\n")
-        assert (changed.code, await heard(socket)) == (200, "still here\n")
+        assert (changed.code, await socket.say("echo still here\n")) == (200, "still here\n")
         assert (await other.fetch("/password", form={"new": "1815"})).code == 200
-        socket.close()
-        assert await heard(socket) is None
+        await socket.close()
 
 
 async def test_after_it_ends_the_others_and_their_terminals() -> None:
@@ -68,18 +60,15 @@ async def test_after_it_ends_the_others_and_their_terminals() -> None:
     mine, other = await two(panel.make_app(manager(panel.OPTIONS)))
     async with mine:
         kept, socket = await terminal(mine), await terminal(other)
-        await socket.write_message("echo $$\n")
-        shell = Path(f"/proc/{(await heard(socket)).strip()}")
+        shell = Path(f"/proc/{str(await socket.say(PID)).strip()}")
 
         changed = await mine.fetch("/password", form={"new": "1852"})
 
-        assert (changed.code, await heard(socket), socket.close_code) == (200, None, 4401)
+        assert (changed.code, await socket.end()) == (200, (4401, "session ended"))
         await until(lambda: not shell.exists())
-        await kept.write_message("echo still here\n")
-        assert await heard(kept) == "still here\n"
+        assert await kept.say("echo still here\n") == "still here\n"
         assert (await other.fetch("/password", form={"new": "1815"})).code == 403
-        kept.close()
-        assert await heard(kept) is None
+        await kept.close()
 
 
 async def test_an_old_login_changes_no_password() -> None:
