@@ -183,7 +183,8 @@ def shared_server() -> MongoServer | Mongod:
     """The one server of the tests that do it no harm: that of MONGODB_URI, or else one of our own."""
     given = os.environ.get("MONGODB_URI")
     server: MongoServer | Mongod = Mongod(given) if given else MongoServer()
-    return _SHARED.enter_context(server)
+    _SHARED.push(server)
+    return server
 
 
 def new_database() -> str:
