@@ -14,7 +14,7 @@ NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help venv run test test-lowest test-pythons wheels deployment lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
-	interop browser screenshots copying \
+	mongo interop browser screenshots copying \
 	bench bench-peers bench-instructions bench-scale bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs bench-all bench-setup fuzz lock audit clean
 
 help: ## Show this list
@@ -103,6 +103,12 @@ soak: $(READY) ## Load the server for MINUTES=30 and sample what it holds, then 
 
 soak-plot: $(BENCH)/plots/.ready ## Draw docs/reliability/soak.svg from soak.csv
 	$(BENCH)/plots/bin/python -m tests.lab.chaos.soak_plot
+
+mongo: $(TOOLS)/mongo/server ## Build the MongoDB of the tests: FerretDB, with SQLite (needs Go; three minutes of a CPU, once)
+
+$(TOOLS)/mongo/server: $(wildcard tests/mongo/*.go) tests/mongo/go.mod tests/mongo/go.sum
+	@command -v go >/dev/null || { echo "go is missing (Debian: apt-get install -y golang-go)" >&2; exit 1; }
+	CGO_ENABLED=0 go build -C tests/mongo -tags ferretdb_no_postgresql -trimpath -ldflags='-s -w' -o $(abspath $@) .
 
 interop: $(READY) ## Run the tests with real Node servers (installs their npm packages)
 	tests/interop/install.sh
