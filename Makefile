@@ -182,7 +182,7 @@ LOCK := UV_CUSTOM_COMPILE_COMMAND='make lock' $(TOOLS)/uv/bin/uv pip compile pyp
 	--python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 
 # What `make run` installs: whatever a config.toml may name, and the commands for those who run it.
-SERVES := --extra redis --extra postgres --extra crypto --extra metrics --extra cli --group server
+SERVES := --extra redis --extra postgres --extra mongodb --extra crypto --extra metrics --extra cli --group server
 
 lock: $(TOOLS)/uv/.ready ## Renew requirements.lock and requirements-dev.lock from pyproject.toml
 	$(LOCK) --upgrade $(SERVES) --output-file requirements.lock
