@@ -59,7 +59,6 @@ class MongoStore(StoreBase):
     """
 
     driver: ClassVar[tuple[type[Exception], ...]] = DRIVER
-    sweepable: ClassVar[Itself] = Itself()
     prepared: ClassVar[Itself] = Itself()
     admin: ClassVar[Itself] = Itself()
     overwriting: ClassVar[Itself] = Itself()
@@ -133,6 +132,11 @@ class MongoStore(StoreBase):
 
     # ---------------------------------------------------------------- the powers
 
+    @property
+    def sweepable(self) -> Self | None:
+        """This store, unless the server is known to delete what has expired by itself."""
+        return None if self._expires else self
+
     async def length(self) -> int:
         """Return how many sessions live."""
         with self.driver_errors():
@@ -172,7 +176,7 @@ class MongoStore(StoreBase):
             after = {"$gt": ids[-1]}
 
     def lead(self) -> bool:
-        """Return True unless the server deletes what has expired by itself.
+        """Return True, unless the server deletes what has expired by itself.
 
         Of several processes each may sweep: who comes later finds that the documents are gone.
         """
