@@ -39,6 +39,7 @@ html_theme = "furo"
 html_title = f"{project} {release}"
 html_copy_source = False
 html_show_sphinx = False
+html_show_search_summary = False  # it is fetched, and a browser fetches nothing for a page that is a file
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 
