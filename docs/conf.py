@@ -16,6 +16,7 @@ version = release = version_of("tornado-express-sessions")
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = [".*", "_build"]
 nitpicky = True
+smartquotes = False  # what is in quotes is mostly a value
 show_warning_types = True
 
 # ---- Markdown: the name of a heading in a link is the one that GitHub makes, so that links work in a checkout too.
