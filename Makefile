@@ -64,7 +64,7 @@ wheels: $(RUNS) ## See that what is pinned has wheels for a Python that Debian d
 deployment: $(READY) $(TOOLS)/deployment/.ready ## Lint docs/deployment, build its image, run it, the compose file and the systemd unit (root, podman)
 	$(BIN)/python -m pytest --async-test-timeout=600 tests/lab/deployment
 
-lab: $(READY) $(TOOLS)/deployment/.ready ## Run the experiments of tests/lab in their short forms
+lab: $(READY) $(TOOLS)/deployment/.ready $(TOOLS)/coming-from/.ready ## Run the experiments of tests/lab in their short forms
 	$(BIN)/python -m pytest --async-test-timeout=600 -m 'not long' tests/lab
 
 check: lint types ## Lint and check types
@@ -191,6 +191,11 @@ $(TOOLS)/fuzz/.ready: tests/lab/fuzz/requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< --editable .
 	touch $@
+
+$(TOOLS)/coming-from/.ready: tests/lab/coming_from/requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< --editable .
+	@touch $@
 
 $(TOOLS)/deployment/.ready: tests/lab/deployment/requirements.txt
 	$(PYTHON) -m venv $(@D)
