@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help venv run test test-lowest test-pythons wheels deployment lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
 	interop browser screenshots copying \
-	bench bench-peers bench-instructions bench-scale bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs bench-all bench-setup fuzz lock audit clean
+	bench bench-peers bench-instructions bench-scale bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs bench-all bench-setup fuzz docs docs-tables lock audit clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -182,6 +182,13 @@ lock: $(TOOLS)/uv/.ready ## Renew requirements.lock and requirements-dev.lock fr
 	$(LOCK) --upgrade $(SERVES) --output-file requirements.lock
 	$(LOCK) --upgrade --extra dev --extra speed --group server --constraint requirements.lock --output-file requirements-dev.lock
 	$(LOCK) --upgrade $(SERVES) --extra speed --resolution lowest-direct --output-file requirements-lowest.lock
+
+docs: $(READY) ## Make the documentation site in .cache/site (warnings are errors)
+	$(BIN)/sphinx-build -q -W --keep-going --jobs auto --doctree-dir $(TOOLS)/doctrees docs $(TOOLS)/site
+	@echo 'open $(TOOLS)/site/index.html'
+
+docs-tables: $(READY) ## Write what the code says of the options into config.toml, README.md and docs/reference
+	$(BIN)/python -m docs.tables
 
 audit: $(TOOLS)/pip-audit/.ready ## Ask for known vulnerabilities of what the two locks pin
 	$(TOOLS)/pip-audit/bin/pip-audit --strict --require-hashes --disable-pip \

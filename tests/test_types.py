@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from test_docs import PAGES, ROOT, fenced
 
-PROGRAMS = sorted((ROOT / "docs").rglob("*.py"))
+PROGRAMS = sorted((ROOT / "docs" / "examples").rglob("*.py"))
 
 TYPES = Path(sys.executable).parent
 """Where the checkers lie, and the Python for which they check."""
