@@ -17,7 +17,7 @@ NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help venv run test test-lowest test-pythons wheels dist deployment lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
-	interop browser screenshots copying \
+	mongo interop browser screenshots copying \
 	bench bench-peers bench-instructions bench-scale bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs bench-all bench-setup fuzz docs docs-tables lock audit clean
 
 help: ## Show this list
@@ -115,6 +115,12 @@ soak: $(READY) ## Load the server for MINUTES=30 and sample what it holds, then 
 soak-plot: $(BENCH)/plots/.ready ## Draw docs/reliability/soak.svg from soak.csv
 	$(BENCH)/plots/bin/python -m tests.lab.chaos.soak_plot
 
+mongo: $(TOOLS)/mongo/server ## Build the MongoDB of the tests: FerretDB, with SQLite (needs Go; three minutes of a CPU, once)
+
+$(TOOLS)/mongo/server: $(wildcard tests/mongo/*.go) tests/mongo/go.mod tests/mongo/go.sum
+	@command -v go >/dev/null || { echo "go is missing (Debian: apt-get install -y golang-go)" >&2; exit 1; }
+	CGO_ENABLED=0 go build -C tests/mongo -tags ferretdb_no_postgresql -trimpath -ldflags='-s -w' -o $(abspath $@) .
+
 interop: $(READY) ## Run the tests with real Node servers (installs their npm packages)
 	tests/interop/install.sh
 	$(BIN)/python -m pytest tests/interop
@@ -187,7 +193,7 @@ LOCK := UV_CUSTOM_COMPILE_COMMAND='make lock' $(TOOLS)/uv/bin/uv pip compile pyp
 	--python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 
 # What `make run` installs: whatever a config.toml may name, and the commands for those who run it.
-SERVES := --extra redis --extra postgres --extra crypto --extra metrics --extra cli --group server
+SERVES := --extra redis --extra postgres --extra mongodb --extra crypto --extra metrics --extra cli --group server
 
 lock: $(TOOLS)/uv/.ready ## Renew requirements.lock and requirements-dev.lock from pyproject.toml
 	$(LOCK) --upgrade $(SERVES) --output-file requirements.lock

@@ -21,6 +21,7 @@ STORE_TABLES = {
     "memory": "memory",
     **dict.fromkeys([*REDIS, "unix"], "redis"),
     **dict.fromkeys(["postgresql", "postgres"], "postgres"),
+    **dict.fromkeys(["mongodb", "mongodb+srv"], "mongodb"),
 }
 """Which table belongs to a store of which URL."""
 
@@ -64,6 +65,14 @@ class PostgresOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MongoOptions:
+    """The table [mongodb]: read where `store` is a mongodb: URL."""
+
+    collection: str = "sessions"
+    timeout: float = 4_000
+
+
+@dataclass(frozen=True, kw_only=True)
 class MemoryOptions:
     """The table [memory]: read where `store` is memory:."""
 
@@ -77,6 +86,7 @@ class MemoryOptions:
 STORE_OPTIONS: Mapping[str, type[Any]] = {
     "sqlite": SQLiteOptions,
     "postgres": PostgresOptions,
+    "mongodb": MongoOptions,
     "memory": MemoryOptions,
     "redis": RedisOptions,
 }

@@ -133,12 +133,13 @@ class SessionMixin(RequestHandler):
         """End the session, or `everywhere` all sessions of its user. A visitor who has none is no error."""
         return users.sign_out(self, self._session_response.session, everywhere=everywhere)
 
-    def confirm(self) -> Awaitable[None]:
+    def confirm(self, stamp: Stamp | None = None) -> Awaitable[None]:
         """Note that the user has given the password again: a new id, the same rights, a fresh login.
 
+        `stamp` is that of a password which has just been changed; None keeps the one that the session has.
         Raises NoSession if nobody is signed in; what is awaited raises it if the session was ended meanwhile.
         """
-        return users.confirm(self, self._session_response.session)
+        return users.confirm(self, self._session_response.session, stamp)
 
     @property
     def signed_in_at(self) -> datetime | None:
