@@ -358,7 +358,7 @@ class TestUploads(AccountsCase):
         return answer
 
     async def test_an_upload_that_breaks_off_leaves_nothing(self) -> None:
-        """Nor does one that grows too large on its way, or whose length is no number."""
+        """Nor does one that grows too large on its way, or that says no number as its length."""
         ada = self.person()
         await ada.register()
 
