@@ -7,6 +7,7 @@ RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BENCH := bench/.cache
+NEWEST ?= python3.13
 TOOLS := .cache
 DIST ?= dist
 # The time of the last commit: whoever builds it again gets the same bytes.
@@ -18,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help venv run test test-lowest test-pythons wheels dist deployment lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
 	mongo interop browser screenshots copying \
-	bench bench-peers bench-engines bench-others bench-instructions instructions bench-scale bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs bench-all bench-setup fuzz docs docs-tables lock audit clean
+	bench bench-peers bench-engines bench-others bench-newest bench-instructions instructions bench-scale bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs bench-all bench-setup fuzz docs docs-tables lock audit clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -149,6 +150,9 @@ bench-engines: bench-setup ## Measure Redis, Redis Cluster and PostgreSQL agains
 bench-others: bench-setup ## Measure our other stores, uvloop, and what else Tornado's users have (20 minutes)
 	$(BIN)/python -m bench.run --groups ours,stores,speed,other-peers --connections 64 --out others $(ARGS)
 
+bench-newest: $(BENCH)/newest/.ready ## Measure SQLite against bare Tornado on another Python (NEWEST=python3.13; 3 minutes)
+	$(BENCH)/newest/bin/python -m bench.run --groups ours --connections 64 --out newest $(ARGS)
+
 bench-instructions: $(READY) ## Count instructions per request (needs valgrind)
 	$(BIN)/python -m bench.instructions $(ARGS)
 
@@ -184,6 +188,12 @@ bench-all: bench-setup ## All of these, one after the other: two hours on a quie
 bench-setup: $(READY) $(BENCH)/peers/.ready $(BENCH)/speed/.ready $(BENCH)/plots/.ready $(NODE_PEERS) $(BENCH)/scs ## Install what is measured
 	@command -v wrk >/dev/null || { echo "wrk is missing: apt-get install -y wrk" >&2; exit 1; }
 	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install -y valgrind" >&2; exit 1; }
+
+$(BENCH)/newest/.ready: requirements-dev.lock
+	$(NEWEST) -m venv $(BENCH)/newest
+	$(BENCH)/newest/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	$(BENCH)/newest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
 
 $(BENCH)/%/.ready: bench/requirements-%.txt
 	$(PYTHON) -m venv $(BENCH)/$*

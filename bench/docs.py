@@ -15,6 +15,7 @@ PICTURES = {
     "peers": {"shares": "Share of each one's bare server", "rates": "Requests per second"},
     "engines": {"engines": "Share of each one's bare server, on database servers"},
     "others": {},
+    "newest": {},
     "instructions": {"instructions": "Instructions added to a request"},
     "parts": {},
     "large": {},

@@ -49,9 +49,9 @@ def usable(servers: list[Server], result: dict[str, Any]) -> list[Server]:
             with serving(server) as running:
                 if not server.is_bare:
                     make_sessions(running, 2)
-        except BenchError as error:
+        except (BenchError, OSError) as error:  # one that ends itself resets the connection
             result["not measured"][server.name] = str(error).strip().splitlines()[-1]
-            print(error, file=sys.stderr)
+            print(f"{server.name}: {error}", file=sys.stderr)
     left_out = result["not measured"]
     return [server for server in servers if not {server.name, server.bare} & set(left_out)]
 

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from pymongo import MongoClient
 from redis import Redis
 
 from bench.catalogue import HERE, Server
@@ -29,7 +30,6 @@ from bench.process import (
     SERVER_CORE,
     BenchError,
     Running,
-    first_line,
     folder,
     free_port,
     pinned,
@@ -79,10 +79,7 @@ def redis() -> Iterator[Running]:
         wait_until(running, lambda: accepts(port))
         running.url = f"redis://127.0.0.1:{port}"
         with Redis(port=port, decode_responses=True) as client:
-            asked = client.config_get("appendonly", "save")
-        kept = ", ".join(f"{name} {asked[name] or 'never'}" for name in ("appendonly", "save"))
-        version = first_line(program, "--version").split("v=")[1].split()[0]
-        running.about = {"Valkey server": version, "durability": f"Redis: {kept}"}
+            running.about = about_redis("Redis", client)
         yield running
 
 
@@ -109,13 +106,39 @@ def redis_cluster() -> Iterator[Running]:
         for client in clients:
             wait_until(running, partial(is_whole, client))
         running.url = "redis+cluster://" + ",".join(f"127.0.0.1:{port}" for port in ports)
-        version = first_line(program, "--version").split("v=")[1].split()[0]
-        running.about = {"Valkey server": version, "durability": "Redis Cluster: appendonly no, save never"}
+        running.about = about_redis("Redis Cluster", clients[0])
         yield running
+
+
+def about_redis(name: str, client: Redis) -> dict[str, str]:
+    """Its version and its durability, as it tells them itself."""
+    asked = client.config_get("appendonly", "save")
+    kept = ", ".join(f"{option} {asked[option] or 'never'}" for option in ("appendonly", "save"))
+    return {"Valkey server": client.info("server")["valkey_version"], "durability": f"{name}: {kept}"}
 
 
 def is_whole(client: Redis) -> bool:
     return bool(client.cluster("INFO")["cluster_state"] == "ok")
+
+
+@contextmanager
+def mongodb() -> Iterator[Running]:
+    """The MongoDB of the tests, which is FerretDB on SQLite: `make mongo` builds it. It is no mongod."""
+    program = HERE.parent / ".cache" / "mongo" / "server"
+    if not program.exists():
+        raise BenchError("MongoDB's stand-in is missing: see `make mongo`")
+    port = free_port()
+    with ExitStack() as stack:
+        data = stack.enter_context(folder())
+        command = pinned(LOAD_CORE, (str(program), f"--folder={data}", f"--listen=127.0.0.1:{port}"))
+        running = spawn("MongoDB", command, port, data, {})
+        stack.callback(running.stop)
+        wait_until(running, lambda: accepts(port))
+        running.url = f"mongodb://127.0.0.1:{port}/bench"
+        with MongoClient[dict[str, Any]](running.url) as client:
+            version = client.server_info()["version"]
+        running.about = {"MongoDB": f"{version} (FerretDB)", "durability": "FerretDB on SQLite, as it comes"}
+        yield running
 
 
 @contextmanager
@@ -157,7 +180,7 @@ def accepts(port: int) -> bool:
     return True
 
 
-ENGINES = {"redis": redis, "redis cluster": redis_cluster, "postgresql": postgresql}
+ENGINES = {"redis": redis, "redis cluster": redis_cluster, "mongodb": mongodb, "postgresql": postgresql}
 
 
 def answers(running: Running) -> bool:

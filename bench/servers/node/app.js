@@ -74,7 +74,8 @@ function connectMongo () {
   const { MongoStore } = require('connect-mongo')
   about['connect-mongo'] = version('connect-mongo')
   about.mongodb = version('mongodb')
-  return { store: MongoStore.create({ mongoUrl: args.url }) }
+  // the README's default is an index that expires rows, which FerretDB does not have
+  return { store: MongoStore.create({ mongoUrl: args.url, autoRemove: 'disabled' }) }
 }
 
 function memory () {
