@@ -25,7 +25,7 @@ from bench.figures import (
     ratios,
     spread,
 )
-from bench.goals import INSTRUCTIONS, PROCESSES, goals
+from bench.goals import INSTRUCTIONS, PROCESSES, goals, verdict
 
 
 def table(head: list[str], rows: Iterable[list[str]]) -> None:
@@ -135,7 +135,9 @@ def print_instructions(result: dict[str, Any]) -> None:
 
     print("### Instructions per request in user space, thousand (over bare)\n")
     rows = [[name, *(cell(counts, w) for w in "RWN")] for name, counts in result["servers"].items()]
-    rows.append([f"goal of {OURS}", *(f"≤ +{INSTRUCTIONS[w]}" for w in "RWN")])
+    over = {w: (result["servers"][OURS][w] - bare[w]) / 1000 for w in "RWN" if w in result["servers"].get(OURS, {})}
+    said = {w: "reached" if over[w] <= INSTRUCTIONS[w] else "**missed**" for w in over}
+    rows.append([f"goal of {OURS}", *(f"≤ +{INSTRUCTIONS[w]}: {said.get(w, 'not measured')}" for w in "RWN")])
     table(["server", "R", "W", "N"], rows)
 
 
@@ -237,7 +239,9 @@ def print_processes(measured: list[dict[str, Any]]) -> None:
         failed = sum(m["errors"] + m["bad_status"] for m in runs)
         speeds = [f"{median(map(rate, each)):,.0f}" for each in (one, two)]
         tails = [f"{median(m['p99_ms'] for m in each):.1f}" for each in (one, two)]
-        goal = f"≥ {PROCESSES[workload]}" if workload in PROCESSES and server == OURS else ""
+        goal = ""
+        if workload in PROCESSES and server == OURS:
+            goal = f"≥ {PROCESSES[workload]}: {verdict([times - PROCESSES[workload] for times in ratios(two, one)])}"
         cores = [f"{busy(one, cost):.2f} / {busy(two, cost):.2f}" for cost in ("cpu_us", "wrk_us")]
         row = [f"{server}, {workload}", *speeds, spread(ratios(two, one)), goal, *cores, " / ".join(tails), f"{failed}"]
         rows.append(row)
