@@ -264,8 +264,8 @@ class MongoStore(StoreBase):
         sessions, now = connection.sessions, self._clock()
         sid, record = job.sid, job.record
         expected: Any = job.expected
-        update = touching(job.expires_at) if record is None else self._writing(record)
         with self.driver_errors():
+            update = touching(job.expires_at) if record is None else self._writing(record)
             match job.verb:
                 case "create":
                     return await self._create(job, update, now)
