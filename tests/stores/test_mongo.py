@@ -61,7 +61,7 @@ async def test_a_document_is_connect_mongos(mongo: MongoStore, documents: Any) -
     (document,) = documents.find()
     assert document.keys() == {"_id", "session", "expires"}
     assert (document["_id"], document["session"]) == ("a", TEXT)
-    assert document["expires"] == DatetimeMS(record.expires_at).as_datetime().replace(tzinfo=None)
+    assert document["expires"] == DatetimeMS(record.expires_at).as_datetime()
 
 
 async def test_what_node_notes_in_a_document_stays(mongo: MongoStore, documents: Any) -> None:
