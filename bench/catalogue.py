@@ -51,6 +51,7 @@ def _tornado() -> list[Server]:
         Server("sessions with Prometheus, SQLite full", bare, "observed", (*full, "--prometheus")),
         Server("sessions, Redis", bare, "stores", by_url, "redis"),
         Server("sessions, PostgreSQL", bare, "stores", by_url, "postgresql"),
+        Server("sessions, FerretDB (no MongoDB)", bare, "stores", by_url, "mongodb"),
         Server(fast, fast, "speed", (WITH_UVLOOP, *TORNADO[1:], "--uvloop")),
         Server("sessions, SQLite full, uvloop", fast, "speed", (WITH_UVLOOP, *full[1:], "--uvloop")),
     ]

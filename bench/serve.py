@@ -116,6 +116,24 @@ def postgresql() -> Iterator[Running]:
         yield running
 
 
+@contextmanager
+def mongodb() -> Iterator[Running]:
+    """FerretDB as the tests have it (tests/mongo): one command at a time, on SQLite. Its figures are not MongoDB's."""
+    program = HERE.parent / ".cache" / "mongo" / "server"
+    if not program.exists():
+        raise BenchError("FerretDB is missing: `make mongo` builds it, and needs Go")
+    port = free_port()
+    with ExitStack() as stack:
+        data = stack.enter_context(folder())
+        options = ("--folder", str(data), "--listen", f"127.0.0.1:{port}")
+        running = spawn("FerretDB", pinned(LOAD_CORE, (str(program), *options)), port, data, {})
+        stack.callback(running.stop)
+        wait_until(running, lambda: accepts(port))
+        running.url = f"mongodb://127.0.0.1:{port}/bench"
+        running.about = {"FerretDB": "1.24, one command at a time", "durability": "FerretDB: SQLite, synchronous off"}
+        yield running
+
+
 def accepts(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
@@ -124,7 +142,7 @@ def accepts(port: int) -> bool:
     return True
 
 
-ENGINES = {"redis": redis, "postgresql": postgresql}
+ENGINES = {"redis": redis, "postgresql": postgresql, "mongodb": mongodb}
 
 
 def answers(running: Running) -> bool:
