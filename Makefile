@@ -8,12 +8,15 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BENCH := bench/.cache
 TOOLS := .cache
+DIST ?= dist
+# The time of the last commit: whoever builds it again gets the same bytes.
+EPOCH = $(shell git log -1 --format=%ct)
 NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
 # The suite starts hundreds of processes: if this is set, each of them compiles all that it imports, and keeps none of it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help venv run test test-lowest test-pythons wheels deployment lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
+.PHONY: help venv run test test-lowest test-pythons wheels dist deployment lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
 	mongo interop browser screenshots copying \
 	bench bench-peers bench-instructions bench-scale bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs bench-all bench-setup fuzz docs docs-tables lock audit clean
 
@@ -61,10 +64,18 @@ test-pythons: $(RUNS) ## Run the suite on the Pythons of Debian's newer suites, 
 wheels: $(RUNS) ## See that what is pinned has wheels for a Python that Debian does not give
 	tests/pythons.sh --wheels 3.12
 
+dist: $(READY) $(TOOLS)/release/.ready ## Build the sdist, the wheel and the SBOM of what serves, and check them (DIST=folder)
+	rm -rf $(DIST)
+	SOURCE_DATE_EPOCH=$(EPOCH) $(BIN)/python -m build --no-isolation --outdir $(DIST) >/dev/null
+	$(TOOLS)/release/bin/twine --no-color check --strict $(DIST)/*
+	SOURCE_DATE_EPOCH=$(EPOCH) $(TOOLS)/release/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type library \
+		--output-reproducible --validate --output-file $(DIST)/sbom.cdx.json requirements.lock
+	@cd $(DIST) && sha256sum *
+
 deployment: $(READY) $(TOOLS)/deployment/.ready ## Lint docs/deployment, build its image, run it, the compose file and the systemd unit (root, podman)
 	$(BIN)/python -m pytest --async-test-timeout=600 tests/lab/deployment
 
-lab: $(READY) $(TOOLS)/deployment/.ready ## Run the experiments of tests/lab in their short forms
+lab: $(READY) $(TOOLS)/deployment/.ready $(TOOLS)/coming-from/.ready $(TOOLS)/release/.ready ## Run the experiments of tests/lab in their short forms
 	$(BIN)/python -m pytest --async-test-timeout=600 -m 'not long' tests/lab
 
 check: lint types ## Lint and check types
@@ -204,6 +215,16 @@ $(TOOLS)/fuzz/.ready: tests/lab/fuzz/requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< --editable .
 	touch $@
+
+$(TOOLS)/coming-from/.ready: tests/lab/coming_from/requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< --editable .
+	@touch $@
+
+$(TOOLS)/release/.ready: tests/lab/release/requirements.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 $(TOOLS)/deployment/.ready: tests/lab/deployment/requirements.txt
 	$(PYTHON) -m venv $(@D)

@@ -26,7 +26,8 @@ class _Provider(BaseHTTPRequestHandler):
             code = secrets.token_urlsafe()
             self.server.codes[code] = asked
             back = urlencode({"code": code, "state": asked["state"]})
-            self._answer(302, Location=f"{asked.get('redirect_uri') or self.server.callback}?{back}")
+            callback = asked.get("redirect_uri") or self.server.callback
+            self._answer(302, Location=f"{callback}{'&' if '?' in callback else '?'}{back}")
         else:
             granted = self.headers.get("Authorization") == f"Bearer {TOKEN}"
             self._answer(200 if granted else 401, {"id": 7, "login": USER} if granted else {})

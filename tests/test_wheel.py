@@ -109,6 +109,21 @@ def test_the_sdist_holds_what_the_wheel_is_built_from(built: Path) -> None:
     assert sorted(set(names) - {".gitignore"}) == sorted([*SOURCES, "sessions/py.typed", *about])
 
 
+def test_built_again_elsewhere_they_are_the_same_bytes(built: Path, tmp_path: Path) -> None:
+    """In another folder, by another user, from files of another day: so anyone can compare them with the source."""
+    checkout, packages = tmp_path / "another" / "folder", tmp_path / "packages"
+    shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(".*", "__pycache__", "node_modules", "corpus"))
+    for path in checkout.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(packages), str(checkout)]
+    subprocess.run(command, env={**os.environ, "TZ": "Asia/Tokyo"}, umask=0o077, check=True, capture_output=True)
+
+    assert [each.name for each in sorted(packages.iterdir())] == [each.name for each in sorted(built.iterdir())]
+    assert [each.name for each in packages.iterdir() if each.read_bytes() != (built / each.name).read_bytes()] == []
+
+
 def test_the_metadata_name_version_license_and_pythons(built: Path) -> None:
     """As an index shows them. There is no home page as long as the project has none."""
     found = metadata(built)
