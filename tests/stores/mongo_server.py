@@ -149,7 +149,7 @@ class MongoServer:
 
 def client(url: str) -> Client:
     """A client that waits for every reply, and that gives up in the end."""
-    return pymongo.MongoClient(url, serverSelectionTimeoutMS=MILLISECONDS, socketTimeoutMS=MILLISECONDS)
+    return pymongo.MongoClient(url, tz_aware=True, serverSelectionTimeoutMS=MILLISECONDS, socketTimeoutMS=MILLISECONDS)
 
 
 # ---------------------------------------------------------------- what many tests share

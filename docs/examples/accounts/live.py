@@ -73,8 +73,9 @@ class Upload(Page):
 
     async def prepare(self) -> None:
         await super().prepare()
-        if int(self.request.headers.get("Content-Length", 0)) > MAX_BYTES:
-            raise HTTPError(413)
+        length = self.request.headers.get("Content-Length", "")
+        if length.isdecimal() and int(length) > MAX_BYTES:
+            raise HTTPError(413)  # or Tornado closes the connection when it has read too much
         self.request.connection.set_max_body_size(MAX_BYTES)  # type: ignore[union-attr] # HTTP/1's has it
         self.part = NamedTemporaryFile(dir=self.file.parent, delete=False)  # noqa: SIM115 # is closed by on_finish
 

@@ -16,14 +16,12 @@ class Page(SessionMixin):
     template = ""
     _user: User | None = None
 
+    def initialize(self) -> None:
+        self.users: UserTable = self.settings["users"]
+
     async def user_stamp(self, user: str | int) -> str | None:
         self._user = await self.users.get(user)
         return self._user and self._user.stamp  # a session with another stamp ends
-
-    @property
-    def users(self) -> UserTable:
-        users: UserTable = self.settings["users"]
-        return users
 
     @property
     def user(self) -> User:

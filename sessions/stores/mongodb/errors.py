@@ -38,9 +38,10 @@ def is_away(error: Exception) -> bool:
     return isinstance(error, ConnectionFailure) and not isinstance(error, WaitQueueTimeoutError)
 
 
-def is_taken(error: Exception) -> bool:
-    """Return True if another document has the id."""
-    return isinstance(error, DuplicateKeyError)
+def is_id_taken(error: DuplicateKeyError) -> bool:
+    """Return True if another document has the id; False for a unique index of somebody else's."""
+    pattern = (error.details or {}).get("keyPattern")  # servers before 4.2 do not say it
+    return pattern is None or "_id" in pattern
 
 
 def has_no_index(error: Exception) -> bool:

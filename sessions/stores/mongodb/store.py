@@ -9,8 +9,10 @@ connect-mongo's; where it has none, the `Sweeper` does. This file must not know 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from typing import Any, ClassVar, Self
+
+from pymongo.errors import DuplicateKeyError
 
 from ...clock import Clock, now_ms
 from ...errors import SessionError, StoreError
@@ -34,7 +36,7 @@ from .documents import (
     untouched,
     writing,
 )
-from .errors import DRIVER, is_taken, translated
+from .errors import DRIVER, is_id_taken, translated
 from .start import find_collection, has_expiry_index, rehearse
 from .url import parse
 from .users import MongoUsers
@@ -57,7 +59,6 @@ class MongoStore(StoreBase):
     """
 
     driver: ClassVar[tuple[type[Exception], ...]] = DRIVER
-    sweepable: ClassVar[Itself] = Itself()
     prepared: ClassVar[Itself] = Itself()
     admin: ClassVar[Itself] = Itself()
     overwriting: ClassVar[Itself] = Itself()
@@ -131,6 +132,11 @@ class MongoStore(StoreBase):
 
     # ---------------------------------------------------------------- the powers
 
+    @property
+    def sweepable(self) -> Self | None:
+        """This store, unless the server is known to delete what has expired by itself."""
+        return None if self._expires else self
+
     async def length(self) -> int:
         """Return how many sessions live."""
         with self.driver_errors():
@@ -170,7 +176,7 @@ class MongoStore(StoreBase):
             after = {"$gt": ids[-1]}
 
     def lead(self) -> bool:
-        """Return True unless the server deletes what has expired by itself.
+        """Return True, unless the server deletes what has expired by itself.
 
         Of several processes each may sweep: who comes later finds that the documents are gone.
         """
@@ -208,7 +214,7 @@ class MongoStore(StoreBase):
         """
         self._check(old, record, expected, tombstone)
         self._check(new)
-        update: Update = await self.whole(rename_in_steps(self, old, new, record, expected, tombstone, self._remove))
+        update: Update = await self.whole(rename_in_steps(self, old, new, record, expected, tombstone, self.remove))
         return update
 
     async def whole(self, steps: Coroutine[Any, Any, Any]) -> Any:
@@ -224,7 +230,7 @@ class MongoStore(StoreBase):
         if not task.cancelled():
             task.exception()  # it has been seen: a caller that was cancelled does not look
 
-    async def _remove(self, sid: str, expected: StoredSession) -> Update:
+    async def remove(self, sid: str, expected: StoredSession) -> Update:
         """Delete a session that is still the expected one."""
         update: Update = await self._queue.add(Job("remove", sid, None, expected))
         return update
@@ -258,8 +264,8 @@ class MongoStore(StoreBase):
         sessions, now = connection.sessions, self._clock()
         sid, record = job.sid, job.record
         expected: Any = job.expected
-        update = touching(job.expires_at) if record is None else self._writing(record)
         with self.driver_errors():
+            update = touching(job.expires_at) if record is None else self._writing(record)
             match job.verb:
                 case "create":
                     return await self._create(job, update, now)
@@ -282,32 +288,35 @@ class MongoStore(StoreBase):
 
     async def _create(self, job: Job, update: Document, now: int) -> StoredSession | None:
         """Insert a session, or replace an expired one. Returns None if a living one has the id. Raises DRIVER."""
-        try:
-            await self._matched(free(job.sid, now), update, inserts=True)
-        except DRIVER as error:
-            if is_taken(error):
-                return None
-            raise
-        return _plain(job.record)
+        sessions = self.opened().sessions
+        made = await self._inserted(sessions.insert_one({"_id": job.sid, **update["$set"]}))
+        if not made:  # what is there may have expired
+            made = await self._inserted(sessions.update_one(free(job.sid, now), update, upsert=True))
+        return _plain(job.record) if made else None
 
     async def _set(self, job: Job, update: Document) -> StoredSession:
         """Insert or replace a session. Raises DRIVER.
 
-        Of two that insert at once one may find the other's document, and is tried again, as MongoDB advises.
+        Of several that insert one may find another's document, which is there when it is tried again.
         """
-        try:
-            await self._matched({"_id": job.sid}, update, inserts=True)
-        except DRIVER as error:
-            if not is_taken(error):
-                raise
-            await self._matched({"_id": job.sid}, update, inserts=True)
+        while not await self._inserted(self.opened().sessions.update_one({"_id": job.sid}, update, upsert=True)):
+            pass
         return _plain(job.record)
 
-    async def _matched(self, where: Document, update: Document, *, inserts: bool = False) -> bool:
+    async def _inserted(self, call: Awaitable[Any]) -> bool:
+        """Await a call that may insert. Returns False if another document has the id. Raises DRIVER."""
+        try:
+            await self.opened().ask(call)
+        except DuplicateKeyError as error:
+            if not is_id_taken(error):
+                raise
+            return False
+        return True
+
+    async def _matched(self, where: Document, update: Document) -> bool:
         """Update the one document that a filter finds. Returns False if it finds none. Raises DRIVER."""
         connection = self.opened()
-        done = await connection.ask(connection.sessions.update_one(where, update, upsert=inserts))
-        return bool(done.matched_count)
+        return bool((await connection.ask(connection.sessions.update_one(where, update))).matched_count)
 
     def _writing(self, record: StoredSession) -> Document:
         notes_user = bool(self.users.place.path)

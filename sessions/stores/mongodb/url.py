@@ -73,7 +73,7 @@ def parse(url: str) -> Target:
         raise OptionsError(f"store: expected {_EXPECTED['mongodb']}")
     place, _, query = rest.partition("?")
     place, _, database = place.partition("/")
-    if "@" in database + query:
+    if {"@", "#"} & set(database + query):
         raise OptionsError(f"store: expected {expected}; in a user and a password, @ : / ? # % are percent-encoded")
     userinfo, at, hosts = place.rpartition("@")
     with _refusing(f"expected {expected}"):
@@ -99,7 +99,7 @@ def _options(query: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for pair in query.replace(";", "&").split("&") if query else []:
         name = pair.partition("=")[0]
-        with _refusing(f"{name}: is no option of MongoDB, or has a wrong value"):
+        with _refusing(f"{name}: is no option of MongoDB, or has a wrong value, or names a file that cannot be read"):
             options.update((key.lower(), value) for key, value in split_options(pair, normalize=False).items())
     if options.get("w") == 0:
         raise OptionsError("store: w: 0 is refused, since a write that nobody confirms may be lost; omit it")

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 from ...errors import CorruptSession
-from ...store import Limit, SignedIn, StoredSession
+from ...store import Limit, Outcome, SignedIn, StoredSession
 from ...user_text import UserPlace
 from ..users import end_each, sign_in_and_end
 from .documents import READ, Document, record_of
@@ -93,7 +93,9 @@ class MongoUsers:
         """Return the living sessions that may be a user's."""
         names = (user, *aliases)
         found = await self._noted(names)
-        return list((found | await self._walked(names)).items())
+        if self._walks:
+            found |= await self._walked(names)
+        return list(found.items())
 
     async def end(
         self,
@@ -111,14 +113,14 @@ class MongoUsers:
         if keys is not None:
             return await end_each(self._store, [key for key in keys if key != keep], names, self.place)
         ended: list[str] = []
-        while walked := (await self._walked(names)).keys() - {keep}:
-            ended += await end_each(self._store, walked, names, self.place)
-        quiet = 0
+        walks, quiet = self._walks, 0
         while quiet < _READINGS:
-            found = await self._noted(names)
-            living = [sid for sid, record in found.items() if sid != keep and self._is(names, record)]
+            found = await (self._walked(names) if walks else self._noted(names))
+            living = {sid: record for sid, record in found.items() if sid != keep and self._is(names, record)}
+            done = await asyncio.gather(*(self._store.remove(sid, record) for sid, record in living.items()))
+            ended += [sid for sid, update in zip(living, done, strict=True) if update.outcome is Outcome.SAVED]
             quiet = 0 if living else quiet + 1
-            ended += await end_each(self._store, living, names, self.place)
+            walks = walks and bool(living)
         return ended
 
     async def sign_in(
@@ -149,9 +151,7 @@ class MongoUsers:
             return self._records(await cursor.to_list())
 
     async def _walked(self, names: Collection[str]) -> dict[str, StoredSession]:
-        """Return a user's sessions of all documents, where they do not name theirs."""
-        if not self._walks:
-            return {}
+        """Return a user's sessions, whatever their documents name."""
         found: dict[str, StoredSession] = {}
         async for document in self._store.documents():
             found |= {sid: row for sid, row in self._records([document]).items() if self._is(names, row)}

@@ -2,97 +2,17 @@
 
 import asyncio
 import re
-from html import unescape
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
-from unittest import IsolatedAsyncioTestCase
 from urllib.parse import urlsplit
 
-from aiosqlite import connect
-from argon2 import PasswordHasher
-from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPResponse
-from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
-from main import make_app, options
-from provider import Memory, configuration, make_provider
-from sessions import MemoryStore, SessionManager
-from sessions.testing import Browser, Clock
-from user_table import TABLE, UserTable
+from case import PASSWORD, AccountsCase, token_of
 
-PASSWORD = "correct horse battery"  # noqa: S105 # of the tests
 MINUTE = 60_000
 
 
-def token_of(page: HTTPResponse) -> str:
-    """Return the XSRF token of a page with a form."""
-    (token, *_) = re.findall(r'name="_xsrf" value="([^"]+)"', page.body.decode())
-    return unescape(token)
-
-
-class Person(Browser):
-    """A visitor who types into forms and follows redirects."""
-
-    async def open(self, path: str) -> HTTPResponse:
-        """Open a page, and the one that it leads to."""
-        return await self.follow(await self.fetch(path))
-
-    async def follow(self, response: HTTPResponse) -> HTTPResponse:
-        """Go where an answer leads; to the provider without a cookie."""
-        while response.code in (302, 303):
-            url = response.headers["Location"]
-            here = f"http://127.0.0.1:{self.port}"
-            if url.startswith(("/", here)):
-                response = await self.fetch(url.removeprefix(here))
-            else:
-                response = await AsyncHTTPClient().fetch(url, follow_redirects=False, raise_error=False)
-        return response
-
-    async def send(self, path: str, to: str = "", **fields: str) -> HTTPResponse:
-        """Open the page with a form, and send the form, to the page itself if nothing else is said."""
-        page = await self.open(path)
-        path = to or urlsplit(page.effective_url)._replace(scheme="", netloc="").geturl()
-        return await self.follow(await self.fetch(path, form={"_xsrf": token_of(page), **fields}))
-
-    async def register(self, name: str = "ada") -> HTTPResponse:
-        """Become a user."""
-        return await self.send("/register", name=name, password=PASSWORD)
-
-    async def log_in(self, name: str = "ada", password: str = PASSWORD, **fields: str) -> HTTPResponse:
-        """Sign in by the form."""
-        return await self.send("/login", name=name, password=password, **fields)
-
-
-class Accounts(IsolatedAsyncioTestCase):
-    """Each test has an application of its own, in memory, with a clock that it can move."""
-
-    async def asyncSetUp(self) -> None:
-        self.clock = Clock()
-        self.manager = SessionManager(MemoryStore(clock=self.clock), options("x" * 32), clock=self.clock)
-        db = await self.enterAsyncContext(connect(":memory:", isolation_level=None))
-        await db.execute(TABLE)
-        users = UserTable(db, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-        uploads = Path(self.enterContext(TemporaryDirectory()))
-
-        (at_provider, here) = (bind_sockets(0, "127.0.0.1")[0] for _ in range(2))
-        self.port = here.getsockname()[1]
-        redirect_uri = f"http://127.0.0.1:{self.port}/oauth/return"
-        provider = make_provider(redirect_uri)
-        settings = configuration(f"http://127.0.0.1:{at_provider.getsockname()[1]}", redirect_uri)
-        app = make_app(self.manager, users=users, uploads=uploads, provider=settings)
-        for each, socket in ((provider, at_provider), (app, here)):
-            server = HTTPServer(each)
-            server.add_sockets([socket])
-            self.addAsyncCleanup(server.close_all_connections)
-            self.addCleanup(server.stop)
-        self.memory: Memory = provider.settings["memory"]
-
-    def person(self) -> Person:
-        """A browser of its own."""
-        person = Person(self.port, manager=self.manager)
-        self.addAsyncCleanup(person.close)
-        return person
+class TestAccounts(AccountsCase):
+    """What visitors do, and what must not happen to them."""
 
     async def test_who_registers_is_signed_in(self) -> None:
         """And no one can have the name again."""
@@ -195,16 +115,10 @@ class Accounts(IsolatedAsyncioTestCase):
     async def test_a_file_comes_back_as_it_was(self) -> None:
         """As a download. One that is too large is refused, and leaves the last one as it was."""
         ada, eve = self.person(), self.person()
-        home = await ada.register()
+        await ada.register()
         await eve.register("eve")
-        upload: dict[str, Any] = {
-            "method": "POST",
-            "headers": {"X-Xsrftoken": token_of(home)},
-            "expect_100_continue": True,
-        }
 
-        small = await ada.fetch("/upload", body=b"<script>" * 1000, **upload)
-        large = await ada.fetch("/upload", body=b"x" * 10_000_001, **upload)
+        small, large = await ada.upload(b"<script>" * 1000), await ada.upload(b"x" * 10_000_001)
         file = await ada.fetch("/file")
 
         self.assertEqual((small.code, large.code), (200, 413))
