@@ -36,7 +36,7 @@ from .observe import (
 from .observed_store import observed
 from .options import SessionOptions
 from .pending import Verb
-from .policy import Performed, Plan, decide, no_session
+from .policy import Facts, Performed, Plan, decide, no_session
 from .progress import Generate, no_new_id
 from .renewal import NO_TAG, NO_TAGS, TagsOf
 from .rotation import Rotation
@@ -84,6 +84,7 @@ class SessionManager:
         self._in_time = Deadline(options.store_timeout / 1000, name_of(store)).keep
         self._writes = Writes(self._store, options, clock, self.reporter)
         self._users = UserSessions(self._store, options, clock, self._writes.ends)
+        self._plans: dict[tuple[Facts, bool], Plan] = {}  # that were decided: a few dozen
         self._noted_path = self._users.noted_path
         rotation = Rotation(self._store, self._writes, clock, options.grace_ms, self._in_time, self.background.start)
         sign_ins = SignIns(self._store, self._writes, rotation, options, self._in_time, self.revoke_all)
@@ -168,7 +169,10 @@ class SessionManager:
         return self._commit(state, ends=ends)
 
     def _commit(self, state: SessionState, *, ends: bool) -> Awaitable[None] | None:
-        plan = decide(state.facts(), self.options, ends=ends)
+        facts = state.facts()
+        plan = self._plans.get((facts, ends))
+        if plan is None:
+            plan = self._plans[facts, ends] = decide(facts, self.options, ends=ends)
         if plan.refuses:
             state.check_can_send()
         if plan.cookie == "send":
@@ -244,7 +248,7 @@ class SessionManager:
         closed: the record is a tombstone that counts. gone: nothing is left of it. Raises CorruptSession.
         """
         state = SessionState.loaded(self.options, self.clock, generate, sid, record)
-        if self._writes.is_over(record):
+        if state.meta.row and self._writes.is_over(record):
             state.data.read(json_text.EMPTY)
             state.over("closed" if state.meta.closed_until > self.clock() else "gone")
         elif state.is_too_old:
