@@ -17,7 +17,7 @@ from .meta import SessionMeta, check_own
 from .options import SessionOptions
 from .progress import Progress
 from .renewal import NO_TAG, Renewal, Value, first, is_renewed, join, tags_of
-from .stored_cookie import LAST_MOMENT, StoredCookie
+from .stored_cookie import LAST_MOMENT
 from .user_text import user_in
 
 

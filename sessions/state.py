@@ -4,7 +4,8 @@ The manager asks it for its facts, performs the plan that they lead to, and hand
 are in policy.py; no store is reached from here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
+from typing import Self
 
 from .absolute_timeout import is_touch_due
 from .clock import Clock
@@ -106,6 +107,11 @@ class SessionState(Remembered):
     def base(self) -> StoredSession | None:
         """The record of its row; None if there is none."""
         return self.row.base
+
+    def with_others(self, sids: Iterable[str], replaced: Collection[str]) -> Self:
+        """Note the further verified ids of the request, but those with a replaced value of the cookie."""
+        self.others = tuple(sid for sid in sids if sid != self.id and sid not in replaced)
+        return self
 
     def load_outcome(self) -> str:
         """Return what an observer gets of the load: a session was found, or it is over."""
