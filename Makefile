@@ -8,14 +8,17 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BENCH := bench/.cache
 TOOLS := .cache
+DIST ?= dist
+# The time of the last commit: whoever builds it again gets the same bytes.
+EPOCH = $(shell git log -1 --format=%ct)
 NODE_PEERS := bench/servers/node/node_modules/.package-lock.json
 
 # The suite starts hundreds of processes: if this is set, each of them compiles all that it imports, and keeps none of it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help venv run test test-lowest test-pythons wheels deployment lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
-	interop browser screenshots copying \
-	bench bench-peers bench-instructions bench-scale bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs bench-all bench-setup fuzz lock audit clean
+.PHONY: help venv run test test-lowest test-pythons wheels dist deployment lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
+	mongo interop browser screenshots copying \
+	bench bench-peers bench-instructions bench-scale bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs bench-all bench-setup fuzz docs docs-tables lock audit clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -61,10 +64,18 @@ test-pythons: $(RUNS) ## Run the suite on the Pythons of Debian's newer suites, 
 wheels: $(RUNS) ## See that what is pinned has wheels for a Python that Debian does not give
 	tests/pythons.sh --wheels 3.12
 
+dist: $(READY) $(TOOLS)/release/.ready ## Build the sdist, the wheel and the SBOM of what serves, and check them (DIST=folder)
+	rm -rf $(DIST)
+	SOURCE_DATE_EPOCH=$(EPOCH) $(BIN)/python -m build --no-isolation --outdir $(DIST) >/dev/null
+	$(TOOLS)/release/bin/twine --no-color check --strict $(DIST)/*
+	SOURCE_DATE_EPOCH=$(EPOCH) $(TOOLS)/release/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type library \
+		--output-reproducible --validate --output-file $(DIST)/sbom.cdx.json requirements.lock
+	@cd $(DIST) && sha256sum *
+
 deployment: $(READY) $(TOOLS)/deployment/.ready ## Lint docs/deployment, build its image, run it, the compose file and the systemd unit (root, podman)
 	$(BIN)/python -m pytest --async-test-timeout=600 tests/lab/deployment
 
-lab: $(READY) $(TOOLS)/deployment/.ready ## Run the experiments of tests/lab in their short forms
+lab: $(READY) $(TOOLS)/deployment/.ready $(TOOLS)/coming-from/.ready $(TOOLS)/release/.ready ## Run the experiments of tests/lab in their short forms
 	$(BIN)/python -m pytest --async-test-timeout=600 -m 'not long' tests/lab
 
 check: lint types ## Lint and check types
@@ -103,6 +114,12 @@ soak: $(READY) ## Load the server for MINUTES=30 and sample what it holds, then 
 
 soak-plot: $(BENCH)/plots/.ready ## Draw docs/reliability/soak.svg from soak.csv
 	$(BENCH)/plots/bin/python -m tests.lab.chaos.soak_plot
+
+mongo: $(TOOLS)/mongo/server ## Build the MongoDB of the tests: FerretDB, with SQLite (needs Go; three minutes of a CPU, once)
+
+$(TOOLS)/mongo/server: $(wildcard tests/mongo/*.go) tests/mongo/go.mod tests/mongo/go.sum
+	@command -v go >/dev/null || { echo "go is missing (Debian: apt-get install -y golang-go)" >&2; exit 1; }
+	CGO_ENABLED=0 go build -C tests/mongo -tags ferretdb_no_postgresql -trimpath -ldflags='-s -w' -o $(abspath $@) .
 
 interop: $(READY) ## Run the tests with real Node servers (installs their npm packages)
 	tests/interop/install.sh
@@ -176,12 +193,19 @@ LOCK := UV_CUSTOM_COMPILE_COMMAND='make lock' $(TOOLS)/uv/bin/uv pip compile pyp
 	--python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 
 # What `make run` installs: whatever a config.toml may name, and the commands for those who run it.
-SERVES := --extra redis --extra postgres --extra crypto --extra metrics --extra cli --group server
+SERVES := --extra redis --extra postgres --extra mongodb --extra crypto --extra metrics --extra cli --group server
 
 lock: $(TOOLS)/uv/.ready ## Renew requirements.lock and requirements-dev.lock from pyproject.toml
 	$(LOCK) --upgrade $(SERVES) --output-file requirements.lock
 	$(LOCK) --upgrade --extra dev --extra speed --group server --constraint requirements.lock --output-file requirements-dev.lock
 	$(LOCK) --upgrade $(SERVES) --extra speed --resolution lowest-direct --output-file requirements-lowest.lock
+
+docs: $(READY) ## Make the documentation site in .cache/site (warnings are errors)
+	$(BIN)/sphinx-build -q -W --keep-going --jobs auto --doctree-dir $(TOOLS)/doctrees docs $(TOOLS)/site
+	@echo 'open $(TOOLS)/site/index.html'
+
+docs-tables: $(READY) ## Write what the code says of the options into config.toml, README.md and docs/reference
+	$(BIN)/python -m docs.tables
 
 audit: $(TOOLS)/pip-audit/.ready ## Ask for known vulnerabilities of what the two locks pin
 	$(TOOLS)/pip-audit/bin/pip-audit --strict --require-hashes --disable-pip \
@@ -191,6 +215,16 @@ $(TOOLS)/fuzz/.ready: tests/lab/fuzz/requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< --editable .
 	touch $@
+
+$(TOOLS)/coming-from/.ready: tests/lab/coming_from/requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< --editable .
+	@touch $@
+
+$(TOOLS)/release/.ready: tests/lab/release/requirements.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 $(TOOLS)/deployment/.ready: tests/lab/deployment/requirements.txt
 	$(PYTHON) -m venv $(@D)

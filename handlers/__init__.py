@@ -4,6 +4,7 @@ from typing import Any
 
 from .base import NotFound
 from .demo import GetSession, SetSession
+from .docs import Docs
 from .page import DeleteKey, Destroy, End, EndOthers, Page, Regenerate, SetKey
 
 __all__ = ["NotFound", "routes"]
@@ -18,4 +19,5 @@ routes: list[tuple[str, Any]] = [
     (r"/destroy", Destroy),
     (r"/set-session", SetSession),
     (r"/get-session", GetSession),
+    (r"/docs/([a-z-]+\.md)", Docs),
 ]

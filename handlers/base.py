@@ -26,6 +26,14 @@ BODIES = {
 DEPTH_LIMIT = 500
 """Levels of arrays and objects that are read; PHP has 512, Jackson 1,000, and Python has what its version can."""
 
+ADVICE = {
+    403: "The form was not accepted. Open its page again, and send it once more.",
+    404: "There is nothing at this address.",
+    409: "The session has changed meanwhile. Open the page again.",
+    503: "Try again in a moment.",
+}
+"""What a visitor can do about an error that has no message of its own."""
+
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self';"
     " base-uri 'none'; frame-ancestors 'none'",
@@ -71,7 +79,7 @@ class BaseHandler(SessionMixin):
         """Say what went wrong, and nothing about how the server is made."""
         self.set_header("Content-Type", "text/html; charset=UTF-8")
         error = kwargs.get("exc_info", (None, None, None))[1]
-        message = error.message if isinstance(error, ClientError) else None
+        message = error.message if isinstance(error, ClientError) else ADVICE.get(status_code)
         self.render("error.html", status=status_code, title=_phrase(status_code), message=message)
 
     def _read_json(self, body: bytes) -> Any:

@@ -6,9 +6,13 @@ from typing import Any
 from sessions import DataError, SessionInfo
 
 from .base import BaseHandler, ClientError, read_json
+from .docs import DOCS
 
 SHOWN = 20
 """Other sessions that the page shows: everybody who opens /set-session is one user."""
+
+READ_ON = {"tutorial.md": "the tutorial", "users.md": "the sessions of a user", "security.md": "security"}
+"""The documents that the page names, and what it calls them."""
 
 
 class Page(BaseHandler):
@@ -32,6 +36,7 @@ class Page(BaseHandler):
             kept=_duration(options.ttl),
             others=[(info, self._last_use(info)) for info in others[:SHOWN]],
             more=len(others) - SHOWN,
+            docs=[(file, title) for file, title in READ_ON.items() if file in DOCS],
         )
 
     async def _others(self) -> list[SessionInfo]:

@@ -25,15 +25,28 @@ class ServerOptions:
     """The table [server]."""
 
     port: int = 3000
+    """The TCP port to listen at; 0: any that is free."""
     address: str = "127.0.0.1"
-    """An IP address, a host name, "" for every interface, or `unix:` and the path of a socket."""
+    """Who can connect. With "127.0.0.1" this machine only, with "" every interface; with "unix:/path" it is a socket,
+    in place of the port, for its owner and its group. With the last two the secret has to be a strong one."""
     workers: int = 1
+    """Processes that share the port and the store."""
     drain: float = 10_000
+    """Milliseconds that requests in flight may take after SIGTERM or Ctrl-C (a commit may take `busy_timeout`
+    more)."""
     xheaders: bool = False
+    """Believe X-Real-Ip, X-Forwarded-For, X-Forwarded-Proto and X-Request-Id: only behind a proxy that sets them
+    (docs/how-to/behind-a-proxy.md)."""
     trusted_downstream: Sequence[str] = field(default=())
+    """Addresses of further proxies in X-Forwarded-For."""
     log: Literal["text", "json"] = "text"
+    """Each line as "text", or "json": one JSON object on each line (needs python-json-logger, which `make run`
+    installs)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """One of "debug", "info", "warning" and "error": lines of a lower level are left out."""
     metrics_port: int | None = None
+    """A port for operators, of this machine only: /metrics, /healthz/live, /healthz/ready (docs/monitoring.md);
+    needs prometheus-client, which `make run` installs. Not set: none."""
 
     def __post_init__(self) -> None:
         numbers = [("port", self.port, 0, 65_535), ("workers", self.workers, 1, 1_024)]

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     """The version that is installed, as its metadata has it."""
 
     from .at_rest.sealed_store import SealedStore
+    from .stores.mongodb import MongoStore
     from .stores.postgres import PostgresStore
     from .stores.redis import RedisStore
     from .stores.sqlite import SQLiteStore
@@ -53,6 +54,7 @@ __all__ = [
     "HashedIds",
     "HeadersSent",
     "MemoryStore",
+    "MongoStore",
     "NoSession",
     "OptionsError",
     "Outcome",
@@ -83,7 +85,7 @@ __all__ = [
 ]
 
 
-_LAZY = {"PostgresStore": "postgres", "RedisStore": "redis", "SQLiteStore": "sqlite"}
+_LAZY = {"MongoStore": "mongodb", "PostgresStore": "postgres", "RedisStore": "redis", "SQLiteStore": "sqlite"}
 """The stores that have a driver, each with a scheme of its URLs."""
 
 

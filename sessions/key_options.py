@@ -19,7 +19,9 @@ class EncryptionOptions:
     """The table [session.encryption]: what is in the store is sealed (docs/sealed.md)."""
 
     keys: Sequence[Mapping[str, str]] = ()
-    """`{ id, file }` of each key: the first seals, all open."""
+    """`{ id, file }` of each key: the first seals, all open. A key is 32 bytes as base64 or hex.
+    SESSION_ENCRYPTION_KEYS = "id:key" in the environment takes the place of this option; SIGHUP reads the files
+    again (docs/sealed.md). Not set: sessions are stored in the clear."""
 
     def __post_init__(self) -> None:
         check_keys("encryption.keys", self.keys)
@@ -30,9 +32,10 @@ class HashingOptions:
     """The table [session.hashing]: what an id is hashed with, where `hashedIds` is on."""
 
     keys: Sequence[Mapping[str, str]] = ()
-    """`{ id, file }` of each key: the first writes, all are asked."""
+    """`{ id, file }` of each key: with the first the ids are hashed, with all they are looked for. Not set:
+    SESSION_HASH_KEYS in the environment."""
     legacy_until: datetime | None = None
-    """Until when rows under plain ids are taken over; None: without an end."""
+    """Until when rows under plain ids are taken over. Not set: without an end."""
 
     def __post_init__(self) -> None:
         check_keys("hashing.keys", self.keys)

@@ -250,9 +250,9 @@ class SessionManager:
         checked_user(login.user)
         return self._verbs.sign_in(state, login, self.signer)
 
-    def confirm(self, state: SessionState) -> Verb[None]:
+    def confirm(self, state: SessionState, stamp: Stamp | None = None) -> Verb[None]:
         """Go on under a new id, signed in now: `SessionMixin.confirm`."""
-        return self._verbs.confirm(state)
+        return self._verbs.confirm(state, None if stamp is None else stamp_text(self.signer, stamp))
 
     def sign_out(self, state: SessionState, *, everywhere: bool) -> Verb[None]:
         """End a session, or every session of its user: `SessionMixin.sign_out`."""

@@ -55,23 +55,27 @@ class CookieOptions:
     path: str | None = "/"
     """Only requests below this path have a session; the cookie's Path."""
     domain: str | None | Absent = ABSENT
-    """The cookie's Domain; absent: this host only."""
+    """The cookie's Domain. Not set: this host only."""
     expires: datetime | Literal[False] | None | Absent = ABSENT
-    """A date; it becomes the lifetime that is left when the session is made. `max_age` is mostly what is wanted."""
+    """A date, which becomes the lifetime that is left when the session is made. Not set: `max_age` counts, which is
+    mostly what is wanted. Of the two the later line counts."""
     max_age: MaxAge | Absent = ABSENT
-    """Lifetime in milliseconds after the last use; None: until the browser is closed."""
+    """Milliseconds after the last use at which the session and its cookie end. Not set: the cookie ends with the
+    browser, and `ttl` counts for the session."""
     original_max_age: MaxAge | Absent = ABSENT
-    """Milliseconds; the lifetime from the first touch on where it is to differ from `max_age`."""
+    """Milliseconds; the lifetime from the first renewal on. Not set: `max_age`."""
     http_only: bool | None = True
     """Hide the cookie from the page's JavaScript."""
     secure: bool | Literal["auto"] | None | Absent = ABSENT
-    """Send the cookie over TLS only; "auto": as the request that makes the session came."""
+    """Send the cookie over TLS only. "auto": if the request that makes the session came over TLS."""
     same_site: SameSite | Absent = "lax"
-    """SameSite: True is "strict"; False, None and ABSENT leave it out; "auto": "none" over TLS, else "lax"."""
+    """Which requests from other sites carry the cookie: "lax", "strict" (`True` too), "none" (needs `secure`), or
+    "auto": "none" over TLS, else "lax". `False`: the attribute is not sent."""
     partitioned: bool | None | Absent = ABSENT
-    """A cookie for each top-level site that embeds this one (CHIPS); needs `secure`."""
+    """A separate cookie for each site that embeds this one (CHIPS); needs `secure`."""
     priority: Priority | Absent = ABSENT
-    """Chromium's Priority: which cookies it drops last."""
+    """Chromium drops cookies of a low priority first: "low", "medium" or "high". Not set: the attribute is not
+    sent."""
 
     def __post_init__(self) -> None:
         for name, attribute in express_names(CookieOptions).items():
@@ -112,80 +116,98 @@ class SessionOptions:
     """The options of express-session 1.19 under their Python names, and our own options."""
 
     secret: str | bytes | list[str | bytes] | tuple[str | bytes, ...] = field(repr=False)
-    """Signs the cookie; of a list the first signs and all verify, so that secrets can be rotated."""
+    """Signs the cookie; of a list the first signs and all verify. SESSION_SECRET in the environment comes before it;
+    without both the server makes one and keeps it (docs/secrets.md)."""
     name: str = "connect.sid"
     """The cookie's name."""
     genid: Callable[[Any], str] | None = None
-    """Makes a session id from the request; None: 24 random bytes."""
+    """A function that makes a session id from the request; for Python only. Not set: 24 random bytes."""
     resave: bool = False
     """Write a session back after every request, changed or not."""
     rolling: bool = False
     """Send the cookie, with a new expiry, in every response."""
     save_uninitialized: bool = False
-    """Store a new session although nothing was put into it."""
+    """Store a new session even if nothing was put into it."""
     unset: Literal["keep", "destroy"] = "keep"
-    """What `self.session = None` does to the stored session."""
+    """What `self.session = None` does to the stored session: "keep" or "destroy" it."""
     proxy: bool | None = None
-    """Believe X-Forwarded-Proto (True), never (False), or ask Tornado's `request.protocol` (None)."""
+    """Believe the header X-Forwarded-Proto (docs/how-to/behind-a-proxy.md): `True`, or never: `False`. Not set: as
+    Tornado's `xheaders` says."""
     proxy_secure: bool = False
     """With `proxy`: a request from the proxy counts as secure unless it says `X-Forwarded-Proto: http`."""
     store: str = field(default="sqlite:sessions.db", repr=False)
-    """The URL that `open_store` takes; it may hold a password."""
+    """The URL of the store (docs/scaling.md): `sqlite:PATH`, where a relative path starts at the working folder,
+    `redis://host:6379/0`, `postgresql://user:password@host/database`, or `memory:` for one process, lost when it
+    ends."""
     secret_file: str | None = field(default=None, repr=False)
-    """Where `sessions.config` keeps a secret that nobody has chosen; None: beside the store's file."""
+    """Where the server keeps the secret that it makes; `config.toml` only. Not set: beside the store's file, and so
+    in its backups."""
     cookie: CookieOptions | Callable[[Any], CookieOptions] = field(default_factory=CookieOptions)
-    """The cookie of new sessions, or a function of the request that returns it."""
+    """The cookie of new sessions, or a function of the request that returns it; a function is for Python only."""
     touch_after: float | None = None
-    """Milliseconds of a session's lifetime that pass before a request that changes nothing renews its expiry.
-    None: a twentieth of the lifetime, 0 when `rolling`; 0: on every request, as Express does."""
+    """Milliseconds of a session's lifetime that pass before a request that changes nothing renews it; 0: on every
+    request, as Express does. Not set: a twentieth of the lifetime, 0 with `rolling`."""
     ttl: float = DAY
-    """Milliseconds that a session without maxAge is kept after its last use."""
+    """Milliseconds that a session without `max_age` is kept after its last use."""
     absolute_timeout: float | None = None
-    """Milliseconds after its creation when a session ends, however much it is used; None: never for that reason."""
+    """Milliseconds after its creation at which a session ends, however much it is used; `regenerate()` starts it
+    again. Not set: a session in use lives on."""
     max_bytes: int = 1_048_576
-    """Bytes of UTF-8 that a session may take in the store; a change that would take more is refused. 0: no limit."""
+    """Bytes that a session may take in the store; a change that needs more is a DataError. 0: no limit."""
     conflict: Literal["merge", "reject", "overwrite"] = "merge"
-    """Parallel changes of one session: merge them by key; the same, but a request that changes a key which another has
-    changed meanwhile is rejected with SessionConflict; or let the last writer win as Express does."""
+    """Parallel changes of one session (docs/merge.md): "merge" them by key; "reject": merge them, but of two
+    changes of one key the second is a SessionConflict, 409; or "overwrite" as Express does."""
     save_on_error: bool = True
-    """Store the session also if the answer is an error of the server (5xx). What a verb has done stays either way."""
+    """`False`: an answer of 500 or more stores nothing and renews nothing. What `save()`, `rotate()` and other
+    verbs did by then stays."""
     clear_cookie: bool = True
     """`destroy()` also removes the browser's cookie."""
     cache_headers: bool = True
-    """`Cache-Control: no-store` on responses that set the cookie, `Vary: Cookie` on those that read a session."""
+    """`Cache-Control: no-store` with the cookie, `Vary: Cookie` where a session was read."""
     grace: float | None = None
     """Milliseconds for which an id that a login replaced is a tombstone: a late request under it changes nothing.
-    None: 30,000, and 0 with `conflict = "overwrite"`."""
+    Not set: 30000, 0 with `conflict = "overwrite"`."""
     renew_after: float | None = None
-    """Milliseconds after which the cookie of a session gets a new value; None: never. At least ten times `grace`."""
+    """Milliseconds after which the cookie gets a new value (docs/renewal.md); at least ten times `grace`, and not
+    with a Node server. Not set: never."""
     reuse: Literal["log", "end"] = "log"
-    """When a value of the cookie comes that a newer one has replaced: log it, or end that session too."""
+    """When a value of the cookie comes that a newer one has replaced, somebody uses a copy: "log" it, or "end" that
+    session too."""
     user_key: str | Sequence[str] | None = None
-    """The key of the data that names the user, `"user"` or `"passport.user"`: whatever sets it is the login."""
+    """The key of the data that names the user, such as "username" or "passport.user", a key in a key: whatever sets
+    it is the login (docs/users.md). Not set: nobody is known."""
     max_per_user: int | None = None
-    """How many sessions of a user may live; a `sign_in` beyond them does as `at_limit` says. None: any number."""
+    """How many sessions of a user may live; `sign_in()` beyond them does as `at_limit` says. Needs `user_key`. Not
+    set: any number."""
     at_limit: Literal["evict", "refuse"] = "evict"
-    """At `max_per_user`: end the session that signed in first, or refuse the sign-in."""
+    """At `max_per_user`: "evict" ends the session that signed in first, "refuse" refuses the sign-in (not on Redis
+    Cluster)."""
     devices: bool = False
-    """Keep the browser's name and address of a sign-in with the session, for a list of devices."""
+    """Keep the browser's name and address of a sign-in with the session, for a list of devices. Needs
+    `user_key`."""
     header: str | None = None
-    """The header in which a client without cookies sends and gets its id, in place of the cookie; None: none."""
+    """The name of a header, such as `X-Session`, in which a client without cookies sends its id, or `new`, and gets
+    it (docs/header-ids.md). Not set: no header."""
     node_peer: bool = False
-    """A Node server writes to this store: what needs every row's help works harder, or is refused."""
+    """A Node server writes to this store: what needs the help of every row works harder, or is refused."""
     encryption: EncryptionOptions | None = None
-    """The keys that seal what is in the store; None, and none in the environment: it is in the clear."""
+    """The keys that seal what is in the store (docs/sealed.md), in a table of its own. Not set, and none in the
+    environment: sessions are stored in the clear."""
     require_sealed: bool = False
-    """Refuse a stored session, or a part of one, that is not sealed."""
+    """Refuse a stored session, or a part of one, that is not sealed: nobody else writes to the store
+    (docs/sealed.md)."""
     hashed_ids: bool = False
-    """Keep sessions under a hash of their ids. No Node server can share the store."""
+    """Keep sessions under a hash of their ids, so that a dump of the store opens nothing; no Node server can share
+    it then (docs/sealed.md)."""
     hashing: HashingOptions | None = None
-    """The keys of that hash, and until when rows under plain ids are taken over."""
+    """The keys of that hash, in a table of its own. Not set: those of the environment."""
     store_down: Literal["error", "none"] = "error"
-    """While the store is not ready: 503 for requests that carry a session cookie, or no session at all."""
+    """While the store is away: "error" is 503 for visitors with a cookie, "none" is no session."""
     store_timeout: float = 5_000
-    """Milliseconds that a load or a commit may take before the request fails with 503."""
+    """Milliseconds that a load or a commit may take; then 503."""
     watch_interval: float = 5_000
-    """Milliseconds in which each session with an open socket or event stream is asked for once, while there is one."""
+    """Milliseconds in which each session with an open socket or event stream is asked for once, and ends with it
+    (docs/sockets.md)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "secret", secrets_of(self.secret))

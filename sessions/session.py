@@ -31,10 +31,10 @@ class Verbs(Protocol):
 class Session(MutableMapping[str, Any]):
     """The session in a handler. Values are JSON values; nested changes are seen at the end of the request.
 
-        `|` and copies work as with a dict and give a dict: plain data, which no longer belongs to the session.
+    `|` and copies work as with a dict and give a dict: plain data, which no longer belongs to the session.
 
     Assigning a key that is not a string, or that express-session uses itself, raises DataError; a change after the
-        answer was finished raises HeadersSent. Each verb changes this object at once, and the store soon. Await what it
+    answer was finished raises HeadersSent. Each verb changes this object at once, and the store soon. Await what it
     returns; if you do not, the answer waits for it, and its failure becomes the answer.
     """
 

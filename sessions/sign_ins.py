@@ -217,8 +217,8 @@ class SignIns:
 
     # ---------------------------------------------------------------- confirm
 
-    def confirm(self, state: SessionState) -> Coroutine[Any, Any, None]:
-        """Go on under a new id at once, signed in now; what is returned moves the row there.
+    def confirm(self, state: SessionState, stamp: str | None = None) -> Coroutine[Any, Any, None]:
+        """Go on under a new id at once, signed in now; what is returned moves the row there. None keeps the stamp.
 
         Raises NoSession if nobody is signed in; what is returned raises it if the session has ended meanwhile.
         """
@@ -230,7 +230,7 @@ class SignIns:
         state.to_store()  # raises the handler's own errors at the call
         row = state.row
         go_back = state.snapshot(copied=True)
-        state.set_meta(signedInAt=state.clock())
+        state.set_meta(signedInAt=state.clock(), **({} if stamp is None else {"stamp": stamp}))
         state.take_new_id()
 
         async def work() -> None:

@@ -327,8 +327,8 @@ MASK = "********"
 _SECRET_NAME = re.compile("secret(?!_?file)|passw|passphrase|token|credential|(?<!user)keys?$", re.IGNORECASE)
 _LOGIN = re.compile(r"(?s)(?<=:)(//)?[^@]*:.*(?=@)|(?<=://).*(?=@)")
 """User and password of a URL: what is between its scheme, a second one too, and the last "@"."""
-_PASSWORD = re.compile("(?<=password=)[^&]*")
-"""A password in the query of a URL."""
+_PASSWORD = re.compile("((?:password|authMechanismProperties)=)[^&]*", re.IGNORECASE)
+"""A password in the query of a URL; among MongoDB's properties is the token of a session at AWS."""
 
 
 def is_secret_name(name: str) -> bool:
@@ -339,7 +339,7 @@ def is_secret_name(name: str) -> bool:
 def masked(value: Any) -> Any:
     """The value without the passwords in it: those of URLs, and those that a key in it names."""
     if isinstance(value, str):
-        return _PASSWORD.sub(MASK, _LOGIN.sub(lambda found: f"{found[1] or ''}{MASK}", value))
+        return _PASSWORD.sub(rf"\1{MASK}", _LOGIN.sub(lambda found: f"{found[1] or ''}{MASK}", value))
     if isinstance(value, list):
         return [masked(each) for each in value]
     if isinstance(value, tuple):

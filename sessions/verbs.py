@@ -108,10 +108,10 @@ class SessionVerbs:
         state.check_can_send()
         return self._start(state, self._sign_ins.sign_in(state, login, signer))
 
-    def confirm(self, state: SessionState) -> Verb[None]:
+    def confirm(self, state: SessionState, stamp: str | None) -> Verb[None]:
         """Go on under a new id, signed in now."""
         state.check_can_send()
-        return self._start(state, self._sign_ins.confirm(state))
+        return self._start(state, self._sign_ins.confirm(state, stamp))
 
     def sign_out(self, state: SessionState, *, everywhere: bool) -> Verb[None]:
         """End the session, or every session of its user."""

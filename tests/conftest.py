@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from clock import MovableClock
 from hypothesis import Phase, settings
-from stores.redis_server import end_all
+from stores import mongo_server, redis_server
 
 from sessions import SessionOptions, manager, policy, state
 
@@ -72,4 +72,5 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _shared_servers_end() -> Iterator[None]:
     """What tests have started for each other ends with them."""
     yield
-    end_all()
+    redis_server.end_all()
+    mongo_server.end_all()

@@ -66,7 +66,7 @@ run() {
 wheels() {
   local download=(.venv/bin/python -m pip download --quiet --disable-pip-version-check --only-binary :all:)
   "${download[@]}" --python-version "$1" --dest "$2" -r requirements.lock -r requirements-dev.lock &&
-    "${download[@]}" --python-version "$1" --dest "$2" hatchling editables
+    "${download[@]}" --python-version "$1" --dest "$2" hatchling editables hatch-fancy-pypi-readme
 }
 
 main "$@"

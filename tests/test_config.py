@@ -343,6 +343,8 @@ def test_every_option_is_shown_with_the_value_that_counts() -> None:
     [
         ("postgresql://me:hush@host/mine", "postgresql://********@host/mine"),
         ("postgresql://host/mine?user=me&password=hush&sslmode=require", "postgresql://host/mine?user=me&password=********&sslmode=require"),
+        ("mongodb://h/?tlsCertificateKeyFilePassword=hush&w=1", "mongodb://h/?tlsCertificateKeyFilePassword=********&w=1"),
+        ("mongodb://h/?authmechanismproperties=AWS_SESSION_TOKEN:hush", "mongodb://h/?authmechanismproperties=********"),
         ("redis://:hu@sh@host/0", "redis://********@host/0"),
         ("memory:redis://me:hush@host", "memory:********@host"),
         ("sqlite:redis:me:hush@host", "sqlite:********@host"),

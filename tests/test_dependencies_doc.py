@@ -19,6 +19,11 @@ def names(requirements: list[str]) -> set[str]:
     return found - {PROJECT["project"]["name"]}
 
 
+def required(file: Path) -> list[str]:
+    """The lines of a file of requirements."""
+    return re.findall(r"^[^#\n].*", file.read_text("utf-8"), re.MULTILINE)
+
+
 def rows(heading: str) -> list[list[str]]:
     """The cells of the table below a heading."""
     (section,) = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL)
@@ -26,7 +31,7 @@ def rows(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-DEPLOYMENT = (ROOT / "tests" / "lab" / "deployment" / "requirements.txt").read_text("utf-8")
+LAB = ROOT / "tests" / "lab"
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 
 SECTIONS = {
@@ -34,7 +39,8 @@ SECTIONS = {
     "The extras": set().union(*(names(each) for extra, each in EXTRAS.items() if extra != "dev")),
     "The reference server": names(PROJECT["dependency-groups"]["server"]),
     "Development": names(EXTRAS["dev"]),
-    "Deployment": names(re.findall(r"^[^#\n].*", DEPLOYMENT, re.MULTILINE)),
+    "Deployment": names(required(LAB / "deployment" / "requirements.txt")),
+    "Release": names(required(LAB / "release" / "requirements.txt")),
 }
 
 

@@ -2,9 +2,7 @@
 
 import ast
 import json
-import os
 import re
-import socket
 import subprocess
 import sys
 import tomllib
@@ -18,10 +16,8 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from client import Browser
-from interop.processes import Process, wait_until
 
-from sessions import ABSENT, Cookie, CookieOptions, Session, SessionMixin, SessionOptions, now_ms
+from sessions import ABSENT, Cookie, CookieOptions, Session, SessionMixin, SessionOptions
 from sessions.validation import express_names
 
 ROOT = Path(__file__).parent.parent
@@ -85,31 +81,6 @@ def test_the_reading_of_a_page() -> None:
 
 
 # ---------------------------------------------------------------- the README
-
-
-async def test_the_example_runs(tmp_path: Path) -> None:
-    """The first Python block, without a change, counts a visitor's visits. Only the port is the test's own."""
-    example = fenced(README, "python")[0]
-    assert example.count("8888") == 2
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    (tmp_path / "example.py").write_text(example.replace("8888", str(port)))
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-
-    with Process([sys.executable, "-W", "error", "example.py"], cwd=tmp_path, env=env) as process:
-        wait_until(lambda: listens(port, process), 10)
-        visitor = Browser(port, now_ms)
-        texts = [(await visitor.fetch()).text for _ in range(3)]
-
-    assert texts == ["visit 1", "visit 2", "visit 3"]
-    assert process.output == f"http://127.0.0.1:{port}/\n"
-
-
-def listens(port: int, process: Process) -> bool:
-    """Whether somebody does; raises when the process has ended."""
-    process.check()
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_the_options_are_those_of_the_code() -> None:

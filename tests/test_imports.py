@@ -48,7 +48,7 @@ HEIGHTS = {
 TORNADO = {"web", "handlers", "serving", "server", "testing"}
 """The rooms that may know Tornado."""
 
-DRIVERS = {"aiosqlite", "sqlite3", "redis", "asyncpg", "psycopg", "pymongo", "motor", "uvloop"}
+DRIVERS = {"aiosqlite", "sqlite3", "redis", "asyncpg", "psycopg", "pymongo", "bson", "motor", "uvloop"}
 OBSERVERS = {"prometheus_client", "opentelemetry"}
 """Both cost time and memory to load, and are loaded when they are chosen."""
 

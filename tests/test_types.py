@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from test_docs import PAGES, ROOT, fenced
 
-PROGRAMS = sorted((ROOT / "docs").rglob("*.py"))
+PROGRAMS = sorted((ROOT / "docs" / "examples").rglob("*.py"))
 
 TYPES = Path(sys.executable).parent
 """Where the checkers lie, and the Python for which they check."""
@@ -58,9 +58,10 @@ def examples(tmp_path: Path) -> Path:
     folder.mkdir()
     for page in PAGES:
         blocks = fenced(page.read_text("utf-8"), "python")
+        name = re.sub(r"\W", "_", str(page.relative_to(ROOT).with_suffix("")).lower())
         for number, block in enumerate(["\n\n".join(blocks)] if page.name == "tutorial.md" else blocks, 1):
             named = re.match(r"# (\w+\.py)\n", block)
-            (folder / (named[1] if named else f"{page.stem.lower()}_{number}.py")).write_text(block)
+            (folder / (named[1] if named else f"{name}_{number}.py")).write_text(block)
     for program in PROGRAMS:
         (folder / program.name).write_bytes(program.read_bytes())
     (folder / "wrong.py").write_text(WRONG)

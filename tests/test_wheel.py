@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 from client import Browser
 from interop.processes import Process, wait_until
-from test_docs import README, fenced, listens
+from markdown_it import MarkdownIt
+from test_docs import README
+from test_readme_examples import account, example_at, listens, sign_in
 
 from sessions import __all__ as public_names
 from sessions import __version__, now_ms
@@ -107,6 +109,21 @@ def test_the_sdist_holds_what_the_wheel_is_built_from(built: Path) -> None:
     assert sorted(set(names) - {".gitignore"}) == sorted([*SOURCES, "sessions/py.typed", *about])
 
 
+def test_built_again_elsewhere_they_are_the_same_bytes(built: Path, tmp_path: Path) -> None:
+    """In another folder, by another user, from files of another day: so anyone can compare them with the source."""
+    checkout, packages = tmp_path / "another" / "folder", tmp_path / "packages"
+    shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(".*", "__pycache__", "node_modules", "corpus"))
+    for path in checkout.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(packages), str(checkout)]
+    subprocess.run(command, env={**os.environ, "TZ": "Asia/Tokyo"}, umask=0o077, check=True, capture_output=True)
+
+    assert [each.name for each in sorted(packages.iterdir())] == [each.name for each in sorted(built.iterdir())]
+    assert [each.name for each in packages.iterdir() if each.read_bytes() != (built / each.name).read_bytes()] == []
+
+
 def test_the_metadata_name_version_license_and_pythons(built: Path) -> None:
     """As an index shows them. There is no home page as long as the project has none."""
     found = metadata(built)
@@ -163,15 +180,29 @@ def test_what_is_imported_is_the_wheel(installed: Path) -> None:
 
 async def test_the_readmes_example_runs_with_the_wheel(installed: Path, tmp_path: Path) -> None:
     """The first Python block, but for the port."""
-    example = fenced(README, "python")[0]
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    (tmp_path / "example.py").write_text(example.replace("8888", str(port)))
+    (tmp_path / "example.py").write_text(example_at(port))
 
     command = [str(installed), "-W", "error", "example.py"]
     with Process(command, cwd=tmp_path, env={"PATH": os.environ["PATH"]}) as process:
         wait_until(lambda: listens(port, process), 10)
         visitor = Browser(port, now_ms)
-        texts = [(await visitor.fetch()).text for _ in range(2)]
+        await sign_in(visitor)
+        text = await account(visitor)
 
-    assert texts == ["visit 1", "visit 2"]
+    assert text == '{"signed in as": "ada"}'
+
+
+def test_the_description_has_no_link_that_breaks_on_an_index(built: Path) -> None:
+    """There is no checkout beside it: what leads to a file in the README is text there, and the words are the same."""
+    description = metadata(built).get_payload()
+    assert isinstance(description, str)
+
+    tokens = [child for token in MarkdownIt().parse(description) for child in token.children or ()]
+
+    links = [str(token.attrs["href"]) for token in tokens if token.type == "link_open"]
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert len(links) > 0
+    words = [re.sub(r"\]\([^)\s]+\)|[\[\]]|<!--.*?-->", "", text).split() for text in (README, description)]
+    assert words[0] == words[1]

@@ -66,7 +66,8 @@ class Target:
         table = STORE_TABLES.get(scheme, scheme)
         own = STORE_OPTIONS[table]() if table in STORE_OPTIONS else None
         options = vars(own if self._config is None else self._config.stores[table]) if own is not None else {}
-        named = [f"{name} {options[name]}" for name in ("prefix", "schema", "table") if options.get(name) is not None]
+        names = ("prefix", "schema", "table", "collection")
+        named = [f"{name} {options[name]}" for name in names if options.get(name) is not None]
         return ", ".join([masked(url), *named])
 
     @property

@@ -28,7 +28,10 @@ message that begins with the option's name, or with `store:` for a wrong URL.
 ENTRY_POINT = "sessions.stores"
 """The group of entry points in which a package offers a Factory; the entry's name is the scheme."""
 
-_CLASSES = {"sqlite": "SQLiteStore", "memory": "MemoryStore", "redis": "RedisStore", "postgres": "PostgresStore"}
+_CLASSES = {
+    "sqlite": "SQLiteStore", "memory": "MemoryStore", "redis": "RedisStore", "postgres": "PostgresStore",
+    "mongodb": "MongoStore",
+}  # fmt: skip
 """By the module that holds it, which is also the name of its table."""
 
 _registered: dict[str, Factory] = {}
@@ -57,7 +60,8 @@ def open_store(url: str, **options: Any) -> OpenableStore:
     """Return the store that a URL names; `async with` opens it.
 
     `sqlite:PATH` keeps sessions in a SQLite file, `redis://…` in Redis, `postgresql://…` (or `postgres://…`) in a
-    PostgreSQL database, `memory:` in this process; other schemes belong to stores from elsewhere (`register_store`).
+    PostgreSQL database, `mongodb://…` in MongoDB, `memory:` in this process; other schemes belong to stores from
+    elsewhere (`register_store`).
     `options` are the store's own, such as `clock`, or `durability` for SQLite. Raises OptionsError for a URL that names
     no store, and for a store from elsewhere that cannot be made.
     """

@@ -267,13 +267,15 @@ async def rename_in_steps(
     record: StoredSession,
     expected: StoredSession,
     tombstone: StoredSession | None = None,
+    remove: Callable[[str, StoredSession], Awaitable[Update]] | None = None,
 ) -> Update:
-    """Perform `rename` in a database that has no step over two ids (Redis Cluster).
+    """Perform `rename` in a database that has no step over two ids (Redis Cluster, MongoDB).
 
     The new row is created first, with its full life; then the old row is taken by compare-and-set; where another caller
     was first the new row is deleted again. So `old` never holds what the new record holds. If a step raises, it is
     unknown how far the rename came, and nothing is deleted: the caller asks. A process that dies between the steps
-    leaves one row that nobody knows, for its lifetime.
+    leaves one row that nobody knows, for its lifetime. `remove` deletes a row that is still the expected one, and
+    returns as `update` does: for a store in which an expired row stays until it is swept.
     """
     made = await store.create(new, record)
     if made is None:
@@ -281,8 +283,11 @@ async def rename_in_steps(
         if found is None:
             return GONE
         return TAKEN if found.same_as(expected) else Update(Outcome.CONFLICT, found)
-    closed = tombstone or expected._replace(expires_at=0, version=None)  # an expired record: removes the row
-    taken = await store.update(old, closed, expected)
+    if tombstone is None and remove is not None:
+        taken = await remove(old, expected)
+    else:
+        closed = tombstone or expected._replace(expires_at=0, version=None)  # an expired record: removes the row
+        taken = await store.update(old, closed, expected)
     if taken.outcome is Outcome.SAVED:
         return Update(Outcome.SAVED, made)
     with suppress(StoreError):  # the outcome is known all the same

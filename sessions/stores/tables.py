@@ -21,6 +21,7 @@ STORE_TABLES = {
     "memory": "memory",
     **dict.fromkeys([*REDIS, "unix"], "redis"),
     **dict.fromkeys(["postgresql", "postgres"], "postgres"),
+    **dict.fromkeys(["mongodb", "mongodb+srv"], "mongodb"),
 }
 """Which table belongs to a store of which URL."""
 
@@ -30,7 +31,9 @@ class SQLiteOptions:
     """The table [sqlite]: read where `store` is a sqlite: URL."""
 
     durability: Literal["full", "normal"] = "full"
+    """With "full" an answered change survives a power loss; with "normal" it survives a crash of the server."""
     busy_timeout: float = 2_000
+    """Milliseconds that a write waits for another process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +41,11 @@ class RedisOptions:
     """The table [redis]: read where `store` is a URL of Redis or Valkey."""
 
     prefix: str = "sess:"
+    """What comes before the id in every key, as connect-redis has it."""
     colon_ids: bool = False
+    """`True`: your own ids hold a ":". `False`: such keys belong to a longer prefix (`sess:admin:`)."""
     timeout: float = 3_000
+    """Milliseconds that a call of the server may take; keep it below `store_timeout`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +53,23 @@ class PostgresOptions:
     """The table [postgres]: read where `store` is a postgresql: URL."""
 
     table: str = "session"
+    """The table. If it is missing, the server makes it as connect-pg-simple's table.sql does."""
     schema: str | None = None
+    """The table's schema. Not set: the URL's `?schema=`, else the first of the connection's search_path."""
     pool: int = 5
+    """Connections of one process at most, 3 or more."""
     timeout: float = 4_000
+    """Milliseconds that a statement may take; it waits half of that for a locked row."""
     statement_cache: int = 100
+    """Prepared statements of a connection; 0 for PgBouncer in transaction mode."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MongoOptions:
+    """The table [mongodb]: read where `store` is a mongodb: URL."""
+
+    collection: str = "sessions"
+    timeout: float = 4_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +77,16 @@ class MemoryOptions:
     """The table [memory]: read where `store` is memory:."""
 
     max_sessions: int = 100_000
-    """Some 60 MB, at 300 characters each."""
+    """A full store refuses new sessions (503) and drops none that lives. 100,000 take some 60 MB, at 300 characters
+    each."""
     max_bytes: int = 268_435_456
-    """Bytes of memory that the sessions' texts may take: 256 MiB."""
+    """Bytes of memory that the sessions' texts may take; a full store refuses, as above."""
 
 
 STORE_OPTIONS: Mapping[str, type[Any]] = {
     "sqlite": SQLiteOptions,
     "postgres": PostgresOptions,
+    "mongodb": MongoOptions,
     "memory": MemoryOptions,
     "redis": RedisOptions,
 }

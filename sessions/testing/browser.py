@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import unquote, urlencode, urlsplit
 
-from tornado.httpclient import AsyncHTTPClient, HTTPResponse
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.netutil import bind_sockets
 from tornado.web import Application
+from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from ..errors import NoSession, SessionError
 from ..formats.signing import new_id
@@ -44,6 +45,7 @@ class Browser:
         """The cookies of this visitor."""
         self._https = https
         self._server: HTTPServer | None = None
+        self._sockets: list[WebSocketClientConnection] = []
         if isinstance(app, int):
             self.port: int = app
             return
@@ -59,7 +61,10 @@ class Browser:
         await self.close()
 
     async def close(self) -> None:
-        """Stop the server, if it is this visitor's own."""
+        """Close the WebSockets, and stop the server, if it is this visitor's own."""
+        for socket in self._sockets:
+            socket.close()
+        self._sockets.clear()
         if self._server is not None:
             self._server.stop()
             await self._server.close_all_connections()
@@ -76,21 +81,28 @@ class Browser:
 
         `form` is sent by POST; what else `request` takes is that of Tornado's HTTPRequest (`method`, `body`, …).
         """
-        sent = dict(headers or {})
-        if self._https:
-            sent["X-Forwarded-Proto"] = "https"
-        cookies = self.jar.cookies(HOST, urlsplit(path).path, secure=self._https)
-        if cookies:
-            sent["Cookie"] = "; ".join(f"{each.name}={each.value}" for each in cookies)
         if form is not None:
             request = {"method": "POST", "body": urlencode(form), **request}
-        url = f"http://{HOST}:{self.port}{path}"
+        url, sent = f"http://{HOST}:{self.port}{path}", self._headers(path, headers)
         response = await AsyncHTTPClient().fetch(
             url, headers=sent, follow_redirects=False, raise_error=False, **request
         )
         for header in response.headers.get_list("Set-Cookie"):
             self.jar.receive(header, HOST, urlsplit(path).path, secure=self._https)
         return response
+
+    async def connect(self, path: str, *, headers: Mapping[str, str] | None = None) -> WebSocketClientConnection:
+        """Open a WebSocket as a page of the application does. Raises Tornado's HTTPClientError if it is refused.
+
+        `await` its `read_message()`, which is None at the end; then `close_code` says why.
+        """
+        sent = self._headers(
+            path, {"Origin": f"http{'s' if self._https else ''}://{HOST}:{self.port}", **(headers or {})}
+        )
+        url = f"ws://{HOST}:{self.port}{path}"
+        socket = await websocket_connect(HTTPRequest(url, headers=HTTPHeaders(sent)))
+        self._sockets.append(socket)
+        return socket
 
     async def sign_in(self, user: str | int, **data: Any) -> None:
         """Sign in as a user, without a login form: a new session with some more data, and its cookie in the jar.
@@ -115,6 +127,16 @@ class Browser:
                 except NoSession:
                     pass
         return None
+
+    def _headers(self, path: str, headers: Mapping[str, str] | None) -> dict[str, str]:
+        """Return what a request sends: the test's headers, and the cookies."""
+        sent = dict(headers or {})
+        if self._https:
+            sent["X-Forwarded-Proto"] = "https"
+        cookies = self.jar.cookies(HOST, urlsplit(path).path, secure=self._https)
+        if cookies:
+            sent["Cookie"] = "; ".join(f"{each.name}={each.value}" for each in cookies)
+        return sent
 
     def _generate(self) -> tuple[str, StoredCookie]:
         options = self.manager.options

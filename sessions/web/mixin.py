@@ -89,7 +89,8 @@ class SessionMixin(RequestHandler):
     def session(self, value: Session | None) -> None:
         if value is None:
             self._session_response.session.unset(self)
-        elif not isinstance(value, Session) or value is not self.session:  # `self.session |= {…}` assigns what it was
+        elif not isinstance(value, Session) or value is not self._session_response.session.session(self):
+            # `self.session |= {…}` assigns what it was
             raise TypeError("self.session can only be set to None, which unsets it; change its keys instead")
 
     @session.deleter
@@ -132,12 +133,13 @@ class SessionMixin(RequestHandler):
         """End the session, or `everywhere` all sessions of its user. A visitor who has none is no error."""
         return users.sign_out(self, self._session_response.session, everywhere=everywhere)
 
-    def confirm(self) -> Awaitable[None]:
+    def confirm(self, stamp: Stamp | None = None) -> Awaitable[None]:
         """Note that the user has given the password again: a new id, the same rights, a fresh login.
 
+        `stamp` is that of a password which has just been changed; None keeps the one that the session has.
         Raises NoSession if nobody is signed in; what is awaited raises it if the session was ended meanwhile.
         """
-        return users.confirm(self, self._session_response.session)
+        return users.confirm(self, self._session_response.session, stamp)
 
     @property
     def signed_in_at(self) -> datetime | None:
@@ -157,7 +159,8 @@ class SessionMixin(RequestHandler):
 
     def flash(self, text: str, kind: str = "info") -> None:
         """Keep a message in the session until a page shows it; at most 20, of which the oldest goes."""
-        self.session[flash.KEY] = flash.added(self.session.get(flash.KEY), kind, text)
+        session = self._session_response.session.session(self)  # a class may have given ours another name
+        session[flash.KEY] = flash.added(session.get(flash.KEY), kind, text)
 
     def flashes(self) -> dict[str, list[str]]:
         """Return the messages by kind, once: they are taken out of the session. No session is made for it."""
@@ -357,14 +360,15 @@ async def _check(handler: SessionMixin, session: RequestSession) -> None:
 
 
 def _refuse_clashes(cls: type) -> None:
-    """Raise TypeError if a class behind the mixin has a name of the mixin's: one of the two would be hidden."""
-    behind = cls.__mro__[cls.__mro__.index(SessionMixin) + 1 :]
-    for base in behind:
+    """Raise TypeError if the mixin hides a name of a class behind it, and no class in front of it decides the name."""
+    at = cls.__mro__.index(SessionMixin)
+    decided = {name for kind in cls.__mro__[:at] for name in vars(kind)}
+    for base in cls.__mro__[at + 1 :]:
         for name in OWN_NAMES:
-            if name in vars(base):
+            if name in vars(base) and name not in decided:
                 raise TypeError(
-                    f"{cls.__qualname__}: SessionMixin.{name} hides {base.__qualname__}.{name}: give one of the two"
-                    " another name, or define it in the class itself"
+                    f"{cls.__qualname__}: SessionMixin.{name} hides {base.__module__}.{base.__qualname__}.{name}:"
+                    " give one of the two another name, or define it in the class itself"
                 )
 
 

@@ -57,9 +57,9 @@ def sign_in(
     return verb
 
 
-def confirm(handler: Handler, session: RequestSession) -> Awaitable[None]:
+def confirm(handler: Handler, session: RequestSession, stamp: Stamp | None) -> Awaitable[None]:
     """Note that the user has given the password again. Raises NoSession if nobody is signed in."""
-    return session.manager(handler).confirm(session.begun(handler))
+    return session.manager(handler).confirm(session.begun(handler), stamp)
 
 
 def sign_out(handler: Handler, session: RequestSession, *, everywhere: bool) -> Awaitable[None]:

@@ -31,6 +31,9 @@ FLAGS = (
     "--disable-sync",
     "--disable-default-apps",
 )
+AXE = Path(__file__).parents[1] / "interop/node_modules/axe-core/axe.min.js"
+"""From npm: tests/interop/install.sh installs it."""
+
 SECONDS = 60
 """Until a page must be there."""
 
@@ -108,43 +111,21 @@ def cookies(driver: "Chrome") -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in driver.execute_cdp_cmd("Network.getAllCookies", {})["cookies"]}
 
 
-# For every text that is seen: the contrast of its colour against what lies behind it (WCAG 2.2, 1.4.3 and "relative
-# luminance"). Colours come from the computed styles; half-transparent ones are laid over what is below them.
-CONTRAST = """
-const parse = (text) => {
-  const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number);
-  return { r, g, b, a };
-};
-const over = (top, below) => Object.fromEntries(
-  ['r', 'g', 'b'].map((c) => [c, top[c] * top.a + below[c] * (1 - top.a)]).concat([['a', 1]]));
-const luminance = ({ r, g, b }) => {
-  const [R, G, B] = [r, g, b].map((c) => c / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-  return 0.2126 * R + 0.7152 * G + 0.0722 * B;
-};
-const canvas = () => {  // what the browser paints where the page paints nothing: white, or its own dark
-  const probe = document.createElement('div');
-  probe.style.color = 'Canvas';
-  document.body.append(probe);
-  const color = parse(getComputedStyle(probe).color);
-  probe.remove();
-  return color;
-};
-const behind = (element) => {
-  if (!element) return canvas();
-  const own = parse(getComputedStyle(element).backgroundColor);
-  return own.a === 1 ? own : over(own, behind(element.parentElement));
-};
-const seen = [];
-const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-while (walker.nextNode()) {
-  const element = walker.currentNode.parentElement;
-  const text = walker.currentNode.textContent.trim();
-  if (text && element.checkVisibility()) seen.push([text, element]);
-}
-for (const input of document.querySelectorAll('input:not([type=hidden])')) seen.push([`<input ${input.name}>`, input]);
-return seen.map(([text, element]) => {
-  const below = behind(element);
-  const [a, b] = [luminance(over(parse(getComputedStyle(element).color), below)), luminance(below)];
-  return [text, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
-});
-"""
+def why_no_axe() -> str | None:
+    """Why pages cannot be audited here; None when they can."""
+    return None if AXE.exists() else "axe-core is missing (tests/interop/install.sh, or `make interop`)"
+
+
+def audit(driver: "Chrome") -> list[str]:
+    """Each rule of axe-core that the page breaks, or that axe cannot judge, with the element and what is wrong there.
+
+    All of axe's rules count: WCAG 2.2 A and AA, and its best practices.
+    """
+    driver.execute_script(AXE.read_text("utf-8"))
+    found = driver.execute_async_script("axe.run().then(arguments[0])")
+    assert found["passes"], "axe looked at nothing"
+    return [
+        f"{rule['id']}: {node['html']}: {node['failureSummary']}"
+        for rule in found["violations"] + found["incomplete"]
+        for node in rule["nodes"]
+    ]

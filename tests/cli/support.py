@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from clock import DAY
 from stores.postgres_server import shared as shared_postgres
 from stores.redis_server import shared_cluster, shared_server
-from stores.support import prefix
+from stores.support import collection, mongo_url, prefix
 
 from sessions import StoredSession, now_ms
 from sessions.cli.app import app
@@ -179,6 +179,7 @@ def table_of(folder: Path) -> str:
 KINDS: dict[str, Callable[[Path], tuple[str, str]]] = {
     "sqlite": lambda folder: (f"sqlite:{folder}/sessions.db", ""),
     "postgres": lambda folder: (shared_postgres().url, f'[postgres]\ntable = "{table_of(folder)}"\ntimeout = 30000'),
+    "mongodb": lambda folder: (mongo_url(), f'[mongodb]\ncollection = "{collection(folder)}"\ntimeout = 30000'),
     "redis": lambda folder: (shared_server().url, f'[redis]\nprefix = "{prefix(folder)}"\ntimeout = 30000'),
     "redis cluster": lambda folder: (shared_cluster().url, f'[redis]\nprefix = "{prefix(folder)}"\ntimeout = 30000'),
 }

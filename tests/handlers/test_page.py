@@ -1,6 +1,7 @@
 """The page `/`: it shows visitors their session, and nothing that others have put there can be turned against them."""
 
 import json
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -8,6 +9,7 @@ from clock import HOUR, MINUTE
 from stage import CONFIG, FORMS, Serve, known, plant
 
 from handlers import routes
+from handlers.page import READ_ON
 from sessions.formats.signing import fingerprint
 
 HOSTILE = [
@@ -19,6 +21,8 @@ HOSTILE = [
     "{{ 1 + 1 }}{% raw x %}",
     "ü 😀 \u202e",
 ]
+ROOT = Path(__file__).parents[2]
+LINKS = [f"/docs/{file}" for file in READ_ON]
 each_hostile = pytest.mark.parametrize("text", HOSTILE)
 
 
@@ -84,13 +88,33 @@ class TestShows:
 
         assert ("Not sent: the cookie is Secure" in page.text) is not proxied
 
-    async def test_the_endpoints_are_a_click_away(self, serve: Serve) -> None:
-        """Both of the example's, for a new visitor too."""
+    async def test_the_endpoints_and_documents_are_a_click_away(self, serve: Serve) -> None:
+        """Both of the example's, and what there is to read, for a new visitor too."""
         site = await serve()
 
         page = await site.visitor().page()
 
-        assert page.links == ["/set-session", "/get-session"]
+        assert page.links == ["/set-session", "/get-session", *LINKS]
+
+    @pytest.mark.parametrize("link", LINKS)
+    async def test_a_document_is_shown_as_it_is(self, serve: Serve, link: str) -> None:
+        """As text, and nobody gets a session by reading it."""
+        site = await serve()
+
+        response = await site.visitor().fetch(link)
+
+        assert response.text == (ROOT / link.removeprefix("/")).read_text("utf-8")
+        assert response.header("Content-Type") == "text/plain; charset=UTF-8"
+        assert response.set_cookies == []
+
+    @pytest.mark.parametrize(
+        "name", ["nothing.md", "page.png", "..%2FREADME.md", "../config.toml", "deployment/README.md"]
+    )
+    async def test_nothing_else_is_a_document(self, serve: Serve, name: str) -> None:
+        """Whatever lies beside it."""
+        site = await serve()
+
+        assert (await site.visitor().fetch(f"/docs/{name}")).status == 404
 
     async def test_what_cannot_be_undone_is_marked(self, serve: Serve) -> None:
         """Delete, Destroy and what ends other sessions, and no other button."""
@@ -108,7 +132,7 @@ class TestShows:
 
         page = await visitor.page()
 
-        assert f"Its log calls it {fingerprint(visitor.sid or '')}: a name made from the id" in page.text
+        assert f"{fingerprint(visitor.sid or '')} is what the log calls it: a name made from the id" in page.text
 
 
 class TestSafe:
@@ -150,7 +174,7 @@ class TestSafe:
         assert not {"script", "iframe", "object", "embed", "base"} & set(page.tags)
         assert [name for name, _ in page.attributes if name.startswith("on")] == []
         links = [value for name, value in page.attributes if name in ("href", "src", "action")]
-        assert set(links) <= {"data:,", "/", "/set-session", "/get-session", *FORMS}
+        assert set(links) <= {"data:,", "/", "/set-session", "/get-session", *LINKS, *FORMS}
 
     async def test_the_id_is_nowhere_but_in_set_cookie(self, serve: Serve) -> None:
         """Not on a page, in a header or in an error, whatever is asked for and by whatever method."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stores import mongo_server
 from stores.postgres_server import shared
 
 from .processes import Process, missing
@@ -75,6 +76,8 @@ class Pair:
     """The SQLite file, where it is one."""
     postgres: str | None = None
     """The name of a database on the shared PostgreSQL server instead."""
+    mongodb: str | None = None
+    """The URL of a database on the shared MongoDB instead."""
     processes: dict[str, Process] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
 
@@ -104,6 +107,8 @@ class Pair:
         given = {"DB": str(self.db), "OPTIONS": json.dumps(options), "NODE_ENV": "test", "PYTHONPATH": str(ROOT)}
         if self.postgres:
             given["STORE"] = shared().url_of(database=self.postgres)
+        if self.mongodb:
+            given["STORE"] = self.mongodb
         process = self.processes[name] = Process(command, cwd=self.db.parent, env={**inherited, **given, **env})
         self.ports[name] = int(process.find(r"listening (\d+)")[1])
 
@@ -117,6 +122,9 @@ class Pair:
 
     def rows(self) -> dict[str | None, Row]:
         """All rows by their ids, straight from the store."""
+        if self.mongodb:
+            documents = mongo_server.database(self.mongodb).sessions.find()
+            return {each["_id"]: Row(each["expires"].timestamp() * 1000, each["session"]) for each in documents}
         if self.postgres:
             columns = "json_build_array(sid, extract(epoch FROM expire) * 1000, sess::text)"
             lines = shared().sql(f"SELECT {columns} FROM session", self.postgres).split("\n")
@@ -127,7 +135,9 @@ class Pair:
         return {sid: Row(expired, text) for sid, expired, text in found}
 
     def indexes(self) -> str:
-        """The SQL of the indexes."""
+        """What the indexes are made of, as the database says it."""
+        if self.mongodb:
+            return str(mongo_server.database(self.mongodb).sessions.index_information())
         if self.postgres:
             return shared().sql("SELECT indexdef FROM pg_indexes WHERE tablename = 'session'", self.postgres)
         with closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as db:
@@ -159,6 +169,8 @@ def new_pair(backend: str, folder: Path) -> Pair:
     """A pair, not started, on a store of its own."""
     if backend in ("sqlite", "redis"):
         return Pair(folder / "shared.db")
+    if backend == "mongodb":
+        return Pair(folder / "shared.db", mongodb=mongo_server.new_database())
     name = f"interop_{next(databases)}"
     shared().sql(f"CREATE DATABASE {name}")
     return Pair(folder / "shared.db", postgres=name)
@@ -239,7 +251,7 @@ def versions() -> str:
     named = {each["name"]: each["version"] for each in packages if each.get("name")}
     wanted = (
         "express", "express-session", "connect-sqlite3", "sqlite3", "connect-redis", "redis", "connect-pg-simple", "pg",
-        "passport",
+        "connect-mongo", "mongodb", "passport",
     )  # fmt: skip
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     return ", ".join([f"node {node}", *(f"{name} {named.get(name)}" for name in wanted)])

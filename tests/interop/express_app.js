@@ -10,7 +10,7 @@
  *
  * Environment: DB (the SQLite file) or STORE (another store's URL), OPTIONS (express-session's options as JSON; "touchAfter" and the like, which only
  * Tornado knows, must not be in it), WAL=0 for a connect-sqlite3 without `concurrentDb`, SERIALIZE=0 for one that runs
- * its statements side by side, STORE_LINES lines of a page that change the store.
+ * its statements side by side, MONGO further options of connect-mongo as JSON, STORE_LINES lines of a page that change the store.
  */
 'use strict';
 
@@ -91,6 +91,13 @@ const stores = {
   postgresql(url) {
     const PGStore = require('connect-pg-simple')(session);
     return new PGStore({ conString: url, createTableIfMissing: true, pruneSessionInterval: false });
+  },
+  mongodb(mongoUrl) {
+    const { MongoStore } = require('connect-mongo');
+    // 'native', which is the default, asks for a TTL index, which FerretDB does not have.
+    const store = MongoStore.create({ mongoUrl, autoRemove: 'interval', ...JSON.parse(process.env.MONGO || '{}') });
+    store.collectionP.catch((error) => errors.push(error.message));
+    return store;
   },
 };
 const url = process.env.STORE || 'sqlite:';

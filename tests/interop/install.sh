@@ -32,5 +32,5 @@ unset MAKEFLAGS MFLAGS MAKELEVEL # ours, when `make interop` is the caller; node
 (cd node_modules/sqlite3 && ../.bin/node-gyp "$@" >../.node-gyp.log 2>&1) || { cat node_modules/.node-gyp.log >&2; exit 1; }
 
 # sqlite3 is optional to connect-sqlite3, and npm forgives an optional package that does not build: ask it.
-node -e '["sqlite3", "connect-sqlite3", "connect-pg-simple", "pg", "connect-redis", "redis", "express", "express-session", "passport"].forEach(require)'
+node -e '["sqlite3", "connect-sqlite3", "connect-pg-simple", "pg", "connect-redis", "redis", "connect-mongo", "mongodb", "express", "express-session", "passport"].forEach(require)'
 echo "$want" >"$stamp"

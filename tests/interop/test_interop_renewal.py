@@ -14,7 +14,7 @@ from .processes import wait_until
 (LINES,) = re.findall(r"^```js\n(.*?)^```$", (ROOT / "docs/renewal.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 RENEWS = {"renewAfter": 100, "grace": 10}
-EACH_STORE = pytest.mark.parametrize("backend", ["sqlite", "postgres"], indirect=True)
+EACH_STORE = pytest.mark.parametrize("backend", ["sqlite", "postgres", "mongodb"], indirect=True)
 
 
 def tag(visitor: Visitor) -> str:

@@ -11,7 +11,7 @@ from .conftest import MakePair
 from .sockets import end_of_socket
 
 
-@pytest.mark.parametrize("backend", ["sqlite", "postgres", "redis"], indirect=True)
+@pytest.mark.parametrize("backend", ["sqlite", "postgres", "mongodb", "redis"], indirect=True)
 @pytest.mark.parametrize("op", ["destroy", "regenerate"])
 def test_an_end_at_express_ends_the_socket(make_pair: MakePair, backend: str, op: str) -> None:
     """Node deletes the row, and says nothing to anybody."""
@@ -27,7 +27,7 @@ def test_an_end_at_express_ends_the_socket(make_pair: MakePair, backend: str, op
     assert (code, reason) == (4401, "session ended")
 
 
-@pytest.mark.parametrize("backend", ["sqlite", "postgres", "redis"], indirect=True)
+@pytest.mark.parametrize("backend", ["sqlite", "postgres", "mongodb", "redis"], indirect=True)
 def test_an_expiry_that_express_has_set_ends_the_socket(make_pair: MakePair, backend: str) -> None:
     """A lifetime of half a second."""
     env: dict[str, Any] = {"STORE": shared_server().url} if backend == "redis" else {}

@@ -5,24 +5,27 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from functools import partial
+from contextlib import closing, contextmanager, suppress
+from functools import cache, partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, NamedTuple
 from zlib import crc32
 
 from clock import MINUTE, SECOND, START, MovableClock
+from pymongo.errors import CollectionInvalid
 from tornado.ioloop import IOLoop
 
+from sessions.clock import Clock, now_ms
 from sessions.errors import CorruptSession, StoreError, StoreUnavailable
 from sessions.store import StoredSession
 from sessions.stores.memory import MemoryStore
+from sessions.stores.mongodb import MongoStore
 from sessions.stores.postgres import PostgresStore
 from sessions.stores.sqlite import SQLiteStore
 from sessions.stores.wrappers import StoreWrapper
 
-from . import postgres_server
+from . import mongo_server, postgres_server
 from .postgres_time import timed
 from .redis_time import redis_cluster_store, redis_store
 
@@ -71,6 +74,30 @@ def postgres_of_peers(folder: Path, clock: MovableClock | None = None, **options
     return store
 
 
+@cache
+def mongo_url() -> str:
+    return mongo_server.new_database()
+
+
+def collection(folder: Path) -> str:
+    """A collection of MongoDB for each folder."""
+    return f"sessions of {crc32(bytes(folder))}"
+
+
+def mongodb(folder: Path, clock: Clock = now_ms, **options: Any) -> MongoStore:
+    """A store on the shared server, with a collection for each folder.
+
+    A mongod would delete what has expired by its own clock: there the store makes no TTL index.
+    """
+    url, name = mongo_url(), collection(folder)
+    store = MongoStore(url, collection=name, clock=clock, **{"timeout": 30_000, **options})
+    if isinstance(mongo_server.shared_server(), mongo_server.Mongod):
+        with suppress(CollectionInvalid):  # it is there
+            mongo_server.database(url).create_collection(name)
+        store.take_existing(reads=False)
+    return store
+
+
 class Entry(NamedTuple):
     """How a store is made in a folder; whether its data is shared between processes; whether it wants a sweeper."""
 
@@ -83,6 +110,7 @@ STORES = {
     "memory": Entry(lambda _, clock: MemoryStore(clock=clock), shared=False, sweeps=True),
     "sqlite": Entry(lambda folder, clock: SQLiteStore(folder / "sessions.db", clock=clock), shared=True, sweeps=True),
     "postgres": Entry(postgres, shared=True, sweeps=True),
+    "mongodb": Entry(mongodb, shared=True, sweeps=True),
     "redis": Entry(redis_store, shared=True, sweeps=False),
     "redis cluster": Entry(redis_cluster_store, shared=True, sweeps=False),
 }

@@ -19,7 +19,7 @@ from sessions.testing import (
 from sessions.testing.suite import LONG
 
 from .redis_server import shared_cluster, shared_server
-from .support import postgres, postgres_of_peers, prefix
+from .support import mongodb, postgres, postgres_of_peers, prefix
 
 
 class Sealed(UsersContract, StoreContract):
@@ -156,4 +156,23 @@ class TestSealedRedisCluster(Sealed, RedisCluster):
 
 
 class TestHashedAndSealedRedisCluster(Hashed, Sealed, RedisCluster):
+    pass
+
+
+class Mongo(AdminContract, OverwritingContract, PreparedContract, SweepableContract, StoreContract):
+    shared = True
+
+    def make_store(self, place: Path) -> Store:
+        return mongodb(place, self.clock)
+
+
+class TestMongo(UsersContract, Mongo):
+    pass
+
+
+class TestSealedMongo(Sealed, Mongo):
+    pass
+
+
+class TestHashedAndSealedMongo(Hashed, Sealed, Mongo):
     pass

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from sessions import MemoryStore, PostgresStore, RedisStore, SQLiteStore
+from sessions import MemoryStore, MongoStore, PostgresStore, RedisStore, SQLiteStore
 from sessions.stores.tables import STORE_OPTIONS, STORE_TABLES
 
 STORES: dict[str, Any] = {
     "sqlite": SQLiteStore,
     "postgres": PostgresStore,
+    "mongodb": MongoStore,
     "memory": MemoryStore,
     "redis": RedisStore,
 }

@@ -13,8 +13,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tornado.httpclient import HTTPClientError
 from tornado.testing import AsyncHTTPTestCase, gen_test
 from tornado.web import Application, RequestHandler
+from tornado.websocket import WebSocketHandler
 
 from sessions import (
     CookieOptions,
@@ -47,11 +49,21 @@ class Who(SessionMixin, RequestHandler):
         self.write({"word": self.get_body_argument("word")})
 
 
+class Echo(SessionMixin, WebSocketHandler):
+    """Says who has said what."""
+
+    async def on_message(self, message: str | bytes) -> None:
+        await self.write_message(f"{self.current_user}: {message!s}")
+
+
 def made(store: Any = None, clock: Clock | None = None, **options: Any) -> Application:
     """An application of one page."""
     clock = clock or Clock()
     given = SessionOptions(**{"secret": SECRET, "user_key": "user", **options})
-    return Application([("/.*", Who)], sessions=SessionManager(store or MemoryStore(clock=clock), given, clock=clock))
+    return Application(
+        [("/socket", Echo), ("/.*", Who)],
+        sessions=SessionManager(store or MemoryStore(clock=clock), given, clock=clock),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +206,18 @@ class TestBrowser:
             pages = [(await each.fetch()).body for each in (browser, plain)]
 
         assert pages == [b'{"user": "ada", "n": 1}', b'{"user": null, "n": 1}']
+
+    async def test_a_websocket_is_opened_with_the_cookies(self) -> None:
+        """From a page of the application, unless the test says another; the end of the visit closes it."""
+        async with Browser(made()) as browser:
+            await browser.sign_in("ada")
+            socket = await browser.connect("/socket")
+            await socket.write_message("hello")
+
+            assert await socket.read_message() == "ada: hello"
+            with pytest.raises(HTTPClientError, match="403"):
+                await browser.connect("/socket", headers={"Origin": "https://elsewhere.example"})
+        assert await socket.read_message() is None
 
     async def test_options_of_the_request_count(self) -> None:
         """A function for the cookie, and one for the id."""

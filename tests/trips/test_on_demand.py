@@ -451,5 +451,5 @@ def test_a_name_that_a_class_behind_has_too_is_refused(name: str) -> None:
     """As every name of the mixin."""
     behind = type("Behind", (WebSocketHandler,), {name: None})
 
-    with pytest.raises(TypeError, match=f"SessionMixin.{name} hides Behind.{name}"):
+    with pytest.raises(TypeError, match=rf"SessionMixin\.{name} hides \S+\.Behind\.{name}"):
         type("Mine", (SessionMixin, behind), {})

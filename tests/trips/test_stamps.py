@@ -1,6 +1,7 @@
 """`user_stamp()`: a changed password ends all other sessions, with no index at all."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 from sessions import StoreUnavailable
@@ -29,7 +30,12 @@ class TestStamp:
             passwords["ada"] = "secret-3"
             await handler.sign_in("ada", stamp="secret-3")
 
+        async def confirm(handler: Any) -> None:
+            passwords["ada"] = "secret-3"
+            await handler.confirm(stamp="secret-3")
+
         table = {"/in": signing_in("ada"), "/no": signing_in("nobody"), "/user": who, "/data": show, "/change": change}
+        table |= {"/stay": signing_in("ada", remember=timedelta(days=30)), "/confirm": confirm}
         pages = {path: (Stamped, act) for path, act in table.items()}
         site, browser = await visited(serve, pages, *first, **options)
         return site, browser, passwords
@@ -44,6 +50,18 @@ class TestStamp:
 
         assert [(await each.fetch("/user")).json() for each in (browser, other)] == ["ada", None]
         assert list(await rows(site)) == [browser.sid]
+
+    async def test_a_confirmation_with_the_new_stamp_keeps_this_one(self, serve: Any) -> None:
+        """With what it remembers, which a sign-in would replace; and ends the others likewise."""
+        site, browser, _ = await self.site(serve, "/stay")
+        other = site.browser()
+        await other.fetch("/in")
+        ends = (await meta(site, browser.sid))["endsAt"]
+
+        await browser.fetch("/confirm")
+
+        assert [(await each.fetch("/user")).json() for each in (browser, other)] == ["ada", None]
+        assert (await meta(site, browser.sid))["endsAt"] == ends
 
     async def test_the_request_goes_on_as_an_anonymous_one(self, serve: Any) -> None:
         """With a session of its own if it uses one, and the cookie cleared if it does not."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from clock import DAY
 from stores.redis_server import shared_cluster, shared_server
-from stores.support import postgres, prefix
+from stores.support import mongodb, postgres, prefix
 
 from sessions import CookieOptions, Session, SessionManager, SessionOptions, StoreWrapper
 from sessions.formats.signing import new_id
@@ -21,6 +21,7 @@ STORES: dict[str, Callable[[Path], Any]] = {
     "memory": lambda _: MemoryStore(),
     "sqlite": lambda place: SQLiteStore(place / "sessions.db"),
     "postgres": postgres,
+    "mongodb": mongodb,
     "redis": lambda place: RedisStore(shared_server().url, prefix=prefix(place)),
     "redis cluster": lambda place: RedisStore(shared_cluster().url, prefix=prefix(place)),
 }

@@ -20,7 +20,7 @@ from ...errors import StoreError
 from ...store import Limit, Outcome, SignedIn, StoredSession, Update
 from ...user_text import UserPlace, surplus, user_in_meta
 from ..batching import Batcher, Job
-from ..users import as_update, create_or_rename, end_each
+from ..users import as_update, end_each, living, sign_in_and_end
 from .scripts import ENTER_ONE, IS_CHANGED, MEMBERS, of_users, within
 
 log: logging.Logger = logging.getLogger("sessions")
@@ -134,14 +134,7 @@ class RedisUsers:
                 return await self._sign_in(limit, new, record, old, expected, tombstone)
             if limit.refuses and len([sid for sid, _ in await self._living(limit) if sid != old]) >= limit.most:
                 return SignedIn(None, [])
-            update = await create_or_rename(self._store, new, record, old, expected, tombstone)
-            ended: list[str] = []
-            while update.outcome is Outcome.SAVED:
-                beyond = surplus(await self._living(limit), new, limit.most)
-                if not beyond:
-                    break
-                ended += await end_each(self._store, beyond, (limit.user, *limit.aliases), self.place)
-            return SignedIn(update, ended)
+            return await sign_in_and_end(self._store, self.place, limit, new, record, old, expected, tombstone)
 
     async def _sign_in(
         self,
@@ -240,9 +233,7 @@ class RedisUsers:
         return {sid async for sid, record in self._store.all() if self._is(names, record)}
 
     async def _living(self, limit: Limit) -> list[tuple[str, str]]:
-        """Return the ids and the texts of a user's living sessions."""
-        names = (limit.user, *limit.aliases)
-        return [(sid, row.data) for sid, row in await self.rows(limit.user, limit.aliases) if self._is(names, row)]
+        return await living(self._store, self.place, limit)
 
 
 class Entering:

@@ -81,7 +81,7 @@ def base() -> None:
             "--dest", str(wheels),
         ]  # fmt: skip
         done([*download, "--requirement", str(ROOT / "requirements.lock")])
-        done([*download, "hatchling", "editables"])  # what installs the project itself
+        done([*download, "hatchling", "editables", "hatch-fancy-pypi-readme"])  # what installs the project itself
         (wheels / ".lock").write_text(lock)
     (root / "etc" / "pip.conf").write_text("[global]\nno-index = true\nfind-links = /wheels\n")
     if not run("images", "--quiet", "docker.io/library/debian:trixie-slim"):

@@ -50,6 +50,11 @@ def _(_original: Any) -> Any:
     return move_confirmed
 
 
+@breaks(4, "a confirmation forgets the stamp that it is given", STAMPS, f"{SIGN_INS}.confirm")
+def _(original: Any) -> Any:
+    return lambda self, state, _stamp: original(self, state)
+
+
 @breaks(4, "a login is fresh for ever", FRESH, f"{USERS}:signed_in_at")
 def _(_original: Any) -> Any:
     def signed_in_at(handler: Any, session: Any) -> Any:

@@ -1,0 +1,5 @@
+"""The store in MongoDB."""
+
+from .store import MongoStore
+
+__all__ = ["MongoStore"]

@@ -1,0 +1,58 @@
+"""Owns the way to MongoDB: one client, what it is told, and the calls of requests, which spare a server that is away.
+
+pymongo's public API only. It has one time limit for a whole call (`timeoutMS`), which the server gets too, so that it
+gives up as well. It tries again what MongoDB makes safe to repeat: reads, and, on a replica set, a write of one
+document, which the server knows by a number and performs once ("retryable writes").
+"""
+
+import logging
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from ..base import RETRY_SECONDS, CircuitBreaker
+from .documents import CODEC
+from .errors import DRIVER, is_away
+from .url import Target
+
+_COMMANDS = logging.getLogger("pymongo.command")
+"""Where pymongo logs each command with its documents, at the level DEBUG."""
+
+Result = TypeVar("Result")
+
+
+class Connection:
+    """A client on the running event loop. `milliseconds` is the limit of a call."""
+
+    def __init__(self, target: Target, collection: str, milliseconds: float) -> None:
+        if _COMMANDS.level == logging.NOTSET:
+            _COMMANDS.setLevel(logging.INFO)  # ids and sessions are in it; who sets DEBUG there has asked for it
+        self.client: Any = target.client(milliseconds)
+        self.database: Any = self.client.get_database(target.database, codec_options=CODEC)
+        self.sessions: Any = self.database.get_collection(collection)
+        self._breaker = CircuitBreaker(RETRY_SECONDS)
+        self._error: Exception | None = None  # why the server is left alone
+
+    @property
+    def ready(self) -> bool:
+        """True if the server has not failed in the last second."""
+        return self._breaker.allows
+
+    async def close(self) -> None:
+        """Close the client."""
+        await self.client.close()
+
+    async def ask(self, call: Awaitable[Result]) -> Result:
+        """Return the result of a request's call. Raises what pymongo raises, at once if the server has just failed."""
+        if self._error is not None and not self._breaker.allows:
+            call.close()  # type: ignore[attr-defined] # a coroutine, which is not begun
+            raise self._error
+        try:
+            result = await call
+        except DRIVER as error:
+            if is_away(error):
+                self._error = error
+                self._breaker.trip()
+            raise
+        self._breaker.reset()
+        self._error = None
+        return result

@@ -1,0 +1,78 @@
+"""docs/examples/accounts: its own tests pass by Python's runner, and it is served as its README says."""
+
+import asyncio
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from interop.processes import Process, wait_until
+
+from case import Person
+from main import options
+from sessions import MemoryStore, SessionManager
+
+from .conftest import ACCOUNTS
+
+ROOT = Path(__file__).parents[2]
+SECRET = "of-the-tests-and-as-long-as-it-has-to-be"
+ENV = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "SESSION_SECRET": SECRET}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the application, as a user has it."""
+    shutil.copytree(ACCOUNTS, tmp_path / "accounts", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "accounts"
+
+
+def listens(port: int, process: Process) -> bool:
+    """True if somebody does; raises when the process has ended."""
+    process.check()
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_its_own_tests_pass(folder: Path) -> None:
+    """With no other runner than Python's; a warning is an error."""
+    command = [sys.executable, "-W", "error", "-m", "unittest", "discover", "tests"]
+
+    result = subprocess.run(command, cwd=folder, env=ENV, capture_output=True, text=True, check=False, timeout=300)
+
+    assert re.search(r"^Ran \d\d tests in .*\n\nOK$", result.stderr, re.MULTILINE), result.stderr
+    assert "Traceback" not in result.stderr
+
+
+async def test_a_killed_server_has_lost_nothing(folder: Path) -> None:
+    """Who has registered and uploaded a file before is signed in after it, and has the file."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    main = folder / "main.py"
+    main.write_text(main.read_text().replace("8888", str(port)))
+    person = Person(port, manager=SessionManager(MemoryStore(), options(SECRET)))
+
+    with Process([sys.executable, "-W", "error", "main.py"], cwd=folder, env=ENV) as process:
+        await asyncio.to_thread(wait_until, lambda: listens(port, process), 30)
+        await person.register()
+        await person.upload(b"a file")
+        process.kill()
+    with Process([sys.executable, "-W", "error", "main.py"], cwd=folder, env=ENV) as process:
+        await asyncio.to_thread(wait_until, lambda: listens(port, process), 30)
+        home, file = await person.open("/"), await person.fetch("/file")
+
+    assert b"Good day, ada" in home.body
+    assert file.body == b"a file"
+    assert process.output == f"http://127.0.0.1:{port}/\n"
+
+
+def test_it_is_short() -> None:
+    """Five files of a page or two."""
+    sizes = {path.name: path.read_text("utf-8").count("\n") for path in ACCOUNTS.glob("*.py")}
+
+    assert len(sizes) == 5
+    assert max(sizes.values()) <= 140, sizes
+    assert sum(sizes.values()) <= 475, sizes
