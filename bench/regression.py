@@ -44,7 +44,7 @@ def count(name: str) -> dict[str, int]:
             with ClosedLoop(running, 1) as loop:
                 one = partial(one_by_one, running, loop, cookies)
                 for workload in "RWN":
-                    one(workload, 30)  # warm: the interpreter specialises what it has run
+                    one(workload, 90)  # warm: before, the interpreter still specialises what it runs
                     batches = [counted(running, data, partial(one, workload, REQUESTS)) for _ in range(BATCHES)]
                     found[workload] = round(median(batches) / REQUESTS)
         return found
