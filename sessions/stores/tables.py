@@ -69,7 +69,9 @@ class MongoOptions:
     """The table [mongodb]: read where `store` is a mongodb: URL."""
 
     collection: str = "sessions"
+    """The collection. If it is missing, the server makes it with connect-mongo's TTL index."""
     timeout: float = 4_000
+    """Milliseconds that a call of the server may take; keep it below `store_timeout`."""
 
 
 @dataclass(frozen=True, kw_only=True)
