@@ -1,0 +1,78 @@
+"""Owns the mutants of the MongoDB store: the filters of its writes, the order of a rename, its start, its users."""
+
+from collections.abc import Callable
+from typing import Any
+
+from .mutant import table
+
+MUTANTS, breaks = table()
+
+CONTRACT, RENAME = "stores/test_contract.py", "stores/test_mongo_rename.py"
+OWN, USERS, FAULTS = "stores/test_mongo.py", "users/test_mongo.py", "stores/test_mongo_faults.py"
+
+
+def without(*names: str) -> Callable[[Any], Any]:
+    """A filter that lacks some members."""
+
+    def replacement(original: Any) -> Any:
+        def where(*arguments: Any) -> Any:
+            return {name: value for name, value in original(*arguments).items() if name not in names}
+
+        return where
+
+    return replacement
+
+
+breaks(2, "an update in MongoDB compares nothing", RENAME, "stores.mongodb.store:unchanged")(without("session"))
+breaks(3, "an update in MongoDB revives what has expired", CONTRACT, "stores.mongodb.store:unchanged")(without("$or"))
+breaks(4, "a create in MongoDB overwrites", CONTRACT, "stores.mongodb.store:free")(without("$nor"))
+breaks(5, "a touch in MongoDB compares nothing", CONTRACT, "stores.mongodb.store:untouched")(without("$or"))
+breaks(2, "a document without expiry is over", OWN, "stores.mongodb.documents:living")(
+    lambda original: lambda now: original(now)["$or"][1]
+)
+
+
+@breaks(
+    3,
+    "a rename in MongoDB leaves the old text in an expired document",
+    RENAME,
+    "stores.mongodb.store:MongoStore.remove",
+)
+def _(_original: Any) -> Any:
+    async def remove(self: Any, sid: str, expected: Any) -> Any:
+        return await self.update(sid, expected._replace(expires_at=0), expected)
+
+    return remove
+
+
+@breaks(6, "what connect-mongo has encrypted is data", OWN, "stores.mongodb.documents:is_session_text")
+def _(_original: Any) -> Any:
+    return lambda _text: True
+
+
+@breaks(7, "a start in MongoDB tries nothing", FAULTS, "stores.mongodb.store:rehearse")
+def _(_original: Any) -> Any:
+    async def rehearse(*_: Any) -> None:
+        pass
+
+    return rehearse
+
+
+@breaks(7, "writes to MongoDB go all at once", OWN, "stores.mongodb.writes:MOST")
+def _(_original: Any) -> Any:
+    return 1_000
+
+
+@breaks(3, "a user of MongoDB is signed out after one reading", USERS, "stores.mongodb.users:_READINGS")
+def _(_original: Any) -> Any:
+    return 1
+
+
+@breaks(3, "a document of MongoDB that names a user is the user's", USERS, "stores.mongodb.users:MongoUsers._is")
+def _(_original: Any) -> Any:
+    return lambda _self, _names, _record: True
+
+
+@breaks(6, "an error of MongoDB shows the command", OWN, "stores.mongodb.errors:_code")
+def _(_original: Any) -> Any:
+    return str
