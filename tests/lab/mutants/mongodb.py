@@ -1,45 +1,89 @@
-"""Owns the mutants of the MongoDB store: the filters of its writes, what it reads, its URLs, and a server that is away."""
+"""Owns the mutants of the MongoDB store: the filters of its writes, the order of a rename, its start, its users, its URLs.
+
+A server that is away, too.
+"""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
-from .mutant import always, table
+from .mutant import table
 
 MUTANTS, breaks = table()
 
-CONTRACT, URLS = "stores/test_contract.py", "stores/test_mongo_url.py"
-DOCUMENTS = "stores.mongodb.documents"
+CONTRACT, RENAME = "stores/test_contract.py", "stores/test_mongo_rename.py"
+URLS = "stores/test_mongo_url.py"
+OWN, USERS, FAULTS = "stores/test_mongo.py", "users/test_mongo.py", "stores/test_mongo_faults.py"
 
 
-@breaks(2, "an update in MongoDB compares nothing", CONTRACT, f"{DOCUMENTS}:unchanged")
-def _(original: Any) -> Any:
-    return lambda *given: {name: each for name, each in original(*given).items() if name != "session"}
+def without(*names: str) -> Callable[[Any], Any]:
+    """A filter that lacks some members."""
+
+    def replacement(original: Any) -> Any:
+        def where(*arguments: Any) -> Any:
+            return {name: value for name, value in original(*arguments).items() if name not in names}
+
+        return where
+
+    return replacement
 
 
-@breaks(3, "an update in MongoDB takes what has expired", CONTRACT, f"{DOCUMENTS}:unchanged")
-def _(original: Any) -> Any:
-    return lambda *given: {name: each for name, each in original(*given).items() if name != "$or"}
+breaks(2, "an update in MongoDB compares nothing", RENAME, "stores.mongodb.store:unchanged")(without("session"))
+breaks(3, "an update in MongoDB revives what has expired", CONTRACT, "stores.mongodb.store:unchanged")(without("$or"))
+breaks(4, "a create in MongoDB overwrites", CONTRACT, "stores.mongodb.store:free")(without("$nor"))
+breaks(5, "a touch in MongoDB compares nothing", CONTRACT, "stores.mongodb.store:untouched")(without("$or"))
+breaks(2, "a document without expiry is over", OWN, "stores.mongodb.documents:living")(
+    lambda original: lambda now: original(now)["$or"][1]
+)
 
 
-@breaks(3, "a touch in MongoDB compares nothing", CONTRACT, f"{DOCUMENTS}:untouched")
+@breaks(
+    3,
+    "a rename in MongoDB leaves the old text in an expired document",
+    RENAME,
+    "stores.mongodb.store:MongoStore.remove",
+)
 def _(_original: Any) -> Any:
-    return lambda sid, *_: {"_id": sid}
+    async def remove(self: Any, sid: str, expected: Any) -> Any:
+        return await self.update(sid, expected._replace(expires_at=0), expected)
+
+    return remove
 
 
-@breaks(4, "a create in MongoDB overwrites", CONTRACT, f"{DOCUMENTS}:free")
+@breaks(6, "what connect-mongo has encrypted is data", OWN, "stores.mongodb.documents:is_session_text")
 def _(_original: Any) -> Any:
-    return lambda sid, _now: {"_id": sid}
+    return lambda _text: True
 
 
-@breaks(6, "the sweep in MongoDB takes what lives", CONTRACT, f"{DOCUMENTS}:expired")
+@breaks(7, "a start in MongoDB tries nothing", FAULTS, "stores.mongodb.store:rehearse")
 def _(_original: Any) -> Any:
-    return lambda _now: {"expires": {"$exists": True}}
+    async def rehearse(*_: Any) -> None:
+        pass
+
+    return rehearse
 
 
-breaks(4, "what connect-mongo has encrypted is read as a session", "stores/test_mongo.py", f"{DOCUMENTS}:is_session_text")(
-    always(True)
-)  # fmt: skip
-breaks(1, "a write that nobody confirms is taken", URLS, "stores.mongodb.url:_options")(
+@breaks(7, "writes to MongoDB go all at once", OWN, "stores.mongodb.writes:MOST")
+def _(_original: Any) -> Any:
+    return 1_000
+
+
+@breaks(3, "a user of MongoDB is signed out after one reading", USERS, "stores.mongodb.users:_READINGS")
+def _(_original: Any) -> Any:
+    return 1
+
+
+@breaks(3, "a document of MongoDB that names a user is the user's", USERS, "stores.mongodb.users:MongoUsers._is")
+def _(_original: Any) -> Any:
+    return lambda _self, _names, _record: True
+
+
+@breaks(6, "an error of MongoDB shows the command", OWN, "stores.mongodb.errors:_code")
+def _(_original: Any) -> Any:
+    return str
+
+
+breaks(1, "a write to MongoDB that nobody confirms is taken", URLS, "stores.mongodb.url:_options")(
     lambda original: lambda query: original(query.replace("w=0", "w=1"))
 )
 breaks(7, "each visitor waits for a MongoDB that is gone", URLS, "stores.mongodb.connection:_AGAIN")(lambda _: 1_000.0)
@@ -50,6 +94,6 @@ def _(_original: Any) -> Any:
     return ArithmeticError  # which pymongo never raises
 
 
-@breaks(7, "a password is shown that is no login's", "test_config.py", "validation:_PASSWORD")
+@breaks(7, "a password in an option of MongoDB is shown", "test_config.py", "validation:_PASSWORD")
 def _(_original: Any) -> Any:
     return re.compile("(password=)[^&]*")
