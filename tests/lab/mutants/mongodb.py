@@ -1,7 +1,4 @@
-"""Owns the mutants of the MongoDB store: the filters of its writes, the order of a rename, its start, its users, its URLs.
-
-A server that is away, too.
-"""
+"""Owns the mutants of the MongoDB store: filters of writes, the order of a rename, the start, users, URLs, an outage."""
 
 import re
 from collections.abc import Callable
