@@ -1,5 +1,7 @@
 """The documentation site: `make docs` makes it without a warning, it needs no network, and it fits a desk and a telephone."""
 
+import fcntl
+import os
 import re
 import shutil
 import subprocess
@@ -34,12 +36,17 @@ MISTAKES = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the site, as the Makefile makes it."""
-    folder = tmp_path_factory.mktemp("site")
-    made = build(ROOT / "docs", folder)
-    assert made.returncode == 0, made.stderr
+    """The folder of the site, as the Makefile makes it: once, also if several processes run the tests."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    folder = shared / "site"
+    with (shared / "site.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "objects.inv").exists():
+            made = build(ROOT / "docs", folder)
+            assert made.returncode == 0, made.stderr
     return folder
 
 
