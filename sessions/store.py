@@ -84,7 +84,7 @@ TAKEN = Update(Outcome.TAKEN)
 
 
 class Store(Protocol):
-    """Where sessions are kept: six verbs.
+    """Where sessions are kept: six verbs, each an `async def`, or a function that returns what is to be awaited.
 
     `expected` is always a record that `get` or a write returned, by this store object or another one on the same data.
     """
