@@ -46,16 +46,15 @@ class CommitFailed(SessionError, Finish):
 class HeldResponse:
     """One answer and its session. It holds no handler (see request.py): whoever calls it brings the handler."""
 
-    __slots__ = ("_commit", "_done", "_first", "_held", "_task", "phase", "session")
+    phase: Literal["open", "held", "streaming", "waiting", "done"] = "open"
+    _held: HeldConnection | None = None  # keeps the head, and what follows it
+    _first: asyncio.Task[None] | None = None  # the commit before the first flush
+    _done: "Future | None" = None  # what finish() has returned
+    _task: asyncio.Task[None] | None = None  # the loop itself keeps no strong reference to a task
+    _commit: BegunCommit | asyncio.Task[None] | None = None  # nor to this one
 
     def __init__(self) -> None:
         self.session: RequestSession = RequestSession()
-        self.phase: Literal["open", "held", "streaming", "waiting", "done"] = "open"
-        self._held: HeldConnection | None = None  # keeps the head, and what follows it
-        self._first: asyncio.Task[None] | None = None  # the commit before the first flush
-        self._done: Future | None = None  # what finish() has returned
-        self._task: asyncio.Task[None] | None = None  # the loop itself keeps no strong reference to a task
-        self._commit: BegunCommit | asyncio.Task[None] | None = None  # nor to this one
 
     # ---------------------------------------------------------------- finish
 
@@ -141,7 +140,8 @@ class HeldResponse:
     def flush(self, handler: Any, flush: Callable[[], Future], *, is_finishing: bool) -> Future:
         """Commit the session before the first bytes of a stream leave by Tornado's `flush`."""
         if is_finishing:
-            self.session.let_go()
+            if self.session.ending is not None:
+                self.session.let_go()
             if self.phase == "open":
                 self.session.tell_if_uncommitted(handler)  # a finish() that was not ours
             self._add_headers(handler)
