@@ -29,7 +29,7 @@ return [name.trim(), style.outlineStyle !== 'none' && parseFloat(style.outlineWi
 @SCHEMES
 @WIDTHS
 class TestAudit:
-    """No rule of axe-core is broken, nor left for a person to judge."""
+    """No rule of axe-core is broken."""
 
     def test_a_new_visitor(self, driver: "Chrome", url: str, scheme: str, width: int) -> None:
         """Who has nothing yet."""

@@ -18,7 +18,7 @@ from sphinx.util.inventory import InventoryFile
 import sessions
 from sessions import testing
 
-from .chromium import CONTRAST, SECONDS, set_scheme, set_width
+from .chromium import SECONDS, audit, set_scheme, set_width, why_no_axe
 from .servers import ROOT
 
 if TYPE_CHECKING:
@@ -196,6 +196,7 @@ def test_the_search_finds_a_word_without_a_network(offline: "Chrome", site: Path
     assert said(offline) == []
 
 
+@pytest.mark.skipif(why_no_axe() is not None, reason=str(why_no_axe()))
 @pytest.mark.parametrize("page", ["index.html", "reference/library.html", "express.html"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_text_can_be_read(offline: "Chrome", site: Path, scheme: str, page: str) -> None:
@@ -203,7 +204,4 @@ def test_the_text_can_be_read(offline: "Chrome", site: Path, scheme: str, page: 
     set_scheme(offline, scheme)
     offline.get((site / page).as_uri())
 
-    seen = offline.execute_script(CONTRAST)
-
-    assert len(seen) > 50
-    assert {text: contrast for text, contrast in seen if contrast < 4.5} == {}
+    assert audit(offline, "color-contrast") == []
