@@ -28,7 +28,7 @@ from .request import FAILED, RequestSession
 log: logging.Logger = logging.getLogger("sessions")
 
 Future: TypeAlias = "asyncio.Future[None]"
-Answer: TypeAlias = tuple[int, str, HTTPHeaders, list[bytes], SimpleCookie]
+Answer: TypeAlias = tuple[int, str, HTTPHeaders, list[bytes], SimpleCookie | None]
 """What a RequestHandler keeps of its answer until the headers leave: status, reason, headers, body, cookies."""
 
 
@@ -234,16 +234,18 @@ class HeldResponse:
 
 def _put_aside(handler: Any) -> Answer:
     """Take the answer as it is now. Nothing can be added to it, and nothing more of the request is read."""
-    cookies: Any = getattr(handler, "_new_cookie", None) or SimpleCookie()
+    cookies = handler.__dict__.pop("_new_cookie", None)  # Tornado makes another one for a cookie that comes too late
     answer = handler._status_code, handler._reason, handler._headers, handler._write_buffer, cookies  # noqa: SLF001 # Tornado's
-    handler._headers, handler._write_buffer = SEALED, []  # noqa: SLF001 # Tornado's
-    handler._new_cookie, handler._finished = SimpleCookie(), True  # noqa: SLF001 # Tornado's
+    handler._headers, handler._write_buffer, handler._finished = SEALED, [], True  # noqa: SLF001 # Tornado's
     _stop_reading(handler, is_finished=True)
     return answer
 
 
 def _take_back(handler: Any, answer: Answer) -> None:
-    handler._status_code, handler._reason, handler._headers, handler._write_buffer, handler._new_cookie = answer  # noqa: SLF001 # Tornado's
+    handler._status_code, handler._reason, handler._headers, handler._write_buffer, cookies = answer  # noqa: SLF001 # Tornado's
+    handler.__dict__.pop("_new_cookie", None)
+    if cookies is not None:
+        handler._new_cookie = cookies  # noqa: SLF001 # Tornado's
     handler._finished = False  # noqa: SLF001 # Tornado's
     _stop_reading(handler, is_finished=False)
 
