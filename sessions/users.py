@@ -57,7 +57,7 @@ class UserSessions:
             raise OptionsError(f"userKey: needs a store that finds the sessions of a user, unlike {name_of(store)}")
         if options.at_limit == "refuse" and options.max_per_user is not None and not self._power.refuses:
             raise OptionsError(
-                'atLimit: "refuse" needs a store that counts and writes in one step, and a cluster has none'
+                'atLimit: "refuse" needs a store that counts and writes in one step, unlike a cluster and MongoDB'
             )
         self._power.index(options.user_path, node_peer=options.node_peer)
 

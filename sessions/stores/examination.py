@@ -120,7 +120,7 @@ def transport(hosts: list[str], name: str, *, is_encrypted: bool) -> Iterator[Fi
         yield warning(
             "store.clear-text",
             f"{name}: sessions and passwords go to {', '.join(others)} without TLS",
-            "use TLS (rediss://, sslmode=verify-full), unless the network between is yours alone",
+            "use TLS (rediss://, sslmode=verify-full, tls=true), unless the network between is yours alone",
         )
 
 

@@ -69,7 +69,9 @@ class MongoOptions:
     """The table [mongodb]: read where `store` is a mongodb: URL."""
 
     collection: str = "sessions"
+    """The collection, as connect-mongo has it, in the database that the URL names."""
     timeout: float = 4_000
+    """Milliseconds that a call of the server may take; keep it below `store_timeout`."""
 
 
 @dataclass(frozen=True, kw_only=True)

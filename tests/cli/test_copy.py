@@ -18,7 +18,9 @@ from sessions.cli.app import app
 from sessions.cli.target import Target
 
 SESSIONS = 300
-PAIRS = [("sqlite", "redis"), ("redis", "postgres"), ("postgres", "sqlite"), ("sqlite", "redis cluster")]
+PAIRS = [
+    ("sqlite", "redis"), ("redis", "postgres"), ("postgres", "mongodb"), ("mongodb", "sqlite"), ("sqlite", "redis cluster")
+]  # fmt: skip
 """Each database as FROM and as TO. The lab has all pairs."""
 
 

@@ -17,7 +17,7 @@ from zlib import crc32
 from clock import MINUTE
 from stores.postgres_server import shared as shared_postgres
 from stores.redis_server import shared_cluster, shared_server
-from stores.support import prefix, until
+from stores.support import collection, mongo_url, prefix, until
 
 from sessions import now_ms
 from sessions.cli.codes import LEFT
@@ -25,8 +25,8 @@ from sessions.cli.target import Target
 
 from .visitors import Visitors
 
-SOURCES = ("sqlite", "redis", "postgres")
-TARGETS = ("sqlite", "redis", "redis cluster", "postgres")
+SOURCES = ("sqlite", "redis", "postgres", "mongodb")
+TARGETS = ("sqlite", "redis", "redis cluster", "postgres", "mongodb")
 ROOT = Path(__file__).parents[2]
 SECONDS = 600
 """Until a copy has ended; far above what it takes."""
@@ -49,6 +49,8 @@ def configuration(kind: str, folder: Path) -> Path:
         case "postgres":
             name = f"sessions of {crc32(bytes(folder))}"
             url, table = shared_postgres().url, f"[postgres]\ntable = {json.dumps(name)}\ntimeout = 30_000"
+        case "mongodb":
+            url, table = mongo_url(), f"[mongodb]\ncollection = {json.dumps(collection(folder))}\ntimeout = 30_000"
         case "redis":
             url, table = shared_server().url, f"[redis]\nprefix = {json.dumps(prefix(folder))}\ntimeout = 30_000"
         case _:

@@ -20,7 +20,7 @@ from urllib.parse import quote_plus
 
 import pymongo
 import pytest
-from interop.processes import Process, free_port
+from interop.processes import Process, free_port, wait_until
 
 HOST = "127.0.0.1"
 PROGRAM = Path(__file__).parents[2] / ".cache" / "mongo" / "server"
@@ -114,8 +114,9 @@ class MongoServer:
             process.kill()
 
     def pause(self) -> None:
-        """Stop it with SIGSTOP: connections stay, and nobody answers."""
+        """Stop it with SIGSTOP: connections stay, and nobody answers. Returns when all its threads have stopped."""
         self._signal(signal.SIGSTOP)
+        wait_until(self._has_stopped, SECONDS)
 
     def go_on(self) -> None:
         """Let it go on after a pause."""
@@ -137,6 +138,11 @@ class MongoServer:
         """Have the next commands of these names fail, or all; none: no longer. `how` is said in tests/mongo/failpoint.go."""
         mode = "off" if not commands else "alwaysOn" if times is None else {"times": times}
         self.admin.admin.command("configureFailPoint", "failCommand", mode=mode, data={"failCommands": commands, **how})
+
+    def _has_stopped(self) -> bool:
+        assert self._process is not None, "it does not run"
+        threads = Path(f"/proc/{self._process.pid}/task").glob("*/stat")
+        return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in threads)
 
     def _limit(self, largest: int) -> None:
         assert self._process is not None, "it does not run"

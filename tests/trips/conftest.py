@@ -10,7 +10,7 @@ import pytest
 from clock import MovableClock
 from stores.redis_server import shared_server
 from stores.redis_time import redis_store
-from stores.support import postgres, postgres_of_peers
+from stores.support import mongodb, postgres, postgres_of_peers
 from tornado.ioloop import IOLoop
 
 from sessions import Store, open_store
@@ -56,14 +56,14 @@ KINDS = ["memory"]
 """The stores of every trip that does not choose its own. That stores are alike is what the contract suite shows."""
 
 MORE_KINDS = {
-    **dict.fromkeys(("test_ended", "test_mutate"), ("sqlite", "redis", "postgres")),
+    **dict.fromkeys(("test_ended", "test_mutate"), ("sqlite", "redis", "postgres", "mongodb")),
     **dict.fromkeys(("test_cookie_values", "test_cookie_values_copied"), ("sqlite",)),
     "test_cookie_values_parallel": ("sqlite", "redis", "redis_itself", "postgres", "jsonb"),
-    **dict.fromkeys(("test_parallel", "test_rotate"), ("sqlite", "redis", "postgres", "jsonb")),
-    "test_sign_in": ("sqlite", "redis_itself", "postgres"),
-    "test_sign_in_limit": ("sqlite", "redis_itself", "postgres"),
+    **dict.fromkeys(("test_parallel", "test_rotate"), ("sqlite", "redis", "postgres", "jsonb", "mongodb")),
+    "test_sign_in": ("sqlite", "redis_itself", "postgres", "mongodb"),
+    "test_sign_in_limit": ("sqlite", "redis_itself", "postgres", "mongodb"),
     "test_touch": ("jsonb",),
-    "test_socket_watch": ("sqlite", "redis_itself", "postgres"),
+    "test_socket_watch": ("sqlite", "redis_itself", "postgres", "mongodb"),
     **dict.fromkeys(("test_finishing", "test_large", "test_neighbours", "test_streams"), ("sqlite",)),
     **dict.fromkeys(("test_phases", "test_phases_commit", "test_phases_connection"), ("sqlite",)),
 }
@@ -99,16 +99,17 @@ def make_store(kind: str, request: pytest.FixtureRequest, clock: MovableClock) -
         memory = open_store("memory:", clock=clock)
         return lambda: memory
     tmp_path: Path = request.getfixturevalue("tmp_path")  # of 1,500 trips on memory none needs a folder
-    if kind == "postgres":
-        return lambda: postgres(tmp_path, clock)
-    if kind == "jsonb":
-        return lambda: postgres_of_peers(tmp_path, clock)
     if kind == "redis_itself":
         shared_server().command("FLUSHALL")
-        return lambda: open_store(shared_server().url, clock=clock)
-    if kind == "redis":
-        return lambda: redis_store(tmp_path, clock)
-    return lambda: open_store(f"sqlite:{tmp_path / 'sessions.db'}", clock=clock, durability="normal")
+    makers: dict[str, Callable[[], Store]] = {
+        "postgres": lambda: postgres(tmp_path, clock),
+        "jsonb": lambda: postgres_of_peers(tmp_path, clock),
+        "mongodb": lambda: mongodb(tmp_path, clock),
+        "redis_itself": lambda: open_store(shared_server().url, clock=clock),
+        "redis": lambda: redis_store(tmp_path, clock),
+        "sqlite": lambda: open_store(f"sqlite:{tmp_path / 'sessions.db'}", clock=clock, durability="normal"),
+    }
+    return makers[kind]
 
 
 @pytest.fixture

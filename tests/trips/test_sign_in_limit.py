@@ -7,6 +7,8 @@ import pytest
 from .members import data_of, visited
 from .world import Site, setting
 
+BY_META = ("redis_itself", "mongodb")
+
 
 class TestLimit:
     """`maxPerUser`, applied by `sign_in()` alone."""
@@ -35,6 +37,9 @@ class TestLimit:
 
         assert [(await each.fetch("/who")).json() for each in browsers] == ["ada", "ada"]
 
+    @pytest.mark.parametrize(
+        "kind", ["memory", "sqlite", "redis_itself", "postgres"], indirect=True
+    )  # what counts in one step
     @pytest.mark.parametrize("first", ["/visit", "/bob"])
     async def test_one_more_can_be_refused(self, serve: Any, first: str) -> None:
         """409, and the session is as it was, another user's too."""
@@ -51,7 +56,7 @@ class TestLimit:
 
 
 class TestNamedInMeta:
-    """Redis finds a user by `__meta`, so every row of ours names him there; other stores find him in the data."""
+    """Redis and MongoDB find a user by `__meta`, so every row of ours names him there; others find him in the data."""
 
     async def named(self, site: Site, browser: Any) -> list[Any]:
         """The user in the data of the browser's row, and in its `__meta`."""
@@ -68,7 +73,7 @@ class TestNamedInMeta:
             seen.append(await self.named(site, browser))
 
         in_data: list[Any] = ["ada", "eve", []]
-        named = ["ada", "eve", None] if kind == "redis_itself" else [None] * 3
+        named = ["ada", "eve", None] if kind in BY_META else [None] * 3
         assert seen == [list(pair) for pair in zip(in_data, named, strict=True)]
 
     async def test_a_row_of_node_is_named_when_it_is_loaded(self, serve: Any, kind: str) -> None:
@@ -80,7 +85,7 @@ class TestNamedInMeta:
         site.store.forget()
         await browser.fetch("/who")
 
-        is_named = kind == "redis_itself"
+        is_named = kind in BY_META
         assert "__meta" in ((await site.row(sid)) or {}) if is_named else "__meta" not in ((await site.row(sid)) or {})
         assert site.store.writes == []
 

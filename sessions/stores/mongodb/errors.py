@@ -8,10 +8,10 @@ from bson.errors import BSONError, InvalidDocument
 from pymongo.errors import (
     ConnectionFailure,
     DuplicateKeyError,
+    NetworkTimeout,
     OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
-    WaitQueueTimeoutError,
 )
 
 from ...errors import StoreError, StoreUnavailable
@@ -34,8 +34,8 @@ _NO_INDEX = {2, 67, 72, 85, 86, 115, 197, 238, _UNAUTHORIZED}
 
 
 def is_away(error: Exception) -> bool:
-    """Return True if the next call would fail too, if it were made at once."""
-    return isinstance(error, ConnectionFailure) and not isinstance(error, WaitQueueTimeoutError)
+    """Return True if the next call would wait in vain too. A connection that was cut is none such: the next is new."""
+    return isinstance(error, ServerSelectionTimeoutError | NetworkTimeout)
 
 
 def is_id_taken(error: DuplicateKeyError) -> bool:
@@ -61,7 +61,7 @@ def words(error: Exception) -> str:
         text = _code(error)
     elif isinstance(error, InvalidDocument):
         text = "the document is larger than MongoDB takes, or holds what BSON does not"
-    elif isinstance(error, ServerSelectionTimeoutError | ConnectionFailure):
+    elif isinstance(error, ConnectionFailure):
         text = str(error).partition(" (configured timeouts")[0].partition(", Timeout: ")[0].partition(", full error")[0]
     else:
         text = str(error) or type(error).__name__

@@ -3,6 +3,7 @@
 All that is asked only reads. What the user may not ask is left out.
 """
 
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,8 +13,9 @@ from ...errors import CorruptSession
 from ...findings import Finding, fault, note, warning
 from ..examination import BACKLOG_LIMIT, Asked, backlog, clocks, transport, user_index
 from .connection import Connection
-from .documents import READ, expired, record_of
+from .documents import CODEC, READ, expired, record_of
 from .start import indexes, is_expiry_index, wrong_collection
+from .url import Target
 from .users import INDEX
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ _SECONDS = 10
 """How long a question may take; a count of many documents is limited."""
 
 _SAMPLE = 100
-"""Documents that are looked at, the last that were made and the first."""
+"""Documents that are looked at, at each end of the index of ids: ids that are no texts are there."""
 
 _ACTIONS = ("find", "insert", "update", "remove", "createIndex", "listIndexes")
 """What a server's user does with the collection."""
@@ -49,17 +51,13 @@ class Facts(NamedTuple):
 async def examine(store: "MongoStore", asked: Asked) -> AsyncIterator[Finding]:
     """Yield what is wrong with the collection of a store. Raises StoreError if the server cannot be asked."""
     target, name = store._target, store.name  # noqa: SLF001 # it is a part of the store
-    hosts = [host.rpartition(":")[0].strip("[]") if ":" in host else host for host in target.hosts]
-    for finding in (
-        *transport(hosts, name, is_encrypted=target.is_encrypted),
-        *write_concern(target.write_concern, name),
-    ):
+    for finding in (*in_the_clear(target, name), *write_concern(target.write_concern, name)):
         yield finding
     with store.driver_errors():
         connection = Connection(target, store._collection, _SECONDS * 1000)  # noqa: SLF001 # as above
         try:
             before = asked.now
-            hello = await connection.database.command("hello")
+            hello = await connection.database.command("hello", codec_options=CODEC)
             now = (before + asked.now) / 2
             facts = await _facts(connection)
             found = [*clock(hello, now, name, deletes=facts.has_expiry_index), *rights(facts, connection, name)]
@@ -77,6 +75,12 @@ async def examine(store: "MongoStore", asked: Asked) -> AsyncIterator[Finding]:
 
 
 # -------------------------------------------------------------------- the checks
+
+
+def in_the_clear(target: Target, name: str) -> Iterator[Finding]:
+    """Yield a finding if sessions go to another machine without TLS."""
+    hosts = [re.sub(r":\d+$", "", host).strip("[]") for host in target.hosts]
+    yield from transport(hosts, name, is_encrypted=target.is_encrypted)
 
 
 def write_concern(concern: object, name: str) -> Iterator[Finding]:
@@ -159,7 +163,7 @@ async def _facts(connection: Connection) -> Facts:
     samples: list[Mapping[str, Any]] = []
     try:
         for order in (1, -1):
-            samples += await sessions.find({}, READ).sort("$natural", order).limit(_SAMPLE).to_list()
+            samples += await sessions.find({}, READ).sort("_id", order).limit(_SAMPLE).to_list()
     except OperationFailure:  # without the right to read, which is a finding of its own
         samples = []
     return Facts(found, may_list, await indexes(connection), samples, await _privileges(connection))

@@ -11,7 +11,7 @@ from pymongo.errors import OperationFailure
 from ...errors import StoreError
 from ...store import StoredSession
 from .connection import Connection
-from .documents import free, touching, unchanged, untouched, writing
+from .documents import READ, free, touching, unchanged, untouched, writing
 from .errors import has_no_index
 
 _SECOND = 1_000
@@ -49,11 +49,13 @@ def wrong_collection(found: Any) -> str:
 
 
 async def rehearse(connection: Connection) -> None:
-    """Write a session, change it, move its end and delete it. Raises what pymongo raises where that is refused."""
+    """Write a session, read it, change it, and delete it. Raises what pymongo raises where that is refused."""
     sid, sessions = token_urlsafe(24), connection.sessions
     record = StoredSession('{"cookie":{"originalMaxAge":null}}', _SECOND)  # which has long expired
-    await sessions.update_one(free(sid, 0), writing(record, None, notes_user=True), upsert=True)
+    await sessions.insert_one({"_id": sid, **writing(record, None, notes_user=False)["$set"]})
     try:
+        await sessions.find_one({"_id": sid}, READ)
+        await sessions.update_one(free(sid, 2 * _SECOND), writing(record, None, notes_user=True), upsert=True)
         await sessions.update_one(unchanged(sid, record, 0), writing(record, None, notes_user=True))
         await sessions.update_one(untouched(sid, record, 0), touching(_SECOND))
     finally:

@@ -14,7 +14,7 @@ from typing import Any
 from stores.support import STORES
 
 from .. import ROOT
-from .engines import SERVERS, opened
+from .engines import RESTARTING, SERVERS, opened
 from .faults import FAULTS, SHIPPED
 from .flood import no_rows, swept
 from .kill import kill_9
@@ -25,6 +25,7 @@ from .report import Report
 from .requests import check
 from .serving import SQLITE
 from .soak import soak, write_csv
+from .store_killed import store_killed
 from .term import sigterm
 from .trace import power
 from .workers import workers
@@ -66,11 +67,25 @@ async def run_faults(folder: Path, _: argparse.Namespace) -> Report:
     return report
 
 
+async def run_store_killed(folder: Path, _: argparse.Namespace) -> Report:
+    """Each server that can be started again on what it has acknowledged."""
+    report = Report("store killed")
+    for name, server in RESTARTING.items():
+        place = folder / name
+        place.mkdir()
+        with server() as store:
+            found = await store_killed(place, store, rounds=20)
+        report.figures[name] = found.figures
+        report.failures += [f"{name}: {failure}" for failure in found.failures]
+    return report
+
+
 EXPERIMENTS: dict[str, Experiment] = {
     "parallel": lambda folder, args: parallel(folder, args.store, clients=32, changes=10_240, conflicts=CONFLICTS),
     "mutate": lambda folder, args: mutate(folder, args.store, clients=25, changes=10_000, conflicts=CONFLICTS),
     "kill": lambda folder, args: kill_9(folder, args.store, rounds=50),
     "faults": run_faults,
+    "store-killed": run_store_killed,
     "replaced": lambda folder, _: replaced(folder, pairs=1_000, http=False),
     "replaced-http": lambda folder, _: replaced(folder, pairs=1_000, http=True),
     "requests": run_requests,

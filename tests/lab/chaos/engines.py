@@ -1,16 +1,26 @@
-"""Owns the stores that processes can share, by name: for `redis` and `postgres` a real server is started. It knows no experiment."""
+"""Owns the stores that processes can share, by name: for `redis`, `postgres` and `mongodb` a real server is started. It knows no experiment."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
+from stores.mongo_server import MongoServer
 from stores.postgres_server import Server as PostgresServer
 from stores.redis_server import RedisServer
 
 from .serving import SQLITE
 
-SERVERS = {"redis": RedisServer, "postgres": PostgresServer}
+SERVERS = {"redis": RedisServer, "postgres": PostgresServer, "mongodb": MongoServer}
 ENGINES = (SQLITE, *SERVERS)
 """A new store that processes can share adds its name here."""
+
+RESTARTING: dict[str, Callable[[], Any]] = {
+    "redis": partial(RedisServer, appendonly="yes", appendfsync="always"),
+    "postgres": PostgresServer,
+    "mongodb": MongoServer,
+}
+"""Servers that can be killed and started again on what they have acknowledged."""
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .engines import ENGINES, opened
+from .engines import ENGINES, RESTARTING, opened
 from .faults import FAULTS, QUICK
 from .flood import no_rows, swept
 from .kill import kill_9
@@ -13,6 +13,7 @@ from .outage import outage
 from .parallel import mutate, parallel
 from .replaced import replaced
 from .report import Report
+from .store_killed import store_killed
 from .term import sigterm
 from .trace import power, why_not
 
@@ -40,6 +41,13 @@ async def test_promise_2_parallel_requests_of_two_processes_lose_nothing(tmp_pat
 async def test_promise_2_parallel_increments_count(tmp_path: Path, store: str) -> None:
     """By `mutate`: as many as were asked for, and no two were given the same number."""
     ok(await mutate(tmp_path, store, clients=10, changes=300, conflicts=10))
+
+
+@pytest.mark.parametrize("server", RESTARTING)
+async def test_a_store_that_is_killed_has_what_was_acknowledged(tmp_path: Path, server: str) -> None:
+    """Three times under writes of two processes; what is refused meanwhile is a 503."""
+    with RESTARTING[server]() as store:
+        ok(await store_killed(tmp_path, store, rounds=3))
 
 
 async def test_promise_7_kill_9_of_all_processes_loses_nothing(tmp_path: Path) -> None:
