@@ -125,7 +125,7 @@ def texts(facts: Facts, name: str) -> Iterator[Finding]:
             record_of(document, 0)
         except CorruptSession as error:
             yield fault(
-                "mongodb.encoded", f"{name}: {error}", "convert the documents, or let their visitors sign in again"
+                "mongodb.encoded", f"{name}: {error}", "convert them, or let their visitors sign in again"
             )
             break
     if any(not isinstance(document["_id"], str) for document in facts.samples):
