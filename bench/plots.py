@@ -60,7 +60,7 @@ def shares(result: dict[str, Any], name: str, connections: int = 64) -> None:
             names,
             [ratios(found[n, workload, connections], found[servers[n]["bare"], workload, connections]) for n in names],
         )
-        axis.axvline(SHARE[workload][0], color=GOAL_COLOUR, linestyle=":", label="our goal")
+        axis.axvline(SHARE[workload], color=GOAL_COLOUR, linestyle=":", label="our goal")
         axis.set(title=TITLES[workload], xlim=(0, 1.05))
     axes[0].legend(loc="lower right", frameon=False)
     figure.suptitle(f"Requests per second as a share of the same server without sessions, {connections} connections")
@@ -151,6 +151,8 @@ def main() -> None:
     if "peers" in results:
         shares(results["peers"], "shares")
         rates(results["peers"], "rates")
+    if "engines" in results:
+        shares(results["engines"], "engines")
     if "instructions" in results:
         instructions(results["instructions"])
     scale = results.get("scale", {})

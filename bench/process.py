@@ -25,7 +25,8 @@ from sessions import __version__
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = str(CORES[0]), str(CORES[-1])
 BOTH_CORES = f"{SERVER_CORE},{LOAD_CORE}"
-QUIET = 0.5  # the load average up to which wall-clock figures mean something
+TICKS = os.sysconf("SC_CLK_TCK")
+QUIET_LOAD = 0.5  # the load average up to which wall-clock figures mean something
 START_SECONDS = 300.0  # long enough for a server under valgrind on a busy machine; one that dies is noticed at once
 
 
@@ -73,6 +74,14 @@ class Running:
     def cpu_seconds(self) -> float:
         """User and system time of all threads of all members, ended threads included."""
         return sum(time.clock_gettime(~pid << 3 | 2) for pid in self.members())  # Linux's clock of another process
+
+    def user_seconds(self) -> float:
+        """User time alone, of living threads and of ended members that were waited for."""
+        ticks = 0
+        for pid in self.members():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+            ticks += int(fields[11]) + int(fields[13])  # utime and cutime of proc(5)
+        return ticks / TICKS
 
     def memory_kib(self) -> list[int]:
         """The proportional set size of each member in KiB."""
@@ -147,6 +156,15 @@ def fsync_microseconds() -> float:
     return round(median(times) * 1e6)
 
 
+def busy_seconds() -> float:
+    """User time of all processes, and time that other machines took, since the machine started.
+
+    System time is left out: much of it belongs to the disk and the network of what is measured, and to no process.
+    """
+    user, nice, *_, steal, guest, guest_nice = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:])
+    return (user + nice + steal - guest - guest_nice) / TICKS
+
+
 def first_line(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return next(iter((done.stdout or done.stderr).splitlines()), "")
@@ -158,7 +176,7 @@ def machine() -> dict[str, str | int | float]:
     model = next((line.split(":", 1)[1].strip() for line in cpu.splitlines() if line.startswith("model name")), "")
     memory = int(Path("/proc/meminfo").read_text().split()[1])
     load = os.getloadavg()[0]
-    if load > QUIET:
+    if load > QUIET_LOAD:
         print(f"others use this machine (load {load:.1f}): only the instructions can be trusted", file=sys.stderr)
     return {
         "version": __version__,

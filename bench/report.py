@@ -1,4 +1,4 @@
-"""Tables from results, in Markdown: medians with their spread, as shares of the bare server of the same round.
+"""Tables from results, in Markdown: medians with their intervals, as shares of the bare server of the same round.
 
 `python -m bench.report bench/results/peers.json` prints the tables of a run again.
 """
@@ -10,8 +10,22 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.figures import BARE, OURS, cells, rate, ratios, spread
-from bench.goals import INSTRUCTIONS, PROCESSES, goals
+from bench.figures import (
+    BARE,
+    ENOUGH,
+    OURS,
+    QUIET,
+    Runs,
+    added,
+    cells,
+    interval,
+    is_quiet,
+    quiet,
+    rate,
+    ratios,
+    spread,
+)
+from bench.goals import INSTRUCTIONS, PROCESSES, goals, verdict
 
 
 def table(head: list[str], rows: Iterable[list[str]]) -> None:
@@ -35,24 +49,34 @@ def print_run(result: dict[str, Any]) -> None:
     connections = sorted({c for _, _, c in found})
     workloads = [w for w in "RWN" if any(w == workload for _, workload, _ in found)]
     print_machine(result)
+    print_quiet(result)
 
-    def added(name: str, workload: str, count: int) -> str:
-        bare = found[servers[name]["bare"], workload, count]
-        cost = [a["cpu_us"] - b["cpu_us"] for a, b in zip(found[name, workload, count], bare, strict=True)]
-        engine = median(run["engine_us"] for run in found[name, workload, count])
-        return spread(cost, 0) + (f" + {engine:.0f} in the engine" if engine else "")
+    def of_bare(name: str, workload: str, count: int) -> Runs:
+        return found[servers[name]["bare"], workload, count]
+
+    def cost(name: str, workload: str, count: int) -> str:
+        runs = found[name, workload, count]
+        engine = median(run["engine_us"] for run in runs)
+        over = interval(added(runs, of_bare(name, workload, count)), 0)
+        return over + (f" + {engine:.0f} in the engine" if engine else "")
 
     def share(name: str, workload: str, count: int) -> str:
         runs = found[name, workload, count]
-        speed = f"{median(map(rate, runs)):,.0f}"
+        counted = quiet(runs)
         failed = sum(run["errors"] + run["bad_status"] for run in runs)
-        if servers[name]["bare"] != name:
-            speed = f"**{spread(ratios(runs, found[servers[name]['bare'], workload, count]))}** {speed}"
-        return speed + (f", {failed:,} errors" if failed else "")
+        parts = (
+            [] if servers[name]["bare"] == name else [f"**{interval(ratios(runs, of_bare(name, workload, count)))}**"]
+        )
+        if len(counted) >= ENOUGH:
+            parts += [f"{median(map(rate, counted)):,.0f}/s", f"{median(run['cpu_us'] for run in counted):,.0f} µs"]
+        parts += [f"{failed:,} errors"] if failed else []
+        return ", ".join(parts) or "not measured"
 
     def latency(name: str, workload: str, count: int) -> str:
-        runs = found[name, workload, count]
-        return f"{median(r['p50_ms'] for r in runs):.1f} / {median(r['p99_ms'] for r in runs):.1f}"
+        runs = quiet(found[name, workload, count])
+        if len(runs) < ENOUGH:
+            return "not measured"
+        return f"{median(r['p50_ms'] for r in runs):.2f} / {median(r['p99_ms'] for r in runs):.1f}"
 
     def matrix(title: str, cell: Callable[[str, str, int], str], names: list[str]) -> None:
         for count in connections:
@@ -61,7 +85,7 @@ def print_run(result: dict[str, Any]) -> None:
 
     with_sessions = [name for name in servers if servers[name]["bare"] != name]
     print("### What was measured\n")
-    ignored = ("bare", "durability", "memory KiB")
+    ignored = ("bare", "engine", "durability", "memory KiB")
     table(
         ["server", "durability", "versions", "memory MiB"],
         (
@@ -74,19 +98,29 @@ def print_run(result: dict[str, Any]) -> None:
             for name, about in servers.items()
         ),
     )
-    matrix("Share of the same server without sessions, and requests per second", share, list(servers))
-    matrix("CPU added to a request, µs", added, with_sessions)
+    matrix("Share of the same server without sessions, requests per second, CPU of a request", share, list(servers))
+    matrix("CPU added to a request, µs", cost, with_sessions)
     matrix("p50 / p99 of the requests, ms", latency, list(servers))
     for name, reason in result["not measured"].items():
         print(f"Not measured: {name} ({reason})\n")
     print_goals(result)
 
 
+def print_quiet(result: dict[str, Any]) -> None:
+    runs, rounds = result["runs"], result["rounds"]
+    noisy = sum(not is_quiet(run) for run in runs)
+    most = max(run["others"] for run in runs)
+    print(f"Visits that do not count because others used more than {QUIET} of a core: {noisy} of {len(runs)}", end=" ")
+    print(
+        f"(at most {most:.2f} cores). fsync of 4 KiB in the rounds, µs: {spread((r['fsync_us'] for r in rounds), 0)}.\n"
+    )
+
+
 def print_goals(result: dict[str, Any]) -> None:
     found = goals(result)
     if found:
         print(f"### Goals ({OURS}, 64 connections where nothing else is said)\n")
-        table(["", "goal", "median (spread)", "reached"], found)
+        table(["", "goal", "median (95 % interval)", ""], found)
 
 
 def print_instructions(result: dict[str, Any]) -> None:
@@ -101,7 +135,9 @@ def print_instructions(result: dict[str, Any]) -> None:
 
     print("### Instructions per request in user space, thousand (over bare)\n")
     rows = [[name, *(cell(counts, w) for w in "RWN")] for name, counts in result["servers"].items()]
-    rows.append([f"goal of {OURS}", *(f"≤ +{INSTRUCTIONS[w]}" for w in "RWN")])
+    over = {w: (result["servers"][OURS][w] - bare[w]) / 1000 for w in "RWN" if w in result["servers"].get(OURS, {})}
+    said = {w: "reached" if over[w] <= INSTRUCTIONS[w] else "**missed**" for w in over}
+    rows.append([f"goal of {OURS}", *(f"≤ +{INSTRUCTIONS[w]}: {said.get(w, 'not measured')}" for w in "RWN")])
     table(["server", "R", "W", "N"], rows)
 
 
@@ -203,7 +239,9 @@ def print_processes(measured: list[dict[str, Any]]) -> None:
         failed = sum(m["errors"] + m["bad_status"] for m in runs)
         speeds = [f"{median(map(rate, each)):,.0f}" for each in (one, two)]
         tails = [f"{median(m['p99_ms'] for m in each):.1f}" for each in (one, two)]
-        goal = f"≥ {PROCESSES[workload]}" if workload in PROCESSES and server == OURS else ""
+        goal = ""
+        if workload in PROCESSES and server == OURS:
+            goal = f"≥ {PROCESSES[workload]}: {verdict([times - PROCESSES[workload] for times in ratios(two, one)])}"
         cores = [f"{busy(one, cost):.2f} / {busy(two, cost):.2f}" for cost in ("cpu_us", "wrk_us")]
         row = [f"{server}, {workload}", *speeds, spread(ratios(two, one)), goal, *cores, " / ".join(tails), f"{failed}"]
         rows.append(row)

@@ -14,6 +14,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,6 @@ from bench.process import (
     SERVER_CORE,
     BenchError,
     Running,
-    first_line,
     folder,
     free_port,
     pinned,
@@ -78,11 +78,46 @@ def redis() -> Iterator[Running]:
         wait_until(running, lambda: accepts(port))
         running.url = f"redis://127.0.0.1:{port}"
         with Redis(port=port, decode_responses=True) as client:
-            asked = client.config_get("appendonly", "save")
-        kept = ", ".join(f"{name} {asked[name] or 'never'}" for name in ("appendonly", "save"))
-        version = first_line(program, "--version").split("v=")[1].split()[0]
-        running.about = {"Valkey server": version, "durability": f"Redis: {kept}"}
+            running.about = about_redis("Redis", client)
         yield running
+
+
+@contextmanager
+def redis_cluster() -> Iterator[Running]:
+    """Three masters in memory alone, each with a third of the slots."""
+    program = str(redis_program())
+    ports, buses = ([free_port() for _ in range(3)] for _ in range(2))
+    with ExitStack() as stack:
+        data = stack.enter_context(folder())
+        for port in ports:
+            (data / str(port)).mkdir()
+        one = f"{program} --bind 127.0.0.1 --cluster-enabled yes --save '' --appendonly no"
+        nodes = zip(ports, buses, strict=True)
+        script = " ".join(f"{one} --port {p} --cluster-port {bus} --dir {data}/{p} &" for p, bus in nodes) + " wait"
+        running = spawn("Redis Cluster", pinned(LOAD_CORE, ("sh", "-c", script)), ports[0], data, {})
+        stack.callback(running.stop)
+        clients = [stack.enter_context(Redis(port=port, decode_responses=True)) for port in ports]
+        for number, (port, client) in enumerate(zip(ports, clients, strict=True)):
+            wait_until(running, partial(accepts, port))
+            first, last = number * 5462, min(16384, (number + 1) * 5462) - 1
+            client.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
+            client.execute_command("CLUSTER MEET", "127.0.0.1", ports[0], buses[0])
+        for client in clients:
+            wait_until(running, partial(is_whole, client))
+        running.url = "redis+cluster://" + ",".join(f"127.0.0.1:{port}" for port in ports)
+        running.about = about_redis("Redis Cluster", clients[0])
+        yield running
+
+
+def about_redis(name: str, client: Redis) -> dict[str, str]:
+    """Its version and its durability, as it tells them itself."""
+    asked = client.config_get("appendonly", "save")
+    kept = ", ".join(f"{option} {asked[option] or 'never'}" for option in ("appendonly", "save"))
+    return {"Valkey server": client.info("server")["valkey_version"], "durability": f"{name}: {kept}"}
+
+
+def is_whole(client: Redis) -> bool:
+    return bool(client.cluster("INFO")["cluster_state"] == "ok")
 
 
 @contextmanager
@@ -142,7 +177,7 @@ def accepts(port: int) -> bool:
     return True
 
 
-ENGINES = {"redis": redis, "postgresql": postgresql, "mongodb": mongodb}
+ENGINES = {"redis": redis, "redis cluster": redis_cluster, "mongodb": mongodb, "postgresql": postgresql}
 
 
 def answers(running: Running) -> bool:

@@ -14,7 +14,7 @@ project_copyright = author
 version = release = version_of("tornado-express-sessions")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
-exclude_patterns = [".*", "_build"]
+exclude_patterns = ["**/.*", "**/node_modules"]
 nitpicky = True
 smartquotes = False  # what is in quotes is mostly a value
 show_warning_types = True

@@ -8,7 +8,6 @@ record is written is in writes.py, what a handler calls in between is in verbs.p
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from functools import partial
 
 from .background import Background
 from .checked_store import check_at_rest, checked
@@ -21,12 +20,9 @@ from .log_limit import LogLimit
 from .login import Login, Stamp, User, is_stamp, stamp_text, user_of
 from .observe import (
     AMBIGUOUS,
-    COOKIE_RENEWED,
-    DROPPED,
     REVOKED,
     TAMPERED,
     UNKNOWN,
-    Commit,
     Load,
     Observer,
     Reporter,
@@ -36,7 +32,8 @@ from .observe import (
 from .observed_store import observed
 from .options import SessionOptions
 from .pending import Verb
-from .policy import Performed, Plan, decide, no_session
+from .performing import Performing
+from .policy import Facts, Plan, decide, no_session
 from .progress import Generate, no_new_id
 from .renewal import NO_TAG, NO_TAGS, TagsOf
 from .rotation import Rotation
@@ -84,7 +81,9 @@ class SessionManager:
         self._in_time = Deadline(options.store_timeout / 1000, name_of(store)).keep
         self._writes = Writes(self._store, options, clock, self.reporter)
         self._users = UserSessions(self._store, options, clock, self._writes.ends)
+        self._plans: dict[tuple[Facts, bool], Plan] = {}  # that were decided: a few dozen
         self._noted_path = self._users.noted_path
+        self._performing = Performing(self._writes, self._in_time)
         rotation = Rotation(self._store, self._writes, clock, options.grace_ms, self._in_time, self.background.start)
         sign_ins = SignIns(self._store, self._writes, rotation, options, self._in_time, self.revoke_all)
         self._verbs = SessionVerbs(self._store, self._writes, rotation, sign_ins, self._in_time)
@@ -151,8 +150,7 @@ class SessionManager:
             if not replaced:
                 self.reporter.note(UNKNOWN, sids[0])
             return self.new(generate, sids[0])
-        found.others = tuple(sid for sid in sids if sid != found.id and sid not in replaced)
-        return found
+        return found if len(sids) == 1 else found.with_others(sids, replaced)
 
     def commit(self, state: SessionState, *, ends: bool = True) -> Awaitable[None] | None:
         """Write what the session has changed to the store. Returns None if that is nothing.
@@ -168,7 +166,10 @@ class SessionManager:
         return self._commit(state, ends=ends)
 
     def _commit(self, state: SessionState, *, ends: bool) -> Awaitable[None] | None:
-        plan = decide(state.facts(), self.options, ends=ends)
+        facts = state.facts()
+        plan = self._plans.get((facts, ends))
+        if plan is None:
+            plan = self._plans[facts, ends] = decide(facts, self.options, ends=ends)
         if plan.refuses:
             state.check_can_send()
         if plan.cookie == "send":
@@ -180,35 +181,9 @@ class SessionManager:
         if plan.change == "nothing":
             state.settle(plan, "saved")
             if state.end in ("gone", "closed") and state.is_changed:
-                self._note_dropped(state)
+                self._performing.note_dropped(state)
             return None
-        record = None if plan.change in ("destroy", "touch") else state.to_store()
-        performing = self._perform(state, plan, record)
-        if self.reporter.has_observers:
-            return self.reporter.timed(partial(Commit, plan.change), lambda _: "done", self._in_time, performing)
-        return self._in_time(performing)
-
-    async def _perform(self, state: SessionState, plan: Plan, record: StoredSession | None) -> None:
-        outcome: Performed = "saved"
-        value = state.cookie_value if plan.new_value else ""
-        if plan.change == "touch":
-            outcome = await self._writes.touch(state)
-        elif record is None:
-            await self._writes.end(state.row, state.others)
-        else:
-            outcome = await self._writes.write(state, record, state.row)
-            if outcome in ("gone", "closed"):
-                self._note_dropped(state)
-            elif plan.new_value and value == state.cookie_value:  # of parallel requests one has made it
-                self.reporter.note(COOKIE_RENEWED, state.id)
-        if outcome == "gone":
-            self._writes.tell(state.row.id)
-        state.settle(plan, outcome)
-
-    def _note_dropped(self, state: SessionState) -> None:
-        if state.dropped_id != state.id:  # a stream commits twice
-            state.dropped_id = state.id
-            self.reporter.note(DROPPED, state.id)
+        return self._performing.perform(state, plan)
 
     async def _commit_behind(self, state: SessionState, *, ends: bool) -> None:
         """Commit when the verbs that the handler has called are done. Raises a failure that nobody has seen."""
@@ -244,7 +219,7 @@ class SessionManager:
         closed: the record is a tombstone that counts. gone: nothing is left of it. Raises CorruptSession.
         """
         state = SessionState.loaded(self.options, self.clock, generate, sid, record)
-        if self._writes.is_over(record):
+        if state.meta.row and self._writes.is_over(record):
             state.data.read(json_text.EMPTY)
             state.over("closed" if state.meta.closed_until > self.clock() else "gone")
         elif state.is_too_old:

@@ -20,22 +20,20 @@ def no_new_id() -> tuple[str, StoredCookie]:
 
 
 class Progress:
-    """The answer of one request, for its session."""
+    """The answer of one request, for its session. SessionState makes one.
 
-    __slots__ = (
-        "_generate", "_has_left", "_is_answered", "_is_sealed", "_pending", "cookie", "is_finished", "is_socket",
-    )  # fmt: skip
+    What stays in most requests as it is at first is an attribute of the class: that costs a request nothing.
+    """
 
-    def __init__(self, generate: Generate, cookie: StoredCookie) -> None:
-        self._generate: Generate | None = generate  # leads to the handler, which holds the session: until it is sealed
-        self.cookie: StoredCookie = cookie
-        """One object from first to last: a handler may hold it."""
-        self.is_finished: bool = False
-        """Whether the answer is finished: a change comes too late."""
-        self.is_socket: bool = False
-        """Whether the answer is a WebSocket: to save is what uses the session, so it starts the lifetime again."""
-        self._pending: Pending | None = None  # made for the first verb
-        self._is_sealed = self._has_left = self._is_answered = False
+    cookie: StoredCookie
+    """One object from first to last: a handler may hold it."""
+    is_finished: bool = False
+    """Whether the answer is finished: a change comes too late."""
+    is_socket: bool = False
+    """Whether the answer is a WebSocket: to save is what uses the session, so it starts the lifetime again."""
+    _generate: Generate | None  # leads to the handler, which holds the session: until it is sealed
+    _pending: Pending | None = None  # made for the first verb
+    _is_sealed = _has_left = _is_answered = False
 
     def seal(self, *, has_left: bool = True) -> None:
         """Note that the response's head is made, or has left: a handler can ask for no new cookie any more."""

@@ -48,26 +48,40 @@ class CommitQueues:
 
         Returns GONE with the record if that is a tombstone.
         """
-        queue = self._queues.get(sid)
+        queue = self.enter(sid)
         if queue is None:
-            queue = self._queues[sid] = Queue()
-        else:
+            queue = self._queues[sid]
             await self._turn(sid, queue)
+        newest = queue.newest
+        expected = base if newest is None or newest.same_as(base) else newest
+        return await self.go_on(sid, queue, expected, step)
+
+    def enter(self, sid: str) -> Queue | None:
+        """Take the turn if nobody has it; whoever has had it has to `leave`. Returns None if somebody has it."""
+        if sid in self._queues:
+            return None
+        queue = self._queues[sid] = Queue()
+        return queue
+
+    async def go_on(
+        self, sid: str, queue: Queue, expected: StoredSession, step: Step, first: Update | None = None
+    ) -> Update:
+        """Try a write in its turn, and give the turn to the next. `first` is what became of the first try."""
         try:
-            newest = queue.newest
-            if newest is not None and self._is_over(newest):
-                return Update(Outcome.GONE, newest)
-            update = await self.until_agreed(base if newest is None or newest.same_as(base) else newest, step)
+            if queue.newest is not None and self._is_over(queue.newest):
+                return Update(Outcome.GONE, queue.newest)
+            update = await self.until_agreed(expected, step, first)
             if update.outcome is Outcome.SAVED:
                 queue.newest = update.record
             return update
         finally:
-            self._leave(sid, queue)
+            self.leave(sid, queue)
 
-    async def until_agreed(self, expected: StoredSession, step: Step) -> Update:
+    async def until_agreed(self, expected: StoredSession, step: Step, first: Update | None = None) -> Update:
         """Try a write until the store agrees on what it expects. Raises StoreError when it never does."""
         for number in range(TRIES):
-            update = await step(expected)
+            update = await step(expected) if first is None else first
+            first = None
             if update.outcome is not Outcome.CONFLICT or update.record is None:
                 return update
             if self._is_over(update.record):
@@ -84,10 +98,10 @@ class CommitQueues:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._leave(sid, queue)  # the turn came together with the cancellation
+                self.leave(sid, queue)  # the turn came together with the cancellation
             raise
 
-    def _leave(self, sid: str, queue: Queue) -> None:
+    def leave(self, sid: str, queue: Queue) -> None:
         """Give the turn to the next commit."""
         while queue.waiting:
             turn = queue.waiting.popleft()

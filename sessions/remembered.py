@@ -15,34 +15,28 @@ from .formats import json_text
 from .formats.signing import fingerprint
 from .meta import SessionMeta, check_own
 from .options import SessionOptions
-from .progress import Generate, Progress
+from .progress import Progress
 from .renewal import NO_TAG, Renewal, Value, first, is_renewed, join, tags_of
-from .stored_cookie import LAST_MOMENT, StoredCookie
+from .stored_cookie import LAST_MOMENT
 from .user_text import user_in
 
 
 class Remembered(Progress):
     """What one session remembers in one request."""
 
-    __slots__ = ("_options", "_timeout", "clock", "data", "id", "keeps_value", "meta", "noted_path", "renewal")
-
-    def __init__(
-        self, options: SessionOptions, clock: Clock, generate: Generate, sid: str, cookie: StoredCookie
-    ) -> None:
-        super().__init__(generate, cookie)
-        self._options = options
-        self.clock: Clock = clock
-        self.id: str = sid
-        self.data: SessionData = SessionData()
-        self.meta: SessionMeta = SessionMeta()
-        """What our own features keep with the session."""
-        self.noted_path: tuple[str, ...] | None = None
-        """Where the user is, if `__meta` has to name the user for the store (`look_for_user`)."""
-        self.renewal: Renewal | None = None
-        """The rules of a cookie with several values; None: there is one."""
-        self.keeps_value: bool = False
-        """Whether the answer is a WebSocket's handshake: it brings no new value of the cookie."""
-        self._timeout = None if options.absolute_timeout is None else self._new_timeout()
+    id: str
+    clock: Clock
+    data: SessionData
+    meta: SessionMeta
+    """What our own features keep with the session."""
+    noted_path: tuple[str, ...] | None = None
+    """Where the user is, if `__meta` has to name the user for the store (`look_for_user`)."""
+    renewal: Renewal | None = None
+    """The rules of a cookie with several values; None: there is one."""
+    keeps_value: bool = False
+    """Whether the answer is a WebSocket's handshake: it brings no new value of the cookie."""
+    _options: SessionOptions
+    _timeout: AbsoluteTimeout | None = None
 
     @property
     def fingerprint(self) -> str:

@@ -4,7 +4,8 @@ The manager asks it for its facts, performs the plan that they lead to, and hand
 are in policy.py; no store is reached from here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
+from typing import Self
 
 from .absolute_timeout import is_touch_due
 from .clock import Clock
@@ -36,11 +37,25 @@ class Row:
 class SessionState(Remembered):
     """One session in one request."""
 
-    __slots__ = (
-        "_already_deleted", "_committed", "_is_rejected", "_is_renewed", "_origin_id", "_origin_text", "_saved_text",
-        "_stored_cookie", "_touch_asked", "_written", "cookie_act", "dropped_id", "end", "is_discarded",
-        "is_readable", "others", "renamed", "request_sid", "row",
-    )  # fmt: skip
+    end: EndReason | None = None
+    """Why the session is over; None while it lives."""
+    is_readable: bool = True
+    """Whether a handler may still read it."""
+    is_discarded: bool = False
+    """Whether the answer is an error with which nothing is stored: `save_on_error`."""
+    dropped_id: str | None = None
+    """The id under which a change was dropped, if the log has said so."""
+    renamed: bool = False
+    """Whether the row has moved to a new id, which the browser has to learn whatever else fails."""
+    cookie_act: CookieAct = "keep"
+    """What the response does to the browser's cookie, known once the plan was performed."""
+    others: tuple[str, ...] = ()
+    """Further verified ids of the request: `destroy()` ends them too."""
+    _stored_cookie = json_text.EMPTY  # the text of the cookie in the row
+    _origin_text = json_text.EMPTY  # the data at the start of the request
+    _saved_text: str | None = None  # the data that need not be saved again
+    _written: tuple[StoredSession, Parts] | None = None  # the last record made for the store, and its parts
+    _is_renewed = _touch_asked = _committed = _already_deleted = _is_rejected = False
 
     def __init__(
         self,
@@ -51,31 +66,16 @@ class SessionState(Remembered):
         sid: str,
         cookie: StoredCookie,
     ) -> None:
-        super().__init__(options, clock, generate, sid, cookie)
+        self._options, self.clock = options, clock
+        self._generate, self.cookie = generate, cookie
         self.request_sid: str | None = request_sid
         """The verified id that the browser sent; the store may not know it."""
+        self.id = self._origin_id = sid
         self.row: Row = Row(sid)
         """Its row, which is still under another id until a `rotate()` has moved it."""
-        self.end: EndReason | None = None
-        """Why the session is over; None while it lives."""
-        self.is_readable: bool = True
-        """Whether a handler may still read it."""
-        self.is_discarded: bool = False
-        """Whether the answer is an error with which nothing is stored: `save_on_error`."""
-        self.dropped_id: str | None = None
-        """The id under which a change was dropped, if the log has said so."""
-        self.renamed: bool = False
-        """Whether the row has moved to a new id, which the browser has to learn whatever else fails."""
-        self.cookie_act: CookieAct = "keep"
-        """What the response does to the browser's cookie, known once the plan was performed."""
-        self._origin_id = sid
-        self._stored_cookie = json_text.EMPTY  # the text of the cookie in the row
-        self._origin_text = json_text.EMPTY  # the data at the start of the request
-        self._saved_text: str | None = None  # the data that need not be saved again
-        self._written: tuple[StoredSession, Parts] | None = None  # the last record made for the store, and its parts
-        self.others: tuple[str, ...] = ()
-        """Further verified ids of the request: `destroy()` ends them too."""
-        self._is_renewed = self._touch_asked = self._committed = self._already_deleted = self._is_rejected = False
+        self.data, self.meta = SessionData(), SessionMeta()
+        if options.absolute_timeout is not None:
+            self._timeout = self._new_timeout()
 
     @classmethod
     def new(
@@ -108,6 +108,11 @@ class SessionState(Remembered):
         """The record of its row; None if there is none."""
         return self.row.base
 
+    def with_others(self, sids: Iterable[str], replaced: Collection[str]) -> Self:
+        """Note the further verified ids of the request, but those with a replaced value of the cookie."""
+        self.others = tuple(sid for sid in sids if sid != self.id and sid not in replaced)
+        return self
+
     def load_outcome(self) -> str:
         """Return what an observer gets of the load: a session was found, or it is over."""
         return "found" if self.end is None and self.base is not None else "over"
@@ -135,29 +140,28 @@ class SessionState(Remembered):
                 cookie_can_leave=not self._has_left,
                 discarded=self.is_discarded or self._is_rejected,
             )
-        data, base = self.data.current(), self.base
-        known = self.id == self.request_sid
-        is_unsaved = data != self._saved_text
-        return Facts(
-            end=None,
-            value="fixed" if self.renewal is None else self._value(self.renewal),
-            already_deleted=False,
-            browser_sent_id=self.request_sid is not None,
-            known=known,
-            stored=base is not None,
-            id_changed=self.id != self._origin_id,
-            data_changed=data != self._origin_text,
-            data_unsaved=is_unsaved,
-            saved_once=self._saved_text is not None,
-            cookie_changed=self.cookie.changed_from(self._stored_cookie),
-            cookie_expires=self.cookie.has_expiry,
-            meta_unrecorded=base is not None and self._is_meta_unrecorded(),
-            touch_asked=self._touch_asked,
-            touch_due=base is not None and not is_unsaved and self.is_touch_due(base.expires_at),
-            committed=self._committed,
-            cookie_can_leave=not self._has_left,
-            discarded=self.is_discarded or self._is_rejected,
+        data, base, saved, sid, sent = self.data.current(), self.row.base, self._saved_text, self.id, self.request_sid
+        facts = (
+            None,
+            "fixed" if self.renewal is None else self._value(self.renewal),
+            False,  # already_deleted
+            sent is not None,
+            sid == sent,
+            base is not None,
+            sid != self._origin_id,
+            data != self._origin_text,
+            data != saved,
+            saved is not None,
+            self.cookie.changed_from(self._stored_cookie),
+            self.cookie.has_expiry,
+            base is not None and self._is_meta_unrecorded(),
+            self._touch_asked,
+            base is not None and data == saved and self.is_touch_due(base.expires_at),
+            self._committed,
+            not self._has_left,
+            self.is_discarded or self._is_rejected,
         )
+        return tuple.__new__(Facts, facts)  # the class itself takes five times as long with so many names
 
     def _value(self, renewal: Renewal) -> Value:
         """Return what becomes of the cookie's value; nothing, if the browser does not know the id."""

@@ -24,7 +24,7 @@ What holds for every verb (`sessions.testing.StoreContract` tests it, and demand
   far as the store knows without asking; a store without `ready` is always up.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from enum import Enum
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias, cast
 
@@ -84,26 +84,26 @@ TAKEN = Update(Outcome.TAKEN)
 
 
 class Store(Protocol):
-    """Where sessions are kept: six verbs.
+    """Where sessions are kept: six verbs, each an `async def`, or a function that returns what is to be awaited.
 
     `expected` is always a record that `get` or a write returned, by this store object or another one on the same data.
     """
 
-    async def get(self, sid: str) -> StoredSession | None:
+    def get(self, sid: str) -> Awaitable[StoredSession | None]:
         """Read the session of an id.
 
         Returns the record, or None if there is none or it has expired. A missing id is not an error, nor is an id that
         the store could not keep.
         """
 
-    async def create(self, sid: str, record: StoredSession) -> StoredSession | None:
+    def create(self, sid: str, record: StoredSession) -> Awaitable[StoredSession | None]:
         """Insert a new session, and never overwrite one.
 
         Returns the record as the store has it now, or None if a living session has the id. An expired session in the
         way is not an error: it is replaced. A record that has expired already is not an error: it cannot be read.
         """
 
-    async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
+    def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Awaitable[Update]:
         """Replace a session that is still the expected one, and never insert one.
 
         Returns SAVED with the record as the store has it now, CONFLICT with the newer record, or GONE. Not an error: a
@@ -111,7 +111,7 @@ class Store(Protocol):
         caller removes a session only if it is unchanged (SAVED).
         """
 
-    async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
+    def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Awaitable[Update]:
         """Move the expiry of a session that is still the expected one, without carrying its text.
 
         Returns as `update` does, SAVED with the text of `expected`. A session of which only the text or only the expiry
@@ -119,14 +119,14 @@ class Store(Protocol):
         `update` is a CONFLICT then if the text was changed.
         """
 
-    async def rename(
+    def rename(
         self,
         old: str,
         new: str,
         record: StoredSession,
         expected: StoredSession,
         tombstone: StoredSession | None = None,
-    ) -> Update:
+    ) -> Awaitable[Update]:
         """Move a session that is still the expected one to a new id, with a new record, in one step.
 
         Returns SAVED with the record as the store has it under `new`; else, and then it changes nothing, the first that
@@ -135,7 +135,7 @@ class Store(Protocol):
         the store; a store that has no room for a tombstone is not in error without it.
         """
 
-    async def destroy(self, sid: str) -> None:
+    def destroy(self, sid: str) -> Awaitable[None]:
         """Delete a session. An id that has none is not an error, nor is an id that the store could not keep."""
 
 
@@ -200,7 +200,7 @@ class Batching(Protocol):
 class Overwriting(Protocol):
     """The power to write blindly, as Express does: for `conflict = "overwrite"`."""
 
-    async def set(self, sid: str, record: StoredSession) -> StoredSession:
+    def set(self, sid: str, record: StoredSession) -> Awaitable[StoredSession]:
         """Insert or replace a session, whatever is there. Returns the record as the store has it now."""
 
 

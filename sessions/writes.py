@@ -6,7 +6,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 from logging import DEBUG
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from .clock import Clock
 from .ends import End, Ends
@@ -16,7 +16,7 @@ from .meta import HOPS, closed_meta, is_closed
 from .observe import CREATED, DESTROYED, REUSED, Reporter
 from .options import SessionOptions
 from .policy import Performed
-from .queues import CommitQueues
+from .queues import CommitQueues, Queue, Step
 from .state import Row, SessionState
 from .store import Outcome, Store, StoredSession, Update, by_key, key_of, name_of, overwriting
 from .turns import Turns
@@ -75,8 +75,7 @@ class Writes:
         for _ in range(ID_TRIES):
             made = await create(row.id, record)
             if made is not None:
-                self.reporter.note(CREATED, row.id, DEBUG)
-                state.saved(record, made, row)
+                self.created(state, record, made, row)
                 return "saved"
             if row.base is not None:  # a save() of the same request, beside this one, was first
                 return await self._update(state, state.to_store(), row)
@@ -86,7 +85,28 @@ class Writes:
             row.id = state.id
         raise SessionError(f"genid returned an id that is taken, {ID_TRIES} times")
 
+    def created(self, state: SessionState, record: StoredSession, made: StoredSession, row: Row) -> None:
+        """Take over a session that was inserted."""
+        self.reporter.note(CREATED, row.id, DEBUG)
+        state.saved(record, made, row)
+
+    def ask(self, row: Row, record: StoredSession) -> Awaitable[Any]:
+        """Ask the store to create a row or to update it. What is awaited has the result of that verb, and its error."""
+        if row.base is None:
+            return self._store.create(row.id, record)
+        return self._store.update(row.id, record, row.base)
+
+    async def go_on(
+        self, state: SessionState, record: StoredSession, row: Row, queue: Queue, first: Update
+    ) -> Performed:
+        """Go on with an update whose first try has met a conflict, in its turn."""
+        step = self._step_of(state, record, row)
+        return performed(await self.queues.go_on(row.id, queue, known(row), step, first))
+
     async def _update(self, state: SessionState, record: StoredSession, row: Row) -> Performed:
+        return performed(await self.queues.commit(row.id, known(row), self._step_of(state, record, row)))
+
+    def _step_of(self, state: SessionState, record: StoredSession, row: Row) -> Step:
         base = known(row)
 
         async def step(expected: StoredSession) -> Update:
@@ -98,7 +118,7 @@ class Writes:
                 state.saved(sent, update.record, row)
             return update
 
-        return performed(await self.queues.commit(row.id, base, step))
+        return step
 
     async def touch(self, state: SessionState) -> Performed:
         """Move the expiry of the row to that of the session."""

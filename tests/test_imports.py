@@ -26,7 +26,7 @@ FLOORS = """
     web  config  testing  doctor  cli
     watch
     manager  sweeper  stores  at_rest  copying  late_store
-    users  queues  timeout  checked_store  observed_store  background  turns  writes  rotation  sign_ins  verbs
+    users  queues  timeout  checked_store  observed_store  background  turns  writes  performing  rotation  sign_ins  verbs
     remembered  state  session
     user_text  login  flash  merge  stored_cookie  cookie  meta  absolute_timeout  data  policy  pending  progress
     key_options  renewal  options  formats  store  observe  ends  log_limit

@@ -30,7 +30,7 @@ async def test_a_task_that_is_cancelled_in_the_moment_of_the_deadline_is_cancell
         waiting.set()
         await asyncio.Event().wait()
 
-    task = loop.create_task(deadline.keep(call()))
+    task = asyncio.ensure_future(deadline.keep(call()))
     await waiting.wait()
     loop.call_later(0.01, task.cancel)
     time.sleep(0.1)  # noqa: ASYNC251 # a busy loop: cancellation and deadline come in one turn of it, in this order
@@ -53,6 +53,33 @@ async def test_a_call_that_answers_its_cancellation_with_an_error_leaves_no_canc
         await Deadline(0.01).keep(call())
 
     assert task.cancelling() == 0
+
+
+async def test_a_future_is_failed_at_its_deadline_and_one_that_is_done_is_left() -> None:
+    """A store of ours hands back the Future of its job, which needs no task to be cut off."""
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[int] = loop.create_future()
+    silent: asyncio.Future[int] = loop.create_future()
+    deadline = Deadline(0.01, "a store")
+    awaited = deadline.keep(answered), deadline.keep(silent)
+    answered.set_result(1)
+
+    assert await awaited[0] == 1
+    with pytest.raises(StoreUnavailable, match=r"a store did not answer within 0\.01 s"):
+        await awaited[1]
+
+
+async def test_a_call_and_a_future_keep_their_own_deadlines() -> None:
+    """There is one timer for both kinds, which is set again for whichever ends first."""
+    deadline = Deadline(0.02)
+    first = asyncio.ensure_future(deadline.keep(asyncio.Event().wait()))
+    await asyncio.sleep(0.01)
+    second = deadline.keep(asyncio.get_running_loop().create_future())
+
+    with pytest.raises(StoreUnavailable):
+        await first
+    with pytest.raises(StoreUnavailable):
+        await second
 
 
 def test_it_holds_in_a_second_event_loop_too() -> None:

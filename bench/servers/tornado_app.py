@@ -93,7 +93,7 @@ async def serve(args: argparse.Namespace, sockets: list[Any]) -> None:
         pass
 
     scheme = args.store.partition(":")[0]
-    driver = {"sqlite": "aiosqlite", "redis": "redis", "postgresql": "asyncpg"}.get(scheme)
+    driver = {"sqlite": "aiosqlite", "redis": "redis", "postgresql": "asyncpg", "mongodb": "pymongo"}.get(scheme)
     if driver:
         about[driver] = version(driver)
     about["durability"] = "none: the process's memory"  # a Redis or a PostgreSQL is asked for its own by the harness

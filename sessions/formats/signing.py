@@ -13,7 +13,8 @@ import hashlib
 import hmac
 import secrets
 from binascii import b2a_base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 PREFIX = "s:"
 ID_BYTES = 24
 """Bytes of entropy in a session id, as express-session takes them from uid-safe."""
+
+RECENT = 1024
+"""Values that a process remembers; of 4,096 characters at most (web/sent.py), so that they take 4 MB at most."""
 
 _BLOCK = 64
 _MAC_LENGTH = 43  # of 32 bytes in base64, without the "=" and the line feed that would follow
@@ -39,6 +43,11 @@ class Signer:
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._keys = [_keyed(key) for key in keys]
+        self.unsign: Callable[[str], str | None] = lru_cache(RECENT)(self._unsign)
+        """Return the id in a signed cookie value, or None for anything that none of the secrets has signed.
+
+        A value that came lately is not verified again: a browser sends the same one with each request.
+        """
 
     def sign(self, sid: str) -> str:
         """`s:<id>.<signature>`, signed with the first secret."""
@@ -52,8 +61,7 @@ class Signer:
         """Return the same by each of the secrets, the first one first."""
         return [_derived(key, purpose, text) for key in self._keys]
 
-    def unsign(self, value: str) -> str | None:
-        """The id in a signed cookie value, or None for anything that none of the secrets has signed."""
+    def _unsign(self, value: str) -> str | None:
         if not value.startswith(PREFIX):
             return None
         sid, dot, signature = value[len(PREFIX) :].rpartition(".")

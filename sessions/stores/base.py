@@ -63,6 +63,8 @@ class Itself:
 class StoreBase:
     """A store that performs its verbs as jobs, in batches.
 
+    A verb is a plain function that returns the future of its job, without a coroutine around it.
+
     A subclass calls `super().__init__(name)` and overrides `_read` and `_write`, which perform a batch of jobs and
     resolve each; `driver` and `translated`, for errors; `can_store`, where the database cannot keep every text; and
     `ready`, `__aenter__` and `__aexit__`. It has `set` and `prepare`, and offers no power but `batching`: a subclass
@@ -121,58 +123,40 @@ class StoreBase:
 
     # ---------------------------------------------------------------- the verbs
 
-    async def get(self, sid: str) -> StoredSession | None:
+    def get(self, sid: str) -> Awaitable[StoredSession | None]:
         """Read the session of an id. Returns None if there is none or it has expired."""
-        self.check_open()
-        if not self.can_store(sid):
-            return None
-        found: StoredSession | None = await self._reader(sid).add(Job("get", sid))
-        return found
+        return self._ask(self._reader, Job("get", sid))
 
-    async def create(self, sid: str, record: StoredSession) -> StoredSession | None:
+    def create(self, sid: str, record: StoredSession) -> Awaitable[StoredSession | None]:
         """Insert a new session. Returns None if a living one has the id."""
-        self._check(sid, record)
-        made: StoredSession | None = await self._writer(sid).add(Job("create", sid, record))
-        return made
+        return self._ask(self._writer, Job("create", sid, record))
 
-    async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
+    def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Awaitable[Update]:
         """Replace a session that is still the expected one."""
-        self._check(sid, record, expected)
-        update: Update = await self._writer(sid).add(Job("update", sid, record, expected))
-        return update
+        return self._ask(self._writer, Job("update", sid, record, expected))
 
-    async def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Update:
+    def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Awaitable[Update]:
         """Move the expiry of a session that is still the expected one."""
-        self._check(sid)  # the text stays where it is
-        update: Update = await self._writer(sid).add(Job("touch", sid, None, expected, expires_at))
-        return update
+        return self._ask(self._writer, Job("touch", sid, None, expected, expires_at))
 
-    async def rename(
+    def rename(
         self,
         old: str,
         new: str,
         record: StoredSession,
         expected: StoredSession,
         tombstone: StoredSession | None = None,
-    ) -> Update:
+    ) -> Awaitable[Update]:
         """Move a session that is still the expected one to a new id, in one step."""
-        self._check(old, record, expected, tombstone)
-        self._check(new)
-        job = Job("rename", old, record, expected, new=new, tombstone=tombstone)
-        update: Update = await self._writer(old).add(job)
-        return update
+        return self._ask(self._writer, Job("rename", old, record, expected, new=new, tombstone=tombstone))
 
-    async def set(self, sid: str, record: StoredSession) -> StoredSession:
+    def set(self, sid: str, record: StoredSession) -> Awaitable[StoredSession]:
         """Insert or replace a session, whatever is there."""
-        self._check(sid, record)
-        made: StoredSession = await self._writer(sid).add(Job("set", sid, record))
-        return made
+        return self._ask(self._writer, Job("set", sid, record))
 
-    async def destroy(self, sid: str) -> None:
+    def destroy(self, sid: str) -> Awaitable[None]:
         """Delete a session; an id that has none is not an error."""
-        self.check_open()
-        if self.can_store(sid):
-            await self._writer(sid).add(Job("destroy", sid))
+        return self._ask(self._writer, Job("destroy", sid))
 
     # ---------------------------------------------------------------- what a subclass says
 
@@ -235,6 +219,29 @@ class StoreBase:
                 await perform([job])
             except StoreError as own:
                 job.fail(own)
+
+    def _ask(self, queue_of: Callable[[str], Queue], job: Job) -> Awaitable[Any]:
+        """Ask for a job, and return its future, which has failed if the store is closed or cannot keep the job's texts.
+
+        What the store cannot keep it does not have: to read or delete that is no error.
+        """
+        record = job.record
+        try:
+            if record is not None:
+                self._check(job.sid, record, job.expected, job.tombstone)
+                if job.new is not None:
+                    self._check(job.new)
+            elif job.expected is not None:
+                self._check(job.sid)  # of a touch: the text stays where it is
+            else:
+                self.check_open()
+                if not self.can_store(job.sid):
+                    job.resolve(None)
+                    return job.future
+        except StoreError as error:
+            job.fail(error)
+            return job.future
+        return queue_of(job.sid).add(job)
 
     def _check(self, sid: str, *records: StoredSession | None) -> None:
         self.check_open()

@@ -85,8 +85,9 @@ class Batcher:
     """Performs jobs in batches by `perform`, which resolves each job; an error that it raises fails the rest.
 
     With `once` True a batch holds every id once, a rename's old id and new id both: of two jobs of one id the later
-    waits for the next batch. A job is left out if its caller does not wait any more when its batch begins. Each of
-    `reports`, which may become more, is called with the number of jobs of a batch that begins.
+    waits for the next batch. Without it the jobs are reads. A job is left out if its caller does not wait any more when
+    its batch begins. Each of `reports`, which may become more, is called with the number of jobs of a batch that
+    begins.
     """
 
     def __init__(
@@ -140,7 +141,10 @@ class Batcher:
             (job,) = self._waiting
             self._waiting = []
             return [] if job.future.done() else [job]
-        batch: list[Job] = []
+        if not self._once and len(self._waiting) <= MAX_BATCH:  # reads, which carry no text
+            batch, self._waiting = [job for job in self._waiting if not job.future.done()], []
+            return batch
+        batch = []
         later: list[Job] = []
         ids: set[str] = set()
         room = MAX_CHARACTERS

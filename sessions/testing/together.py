@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..store import Outcome, Store, StoredSession, Update
@@ -301,7 +301,7 @@ async def living(store: Store, *sids: str) -> dict[str, str]:
     return {sid: record.data for sid, record in zip(sids, found, strict=True) if record is not None}
 
 
-async def cancelled(call: Coroutine[Any, Any, object], after: int) -> None:
+async def cancelled(call: Awaitable[object], after: int) -> None:
     """Start a call, and cancel it after so many turns of the event loop."""
     task = asyncio.ensure_future(call)
     for _ in range(after):

@@ -11,14 +11,15 @@ piece of a body is delivered, nothing can be added. An exception while the head 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from http.cookies import SimpleCookie
 from typing import Any, Literal, TypeAlias, cast
 
 from tornado.httputil import HTTPConnection, HTTPHeaders
-from tornado.iostream import StreamClosedError
 from tornado.web import Finish, HTTPError
 
 from ..errors import SessionError, StoreUnavailable
+from ..performing import BegunCommit
 from .ending import begin_stream
 from .headers import SEALED
 from .held_connection import HeldConnection, settle
@@ -31,6 +32,10 @@ Answer: TypeAlias = tuple[int, str, HTTPHeaders, list[bytes], SimpleCookie]
 """What a RequestHandler keeps of its answer until the headers leave: status, reason, headers, body, cookies."""
 
 
+WriteOut: TypeAlias = Callable[[BaseException | None], None]
+"""Writes the answer when its commit is done; what the commit has failed with becomes an error page."""
+
+
 class CommitFailed(SessionError, Finish):
     """The Future of `finish()` fails with it where the answer became an error page. The cause is what failed.
 
@@ -41,7 +46,7 @@ class CommitFailed(SessionError, Finish):
 class HeldResponse:
     """One answer and its session. It holds no handler (see request.py): whoever calls it brings the handler."""
 
-    __slots__ = ("_done", "_first", "_held", "_task", "phase", "session")
+    __slots__ = ("_commit", "_done", "_first", "_held", "_task", "phase", "session")
 
     def __init__(self) -> None:
         self.session: RequestSession = RequestSession()
@@ -50,6 +55,7 @@ class HeldResponse:
         self._first: asyncio.Task[None] | None = None  # the commit before the first flush
         self._done: Future | None = None  # what finish() has returned
         self._task: asyncio.Task[None] | None = None  # the loop itself keeps no strong reference to a task
+        self._commit: BegunCommit | asyncio.Task[None] | None = None  # nor to this one
 
     # ---------------------------------------------------------------- finish
 
@@ -62,31 +68,58 @@ class HeldResponse:
             self._done = _write_out(handler, finish)
             return self._done
         self.phase = "waiting"
-        loop = asyncio.get_running_loop()
-        self._done = loop.create_future()  # to stop waiting stops no commit
-        answer = _put_aside(handler)
-        self._task = loop.create_task(self._finish_behind(handler, commit, answer, finish, self._done))
+        self._done = asyncio.get_running_loop().create_future()  # to stop waiting stops no commit
+        write_out = partial(self._write_out, handler, _put_aside(handler), finish, self._done)
+        if isinstance(commit, BegunCommit):
+            self._commit = commit
+            commit.call.add_done_callback(partial(self._finish_begun, commit, write_out))
+        else:
+            self._commit = asyncio.get_running_loop().create_task(self._finish_behind(commit, write_out))
         return self._done
 
-    async def _finish_behind(
-        self, handler: Any, commit: Awaitable[None], answer: Answer, finish: Callable[[], Future], done: Future
-    ) -> None:
-        error: Exception | None = None
+    def _finish_begun(self, commit: BegunCommit, write_out: WriteOut, _call: object) -> None:
+        """Go on when the store has answered: after a conflict in a task, else at once."""
+        rest, error = None, None
+        try:
+            rest = commit.finish()
+        except BaseException as failure:  # noqa: BLE001 # nobody has to await this, so it is answered here
+            error = failure
+        if rest is None:
+            write_out(error)
+        else:
+            self._commit = asyncio.get_running_loop().create_task(self._finish_behind(rest, write_out))
+
+    async def _finish_behind(self, commit: Awaitable[None], write_out: WriteOut) -> None:
+        error: BaseException | None = None
         try:
             await commit
-            _take_back(handler, answer)
-            self.phase = "done"
-            await _write_out(handler, finish)
-        except StreamClosedError as gone:  # the client has left; what it asked for is committed
-            error = gone
-        except Exception as failure:  # noqa: BLE001 # nobody has to await this, so it is answered here
-            _take_back(handler, answer)
-            error = CommitFailed(str(failure) or type(failure).__name__)
-            error.__cause__ = failure
-            self._fail(handler, failure)
+        except BaseException as failure:
+            error = failure
+            if not isinstance(failure, Exception):
+                raise
         finally:
-            self.session.answered()
-            settle(done, error)
+            write_out(error)
+
+    def _write_out(
+        self, handler: Any, answer: Answer, finish: Callable[[], Future], done: Future, error: BaseException | None
+    ) -> None:
+        """Write the answer, or an error page if the commit has failed; nothing if the server is about to stop."""
+        try:
+            if error is None:
+                _take_back(handler, answer)
+                self.phase = "done"
+                _follow(_write_out(handler, finish), done)
+        except Exception as failure:  # noqa: BLE001 # nobody has to await this, so it is answered here
+            error = failure
+        if isinstance(error, Exception):
+            _take_back(handler, answer)
+            failed = CommitFailed(str(error) or type(error).__name__)
+            failed.__cause__ = error
+            self._fail(handler, error)
+            settle(done, failed)
+        elif error is not None:
+            settle(done, None)
+        self.session.answered()
 
     def _last_commit(self, handler: Any) -> Awaitable[None] | None:
         first = self._first
@@ -242,6 +275,14 @@ def _write_out(handler: Any, finish: Callable[[], Future]) -> Future:
     done: Future = asyncio.get_running_loop().create_future()
     done.set_result(None)
     return done
+
+
+def _follow(written: Future, done: Future) -> None:
+    """Resolve a Future as soon as another one is; that fails only if the client has left."""
+    if written.done():
+        settle(done, None if written.cancelled() else written.exception())
+    else:
+        written.add_done_callback(lambda _: _follow(written, done))
 
 
 def is_written(connection: Any) -> bool:

@@ -1,5 +1,6 @@
 """Owns what a request brings of a session: verified ids in its header or its cookies, and the path that it is for."""
 
+from itertools import islice
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -52,9 +53,7 @@ def verified(manager: SessionManager, headers: list[str]) -> Sent:
     """Return the ids in the Cookie headers that one of the secrets has signed, each once, at most four."""
     found: dict[str, tuple[str, ...]] = {}
     is_tagged = False
-    for tried, value in enumerate(values(headers, manager.options.name)):
-        if tried == MAX_CANDIDATES:
-            break
+    for value in islice(values(headers, manager.options.name), MAX_CANDIDATES):
         if len(value) > COOKIE_BYTES:
             continue  # no browser has kept it, so it is not ours
         if signed := manager.signer.unsign(value):
@@ -91,6 +90,8 @@ def _unsigned(manager: SessionManager, value: str) -> str | None:
 
 def is_below(request: HTTPServerRequest, cookie_path: str) -> bool:
     """Return True if the request's path is one for which a browser would send a cookie of that path. Raises 400."""
+    if cookie_path == "/" and request.path.startswith("/"):
+        return True
     return _path_matches(_path(request), cookie_path)
 
 

@@ -69,6 +69,19 @@ async def test_a_killed_server_has_lost_nothing(folder: Path) -> None:
     assert process.output == f"http://127.0.0.1:{port}/\n"
 
 
+ROWS = re.findall(r"^\| .*? \| `(.*)` \| (\S+) \|$", (ACCOUNTS / "README.md").read_text("utf-8"), re.MULTILINE)
+
+
+def test_its_readme_quotes_lines_that_are_there() -> None:
+    """Each in the file that it names."""
+    missing = [
+        (line, file) for line, file in ROWS if line.replace("\\|", "|") not in (ACCOUNTS / file).read_text("utf-8")
+    ]
+
+    assert len(ROWS) > 20
+    assert missing == []
+
+
 def test_it_is_short() -> None:
     """Five files of a page or two."""
     sizes = {path.name: path.read_text("utf-8").count("\n") for path in ACCOUNTS.glob("*.py")}

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from argon2 import PasswordHasher
+from interop.processes import free_port
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
 from case import PASSWORD, AccountsCase, Person, token_of
@@ -357,7 +358,7 @@ class TestUploads(AccountsCase):
         return answer
 
     async def test_an_upload_that_breaks_off_leaves_nothing(self) -> None:
-        """Nor does one that grows too large on its way, or whose length is no number."""
+        """Nor does one that grows too large on its way, or that says no number as its length."""
         ada = self.person()
         await ada.register()
 
@@ -424,6 +425,16 @@ class TestOAuth(AccountsCase):
         assert before & {each.value for each in ada.jar.all() if each.name == "connect.sid"} == set()
         assert await ada.session() == {"user": 1}
 
+    async def test_a_provider_that_is_away_leads_to_the_login(self) -> None:
+        """While the visitor was there, its servers have gone."""
+        ada = self.person()
+        path = await self.back(await self.asked(ada))
+        self.app.settings["provider"]["token_endpoint"] = f"http://127.0.0.1:{free_port()}/token"
+
+        page = await ada.fetch(path)
+
+        assert page.headers["Location"] == "/login"
+
     async def test_the_verifier_does_not_leave(self) -> None:
         """The browser carries its hash only, and never the client's secret."""
         ada = self.person()
@@ -443,7 +454,11 @@ class TestOAuth(AccountsCase):
 
         page = await other.send("/login", to="/oauth")
 
+        self.memory.person["preferred_username"] = "grace"
+        again = await self.person().send("/login", to="/oauth")
+
         assert b"&lt;b&gt;ada@127.0.0.1" in page.body
+        assert b"Good day, grace@127.0.0.1" in again.body
         assert [(await each.session() or {})["user"] for each in (ada, other)] == [1, 2]
 
     async def test_a_signed_in_user_is_asked_for_the_password_there(self) -> None:

@@ -25,6 +25,7 @@ from sessions.stores.mongodb import MongoStore
 
 from .certificates import Authority
 from .mongo_server import HOST, MongoServer
+from .support import outcome, until
 
 HUSH = "hush-and-more"
 SECONDS = 20.0
@@ -331,6 +332,34 @@ class TestDeadlines:
         said = await refusal(f"mongodb://me:{HUSH}@{HOST}:{unused}/app", timeout=500, collection="web")
 
         assert said.startswith(f"mongodb at {HOST}:{unused}/app.web: ")
+
+    async def test_a_server_that_is_gone_is_looked_for_briefly(self) -> None:
+        """Once a call has waited in vain, those that try it again after a while do not wait as long."""
+        with MongoServer() as server:
+            async with MongoStore(server.url, timeout=1_000) as store:
+                server.kill()
+                while store.ready:
+                    await outcome(store.get("a"))
+                store._connection._limit = 10 * SECONDS  # type: ignore[union-attr] # it is open
+                begin = time.monotonic()
+                await until(lambda: store.ready, SECONDS)
+
+                assert await outcome(store.get("a")) is StoreError
+                assert time.monotonic() - begin < SECONDS
+
+    async def test_a_server_that_is_slow_has_its_time(self) -> None:
+        """Also when a call was given up before."""
+        with MongoServer() as server:
+            async with MongoStore(server.url, timeout=1_000) as store:
+                server.pause()
+                while store.ready:
+                    await outcome(store.get("a"))
+                server.go_on()
+                store._connection._limit = 10 * SECONDS  # type: ignore[union-attr] # it is open
+                server.fail("find", blockConnection=True, blockTimeMS=1_000)
+                await until(lambda: store.ready, SECONDS)
+
+                assert await outcome(store.get("a")) is None
 
     async def test_a_server_that_stops_and_goes_on(self) -> None:
         """SIGSTOP: each call ends in its time, and the store is there again by itself."""

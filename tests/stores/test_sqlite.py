@@ -257,6 +257,42 @@ class TestCost:
         assert inserts <= 2
         assert len(done) - inserts <= 2
 
+    async def test_updates_of_one_batch_are_compared_each_by_itself(self, sqlite: SQLiteStore) -> None:
+        """One alone has another statement, which the contract suite tests."""
+        for sid, record in {"a": OLD, "b": OTHER, "c": OLD._replace(expires_at=1), "d": OLD}.items():
+            await sqlite.set(sid, record)
+
+        updates = await asyncio.gather(*(sqlite.update(sid, NEW, OLD) for sid in "abcd"))
+
+        assert [update.outcome for update in updates] == [
+            Outcome.SAVED, Outcome.CONFLICT, Outcome.GONE, Outcome.SAVED,
+        ]  # fmt: skip
+        assert updates[1].record == OTHER
+
+    async def test_reads_of_one_batch_have_each_its_own_row(self, sqlite: SQLiteStore) -> None:
+        """Also those that ask for one id, or for none that is there."""
+        await sqlite.set("a", OLD)
+        await sqlite.set("b", NEW)
+
+        assert await asyncio.gather(*map(sqlite.get, "xbaxab")) == [None, NEW, OLD, None, OLD, NEW]
+
+    async def test_a_small_change_of_a_large_session_writes_little(self, sqlite: SQLiteStore, database: Path) -> None:
+        """A touch does not write the text, and an update of the same length only the pages that differ."""
+        log = database.with_name(f"{database.name}-wal")
+        large = StoredSession('{"n":1,"text":"' + "x" * 1_000_000 + '"}', OLD.expires_at)
+        await sqlite.set("a", large)
+        sizes = []
+
+        for call in (
+            sqlite.touch("a", LATER + 5, large),
+            sqlite.update("a", large._replace(data=large.data.replace("1", "2", 1)), large),
+        ):
+            query(database, "PRAGMA wal_checkpoint(TRUNCATE)")
+            assert (await call).outcome is Outcome.SAVED
+            sizes.append(log.stat().st_size)
+
+        assert max(sizes) < 20_000
+
     async def test_one_alone_is_one_statement(self, connections: list[aiosqlite.Connection], database: Path) -> None:
         """Without a transaction around it: an idle server answers at once."""
         done: list[str] = []

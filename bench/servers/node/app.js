@@ -70,6 +70,14 @@ function connectPgSimple () {
   return { store: new PgStore({ pool, createTableIfMissing: true }) }
 }
 
+function connectMongo () {
+  const { MongoStore } = require('connect-mongo')
+  about['connect-mongo'] = version('connect-mongo')
+  about.mongodb = version('mongodb')
+  // the README's default is an index that expires rows, which FerretDB does not have
+  return { store: MongoStore.create({ mongoUrl: args.url, autoRemove: 'disabled' }) }
+}
+
 function memory () {
   about.durability = "none: the process's memory"
   return { store: new session.MemoryStore() }
@@ -82,7 +90,8 @@ const stores = {
   'better-sqlite3': () => betterSqlite3(false),
   'better-sqlite3-wal': () => betterSqlite3(true),
   'connect-redis': connectRedis,
-  'connect-pg-simple': connectPgSimple
+  'connect-pg-simple': connectPgSimple,
+  'connect-mongo': connectMongo
 }
 
 const app = express()

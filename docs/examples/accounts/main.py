@@ -40,6 +40,7 @@ def make_app(manager: SessionManager, **settings: Any) -> Application:
         xsrf_cookies=True,
         cross_origin_protection=True,  # Tornado looks at Sec-Fetch-Site and Origin, too
         websocket_max_message_size=4096,
+        websocket_ping_interval=30,  # seconds: or who has left without a word stays in the chat
         template_path=HERE / "templates",
         static_path=HERE / "static",
         **settings,

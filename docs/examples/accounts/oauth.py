@@ -38,7 +38,7 @@ class FromProvider(Page):
             raise HTTPError(403)
         try:
             person = await self.person(provider, code, waiting["verifier"])
-        except HTTPClientError:  # the provider says no, or the person has, so that there is no code
+        except (HTTPClientError, OSError):  # the provider is away, or says no; or the person has, and there is no code
             self.flash("The sign-in did not succeed.")
             self.redirect("/login")
             return
@@ -51,9 +51,8 @@ class FromProvider(Page):
         sent = {name: provider[name] for name in ("client_id", "client_secret", "redirect_uri")}
         sent |= {"grant_type": "authorization_code", "code": code, "code_verifier": verifier}
         tokens = await fetched(provider["token_endpoint"], method="POST", body=urlencode(sent))
-        return await fetched(
-            provider["userinfo_endpoint"], headers={"Authorization": f"Bearer {tokens['access_token']}"}
-        )
+        headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+        return await fetched(provider["userinfo_endpoint"], headers=headers)
 
 
 async def fetched(url: str, **request: Any) -> Any:

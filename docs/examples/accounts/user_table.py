@@ -63,8 +63,9 @@ class UserTable:
 
     async def at_provider(self, login: str, name: str) -> User:
         """Return the user of an account elsewhere; at the first visit, make one who has no password."""
-        sql = "INSERT INTO users (login, name, stamp) VALUES (?, ?, ?) ON CONFLICT (login) DO UPDATE SET name = name"
-        (user,) = await self._users(f"{sql} RETURNING id, name, stamp", login, name, token_hex())
+        sql = "INSERT INTO users (login, name, stamp) VALUES (?, ?, ?) ON CONFLICT (login) DO UPDATE"
+        sql += " SET name = excluded.name RETURNING id, name, stamp"
+        (user,) = await self._users(sql, login, name, token_hex())
         return user
 
     async def check(self, name: str, password: str) -> User:

@@ -16,7 +16,7 @@ the files beside it.
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from functools import partial
 from secrets import token_urlsafe
 from typing import Any, ClassVar, Self
@@ -154,28 +154,34 @@ class RedisStore(StoreBase):
 
     # ---------------------------------------------------------------- the verbs as jobs
 
-    async def rename(
+    def rename(
         self,
         old: str,
         new: str,
         record: StoredSession,
         expected: StoredSession,
         tombstone: StoredSession | None = None,
-    ) -> Update:
+    ) -> Awaitable[Update]:
         """Move a session that is still the expected one to a new id: in one step, or, in a cluster, in three."""
         if self._cluster is None:
-            return await super().rename(old, new, record, expected, tombstone)
+            return super().rename(old, new, record, expected, tombstone)
+        return self._rename_in_cluster(old, new, record, expected, tombstone)
+
+    async def _rename_in_cluster(
+        self, old: str, new: str, record: StoredSession, expected: StoredSession, tombstone: StoredSession | None
+    ) -> Update:
         self._check(old, record, expected, tombstone)
         self._check(new)
         update: Update = await self._whole(rename_in_steps(self, old, new, record, expected, tombstone))
         return update
 
-    async def destroy(self, sid: str) -> None:
+    def destroy(self, sid: str) -> Awaitable[None]:
         """Delete a session; an id that has none is not an error."""
-        if not self.users.place.path:
-            await super().destroy(sid)
-            return
-        found = await self.get(sid)  # for the set of its user
+        return self._destroy_of_user(sid) if self.users.place.path else super().destroy(sid)
+
+    async def _destroy_of_user(self, sid: str) -> None:
+        """Delete a session, and its id in the set of its user."""
+        found = await self.get(sid)
         if self.can_store(sid):
             await self._writer(sid).add(Job("destroy", sid, None, found))
 

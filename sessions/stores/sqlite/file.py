@@ -67,7 +67,8 @@ class OpenFile:
         self._settings = settings
         self._names = names
         self._trio = Trio(main, None, None)
-        self._watched: tuple[tuple[Path, Identity | None], ...] = ()  # what check() looks at; the log is the last
+        # what check() looks at; the log is the last. As str: a Path makes its text anew at every look
+        self._watched: tuple[tuple[str, Identity | None], ...] = ()
         self._connections: list[aiosqlite.Connection] = []
         self._log: int | None = None  # a descriptor; its lock tells other processes that the log is in use
         self._log_is_large = False
@@ -98,7 +99,7 @@ class OpenFile:
         size = 0
         for file, noted in self._watched:
             try:
-                found = file.stat()
+                found = os.stat(file)  # noqa: PTH116 # as a Path it would cost three times as much, at every step
             except OSError:
                 raise StoreUnavailable(f"{file}: was deleted or replaced") from None
             if (found.st_dev, found.st_ino) != noted:
@@ -119,9 +120,9 @@ class OpenFile:
         self.counter = await self._connect(pin)
         self.row_key = "rowid" if list(await self.counter.execute_fetchall(statements.HAS_ROWID)) else "sid"
         self._watched = (
-            (self._settings.path, self._trio.main),
-            (self._names.shm, self._trio.shm),
-            (self._names.wal, self._trio.wal),
+            (str(self._settings.path), self._trio.main),
+            (str(self._names.shm), self._trio.shm),
+            (str(self._names.wal), self._trio.wal),
         )
         self.check()
 

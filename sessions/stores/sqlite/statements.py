@@ -32,11 +32,13 @@ _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, MAX_BATCH)
 
 
 @lru_cache
-def _statement(text: str, width: int, count: int) -> str:
+def _statement(text: str, width: int, count: int, *, numbers_jobs: bool) -> str:
     """Return the statement of a verb for so many jobs."""
-    numbers = iter(range(2, 2 + width * count))
-    rows = (", ".join(f"?{next(numbers)}" for _ in range(width)) for _ in range(count))
-    return text.format(jobs=", ".join(f"({row})" for row in rows))
+    parameters = iter(range(2, 2 + width * count))
+    rows = ([f"?{next(parameters)}" for _ in range(width)] for _ in range(count))
+    if numbers_jobs:
+        rows = ([str(number), *row] for number, row in enumerate(rows))
+    return text.format(jobs=", ".join(f"({', '.join(row)})" for row in rows))
 
 
 def record(sess: Any, expires_at: int) -> StoredSession:
@@ -49,7 +51,8 @@ class Verb:
 
     `values` are the attributes of a job that make its row. `done` gives the outcome of a job that was done, `missed`
     that of another one by the row that lives under its id; without it that outcome is None. `returned` is the attribute
-    that RETURNING names. `locks_first` says that it takes the lock before it begins, alone as well.
+    that RETURNING names. `locks_first` says that it takes the lock before it begins, alone as well. With `numbers_jobs`
+    the row of a job begins with its place in the batch. `alone` is the statement for a batch of one job.
     """
 
     def __init__(
@@ -60,8 +63,12 @@ class Verb:
         missed: Callable[[Any, StoredSession | None], Any] | None = None,
         returned: str = "sid",
         locks_first: bool = False,
+        numbers_jobs: bool = False,
+        alone: str | None = None,
     ) -> None:
         self._text = text
+        self._alone = alone
+        self._numbers_jobs = numbers_jobs
         self._width = len(values)
         self._values: Callable[[Any], Any] = attrgetter(*values) if values else lambda _job: ()
         self.locks_first: bool = locks_first
@@ -72,11 +79,13 @@ class Verb:
 
     def prepared(self, jobs: list[Job], now: int) -> tuple[str, list[Any]]:
         """Return the statement for some jobs, and its parameters. Rows of NULL, which mean nothing, fill it up."""
+        if len(jobs) == 1 and self._alone is not None:
+            return self._alone, [now, *self._values(jobs[0])]
         count = next(size for size in _SIZES if size >= len(jobs))
         rows = map(self._values, jobs)
         parameters: list[Any] = [now, *(chain.from_iterable(rows) if self._width > 1 else rows)]
         parameters += [None] * ((count - len(jobs)) * self._width)
-        return _statement(self._text, self._width, count), parameters
+        return _statement(self._text, self._width, count, numbers_jobs=self._numbers_jobs), parameters
 
     def split(self, jobs: list[Job], rows: Sequence[Any]) -> tuple[list[Job], list[Job]]:
         """Return the jobs that the statement did, and those that it did not, by the rows that it returned."""
@@ -115,9 +124,16 @@ def _conflict(_job: Job, row: StoredSession | None) -> Update:
     return GONE if row is None else Update(Outcome.CONFLICT, row)
 
 
+# CROSS JOIN keeps SQLite to this order: it seeks the row of each job, and makes no sorted list of the ids first.
 SELECT = Verb(
-    "SELECT sid, sess, CAST(expired AS INTEGER) FROM sessions WHERE sid IN (VALUES {jobs}) AND expired > ?1", "sid"
+    """
+    WITH job (number, sid) AS (VALUES {jobs})
+    SELECT number, sess, CAST(expired AS INTEGER) FROM job CROSS JOIN sessions USING (sid) WHERE expired > ?1
+    """,
+    "sid",
+    numbers_jobs=True,
 )
+"""Returns the living rows, each with the place of its job in the batch."""
 
 # An expired row is overwritten as if it were not there.
 CREATE = Verb(
@@ -132,6 +148,7 @@ CREATE = Verb(
     done=_written,
 )  # fmt: skip
 
+# SQLite copies the texts of the jobs into a table of its own first: for one job that is the larger part of the work.
 # What comes back was saved. Why another was not is asked afterwards: to return the text instead would take another
 # writer's equal text for one's own.
 UPDATE = Verb(
@@ -144,6 +161,10 @@ UPDATE = Verb(
     "sid", "record.expires_at", "record.data", "expected.data",
     done=lambda job: Update(Outcome.SAVED, _written(job)),
     missed=_conflict,
+    alone="""
+    UPDATE sessions SET expired = ?3, sess = ?4 WHERE sid = ?2 AND sess = ?5 AND expired > ?1
+    RETURNING sid
+    """,
 )  # fmt: skip
 
 TOUCH = Verb(

@@ -218,8 +218,8 @@ class SQLiteStore(SQLStoreBase):
         except StoreError as error:
             await self._failed(file, error, jobs, self._read)
         else:
-            for job in jobs:
-                job.resolve(found.get(job.sid))
+            for job, row in zip(jobs, found, strict=True):
+                job.resolve(row)
 
     async def _write(self, jobs: list[Job]) -> None:
         """One transaction for all."""
@@ -246,13 +246,17 @@ class SQLiteStore(SQLStoreBase):
             if is_lost(error.__cause__):
                 await self._lose(file)
             raise
-        for verb, job in missed:
-            verb.resolve_missed(job, found.get(job.sid))
+        for (verb, job), row in zip(missed, found, strict=True):
+            verb.resolve_missed(job, row)
 
-    async def _select(self, connection: aiosqlite.Connection, jobs: list[Job]) -> dict[str, StoredSession]:
-        """The living rows of the jobs, by id."""
-        rows = await connection.execute_fetchall(*statements.SELECT.prepared(jobs, self._clock()))
-        return {sid: statements.record(sess, expires_at) for sid, sess, expires_at in rows}
+    async def _select(self, connection: aiosqlite.Connection, jobs: list[Job]) -> list[StoredSession | None]:
+        """The living row of each job, or None."""
+        found: list[StoredSession | None] = [None] * len(jobs)
+        for number, sess, expires_at in await connection.execute_fetchall(
+            *statements.SELECT.prepared(jobs, self._clock())
+        ):
+            found[number] = statements.record(sess, expires_at)
+        return found
 
     async def _failed(
         self, file: OpenFile, error: StoreError, jobs: list[Job], again: Callable[[list[Job]], Awaitable[None]]

@@ -1,8 +1,11 @@
 """docs/coming-from/sqlalchemy.md, with SQLAlchemy and tornado-sqlalchemy."""
 
+import subprocess
 from pathlib import Path
 
-from .served import served
+from coming_from.blocks import FOLDER, source
+
+from .served import PYTHON, ROOT, served
 
 APP = """
 from sqlalchemy import Column, Integer, String
@@ -43,3 +46,16 @@ async def test_both_sides_write_to_the_database(tmp_path: Path) -> None:
 
     assert old == [b'{"items": 1, "visits": 0}', b'{"items": 2, "visits": 0}']
     assert new == [b'{"items": %d, "visits": %d}' % each for each in ((1, 1), (2, 2), (3, 1))]
+
+
+def test_without_the_two_lines_the_error_names_both_mixins() -> None:
+    """As the page quotes it."""
+    without = "\n".join(line for line in source("shop_after.py").splitlines() if " = " not in line) + "\n    pass"
+
+    done = subprocess.run(
+        [PYTHON, "-c", without], env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+
+    said = done.stderr.splitlines()[-1].partition("Page: ")[2]
+    assert said.startswith("SessionMixin.session hides tornado_sqlalchemy.SessionMixin.session: give one of the two")
+    assert said in " ".join((FOLDER / "sqlalchemy.md").read_text("utf-8").split())

@@ -102,6 +102,9 @@ def _(_original: Any) -> Any:
 
 breaks(3, "who is over answers 500", "trips/test_ended.py", "web.mixin:_is_over")(always(value=False))
 breaks(1, "a base with a name of ours is hidden", BASES, "web.mixin:_refuse_clashes")(always(None))
+breaks(
+    1, "a message goes into whatever self.session is", "coming_from/test_sqlalchemy.py", "web.mixin:SessionMixin.flash"
+)(lambda _: lambda self, text, kind="info": self.session.update(flash={kind: [text]}))
 breaks(1, "a base that overrides finish gets no chunk", BASES, "web.mixin:_is_tornados")(always(value=True))
 breaks(7, "sockets are open when the store closes", "web/test_draining_sockets.py", "web.sockets:close_all")(
     always(value=False)

@@ -9,17 +9,20 @@ from .mutant import members, table, words
 MUTANTS, breaks = table()
 
 CONTRACT, RENAME = "stores/test_contract.py", "stores/test_sqlite_rename.py"
+BATCH = "stores/test_sqlite.py"
 SQL = "stores.sqlite.statements"
 
 SWEEP = f"{SQL}:DELETIONS.sweep by rowid._text"
 
 SAME, LIVES = " AND sessions.sess = job.old", " AND sessions.expired > ?1"
 
-breaks(2, "an update does not compare", CONTRACT, f"{SQL}:UPDATE._text")(words(SAME, ""))
+breaks(2, "an update does not compare", BATCH, f"{SQL}:UPDATE._text")(words(SAME, ""))
+breaks(2, "an update alone does not compare", CONTRACT, f"{SQL}:UPDATE._alone")(words(" AND sess = ?5", ""))
 breaks(2, "a rename does not compare", RENAME, f"{SQL}:RENAME._text")(words(SAME, ""))
 breaks(2, "a new id that is taken fails the whole batch", RENAME, f"{SQL}:RENAME._text")(words(" OR IGNORE", ""))
 breaks(3, "get finds an expired row", CONTRACT, f"{SQL}:SELECT._text")(words(" AND expired > ?1", ""))
-breaks(3, "an update revives an expired row", CONTRACT, f"{SQL}:UPDATE._text")(words(LIVES, ""))
+breaks(3, "an update revives an expired row", BATCH, f"{SQL}:UPDATE._text")(words(LIVES, ""))
+breaks(3, "an update alone revives an expired row", CONTRACT, f"{SQL}:UPDATE._alone")(words(" AND expired > ?1", ""))
 breaks(3, "a touch revives an expired row", CONTRACT, f"{SQL}:TOUCH._text")(words(LIVES, ""))
 breaks(3, "a rename revives an expired row", RENAME, f"{SQL}:RENAME._text")(words(LIVES, ""))
 breaks(4, "create overwrites another visitor's session", CONTRACT, f"{SQL}:CREATE._text")(

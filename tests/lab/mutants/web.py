@@ -116,7 +116,7 @@ breaks(1, "a body is read on behind the answer", "trips/test_uploads.py", "web.h
 # ---------------------------------------------------------------- which request an id belongs to
 
 
-@breaks(4, "a forged cookie costs a store call", "trips/test_ids.py", "formats.signing:Signer.unsign")
+@breaks(4, "a forged cookie costs a store call", "trips/test_ids.py", "formats.signing:Signer._unsign")
 def _(original: Any) -> Any:
     return lambda self, value: original(self, value) or value[2:].rpartition(".")[0] or None
 

@@ -33,8 +33,12 @@ find("#say").onsubmit = (event) => {
   }
 };
 
-new EventSource("/members").onmessage = (event) => {
+const events = new EventSource("/members");
+events.onmessage = (event) => {
   find("#members").textContent = JSON.parse(event.data).join(", ");
+};
+events.onerror = () => {
+  if (events.readyState === EventSource.CLOSED) location.reload();  // 204: nobody is signed in any more
 };
 
 find("#upload").onsubmit = async (event) => {
