@@ -201,7 +201,7 @@ WRONG: dict[str, dict[str, tuple[str, str]]] = {
         "statementCache": ("true", "a whole number, 0 or more"),
     },
     "mongodb": {
-        "collection": ('""', "a name of 1 to 120 bytes"),
+        "collection": ('""', "a name of 1 to 120 bytes without $ that does not begin with system."),
         "timeout": ("0", "a number of milliseconds, 1 or more"),
     },
     "memory": {"maxSessions": ("0", "a whole number above 0"), "maxBytes": ("-1", "a whole number above 0")},

@@ -175,6 +175,7 @@ def test_every_class_that_prints_its_fields_is_looked_at() -> None:
         "Load",
         "Login",
         "MemoryOptions",
+        "MongoOptions",
         "Plan",
         "PostgresOptions",
         "RedisOptions",

@@ -180,7 +180,7 @@ async def test_a_late_reply_is_nobody_elses(mongo: MongoStore, server: MongoServ
 
 
 @pytest.mark.parametrize("verb", ["insert", "update", "delete"])
-async def test_a_write_whose_reply_is_lost_is_reported_and_done_once(
+async def test_a_write_with_a_lost_reply_is_reported_and_done_once(
     mongo: MongoStore, server: MongoServer, verb: str
 ) -> None:
     """Its caller got StoreUnavailable; nothing is sent a second time to a server that could not know it again."""
@@ -224,7 +224,7 @@ async def test_a_full_disk_refuses_what_needs_room(mongo: MongoStore, server: Mo
         (14031, StoreUnavailable),  # OutOfDiskSpace
     ],
 )
-async def test_a_refusal_is_told_by_its_code(
+async def test_a_refusal_is_known_by_its_code(
     mongo: MongoStore, server: MongoServer, code: int, kind: type[StoreError]
 ) -> None:
     """What may pass is a 503; the others are not. Nothing was changed."""

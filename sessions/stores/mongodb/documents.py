@@ -79,7 +79,7 @@ def writing(record: StoredSession, user: str | None, *, notes_user: bool) -> Doc
 
 
 def is_session_text(text: str) -> bool:
-    """Return True for JSON, told by its first character where it is an object: what connect-mongo's `crypto` is not."""
+    """Return True for JSON, which what connect-mongo's `crypto` writes is not; of an object one character says it."""
     if text.startswith("{"):
         return True
     try:

@@ -124,7 +124,7 @@ def texts(facts: Facts, name: str) -> Iterator[Finding]:
         try:
             record_of(document, 0)
         except CorruptSession as error:
-            yield fault("mongodb.encoded", f"{name}: {error}", "sign visitors in anew, or convert the documents")
+            yield fault("mongodb.encoded", f"{name}: {error}", "convert them, or let their visitors sign in again")
             break
     if any(not isinstance(document["_id"], str) for document in facts.samples):
         problem = f"{name}: has ids that are no texts, as connect-mongo's transformId makes them: nobody finds these"

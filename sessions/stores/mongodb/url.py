@@ -57,7 +57,7 @@ class Target:
         return f"mongodb at {', '.join(self.hosts)}/{self.database}"
 
     def client(self, milliseconds: float) -> Any:
-        """Return a client, not connected, whose calls end after so many milliseconds. Raises OptionsError."""
+        """Return a client, not connected, which ends its calls after so many milliseconds. Raises OptionsError."""
         options = {"timeoutMS": milliseconds, "w": self.write_concern}
         if "connecttimeoutms" not in self.said:
             options["connectTimeoutMS"] = milliseconds  # by which a server that hangs is noticed too
