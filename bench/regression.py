@@ -10,27 +10,29 @@ import os
 import platform
 import shutil
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from bench.catalogue import ALL
 from bench.figures import save
-from bench.instructions import PATIENCE, counted
+from bench.instructions import PATIENCE, STEADY, counted
 from bench.load import ClosedLoop, make_sessions
-from bench.process import BOTH_CORES, BenchError, fail, folder
+from bench.process import BOTH_CORES, BenchError, Running, fail, folder
 from bench.serve import serving
 
 BASELINE = Path(__file__).parent / "baseline.json"
 MORE = 0.03  # of what the baseline has over bare
 ANOTHER_BARE = 0.02  # bare Tornado differs by more than this: another build of Python or of Tornado
-REQUESTS = 200
+BATCHES, REQUESTS = 5, 16  # the median of the batches leaves out one in which the garbage collector ran
 NAMES = ["tornado bare", "sessions, SQLite full", "sessions with userKey, SQLite full"]
 Counts = dict[str, dict[str, int]]
 
 
-def count(name: str, workloads: str = "RWN", requests: int = REQUESTS) -> dict[str, int]:
+def count(name: str) -> dict[str, int]:
     """Instructions of a request of each workload, one at a time on one connection."""
     with folder() as data:
         callgrind = (
@@ -40,11 +42,29 @@ def count(name: str, workloads: str = "RWN", requests: int = REQUESTS) -> dict[s
         with serving(ALL[name], *PATIENCE, cores=BOTH_CORES, under=callgrind) as running:
             cookies = [] if ALL[name].is_bare else make_sessions(running, 32)
             with ClosedLoop(running, 1) as loop:
-                for workload in workloads:
-                    loop.run(workload, 50, cookies)  # warm: the interpreter specialises what it has run
-                    run = partial(loop.run, workload, requests, cookies)
-                    found[workload] = round(counted(running, data, run) / requests)
+                one = partial(one_by_one, running, loop, cookies)
+                for workload in "RWN":
+                    one(workload, 90)  # warm: before, the interpreter still specialises what it runs
+                    batches = [counted(running, data, partial(one, workload, REQUESTS)) for _ in range(BATCHES)]
+                    found[workload] = round(median(batches) / REQUESTS)
         return found
+
+
+def one_by_one(running: Running, loop: ClosedLoop, cookies: list[str], workload: str, requests: int) -> None:
+    """Send each request when the server has nothing to do, so that it always reads in the same number of steps."""
+    for number in range(requests):
+        wait_until_idle(running.process.pid)
+        loop.run(workload, 1, cookies[number % len(cookies) :][:1] if cookies else [])
+    wait_until_idle(running.process.pid)
+
+
+def wait_until_idle(pid: int) -> None:
+    """Return when all threads of the process have slept for a while."""
+    asleep = 0
+    while asleep < 3:
+        states = [path.read_text().rpartition(") ")[2][0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+        asleep = asleep + 1 if set(states) == {"S"} else 0
+        time.sleep(0.001)
 
 
 def count_all() -> Counts:
@@ -86,7 +106,7 @@ def main() -> None:
     if python not in known and not renew:
         print(f"SKIPPED: there is no baseline for Python {python}: make instructions ARGS=--baseline")
         return
-    os.environ["PYTHONHASHSEED"] = "0"  # for the servers: the same dictionaries in every run
+    os.environ |= STEADY
     try:
         counts = count_all()
         for name, each in over_bare(counts).items():

@@ -55,18 +55,17 @@ def parts_of(sid: str, record: StoredSession, clock: Clock) -> tuple[Parts, Stor
 class SessionData:
     """The data of one session, with its text as last read from the store or written to it."""
 
-    __slots__ = ("_canonical", "_checked", "_compared", "_loaded", "_values", "assigned", "text")
+    _values: dict[str, Any] | None = None
+    _loaded: dict[str, Any] | None = None  # `text` once more, which no handler changes
+    _canonical: str | None = None  # our spelling of `text`
+    _compared: tuple[str, Changes] | None = None  # a text of the values, and how it differs from `text`
+    _checked: str | None = None  # a text of ours that Node can read
 
     def __init__(self, text: str = json_text.EMPTY) -> None:
         self.text: str = text
         """The data as it is in the store."""
         self.assigned: set[str] = set()
         """The keys that this request has set itself. A change inside a value does not count, nor does a merge."""
-        self._values: dict[str, Any] | None = None
-        self._loaded: dict[str, Any] | None = None  # `text` once more, which no handler changes
-        self._canonical: str | None = None  # our spelling of `text`
-        self._compared: tuple[str, Changes] | None = None  # a text of the values, and how it differs from `text`
-        self._checked: str | None = None  # a text of ours that Node can read
 
     def copy(self) -> "SessionData":
         """Return another one with the same text and the same keys; a value below a key is the same object."""

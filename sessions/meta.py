@@ -11,7 +11,7 @@ counts (`closed`, milliseconds since the epoch) and under which key the session 
 Node, it is an ordinary session.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any, TypeAlias
 
 from .errors import CorruptSession
@@ -48,12 +48,9 @@ def check_own(data: str) -> None:
 class SessionMeta:
     """The `__meta` of one session in one request: as the row has it, and what this request has set."""
 
-    __slots__ = ("_assigned", "row")
-
-    def __init__(self) -> None:
-        self.row: Meta = {}
-        """The members that the row has."""
-        self._assigned: Meta = {}
+    row: Meta = {}  # noqa: RUF012 # it is replaced, never changed
+    """The members that the row has."""
+    _assigned: Meta = {}  # noqa: RUF012 # the same
 
     def read(self, text: str) -> None:
         """Take over the `__meta` of a stored session; "" for none."""
@@ -65,12 +62,11 @@ class SessionMeta:
 
     def set(self, **members: Any) -> None:
         """Set members, which are stored with the next write. None removes one."""
-        self._assigned.update(members)
+        self._assigned = {**self._assigned, **members}
 
-    def forget(self, names: Iterable[str]) -> None:
+    def forget(self, names: Collection[str]) -> None:
         """Drop members that were set here and are not stored."""
-        for name in names:
-            self._assigned.pop(name, None)
+        self._assigned = {name: value for name, value in self._assigned.items() if name not in names}
 
     @property
     def assigned(self) -> Meta:
@@ -80,7 +76,7 @@ class SessionMeta:
     def copy(self) -> "SessionMeta":
         """Return another one that says the same."""
         other = SessionMeta()
-        other.row, other._assigned = self.row, self._assigned.copy()
+        other.row, other._assigned = self.row, self._assigned
         return other
 
     def saved(self) -> None:

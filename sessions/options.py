@@ -137,8 +137,8 @@ class SessionOptions:
     """With `proxy`: a request from the proxy counts as secure unless it says `X-Forwarded-Proto: http`."""
     store: str = field(default="sqlite:sessions.db", repr=False)
     """The URL of the store (docs/scaling.md): `sqlite:PATH`, where a relative path starts at the working folder,
-    `redis://host:6379/0`, `postgresql://user:password@host/database`, or `memory:` for one process, lost when it
-    ends."""
+    `redis://host:6379/0`, `postgresql://user:password@host/database`, `mongodb://user:password@host/database`, or
+    `memory:` for one process, lost when it ends."""
     secret_file: str | None = field(default=None, repr=False)
     """Where the server keeps the secret that it makes; `config.toml` only. Not set: beside the store's file, and so
     in its backups."""
@@ -181,7 +181,7 @@ class SessionOptions:
     set: any number."""
     at_limit: Literal["evict", "refuse"] = "evict"
     """At `max_per_user`: "evict" ends the session that signed in first, "refuse" refuses the sign-in (not on Redis
-    Cluster)."""
+    Cluster and MongoDB)."""
     devices: bool = False
     """Keep the browser's name and address of a sign-in with the session, for a list of devices. Needs
     `user_key`."""

@@ -71,7 +71,7 @@ class Performing:
 class BegunCommit:
     """A create or an update of which the store was asked. Await it, or call `finish` when `call` is done.
 
-    `queue` is that of an update, whose turn it has. `settle` is called once, with what became of it.
+    `queue` is that of an update, which has the turn there. `settle` is called once, with what became of it.
     """
 
     __slots__ = ("_in_time", "_queue", "_record", "_row", "_settle", "_state", "_writes", "call")

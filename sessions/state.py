@@ -184,7 +184,10 @@ class SessionState(Remembered):
             self._already_deleted = True
         elif plan.change != "nothing":
             self._committed = True
-        self.cookie_act = answer(plan, outcome, "fixed" if self.renewal is None else self._value(self.renewal))
+        if plan.cookie == "keep":
+            self.cookie_act = "keep"
+        else:
+            self.cookie_act = answer(plan, outcome, "fixed" if self.renewal is None else self._value(self.renewal))
         if outcome in ("gone", "closed"):
             self.over(outcome)
 

@@ -34,17 +34,16 @@ _MILLISECOND = timedelta(milliseconds=1)
 class StoredCookie:
     """The cookie of one session. A member that was never given is absent, as JavaScript's undefined."""
 
-    __slots__ = ("_asked", "_assigned", "_clock", "_fixed", "_last", "_members", "is_sealed")
+    is_sealed: bool = False
+    """Whether the answer is finished: nothing can be assigned any more."""
+    _last = LAST_MOMENT  # no expiry is later
+    _asked: tuple[bool, bool] = (False, False)  # whether secure and sameSite were "auto" in the options
 
     def __init__(self, members: dict[str, Any], clock: Clock, fixed: "_Fixed | None" = None) -> None:
         self._members = members  # `expires` as milliseconds, None or False; a member never given is not there
         self._clock = clock
         self._fixed = fixed  # what becomes of them all but the lifetime; None: not made yet
-        self._last = LAST_MOMENT  # no expiry is later
         self._assigned: dict[str, Any] = {}
-        self._asked: tuple[bool, bool] = (False, False)  # whether secure and sameSite were "auto" in the options
-        self.is_sealed: bool = False
-        """Whether the answer is finished: nothing can be assigned any more."""
 
     @classmethod
     def new(cls, options: CookieOptions, clock: Clock, *, is_secure: Callable[[], bool]) -> "StoredCookie":

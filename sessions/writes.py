@@ -99,7 +99,7 @@ class Writes:
     async def go_on(
         self, state: SessionState, record: StoredSession, row: Row, queue: Queue, first: Update
     ) -> Performed:
-        """Go on with an update whose first try has met a conflict, in its turn."""
+        """Go on, in its turn, with an update that has met a conflict at first."""
         step = self._step_of(state, record, row)
         return performed(await self.queues.go_on(row.id, queue, known(row), step, first))
 

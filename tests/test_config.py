@@ -128,7 +128,12 @@ def test_the_scheme_is_known_before_the_options_are_read(text: str, scheme: str)
 
 # ---------------------------------------------------------------- mistakes
 
-STORES = {"postgres": "postgresql://me@nowhere.invalid/mine", "memory": "memory:", "redis": "redis://h"}
+STORES = {
+    "postgres": "postgresql://me@nowhere.invalid/mine",
+    "memory": "memory:",
+    "redis": "redis://h",
+    "mongodb": "mongodb://h",
+}
 """The URL with which the values of a table are looked at."""
 
 WRONG: dict[str, dict[str, tuple[str, str]]] = {
@@ -195,6 +200,10 @@ WRONG: dict[str, dict[str, tuple[str, str]]] = {
         "timeout": ("0", "a number of milliseconds, 1 or more"),
         "statementCache": ("true", "a whole number, 0 or more"),
     },
+    "mongodb": {
+        "collection": ('""', "a name of 1 to 120 bytes"),
+        "timeout": ("0", "a number of milliseconds, 1 or more"),
+    },
     "memory": {"maxSessions": ("0", "a whole number above 0"), "maxBytes": ("-1", "a whole number above 0")},
     "redis": {
         "prefix": ("1", "a text"),
@@ -236,15 +245,15 @@ def test_every_option_of_every_table_has_a_wrong_value() -> None:
 
 
 MISTAKES = {
-    "[mail]\n": "[mail]: no such table; known are session, sqlite, postgres, memory, redis, sweeper",
+    "[mail]\n": "[mail]: no such table; known are session, sqlite, postgres, mongodb, memory, redis, sweeper",
     "[sesion]\n": "[sesion]: no such table; did you mean [session]?",
     "[rediss]\n": "[rediss]: no such table; did you mean [redis]?",
     "ttl = 3000\n": "[ttl]: no such table; ttl is an option of [session]",
-    "timeout = 3000\n": "[timeout]: no such table; timeout is an option of [postgres] or [redis]",
+    "timeout = 3000\n": "[timeout]: no such table; timeout is an option of [postgres] or [mongodb] or [redis]",
     "[cookie]\nmaxAge = 1\n": "[cookie]: no such table; the cookie's options are lines of [session], such as cookie.maxAge",
     "[session]\ninterval = 1000\n": "[session] interval: no such option; it belongs to [sweeper]",
     "[session]\ncookie.rolling = true\n": "[session] cookie.rolling: no such option; it belongs to [session]",
-    "[sqlite]\ntimeout = 1000\n": "[sqlite] timeout: no such option; it belongs to [postgres] or [redis]",
+    "[sqlite]\ntimeout = 1000\n": "[sqlite] timeout: no such option; it belongs to [postgres] or [mongodb] or [redis]",
     "[sweeper]\nttl = 1000\n": "[sweeper] ttl: no such option; it belongs to [session]",
     "session = 3000\n": "session: expected a table [session]",
     "[session]\nsaveUninitialised = true\n": "[session] saveUninitialised: no such option; did you mean saveUninitialized?",
@@ -325,7 +334,7 @@ def test_every_option_is_shown_with_the_value_that_counts() -> None:
 
     lines = shown.splitlines()
     assert [line for line in lines if line.startswith("[")] == [
-        "[session]", "[session.cookie]", "[sqlite]", "[postgres]", "[memory]", "[redis]", "[sweeper]",
+        "[session]", "[session.cookie]", "[sqlite]", "[postgres]", "[mongodb]", "[memory]", "[redis]", "[sweeper]",
     ]  # fmt: skip
     for line in (
         "secret = ********",

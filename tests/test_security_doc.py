@@ -141,7 +141,7 @@ def test_the_dependencies_are_those_of_the_project() -> None:
     assert named == dict.fromkeys(distributions(project["dependencies"]), True)
 
 
-SERVES = ("redis", "postgres", "crypto", "metrics", "cli")
+SERVES = ("redis", "postgres", "mongodb", "crypto", "metrics", "cli")
 """The extras that `make run` installs."""
 
 

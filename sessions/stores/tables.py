@@ -69,7 +69,7 @@ class MongoOptions:
     """The table [mongodb]: read where `store` is a mongodb: URL."""
 
     collection: str = "sessions"
-    """The collection, as connect-mongo has it, in the database that the URL names."""
+    """The collection. If it is missing, the server makes it with connect-mongo's TTL index."""
     timeout: float = 4_000
     """Milliseconds that a call of the server may take; keep it below `store_timeout`."""
 

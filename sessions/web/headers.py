@@ -77,10 +77,12 @@ def add_id(
         else:
             cookie = state.cookie.set_cookie(options.name, value)
             _warn_of_what_browsers_drop(state, manager, request)
-        _remove_own(headers, manager)
-        headers.add("Set-Cookie", cookie)
+        if "Set-Cookie" in headers:
+            _remove_own(headers, manager)
+            headers.add("Set-Cookie", cookie)
+        else:  # without the check of every character that `add` makes: all of ours were checked
+            headers["Set-Cookie"] = cookie
     if options.cache_headers:
-        vary(headers, manager)
         _keep_out_of_shared_caches(headers, manager)
 
 

@@ -28,7 +28,7 @@ from .request import FAILED, RequestSession
 log: logging.Logger = logging.getLogger("sessions")
 
 Future: TypeAlias = "asyncio.Future[None]"
-Answer: TypeAlias = tuple[int, str, HTTPHeaders, list[bytes], SimpleCookie]
+Answer: TypeAlias = tuple[int, str, HTTPHeaders, list[bytes], SimpleCookie | None]
 """What a RequestHandler keeps of its answer until the headers leave: status, reason, headers, body, cookies."""
 
 
@@ -46,16 +46,15 @@ class CommitFailed(SessionError, Finish):
 class HeldResponse:
     """One answer and its session. It holds no handler (see request.py): whoever calls it brings the handler."""
 
-    __slots__ = ("_commit", "_done", "_first", "_held", "_task", "phase", "session")
+    phase: Literal["open", "held", "streaming", "waiting", "done"] = "open"
+    _held: HeldConnection | None = None  # keeps the head, and what follows it
+    _first: asyncio.Task[None] | None = None  # the commit before the first flush
+    _done: "Future | None" = None  # what finish() has returned
+    _task: asyncio.Task[None] | None = None  # the loop itself keeps no strong reference to a task
+    _commit: BegunCommit | asyncio.Task[None] | None = None  # nor to this one
 
     def __init__(self) -> None:
         self.session: RequestSession = RequestSession()
-        self.phase: Literal["open", "held", "streaming", "waiting", "done"] = "open"
-        self._held: HeldConnection | None = None  # keeps the head, and what follows it
-        self._first: asyncio.Task[None] | None = None  # the commit before the first flush
-        self._done: Future | None = None  # what finish() has returned
-        self._task: asyncio.Task[None] | None = None  # the loop itself keeps no strong reference to a task
-        self._commit: BegunCommit | asyncio.Task[None] | None = None  # nor to this one
 
     # ---------------------------------------------------------------- finish
 
@@ -141,7 +140,8 @@ class HeldResponse:
     def flush(self, handler: Any, flush: Callable[[], Future], *, is_finishing: bool) -> Future:
         """Commit the session before the first bytes of a stream leave by Tornado's `flush`."""
         if is_finishing:
-            self.session.let_go()
+            if self.session.ending is not None:
+                self.session.let_go()
             if self.phase == "open":
                 self.session.tell_if_uncommitted(handler)  # a finish() that was not ours
             self._add_headers(handler)
@@ -234,16 +234,18 @@ class HeldResponse:
 
 def _put_aside(handler: Any) -> Answer:
     """Take the answer as it is now. Nothing can be added to it, and nothing more of the request is read."""
-    cookies: Any = getattr(handler, "_new_cookie", None) or SimpleCookie()
+    cookies = handler.__dict__.pop("_new_cookie", None)  # Tornado makes another one for a cookie that comes too late
     answer = handler._status_code, handler._reason, handler._headers, handler._write_buffer, cookies  # noqa: SLF001 # Tornado's
-    handler._headers, handler._write_buffer = SEALED, []  # noqa: SLF001 # Tornado's
-    handler._new_cookie, handler._finished = SimpleCookie(), True  # noqa: SLF001 # Tornado's
+    handler._headers, handler._write_buffer, handler._finished = SEALED, [], True  # noqa: SLF001 # Tornado's
     _stop_reading(handler, is_finished=True)
     return answer
 
 
 def _take_back(handler: Any, answer: Answer) -> None:
-    handler._status_code, handler._reason, handler._headers, handler._write_buffer, handler._new_cookie = answer  # noqa: SLF001 # Tornado's
+    handler._status_code, handler._reason, handler._headers, handler._write_buffer, cookies = answer  # noqa: SLF001 # Tornado's
+    handler.__dict__.pop("_new_cookie", None)
+    if cookies is not None:
+        handler._new_cookie = cookies  # noqa: SLF001 # Tornado's
     handler._finished = False  # noqa: SLF001 # Tornado's
     _stop_reading(handler, is_finished=False)
 

@@ -44,34 +44,27 @@ ON_DEMAND = "this handler has session_on_demand: `await self.load_session()` com
 
 
 class RequestSession:
-    """The session of one request."""
+    """The session of one request. What stays in most requests as it is at first is an attribute of the class."""
 
-    __slots__ = (
-        "_ended", "_face", "_is_down", "_is_finished", "_is_looked_at", "_is_socket", "_manager", "_sent", "_state",
-        "checks_xsrf", "ending", "head_status", "is_refused_upgrade", "missing",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.missing: str | None = (
-            "prepare() has not run: the request was refused before, or"
-            " prepare() was overridden without `await super().prepare()`"
-        )
-        """Why there is no session; None where there is one."""
-        self._manager: SessionManager | None = None
-        self._state: SessionState | None = None
-        self._face: Session | None = None
-        self._sent: Sent = NOTHING
-        self._ended: SessionState | None = None  # the session that the stamp of its user has ended
-        self.is_refused_upgrade: bool = False
-        """Whether `check_origin` has refused a WebSocket handshake."""
-        self.checks_xsrf: bool = False
-        """Whether Tornado has checked an XSRF token, which has to be the session's then."""
-        self.head_status: int | None = None
-        """The status of a head that has left, or is held: what a handler sets after that does not count."""
-        self.ending: Ending | None = None
-        """What ends the answer with its session, if it is a socket or an event stream."""
-        self._is_looked_at = self._is_finished = self._is_socket = False
-        self._is_down = False
+    missing: str | None = (
+        "prepare() has not run: the request was refused before, or"
+        " prepare() was overridden without `await super().prepare()`"
+    )
+    """Why there is no session; None where there is one."""
+    is_refused_upgrade: bool = False
+    """Whether `check_origin` has refused a WebSocket handshake."""
+    checks_xsrf: bool = False
+    """Whether Tornado has checked an XSRF token, which has to be the session's then."""
+    head_status: int | None = None
+    """The status of a head that has left, or is held: what a handler sets after that does not count."""
+    ending: Ending | None = None
+    """What ends the answer with its session, if it is a socket or an event stream."""
+    _manager: SessionManager | None = None
+    _state: SessionState | None = None
+    _face: Session | None = None
+    _sent: Sent = NOTHING
+    _ended: SessionState | None = None  # the session that the stamp of its user has ended
+    _is_looked_at = _is_finished = _is_socket = _is_down = False
 
     # ---------------------------------------------------------------- what the handler asks
 
@@ -84,7 +77,7 @@ class RequestSession:
         if state.end is not None and not state.is_readable:
             raise no_session(state.end)
         if self._face is None:
-            self._face = self.manager(handler).face(state)
+            self._face = (self._manager or self.manager(handler)).face(state)
         return self._face
 
     def begun(self, handler: Handler) -> SessionState:
@@ -226,10 +219,9 @@ class RequestSession:
             self.ending.watch()
 
     def _generate(self, handler: Handler) -> Generate:
-        manager = self.manager(handler)
-
         def generate() -> tuple[str, StoredCookie]:
-            options, request = manager.options, handler.request
+            manager, request = self.manager(handler), handler.request
+            options = manager.options
             sid = new_id() if options.genid is None else options.generated(request)
             cookie = _cookie_options(manager, request)
             return sid, StoredCookie.new(cookie, manager.clock, is_secure=handler.is_secure)
@@ -248,7 +240,7 @@ class RequestSession:
             self.head_status = status
         if self.missing is not None or self.is_refused_upgrade or status == SWITCHING:
             return None
-        manager, state = self.manager(handler), self._state
+        manager, state = self._manager or self.manager(handler), self._state
         if state is None:
             if not manager.options.save_uninitialized:
                 return None
@@ -337,14 +329,17 @@ class RequestSession:
         """Add the session's headers, right before they leave, because `send_error` clears what was set earlier."""
         if self._is_down:
             headers["Retry-After"] = str(RETRY_AFTER)
-        state = self._state
+        state, manager = self._state, self._manager
+        if manager is None:
+            return
         if self._ended is not None and (state is None or state.cookie_act == "keep"):
             state = self._ended
-        if self.missing is None and self._is_looked_at and self.manager(handler).options.cache_headers:
-            vary(headers, self.manager(handler))
-        if state is not None and (self.missing is None or state.renamed):
+        sends = state is not None and state.cookie_act != "keep" and (self.missing is None or state.renamed)
+        if (sends or (self.missing is None and self._is_looked_at)) and manager.options.cache_headers:
+            vary(headers, manager)
+        if state is not None and sends:
             _, _, by_header = self._sent
-            add_id(headers, state, self.manager(handler), handler.request, handler.is_secure, by_header=by_header)
+            add_id(headers, state, manager, handler.request, handler.is_secure, by_header=by_header)
 
 
 def store_unavailable(error: object) -> StoreUnavailable | None:

@@ -16,7 +16,7 @@ from .servers import HOST, ROOT, SECRET, answers, free_ports
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-SECONDS = 30
+SECONDS = 60
 PASSWORD = "correct horse battery"
 
 

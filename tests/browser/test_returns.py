@@ -16,7 +16,7 @@ from .servers import HOST, ROOT, answers, free_ports
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-SECONDS = 30
+SECONDS = 60
 PAGE = (ROOT / "docs" / "how-to" / "oauth.md").read_text("utf-8")
 BLOCKS = dict(re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 

@@ -56,12 +56,12 @@ async def test_a_killed_server_has_lost_nothing(folder: Path) -> None:
     person = Person(port, manager=SessionManager(MemoryStore(), options(SECRET)))
 
     with Process([sys.executable, "-W", "error", "main.py"], cwd=folder, env=ENV) as process:
-        await asyncio.to_thread(wait_until, lambda: listens(port, process), 30)
+        await asyncio.to_thread(wait_until, lambda: listens(port, process), 60)
         await person.register()
         await person.upload(b"a file")
         process.kill()
     with Process([sys.executable, "-W", "error", "main.py"], cwd=folder, env=ENV) as process:
-        await asyncio.to_thread(wait_until, lambda: listens(port, process), 30)
+        await asyncio.to_thread(wait_until, lambda: listens(port, process), 60)
         home, file = await person.open("/"), await person.fetch("/file")
 
     assert b"Good day, ada" in home.body

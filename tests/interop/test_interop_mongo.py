@@ -49,7 +49,7 @@ def document(pair: Pair, sid: str | None) -> dict[str, Any]:
     ids=["stringify", "crypto", "crypto of objects", "cryptoAdapter", "serialize"],
 )
 def test_what_connect_mongo_encodes_is_refused_by_name(make_pair: MakePair, env: dict[str, str], words: str) -> None:
-    """And stays as it is: the visitor is not taken for a new one, whose session would replace it."""
+    """And stays as it is: the visitor does not get a new session, which would replace it."""
     pair = make_pair(**env)
     visitor = Visitor()
     made = visitor.post(pair.express, ("set", "n", 1))

@@ -136,7 +136,7 @@ class TestLogin:
         assert "AuthenticationFailed" in said
 
     async def test_nobody_is_refused(self, server: MongoServer) -> None:
-        """And is told what is missing."""
+        """And the error says what is missing."""
         with pytest.raises(StoreError, match="Unauthorized"):
             await MongoStore(f"mongodb://{server.address}/").__aenter__()
 

@@ -61,9 +61,10 @@ class TestLocked:
             with locked(database):
                 first = asyncio.ensure_future(outcome(store.set("first", OLD)))
                 await asyncio.sleep(0)
-                rest = [store.create("a", OLD), store.update("b", NEW, OLD), store.set("c", OLD), store.destroy("d"),
-                        store.touch("e", LATER, OLD), store.rename("f", "g", NEW, OLD, OLD), store.sweep(1),
-                        store.clear()]  # fmt: skip
+                rest = [asyncio.ensure_future(call) for call in (
+                    store.create("a", OLD), store.update("b", NEW, OLD), store.set("c", OLD), store.destroy("d"),
+                    store.touch("e", LATER, OLD), store.rename("f", "g", NEW, OLD, OLD), store.sweep(1), store.clear(),
+                )]  # fmt: skip
                 await first
                 begun = loop.time()
                 outcomes = await asyncio.gather(*rest, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Owns the way to MongoDB: one client, what it is told, and the calls of requests, which spare a server that is away.
+"""Owns the way to MongoDB: one client, its settings, and the calls of requests, which spare a server that is away.
 
 pymongo's public API only. It has one time limit for a whole call (`timeoutMS`), which the server gets too, so that it
 gives up as well. It tries again what MongoDB makes safe to repeat: reads, and, on a replica set, a write of one

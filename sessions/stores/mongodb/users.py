@@ -44,16 +44,19 @@ class MongoUsers:
         """Where rows name the user."""
         self._walks = False  # whether every document is looked at
         self._is_told = False
+        self._has_looked = False  # whether the index was looked for since `index` was called
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def index(self, path: tuple[str, ...], *, node_peer: bool = False, in_meta: bool = False) -> None:
         """Say under which keys of the data the user is, and whether Node writes documents, which do not name it."""
         self.place, self._walks = UserPlace(path, in_meta), node_peer
+        self._has_looked = False
 
     async def look(self) -> None:
         """Look for the index, if anybody asks for users, and make it if it is missing and the documents are few."""
-        if not self.place.path:
+        if not self.place.path or self._has_looked:
             return
+        self._has_looked = True
         why = await self._missing()
         if why and not self._is_told:
             self._is_told = True
@@ -91,6 +94,7 @@ class MongoUsers:
 
     async def rows(self, user: str, aliases: Collection[str] = ()) -> list[tuple[str, StoredSession]]:
         """Return the living sessions that may be a user's."""
+        await self.look()
         names = (user, *aliases)
         found = await self._noted(names)
         if self._walks:
@@ -109,6 +113,7 @@ class MongoUsers:
         A session that moves has its new document before its old one ends, and a cursor may miss what comes or goes
         while it reads. So the documents are read until `_READINGS` after one another have found no session.
         """
+        await self.look()
         names = (user, *aliases)
         if keys is not None:
             return await end_each(self._store, [key for key in keys if key != keep], names, self.place)
@@ -133,6 +138,7 @@ class MongoUsers:
         tombstone: StoredSession | None = None,
     ) -> SignedIn:
         """Create a session of a user, or rename one; then those end that are beyond the limit."""
+        await self.look()
         turn = self._turns.get(limit.user)
         if turn is None:
             turn = self._turns[limit.user] = asyncio.Lock()

@@ -30,16 +30,16 @@ def _(original: Any) -> Any:
 # ---------------------------------------------------------------- parallel requests lose nothing
 
 
-@breaks(2, "a save is a blind set", "trips/test_parallel.py", f"{WRITES}.write")
+@breaks(2, "a save is a blind set", "trips/test_parallel.py", f"{WRITES}.ask")
 def _(_original: Any) -> Any:
-    async def write(self: Any, state: Any, record: Any, row: Any) -> str:
-        from sessions.store import overwriting
+    async def ask(self: Any, row: Any, record: Any) -> Any:
+        from sessions.store import Outcome, Update, overwriting
 
         store: Any = overwriting(self._store)
-        state.saved(record, await store.set(row.id, record), row)
-        return "saved"
+        made = await store.set(row.id, record)
+        return made if row.base is None else Update(Outcome.SAVED, made)
 
-    return write
+    return ask
 
 
 @breaks(2, "a merge forgets what was deleted", "trips/test_parallel.py", "merge:merged")
@@ -92,16 +92,15 @@ def _(_original: Any) -> Any:
 # ---------------------------------------------------------------- ended is ended
 
 
-@breaks(3, "a save that finds no session creates it", "trips/test_ended.py", f"{WRITES}._update")
+@breaks(3, "a save that finds no session creates it", "trips/test_ended.py", "performing:BegunCommit._updated")
 def _(original: Any) -> Any:
-    async def update(self: Any, state: Any, record: Any, row: Any) -> Any:
-        outcome = await original(self, state, record, row)
-        if outcome != "gone":
-            return outcome
-        row.base = None
-        return await self.create(state, record, row)
+    def updated(self: Any, queue: Any) -> Any:
+        outcome = original(self, queue)
+        if outcome == "gone":
+            self._row.base = self._queue = outcome = None
+        return outcome
 
-    return update
+    return updated
 
 
 @breaks(3, "a late answer carries the cookie of what is gone", "trips/test_ended.py", f"{STATE}.settle")
@@ -255,3 +254,12 @@ def _(original: Any) -> Any:
         return original(self, renewed, expires_at, after) or (renewed >= self.ends_at and after <= 0)
 
     return is_touch_due
+
+
+@breaks(1, "a future of a store keeps no deadline", "test_timeout.py", "timeout:Deadline._ring")
+def _(original: Any) -> Any:
+    def ring(self: Any, loop: Any) -> None:
+        self._futures.clear()
+        original(self, loop)
+
+    return ring

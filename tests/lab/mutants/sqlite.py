@@ -20,7 +20,7 @@ breaks(2, "an update does not compare", BATCH, f"{SQL}:UPDATE._text")(words(SAME
 breaks(2, "an update alone does not compare", CONTRACT, f"{SQL}:UPDATE._alone")(words(" AND sess = ?5", ""))
 breaks(2, "a rename does not compare", RENAME, f"{SQL}:RENAME._text")(words(SAME, ""))
 breaks(2, "a new id that is taken fails the whole batch", RENAME, f"{SQL}:RENAME._text")(words(" OR IGNORE", ""))
-breaks(3, "get finds an expired row", CONTRACT, f"{SQL}:SELECT._text")(words(" AND expired > ?1", ""))
+breaks(3, "get finds an expired row", CONTRACT, f"{SQL}:SELECT._text")(words(" WHERE expired > ?1", ""))
 breaks(3, "an update revives an expired row", BATCH, f"{SQL}:UPDATE._text")(words(LIVES, ""))
 breaks(3, "an update alone revives an expired row", CONTRACT, f"{SQL}:UPDATE._alone")(words(" AND expired > ?1", ""))
 breaks(3, "a touch revives an expired row", CONTRACT, f"{SQL}:TOUCH._text")(words(LIVES, ""))

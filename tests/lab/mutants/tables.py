@@ -1,6 +1,6 @@
 """Owns the list of all mutants, by promise."""
 
-from . import copying, core, kinds, memory, postgres, redis, security, sign_ins, sqlite, users, web
+from . import copying, core, kinds, memory, mongodb, postgres, redis, security, sign_ins, sqlite, users, web
 
 MUTANTS = sorted(
     [
@@ -13,6 +13,7 @@ MUTANTS = sorted(
         *sqlite.MUTANTS,
         *postgres.MUTANTS,
         *redis.MUTANTS,
+        *mongodb.MUTANTS,
         *users.MUTANTS,
         *copying.MUTANTS,
     ],

@@ -117,16 +117,16 @@ def _(original: Any) -> Any:
 
 
 @breaks("15.4.1", "a save is a blind set", "trips/test_parallel.py::test_promise_2_across_two_processes",
-        "sessions.writes:Writes.write")  # fmt: skip
+        "sessions.writes:Writes.ask")  # fmt: skip
 def _(_original: Any) -> Any:
-    async def write(self: Any, state: Any, record: Any, row: Any) -> str:
-        from sessions.store import overwriting
+    async def ask(self: Any, row: Any, record: Any) -> Any:
+        from sessions.store import Outcome, Update, overwriting
 
         store: Any = overwriting(self._store)
-        state.saved(record, await store.set(row.id, record), row)
-        return "saved"
+        made = await store.set(row.id, record)
+        return made if row.base is None else Update(Outcome.SAVED, made)
 
-    return write
+    return ask
 
 
 @breaks("15.4.2", "an update in memory compares nothing",

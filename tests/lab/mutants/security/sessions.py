@@ -157,17 +157,16 @@ def _(_original: Any) -> Any:
     "7.4.1",
     "a slow request brings back what was signed out",
     f"{ENDED}::test_promise_3_a_logout_outlasts_a_slow_request",
-    "sessions.writes:Writes._update",
+    "sessions.performing:BegunCommit._updated",
 )
 def _(original: Any) -> Any:
-    async def update(self: Any, state: Any, record: Any, row: Any) -> Any:
-        outcome = await original(self, state, record, row)
-        if outcome != "gone":
-            return outcome
-        row.base = None
-        return await self.create(state, record, row)
+    def updated(self: Any, queue: Any) -> Any:
+        outcome = original(self, queue)
+        if outcome == "gone":
+            self._row.base = self._queue = outcome = None
+        return outcome
 
-    return update
+    return updated
 
 
 breaks("7.6.2", "a session begins unasked",
