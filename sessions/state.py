@@ -66,8 +66,10 @@ class SessionState(Remembered):
         sid: str,
         cookie: StoredCookie,
     ) -> None:
-        self._options, self.clock = options, clock
-        self._generate, self.cookie = generate, cookie
+        self._options = options
+        self.clock: Clock = clock
+        self._generate = generate
+        self.cookie: StoredCookie = cookie
         self.request_sid: str | None = request_sid
         """The verified id that the browser sent; the store may not know it."""
         self.id = self._origin_id = sid
