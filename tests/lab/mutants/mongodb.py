@@ -8,7 +8,7 @@ from .mutant import table
 
 MUTANTS, breaks = table()
 
-CONTRACT, RENAME = "stores/test_contract.py", "stores/test_mongo_rename.py"
+CONTRACT, RENAME = "stores/test_contract.py::TestMongo", "stores/test_mongo_rename.py"
 URLS, CONNECTING = "stores/test_mongo_url.py", "stores/test_mongo_connecting.py"
 OWN, USERS, FAULTS = "stores/test_mongo.py", "users/test_mongo.py", "stores/test_mongo_faults.py"
 START = "stores/test_mongo_start.py"
