@@ -18,7 +18,7 @@ from sessions.stores.mongodb import MongoStore
 from .certificates import Authority
 from .mongo_opening import HUSH, LEAVES_SOCKETS, SECONDS, record, refusal, works
 from .mongo_server import HOST, MongoServer
-from .support import outcome, until
+from .support import outcome, until, until_works
 
 pytestmark = LEAVES_SOCKETS
 
@@ -113,14 +113,7 @@ class TestLogin:
             server.password = right
             server.start()
 
-            async with asyncio.timeout(SECONDS):
-                while True:
-                    try:
-                        found = await store.get("a")
-                    except StoreUnavailable:
-                        await asyncio.sleep(0.05)
-                    else:
-                        break
+            found = await until_works(lambda: store.get("a"), SECONDS)
         assert found is None
 
     async def test_neither_password_nor_session_is_logged(
@@ -201,14 +194,7 @@ class TestDeadlines:
                 took = time.monotonic() - begin
                 server.go_on()
 
-                async with asyncio.timeout(SECONDS):
-                    while True:
-                        try:
-                            found = await store.get("a")
-                        except StoreUnavailable:
-                            await asyncio.sleep(0.05)
-                        else:
-                            break
+                found = await until_works(lambda: store.get("a"), SECONDS)
 
         assert {type(each) for each in failed} == {StoreUnavailable}
         assert took < SECONDS
