@@ -78,12 +78,13 @@ class SessionManager:
         self.background: Background = Background()
         """Tasks that no request waits for."""
         self._store = observed(checked(store), self.reporter)
-        self._in_time = Deadline(options.store_timeout / 1000, name_of(store)).keep
+        deadline = Deadline(options.store_timeout / 1000, name_of(store))
+        self._in_time = deadline.keep
         self._writes = Writes(self._store, options, clock, self.reporter)
         self._users = UserSessions(self._store, options, clock, self._writes.ends)
         self._plans: dict[tuple[Facts, bool], Plan] = {}  # that were decided: a few dozen
         self._noted_path = self._users.noted_path
-        self._performing = Performing(self._writes, self._in_time)
+        self._performing = Performing(self._writes, deadline)
         rotation = Rotation(self._store, self._writes, clock, options.grace_ms, self._in_time, self.background.start)
         sign_ins = SignIns(self._store, self._writes, rotation, options, self._in_time, self.revoke_all)
         self._verbs = SessionVerbs(self._store, self._writes, rotation, sign_ins, self._in_time)

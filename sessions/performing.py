@@ -1,12 +1,12 @@
 """Owns the performing of a plan: what is done to the store, and what its outcome means for the session.
 
-Most commits are one create or one update, of which the store is asked at once (`BegunCommit`), so that nobody has to
-wait for it in a task.
+Most commits are one create or one update. The store is asked at once then (`BegunCommit`), and an answer goes on in a
+callback of the store's Future: no task has to be made that waits for it. A commit that cannot begin at once (another
+one of its session has the turn), that is observed, or that does something else is a coroutine.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -15,34 +15,34 @@ from .policy import Performed, Plan
 from .queues import Queue
 from .state import Row, SessionState
 from .store import Outcome, StoredSession
-from .timeout import InTime
+from .timeout import Deadline
 from .writes import Writes, performed
+
+Settle = Callable[[Performed], None]
+"""Hands over what became of a plan."""
 
 
 class Performing:
     """Performs the plans of one manager."""
 
-    def __init__(self, writes: Writes, in_time: InTime) -> None:
+    def __init__(self, writes: Writes, deadline: Deadline) -> None:
         self._writes = writes
         self._reporter = writes.reporter
-        self._in_time = in_time
+        self._deadline = deadline
 
     def perform(self, state: SessionState, plan: Plan) -> Awaitable[None]:
         """Do to the store what a plan says. Raises at once what cannot be stored; what is awaited raises StoreError."""
         record = None if plan.change in ("destroy", "touch") else state.to_store()
         settle = partial(self._settle, state, plan, state.cookie_value if plan.new_value else "")
-        if record is not None and not self._writes.is_blind and not self._reporter.has_observers:
-            queue = None if state.base is None else self._writes.queues.enter(state.row.id)
-            if queue is not None or state.base is None:
-                return BegunCommit(self._writes, self._in_time, state, record, queue, settle)
+        can_begin = state.base is None or self._writes.queues.is_free(state.row.id)
+        if record is not None and can_begin and not self._writes.is_blind and not self._reporter.has_observers:
+            return BegunCommit(self._writes, self._deadline, state, record, settle)
         performing = self._perform(state, plan, record, settle)
         if self._reporter.has_observers:
-            return self._reporter.timed(partial(Commit, plan.change), lambda _: "done", self._in_time, performing)
-        return self._in_time(performing)
+            return self._reporter.timed(partial(Commit, plan.change), lambda _: "done", self._deadline.keep, performing)
+        return self._deadline.keep(performing)
 
-    async def _perform(
-        self, state: SessionState, plan: Plan, record: StoredSession | None, settle: Callable[[Performed], None]
-    ) -> None:
+    async def _perform(self, state: SessionState, plan: Plan, record: StoredSession | None, settle: Settle) -> None:
         outcome: Performed = "saved"
         if plan.change == "touch":
             outcome = await self._writes.touch(state)
@@ -71,31 +71,28 @@ class Performing:
 class BegunCommit:
     """A create or an update of which the store was asked. Await it, or call `finish` when `call` is done.
 
-    `queue` is that of an update, which has the turn there. `settle` is called once, with what became of it.
+    One of the two has to be done, once: an update has the turn of its session until then. `settle` is called with what
+    became of it. The deadline is that of the whole commit, with all that follows a conflict.
     """
 
-    __slots__ = ("_in_time", "_queue", "_record", "_row", "_settle", "_state", "_writes", "call")
+    __slots__ = ("_began", "_deadline", "_queue", "_record", "_row", "_settle", "_state", "_writes", "call")
 
     def __init__(
-        self,
-        writes: Writes,
-        in_time: InTime,
-        state: SessionState,
-        record: StoredSession,
-        queue: Queue | None,
-        settle: Callable[[Performed], None],
+        self, writes: Writes, deadline: Deadline, state: SessionState, record: StoredSession, settle: Settle
     ) -> None:
         self._writes = writes
-        self._in_time = in_time
+        self._deadline = deadline
         self._state = state
         self._record = record
         self._row: Row = state.row
-        self._queue = queue
         self._settle = settle
         self.call: asyncio.Future[Any] = asyncio.ensure_future(
-            in_time(writes.ask(self._row, record))  # a store of ours hands back a Future, which stays what it is
+            deadline.keep(writes.ask(self._row, record))  # a store of ours hands back a Future, which stays what it is
         )
-        """Done when the store has answered."""
+        """Done when the store has answered, or at the deadline."""
+        self._began = self.call.get_loop().time()
+        # it is taken behind the call: one that raises has no turn to give back
+        self._queue: Queue | None = None if self._row.base is None else writes.queues.enter(self._row.id)
 
     def finish(self) -> Awaitable[None] | None:
         """Take over the store's answer. Returns what is to be awaited after a conflict; None: all is done.
@@ -104,7 +101,7 @@ class BegunCommit:
         """
         outcome = self._created() if self._queue is None else self._updated(self._queue)
         if outcome is None:
-            return self._in_time(self._go_on())
+            return self._deadline.keep_rest(self._began, self._go_on())
         self._settle(outcome)
         return None
 
@@ -130,17 +127,24 @@ class BegunCommit:
     async def _go_on(self) -> None:
         """Go on after a conflict, or under another id."""
         if self._queue is None:
-            outcome = await self._writes.create(self._state, self._record, self._row)
+            outcome = await self._writes.create(self._state, self._record, self._row, is_taken=True)
         else:
-            outcome = await self._writes.go_on(self._state, self._record, self._row, self._queue, self.call.result())
+            outcome = await self._writes.go_on(self._state, self._row, self._queue, self.call.result())
         self._settle(outcome)
 
     def __await__(self) -> Generator[Any, Any, None]:
         return self._wait().__await__()
 
     async def _wait(self) -> None:
-        with suppress(Exception, asyncio.CancelledError):  # who cancels the wait cancels the call, and `finish` says so
+        cancelled: asyncio.CancelledError | None = None
+        try:
             await self.call
+        except asyncio.CancelledError as error:  # who cancels the wait cancels the call, unless it has just been done
+            cancelled = error
+        except Exception:  # noqa: BLE001, S110 # `finish` raises it
+            pass
         rest = self.finish()
         if rest is not None:
             await rest
+        if cancelled is not None:
+            raise cancelled

@@ -48,18 +48,21 @@ class CommitQueues:
 
         Returns GONE with the record if that is a tombstone.
         """
-        queue = self.enter(sid)
+        queue = self._queues.get(sid)
         if queue is None:
-            queue = self._queues[sid]
+            queue = self.enter(sid)
+        else:
             await self._turn(sid, queue)
         newest = queue.newest
         expected = base if newest is None or newest.same_as(base) else newest
         return await self.go_on(sid, queue, expected, step)
 
-    def enter(self, sid: str) -> Queue | None:
-        """Take the turn if nobody has it; whoever has had it has to `leave`. Returns None if somebody has it."""
-        if sid in self._queues:
-            return None
+    def is_free(self, sid: str) -> bool:
+        """Return True if nobody has the turn."""
+        return sid not in self._queues
+
+    def enter(self, sid: str) -> Queue:
+        """Take the turn, which nobody has. Whoever has had it has to `leave`."""
         queue = self._queues[sid] = Queue()
         return queue
 

@@ -66,16 +66,17 @@ class SessionState(Remembered):
         sid: str,
         cookie: StoredCookie,
     ) -> None:
-        self._options = options
+        self._options, self._generate = options, generate
         self.clock: Clock = clock
-        self._generate = generate
         self.cookie: StoredCookie = cookie
         self.request_sid: str | None = request_sid
         """The verified id that the browser sent; the store may not know it."""
-        self.id = self._origin_id = sid
+        self.id: str = sid
+        self._origin_id = sid
         self.row: Row = Row(sid)
         """Its row, which is still under another id until a `rotate()` has moved it."""
-        self.data, self.meta = SessionData(), SessionMeta()
+        self.data: SessionData = SessionData()
+        self.meta: SessionMeta = SessionMeta()
         if options.absolute_timeout is not None:
             self._timeout = self._new_timeout()
 
@@ -324,7 +325,7 @@ class SessionState(Remembered):
         cookie = self.take_new_id()
         if not keep:
             self._begin(cookie)
-            self.data: SessionData = SessionData()
+            self.data = SessionData()
         self.row, self._stored_cookie = Row(self.id), json_text.EMPTY
 
     def restart_with_assigned(self) -> None:
@@ -342,7 +343,7 @@ class SessionState(Remembered):
     def take_new_id(self) -> StoredCookie:
         """Take a new id, and ask again whether the request is secure. Returns the cookie of a new session."""
         sid, cookie = (self._generate or self.check_can_send())()
-        self.id: str = sid
+        self.id = sid
         self.cookie.ask_again(cookie)
         self._begin_value()
         return cookie
@@ -367,7 +368,7 @@ class SessionState(Remembered):
         self._is_rejected = False
         self.end, self.is_readable = None, True  # a login is a session, also where the one before has just expired
         self.cookie.become(cookie)
-        self.meta: SessionMeta = SessionMeta()
+        self.meta = SessionMeta()
         self._begin_value()
         self.cookie.cap(LAST_MOMENT)
         self._timeout = None if self._options.absolute_timeout is None else self._new_timeout()

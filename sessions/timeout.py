@@ -60,6 +60,16 @@ class Deadline:
                 self._late.discard(task)
                 task.uncancel()
 
+    async def keep_rest(self, began: float, rest: Awaitable[Result]) -> Result:
+        """Await the rest of a call that began at this moment of the loop's clock. Raises as `keep` does."""
+        try:
+            async with asyncio.timeout_at(began + self._seconds) as timeout:
+                return await rest
+        except TimeoutError as error:
+            if not timeout.expired():
+                raise
+            raise self._error(str(error.__cause__ or "")) from None
+
     def _begin(self, loop: asyncio.AbstractEventLoop) -> float:
         """Return when a call that begins now has to be done."""
         end = loop.time() + self._seconds

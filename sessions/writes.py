@@ -68,12 +68,21 @@ class Writes:
         return await (self.create(state, record, row) if row.base is None else self._update(state, record, row))
 
     async def create(
-        self, state: SessionState, record: StoredSession, row: Row, create: Create | None = None
+        self,
+        state: SessionState,
+        record: StoredSession,
+        row: Row,
+        create: Create | None = None,
+        *,
+        is_taken: bool = False,
     ) -> Performed:
-        """Insert a new session, under another id where its own is taken. Raises SessionError after three of them."""
+        """Insert a new session, under another id where its own is taken. Raises SessionError after three of them.
+
+        `is_taken` says that the store was asked of the first one, and has it already.
+        """
         create = create or self._store.create
-        for _ in range(ID_TRIES):
-            made = await create(row.id, record)
+        for number in range(ID_TRIES):
+            made = None if is_taken and number == 0 else await create(row.id, record)
             if made is not None:
                 self.created(state, record, made, row)
                 return "saved"
@@ -96,23 +105,26 @@ class Writes:
             return self._store.create(row.id, record)
         return self._store.update(row.id, record, row.base)
 
-    async def go_on(
-        self, state: SessionState, record: StoredSession, row: Row, queue: Queue, first: Update
-    ) -> Performed:
+    async def go_on(self, state: SessionState, row: Row, queue: Queue, first: Update) -> Performed:
         """Go on, in its turn, with an update that has met a conflict at first."""
-        step = self._step_of(state, record, row)
-        return performed(await self.queues.go_on(row.id, queue, known(row), step, first))
+        return performed(await self.queues.go_on(row.id, queue, known(row), self._step_of(state, row), first))
 
     async def _update(self, state: SessionState, record: StoredSession, row: Row) -> Performed:
-        return performed(await self.queues.commit(row.id, known(row), self._step_of(state, record, row)))
-
-    def _step_of(self, state: SessionState, record: StoredSession, row: Row) -> Step:
         base = known(row)
+        return performed(await self.queues.commit(row.id, base, self._step_of(state, row, base, record)))
+
+    def _step_of(
+        self, state: SessionState, row: Row, base: StoredSession | None = None, record: StoredSession | None = None
+    ) -> Step:
+        """Return what tries an update: with `record` while `base` is there, else with what a merge makes."""
 
         async def step(expected: StoredSession) -> Update:
-            if expected is not base and not state.stays_in(row):
+            if record is not None and expected is base:
+                sent = record
+            elif state.stays_in(row):
+                sent = await self.turns.on(state, expected)
+            else:
                 return Update(Outcome.SAVED, expected)  # the verb behind this one takes the change along, or ends it
-            sent = record if expected is base else await self.turns.on(state, expected)
             update = await self._store.update(row.id, sent, expected)
             if update.record is not None and update.outcome is Outcome.SAVED:
                 state.saved(sent, update.record, row)

@@ -25,7 +25,7 @@ ID_BYTES = 24
 """Bytes of entropy in a session id, as express-session takes them from uid-safe."""
 
 RECENT = 1024
-"""Values that a process remembers; of 4,096 characters at most (web/sent.py), so that they take 4 MB at most."""
+"""Good values that a signer remembers; of 4,096 characters at most (web/sent.py), so that they take 4 MB at most."""
 
 _BLOCK = 64
 _MAC_LENGTH = 43  # of 32 bytes in base64, without the "=" and the line feed that would follow
@@ -43,11 +43,7 @@ class Signer:
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._keys = [_keyed(key) for key in keys]
-        self.unsign: Callable[[str], str | None] = lru_cache(RECENT)(self._unsign)
-        """Return the id in a signed cookie value, or None for anything that none of the secrets has signed.
-
-        A value that came lately is not verified again: a browser sends the same one with each request.
-        """
+        self._known: Callable[[str], str] = lru_cache(RECENT)(self._verified)  # no exception is remembered
 
     def sign(self, sid: str) -> str:
         """`s:<id>.<signature>`, signed with the first secret."""
@@ -60,6 +56,24 @@ class Signer:
     def derived_by_all(self, purpose: str, text: str) -> list[bytes]:
         """Return the same by each of the secrets, the first one first."""
         return [_derived(key, purpose, text) for key in self._keys]
+
+    def unsign(self, value: str) -> str | None:
+        """Return the id in a signed cookie value, or None for anything that none of the secrets has signed.
+
+        A good value that came lately is not verified again: a browser sends the same one with each request. It is
+        found by its hash, which is keyed at random, so how long that takes tells nothing about another value.
+        """
+        try:
+            return self._known(value)
+        except LookupError:
+            return None
+
+    def _verified(self, value: str) -> str:
+        """Return the id in a value. Raises LookupError where `unsign` returns None."""
+        sid = self._unsign(value)
+        if sid is None:
+            raise LookupError
+        return sid
 
     def _unsign(self, value: str) -> str | None:
         if not value.startswith(PREFIX):

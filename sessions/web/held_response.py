@@ -31,7 +31,6 @@ Future: TypeAlias = "asyncio.Future[None]"
 Answer: TypeAlias = tuple[int, str, HTTPHeaders, list[bytes], SimpleCookie | None]
 """What a RequestHandler keeps of its answer until the headers leave: status, reason, headers, body, cookies."""
 
-
 WriteOut: TypeAlias = Callable[[BaseException | None], None]
 """Writes the answer when its commit is done; what the commit has failed with becomes an error page."""
 
@@ -81,7 +80,7 @@ class HeldResponse:
         rest, error = None, None
         try:
             rest = commit.finish()
-        except BaseException as failure:  # noqa: BLE001 # nobody has to await this, so it is answered here
+        except (Exception, asyncio.CancelledError) as failure:  # noqa: BLE001 # nobody has to await this, so it is answered here
             error = failure
         if rest is None:
             write_out(error)
@@ -103,22 +102,21 @@ class HeldResponse:
         self, handler: Any, answer: Answer, finish: Callable[[], Future], done: Future, error: BaseException | None
     ) -> None:
         """Write the answer, or an error page if the commit has failed; nothing if the server is about to stop."""
-        try:
-            if error is None:
-                _take_back(handler, answer)
-                self.phase = "done"
-                _follow(_write_out(handler, finish), done)
-        except Exception as failure:  # noqa: BLE001 # nobody has to await this, so it is answered here
-            error = failure
-        if isinstance(error, Exception):
+        if error is None:
             _take_back(handler, answer)
-            failed = CommitFailed(str(error) or type(error).__name__)
-            failed.__cause__ = error
-            self._fail(handler, error)
-            settle(done, failed)
-        elif error is not None:
-            settle(done, None)
-        self.session.answered()
+            self.phase = "done"
+            try:
+                _follow(_write_out(handler, finish), done)
+            except Exception as failure:  # noqa: BLE001 # nobody has to await this, so it is answered here
+                error = failure
+        try:
+            if isinstance(error, Exception):
+                _take_back(handler, answer)
+                self._fail(handler, error)
+        finally:
+            if error is not None:
+                settle(done, _failed_with(error))
+            self.session.answered()
 
     def _last_commit(self, handler: Any) -> Awaitable[None] | None:
         first = self._first
@@ -167,9 +165,13 @@ class HeldResponse:
         held = self._held = handler.request.connection = HeldConnection(connection)
         self.phase = "held"
         self.session.seal(has_left=False)
-        flush()
         loop = asyncio.get_running_loop()
-        self._first = loop.create_task(self.session.or_abandon(commit))
+        self._first = loop.create_task(self.session.or_abandon(commit))  # it has begun, whatever becomes of the flush
+        try:
+            flush()
+        except Exception as error:
+            self.replace(handler, error)
+            raise
         self._task = loop.create_task(self._release(handler, held, self._first))
         return held.sent
 
@@ -230,6 +232,15 @@ class HeldResponse:
             log.exception("error in log_exception")
         status = answer.status_code if isinstance(answer, HTTPError) else 500
         handler.send_error(status, exc_info=(type(answer), answer, error.__traceback__))
+
+
+def _failed_with(error: BaseException) -> CommitFailed | None:
+    """Return what `finish()` fails with; None if the server is about to stop."""
+    if not isinstance(error, Exception):
+        return None
+    failed = CommitFailed(str(error) or type(error).__name__)
+    failed.__cause__ = error
+    return failed
 
 
 def _put_aside(handler: Any) -> Answer:

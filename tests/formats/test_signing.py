@@ -4,13 +4,16 @@ import base64
 import hmac
 import random
 import re
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from sessions.formats.signing import Signer, fingerprint, new_id
+from sessions.formats import signing
+from sessions.formats.signing import RECENT, Signer, fingerprint, new_id
 
 CAT = b"keyboard cat"
+mac = signing._mac
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 # Recorded from the npm package cookie-signature 1.0.7.
@@ -221,6 +224,37 @@ class TestNewId:
         counts = [sum(each >> bit & 1 for each in ids) for bit in range(192)]
 
         assert all(abs(count - 2048) < 320 for count in counts)
+
+
+class TestMemory:
+    """What came lately is not verified again."""
+
+    def test_only_good_values_are_remembered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A flood of forged ones drives no visitor's value out, and takes no memory."""
+        verified: list[bytes] = []
+
+        def counted(key: Any, message: bytes) -> bytes:
+            verified.append(message)
+            return mac(key, message)
+
+        monkeypatch.setattr(signing, "_mac", counted)
+        signer = Signer([CAT])
+        good = signer.sign("good")
+        signer.unsign(good)
+        for number in range(2 * RECENT):
+            assert signer.unsign(f"s:{number}.{'A' * 43}") is None
+        verified.clear()
+
+        assert signer.unsign(good) == "good"
+        assert signer.unsign("s:1." + "A" * 43) is None
+        assert verified == [b"1"]
+
+    def test_other_secrets_remember_nothing(self) -> None:
+        """What an old secret has signed is nobody's as soon as that is taken away."""
+        signed = Signer([CAT]).sign("apple")
+
+        assert Signer([CAT]).unsign(signed) == "apple"
+        assert Signer([b"another"]).unsign(signed) is None
 
 
 class TestFingerprint:

@@ -212,7 +212,7 @@ def _(original: Any) -> Any:
 
 @breaks(4, "a new session shares another visitor's id", "trips/test_ids.py", f"{WRITES}.create")
 def _(_original: Any) -> Any:
-    async def create(self: Any, state: Any, record: Any, row: Any) -> str:
+    async def create(self: Any, state: Any, record: Any, row: Any, **_: Any) -> str:
         state.saved(record, await self._store.create(row.id, record) or record, row)
         return "saved"
 
@@ -263,3 +263,19 @@ def _(original: Any) -> Any:
         original(self, loop)
 
     return ring
+
+
+@breaks(1, "what follows a conflict has a deadline of its own", "test_performing.py", "timeout:Deadline.keep_rest")
+def _(_original: Any) -> Any:
+    return lambda self, _began, rest: self.keep(rest)
+
+
+@breaks(2, "a commit that nobody waits for keeps its turn", "test_performing.py", "performing:BegunCommit._wait")
+def _(_original: Any) -> Any:
+    async def wait(self: Any) -> None:
+        await self.call
+        rest = self.finish()
+        if rest is not None:
+            await rest
+
+    return wait
