@@ -162,7 +162,7 @@ class TestDeadlines:
                 server.kill()
                 while store.ready:
                     await outcome(store.get("a"))
-                store._connection._limit = 10 * SECONDS  # type: ignore[union-attr] # it is open
+                store._connection._limit = 3 * SECONDS  # type: ignore[union-attr] # it is open
                 begin = time.monotonic()
                 await until(lambda: store.ready, SECONDS)
 

@@ -48,11 +48,6 @@ def _(_original: Any) -> Any:
     return remove
 
 
-breaks(7, "a MongoDB with another unique index is asked for ever", OWN, "stores.mongodb.store:_SET_TRIES")(
-    lambda _: 1_000_000
-)
-
-
 @breaks(6, "what connect-mongo has encrypted is data", OWN, "stores.mongodb.documents:is_session_text")
 def _(_original: Any) -> Any:
     return lambda _text: True
