@@ -49,7 +49,7 @@ test: $(READY) ## Run the suite (what needs Node, nginx or chromium says so and 
 test-lowest: $(TOOLS)/lowest/.ready ## Run what meets the dependencies on the lowest versions that pyproject.toml allows
 	$(TOOLS)/lowest/bin/python -m pytest -n auto --dist worksteal \
 		tests/trips tests/web tests/handlers tests/stores/test_contract.py tests/stores/test_sqlite.py tests/stores/test_redis.py \
-		tests/stores/test_postgres.py tests/cli/test_command_line.py tests/cli/test_list.py \
+		tests/stores/test_postgres.py tests/stores/test_mongo*.py tests/cli/test_command_line.py tests/cli/test_list.py \
 		tests/at_rest/test_seal.py tests/at_rest/test_sealed_store.py
 
 $(TOOLS)/lowest/.ready: pyproject.toml requirements-lowest.lock requirements-dev.lock
@@ -119,7 +119,7 @@ soak-plot: $(BENCH)/plots/.ready ## Draw docs/reliability/soak.svg from soak.csv
 mongo: $(TOOLS)/mongo/server ## Build the MongoDB of the tests: FerretDB, with SQLite (needs Go; three minutes of a CPU, once)
 
 $(TOOLS)/mongo/server: $(wildcard tests/mongo/*.go) tests/mongo/go.mod tests/mongo/go.sum
-	@command -v go >/dev/null || { echo "go is missing (Debian: apt-get install -y golang-go)" >&2; exit 1; }
+	@command -v go >/dev/null || { echo "go is missing, 1.24 or newer (Debian 13: apt-get install -y golang-go; or https://go.dev/dl)" >&2; exit 1; }
 	CGO_ENABLED=0 go build -C tests/mongo -tags ferretdb_no_postgresql -trimpath -ldflags='-s -w' -o $(abspath $@) .
 
 interop: $(READY) ## Run the tests with real Node servers (installs their npm packages)

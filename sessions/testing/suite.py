@@ -46,6 +46,9 @@ class Suite:
     shared: ClassVar[bool] = False
     """True if two stores that are made with one place have the same data."""
 
+    many: ClassVar[int] = 300
+    """Calls at once where a test wants many, a multiple of six. A database that is slow may have fewer."""
+
     def make_store(self, place: Path) -> Store:
         """Return a store, not opened, with its data under `place`: an empty folder, or a name for a server's data."""
         raise NotImplementedError

@@ -190,8 +190,8 @@ class TogetherContract(Suite):
 
     @on_two_stores
     async def test_calls_on_many_ids_do_not_meet(self, stores: Stores) -> None:
-        """Three hundred calls at once, of every verb: each has its own outcome."""
-        made = await asyncio.gather(*(create(stores[n % 2], f"{n}", self.record(n)) for n in range(300)))
+        """Many calls at once, of every verb: each has its own outcome."""
+        made = await asyncio.gather(*(create(stores[n % 2], f"{n}", self.record(n)) for n in range(self.many)))
 
         def call(n: int, store: Store) -> Awaitable[Any]:
             verbs: list[Callable[[], Awaitable[Any]]] = [
@@ -204,18 +204,18 @@ class TogetherContract(Suite):
             ]
             return verbs[n % 6]()
 
-        answers = await asyncio.gather(*(call(n, stores[n % 2]) for n in range(300)))
+        answers = await asyncio.gather(*(call(n, stores[n % 2]) for n in range(self.many)))
 
-        for n in range(0, 300, 6):
+        for n in range(0, self.many, 6):
             got, updated, touched, renamed, destroyed, created = answers[n : n + 6]
             assert_record(got, self.record(n))
             assert_saved(updated, self.record(-n - 1))
             assert_saved(touched, self.record(n + 2, 2 * LONG))
             assert_saved(renamed, self.record(-n - 3))
             assert (destroyed, created) == (None, None)
-        left = {f"{n}" if n % 6 != 3 else f"new {n}": n for n in range(300) if n % 6 != 4}
+        left = {f"{n}" if n % 6 != 3 else f"new {n}": n for n in range(self.many) if n % 6 != 4}
         changed = {sid: self.record(-n if n % 6 in (1, 3) else n).data for sid, n in left.items()}
-        assert await living(stores[0], *map(str, range(300)), *(f"new {n}" for n in range(300))) == changed
+        assert await living(stores[0], *map(str, range(self.many)), *(f"new {n}" for n in range(self.many))) == changed
 
     # ---------------------------------------------------------------- callers that are cancelled
 

@@ -1,5 +1,8 @@
 """Owns the fixtures of the store tests: the test's own loop, and a SQLite store that is open on it."""
 
+import gc
+import socket
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,3 +47,20 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[aiosqlite.Connection]:
 
     monkeypatch.setattr(aiosqlite, "connect", noting)
     return made
+
+
+@pytest.fixture
+def unused() -> Iterator[int]:
+    """A port on which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """What a test leaves to the garbage collector is collected at its end, and a socket among it is no warning."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()

@@ -14,6 +14,7 @@ from sessions.store import GONE, Outcome, StoredSession
 from sessions.stores.mongodb import MongoStore, connection
 from sessions.timeout import Deadline
 
+from .mongo_opening import LEAVES_SOCKETS
 from .mongo_server import MongoServer
 from .support import listed, opened, until, until_works
 
@@ -27,10 +28,7 @@ def stored(data: str = TEXT) -> StoredSession:
     return StoredSession(data, now_ms() + 3_600_000)
 
 
-pytestmark = pytest.mark.filterwarnings(
-    # pymongo 4.20 leaves a socket to the garbage collector if its connecting is cancelled, as when a client is closed
-    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-)
+pytestmark = LEAVES_SOCKETS
 
 
 @pytest.fixture(autouse=True)

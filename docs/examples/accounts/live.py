@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, ClassVar
 
+from tornado.iostream import StreamClosedError
 from tornado.locks import Condition
 from tornado.web import HTTPError, stream_request_body
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
@@ -48,21 +49,15 @@ class Chat(Page, WebSocketHandler):
 class Members(Page):
     """Who is in the chat: an event for each change."""
 
-    is_open = True
-
-    def on_connection_close(self) -> None:
-        self.is_open = False
-        Chat.changed.notify_all()
-
     async def get(self) -> None:
         if self.current_user is None:
-            self.set_status(204)  # an EventSource does not connect again
-            return
+            return self.set_status(204)  # an EventSource does not connect again
         self.set_header("Content-Type", "text/event-stream")
-        while self.is_open:
-            self.write(f"data: {json.dumps(sorted({each.name for each in Chat.members}))}\n\n")
-            await self.flush()
-            await Chat.changed.wait(timedelta(seconds=30))
+        with suppress(StreamClosedError):  # the browser has gone, or the library has ended the stream
+            while True:
+                self.write(f"data: {json.dumps(sorted({each.name for each in Chat.members}))}\n\n")
+                await self.flush()
+                await Chat.changed.wait(timedelta(seconds=30))
 
 
 @stream_request_body

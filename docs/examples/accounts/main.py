@@ -15,8 +15,7 @@ import pages
 from sessions import CookieOptions, SessionManager, SessionOptions, Sweeper, open_store
 from user_table import TABLE, UserTable
 
-HERE = Path(__file__).parent
-UPLOADS, PROVIDER = Path("uploads"), Path("provider.json")
+HERE, UPLOADS, PROVIDER = Path(__file__).parent, Path("uploads"), Path("provider.json")
 ROUTES = [
     ("/", pages.Home), ("/register", pages.Register), ("/login", pages.Login), ("/logout", pages.Logout),
     ("/password", pages.Password), ("/devices", pages.Devices), ("/chat", live.Chat), ("/members", live.Members),
@@ -26,9 +25,12 @@ OAUTH_ROUTES = [("/oauth", oauth.ToProvider), ("/oauth/return", oauth.FromProvid
 
 
 def options(secret: str) -> SessionOptions:
-    """Return the options of the sessions: they have a user, and a browser's name and address for the devices."""
-    cookie = CookieOptions(secure="auto")  # over TLS only, if the visitor has come over TLS
-    return SessionOptions(secret=secret, user_key="user", devices=True, max_per_user=20, cookie=cookie)
+    """Return the options of the sessions: they have a user, and a browser's name and address for the devices.
+
+    The cookie of a visitor who has come over TLS is sent over TLS only.
+    """
+    secure = CookieOptions(secure="auto")
+    return SessionOptions(secret=secret, user_key="user", devices=True, max_per_user=20, cookie=secure)
 
 
 def make_app(manager: SessionManager, **settings: Any) -> Application:
@@ -49,11 +51,8 @@ def make_app(manager: SessionManager, **settings: Any) -> Application:
 
 async def main(provider: dict[str, str] | None = None, port: int = 8888) -> None:
     """Serve until Ctrl-C."""
-    async with (
-        open_store("sqlite:sessions.db") as store,
-        Sweeper(store),
-        connect("users.db", isolation_level=None) as db,
-    ):
+    store, db = open_store("sqlite:sessions.db"), connect("users.db", isolation_level=None)
+    async with store, Sweeper(store), db:
         await db.execute(TABLE)
         manager = SessionManager(store, options(os.environ["SESSION_SECRET"]))
         app = make_app(manager, users=UserTable(db), uploads=UPLOADS, provider=provider)

@@ -3,7 +3,6 @@
 from base64 import urlsafe_b64encode
 from hashlib import sha256
 from secrets import token_urlsafe
-from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from tornado.escape import json_decode
@@ -23,8 +22,7 @@ class ToProvider(Page):
         asked = {name: provider[name] for name in ("client_id", "redirect_uri")}
         asked |= {"response_type": "code", "scope": "openid profile", "state": state, "code_challenge_method": "S256"}
         asked["code_challenge"] = urlsafe_b64encode(sha256(verifier.encode()).digest()).decode().rstrip("=")
-        if self.current_user is not None:
-            asked["prompt"] = "login"  # `@fresh` has sent the user: the provider should ask for the password
+        asked |= {"prompt": "login"} if self.current_user else {}  # it is `@fresh` who asks: for the password again
         self.redirect(url_concat(provider["authorization_endpoint"], asked), status=303)
 
 
@@ -32,12 +30,16 @@ class FromProvider(Page):
     """The way back, which is good once: what waits in the session is taken out of it."""
 
     async def get(self) -> None:
-        provider, waiting = self.settings["provider"], self.session.pop("oauth", {})
+        provider, waiting, fetch = self.settings["provider"], self.session.pop("oauth", {}), AsyncHTTPClient().fetch
         state, issuer, code = (self.get_query_argument(each, "") for each in ("state", "iss", "code"))
         if state != waiting.get("state") or issuer not in ("", provider["issuer"]):
             raise HTTPError(403)
         try:
-            person = await self.person(provider, code, waiting["verifier"])
+            sent = {name: provider[name] for name in ("client_id", "client_secret", "redirect_uri")}
+            sent |= {"grant_type": "authorization_code", "code": code, "code_verifier": waiting["verifier"]}
+            tokens = json_decode((await fetch(provider["token_endpoint"], method="POST", body=urlencode(sent))).body)
+            headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+            person = json_decode((await fetch(provider["userinfo_endpoint"], headers=headers)).body)
         except (HTTPClientError, OSError):  # the provider is away, or says no; or the person has, and there is no code
             self.flash("The sign-in did not succeed.")
             self.redirect("/login")
@@ -46,15 +48,3 @@ class FromProvider(Page):
         user = await self.users.at_provider(f"{provider['issuer']} {person['sub']}", name)
         await self.sign_in(user.id, stamp=user.stamp)
         self.redirect(waiting["next"])
-
-    async def person(self, provider: dict[str, str], code: str, verifier: str) -> Any:
-        sent = {name: provider[name] for name in ("client_id", "client_secret", "redirect_uri")}
-        sent |= {"grant_type": "authorization_code", "code": code, "code_verifier": verifier}
-        tokens = await fetched(provider["token_endpoint"], method="POST", body=urlencode(sent))
-        headers = {"Authorization": f"Bearer {tokens['access_token']}"}
-        return await fetched(provider["userinfo_endpoint"], headers=headers)
-
-
-async def fetched(url: str, **request: Any) -> Any:
-    """Return the JSON of an answer. Raises HTTPClientError."""
-    return json_decode((await AsyncHTTPClient().fetch(url, **request)).body)

@@ -7,17 +7,20 @@ from typing import Any
 from tornado.web import HTTPError, authenticated
 
 from sessions import SessionMixin, fresh
-from user_table import Refused, User, UserTable
+from user_table import REFUSED, User, UserTable
 
 
 class Page(SessionMixin):
-    """A handler that knows its user. What is refused in a form is said above the form, which is shown again."""
+    """A handler that knows its user. The template of a page has the name of its class.
 
-    template = ""
+    What is refused is said above the form, which is shown again.
+    """
+
     _user: User | None = None
 
     def initialize(self) -> None:
         self.users: UserTable = self.settings["users"]
+        self.template = f"{type(self).__name__.lower()}.html"
 
     async def user_stamp(self, user: str | int) -> str | None:
         self._user = await self.users.get(user)
@@ -39,9 +42,8 @@ class Page(SessionMixin):
         self.set_header("Cache-Control", "no-store")  # or the button "back" shows a page after the sign-out
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        error = kwargs.get("exc_info", (None, None))[1]
-        if isinstance(error, Refused):
-            self.render(self.template, problem=error.log_message)
+        if status_code == REFUSED:
+            self.render(self.template, problem=kwargs["exc_info"][1].log_message)
         else:
             self.render("error.html", status=status_code)
 
@@ -51,13 +53,11 @@ class Home(Page):
 
     @authenticated
     def get(self) -> None:
-        self.render("home.html", has_file=self.file.exists())
+        self.render(self.template, has_file=self.file.exists())
 
 
 class Register(Page):
     """A new user, who is signed in at once."""
-
-    template = "register.html"
 
     def get(self) -> None:
         self.render(self.template, problem="")
@@ -72,8 +72,6 @@ class Register(Page):
 
 class Login(Page):
     """The login. `@fresh` asks for the password here, too."""
-
-    template = "login.html"
 
     def get(self) -> None:
         self.render(self.template, problem="")
@@ -100,8 +98,6 @@ class Logout(Page):
 class Password(Page):
     """A new password, which signs the user out everywhere else."""
 
-    template = "password.html"
-
     @authenticated
     def get(self) -> None:
         self.render(self.template, problem="")
@@ -122,15 +118,11 @@ class Devices(Page):
 
     @fresh(minutes=10)
     async def get(self) -> None:
-        devices = await self.settings["sessions"].sessions_of(self.user.id, self.session)
-        self.render("devices.html", devices=devices)
+        self.render(self.template, devices=await self.settings["sessions"].sessions_of(self.user.id, self.session))
 
     @fresh(minutes=10)
     async def post(self) -> None:
-        manager, handle = self.settings["sessions"], self.get_body_argument("handle", "")
-        if handle:
-            ended = await manager.revoke(self.user.id, handle)
-        else:
-            ended = await manager.revoke_all(self.user.id, keep=self.session)
+        manager, user, handle = self.settings["sessions"], self.user.id, self.get_body_argument("handle", "")
+        ended = await (manager.revoke(user, handle) if handle else manager.revoke_all(user, keep=self.session))
         self.flash(f"Signed out: {ended}")
         self.redirect("/devices")

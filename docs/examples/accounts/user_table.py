@@ -6,11 +6,11 @@ A user's `stamp` is a random text; a new password brings a new one.
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from secrets import token_hex
 from time import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiosqlite import Connection
 from argon2 import PasswordHasher
@@ -20,7 +20,9 @@ from tornado.web import HTTPError
 TABLE = """CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY AUTOINCREMENT,
     login TEXT NOT NULL UNIQUE, name TEXT NOT NULL, password TEXT, stamp TEXT NOT NULL)"""
 
-MIN_LENGTH, MAX_TRIES = 10, 10
+MIN_LENGTH, MAX_TRIES, REFUSED = 10, 10, 422
+
+refused = partial(HTTPError, REFUSED)  # for a name or a password that will not do, with a text for who has typed it
 
 
 class User(NamedTuple):
@@ -31,19 +33,13 @@ class User(NamedTuple):
     stamp: str
 
 
-class Refused(HTTPError):
-    """A name or a password that will not do. The text is for the person who has typed it."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(422, text)
-
-
 class UserTable:
     """The table. `hasher` is there for tests, which want a cheaper one."""
 
     def __init__(self, db: Connection, hasher: PasswordHasher | None = None) -> None:
         self._db, self._hasher = db, hasher or PasswordHasher()
-        self._threads = ThreadPoolExecutor(2)  # a hash takes 64 MiB of memory, and as much time as it should
+        threads = ThreadPoolExecutor(2)  # a hash takes 64 MiB of memory, and as much time as it should
+        self._in_thread = partial(asyncio.get_running_loop().run_in_executor, threads)
         self._nobodys = self._hasher.hash(token_hex())
         self._tries, self._tries_end = Counter[str](), 0.0
 
@@ -54,19 +50,18 @@ class UserTable:
     async def register(self, name: str, password: str) -> User:
         """Make a user, if the name is free."""
         if not re.fullmatch("[a-z0-9_-]{2,30}", name):
-            raise Refused("A name has 2 to 30 characters, of a to z, 0 to 9, _ and -.")
+            raise refused("A name has 2 to 30 characters, of a to z, 0 to 9, _ and -.")
         sql = "INSERT INTO users (login, name, password, stamp) VALUES (?1, ?1, ?2, ?3) ON CONFLICT DO NOTHING"
         users = await self._users(f"{sql} RETURNING id, name, stamp", name, await self._hash(password), token_hex())
         if not users:
-            raise Refused("This name is taken.")
+            raise refused("This name is taken.")
         return users[0]
 
     async def at_provider(self, login: str, name: str) -> User:
         """Return the user of an account elsewhere; at the first visit, make one who has no password."""
         sql = "INSERT INTO users (login, name, stamp) VALUES (?, ?, ?) ON CONFLICT (login) DO UPDATE"
         sql += " SET name = excluded.name RETURNING id, name, stamp"
-        (user,) = await self._users(sql, login, name, token_hex())
-        return user
+        return (await self._users(sql, login, name, token_hex()))[0]
 
     async def check(self, name: str, password: str) -> User:
         """Return the user with this password. For an unknown name all is as for a wrong password."""
@@ -74,13 +69,13 @@ class UserTable:
             self._tries, self._tries_end = Counter(), time() + 60
         self._tries[name[:30]] += 1
         if self._tries[name[:30]] > MAX_TRIES:
-            raise Refused("Too many tries. Wait a minute.")
+            raise refused("Too many tries. Wait a minute.")
         sql = "SELECT password, id, name, stamp FROM users WHERE login = ? AND password IS NOT NULL"
         rows = [*await self._db.execute_fetchall(sql, (name,))]
         try:
             await self._in_thread(self._hasher.verify, rows[0][0] if rows else self._nobodys, password)
         except VerifyMismatchError:
-            raise Refused("There is no such user, or the password is another one.") from None
+            raise refused("There is no such user, or the password is another one.") from None
         return User(*rows[0][1:])
 
     async def change_password(self, user: User, password: str) -> User:
@@ -88,16 +83,13 @@ class UserTable:
         sql = "UPDATE users SET password = ?, stamp = ? WHERE id = ? AND stamp = ? RETURNING id, name, stamp"
         users = await self._users(sql, await self._hash(password), token_hex(), user.id, user.stamp)
         if not users:
-            raise Refused("The password was changed on another device.")
+            raise refused("The password was changed on another device.")
         return users[0]
 
     async def _hash(self, password: str) -> str:
         if len(password) < MIN_LENGTH:
-            raise Refused(f"A password has {MIN_LENGTH} characters or more.")
-        return str(await self._in_thread(self._hasher.hash, password))
-
-    async def _in_thread(self, work: Callable[..., Any], *args: str) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+            raise refused(f"A password has {MIN_LENGTH} characters or more.")
+        return await self._in_thread(self._hasher.hash, password)
 
     async def _users(self, sql: str, *values: str | int) -> list[User]:
         return [User(*row) for row in await self._db.execute_fetchall(sql, values)]

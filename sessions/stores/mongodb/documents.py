@@ -91,8 +91,8 @@ def is_session_text(text: str) -> bool:
 
 def record_of(document: Document, now: int) -> StoredSession | None:
     """Return the record of a document, or None if it has expired. Raises CorruptSession for what Node has encoded."""
-    expires = document.get("expires", now + _NEVER)
-    if not isinstance(expires, int | DatetimeMS) or int(expires) <= now:
+    expires = document.get("expires", DatetimeMS(now + _NEVER))
+    if not isinstance(expires, DatetimeMS) or int(expires) <= now:  # a number is no date: no filter finds it
         return None
     text = document.get("session")
     if not isinstance(text, str):

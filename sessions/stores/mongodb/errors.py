@@ -29,6 +29,9 @@ _REFUSALS = {
 }  # fmt: skip
 """Waiting does not help: a command, an option, a name, a type, a right, a validator, a unique index, a view."""
 
+_SILENT = "No servers found yet"
+"""What pymongo says if nobody has answered on a connection until the limit, so that it knows no error to name."""
+
 _NO_INDEX = {2, 67, 72, 85, 86, 115, 197, 238, _UNAUTHORIZED}
 """An index that the server cannot have, that is there with other options, or that the user may not make."""
 
@@ -63,6 +66,8 @@ def words(error: Exception) -> str:
         text = "the document is larger than MongoDB takes, or holds what BSON does not"
     elif isinstance(error, ConnectionFailure):
         text = str(error).partition(" (configured timeouts")[0].partition(", Timeout: ")[0].partition(", full error")[0]
+        if text == _SILENT:
+            text += ": nobody has answered in time; does the server speak TLS if the URL does, and only then?"
     else:
         text = str(error) or type(error).__name__
     error.args = (text,)

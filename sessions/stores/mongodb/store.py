@@ -47,6 +47,9 @@ _PAGE = 500
 _CLEARED = 1_000
 """Sessions that one step of `clear` deletes."""
 
+_SET_TRIES = 3
+"""Of an update that may insert."""
+
 _SAVED = Outcome.SAVED  # Python 3.11 takes its time to look a member up
 
 
@@ -288,20 +291,27 @@ class MongoStore(StoreBase):
 
     async def _create(self, job: Job, update: Document, now: int) -> StoredSession | None:
         """Insert a session, or replace an expired one. Returns None if a living one has the id. Raises DRIVER."""
-        sessions = self.opened().sessions
-        made = await self._inserted(sessions.insert_one({"_id": job.sid, **update["$set"]}))
+        made = await self._inserted(self.opened().sessions.insert_one({"_id": job.sid, **update["$set"]}))
         if not made:  # what is there may have expired
-            made = await self._inserted(sessions.update_one(free(job.sid, now), update, upsert=True))
+            made = await self._inserted(self._upsert(free(job.sid, now), update))
         return _plain(job.record) if made else None
 
     async def _set(self, job: Job, update: Document) -> StoredSession:
         """Insert or replace a session. Raises DRIVER.
 
-        Of several that insert one may find another's document, which is there when it is tried again.
+        Of several that insert one may find another's document, which is there when it is tried again. What is still in
+        the way at the last try is a unique index of somebody else's, of which an old server does not say so.
         """
-        while not await self._inserted(self.opened().sessions.update_one({"_id": job.sid}, update, upsert=True)):
-            pass
+        for _ in range(_SET_TRIES - 1):
+            if await self._inserted(self._upsert({"_id": job.sid}, update)):
+                return _plain(job.record)
+        await self.opened().ask(self._upsert({"_id": job.sid}, update))
         return _plain(job.record)
+
+    def _upsert(self, where: Document, update: Document) -> Awaitable[Any]:
+        """Update the document that a filter finds, or insert one."""
+        result: Awaitable[Any] = self.opened().sessions.update_one(where, update, upsert=True)
+        return result
 
     async def _inserted(self, call: Awaitable[Any]) -> bool:
         """Await a call that may insert. Returns False if another document has the id. Raises DRIVER."""

@@ -8,9 +8,10 @@ from .mutant import table
 
 MUTANTS, breaks = table()
 
-CONTRACT, RENAME = "stores/test_contract.py", "stores/test_mongo_rename.py"
-URLS = "stores/test_mongo_url.py"
+CONTRACT, RENAME = "stores/test_contract.py::TestMongo", "stores/test_mongo_rename.py"
+URLS, CONNECTING = "stores/test_mongo_url.py", "stores/test_mongo_connecting.py"
 OWN, USERS, FAULTS = "stores/test_mongo.py", "users/test_mongo.py", "stores/test_mongo_faults.py"
+START = "stores/test_mongo_start.py"
 
 
 def without(*names: str) -> Callable[[Any], Any]:
@@ -47,6 +48,11 @@ def _(_original: Any) -> Any:
     return remove
 
 
+breaks(7, "a MongoDB with another unique index is asked for ever", OWN, "stores.mongodb.store:_SET_TRIES")(
+    lambda _: 1_000_000
+)
+
+
 @breaks(6, "what connect-mongo has encrypted is data", OWN, "stores.mongodb.documents:is_session_text")
 def _(_original: Any) -> Any:
     return lambda _text: True
@@ -75,7 +81,7 @@ def _(_original: Any) -> Any:
     return lambda _self, _names, _record: True
 
 
-@breaks(6, "an error of MongoDB shows the command", OWN, "stores.mongodb.errors:_code")
+@breaks(6, "an error of MongoDB shows the command", START, "stores.mongodb.errors:_code")
 def _(_original: Any) -> Any:
     return str
 
@@ -83,10 +89,12 @@ def _(_original: Any) -> Any:
 breaks(1, "a write to MongoDB that nobody confirms is taken", URLS, "stores.mongodb.url:_options")(
     lambda original: lambda query: original(query.replace("w=0", "w=1"))
 )
-breaks(7, "each visitor waits for a MongoDB that is gone", URLS, "stores.mongodb.connection:_AGAIN")(lambda _: 1_000.0)
+breaks(7, "each visitor waits for a MongoDB that is gone", CONNECTING, "stores.mongodb.connection:_AGAIN")(
+    lambda _: 1_000.0
+)
 
 
-@breaks(7, "a MongoDB that is slow is given up", URLS, "stores.mongodb.connection:NetworkTimeout")
+@breaks(7, "a MongoDB that is slow is given up", CONNECTING, "stores.mongodb.connection:NetworkTimeout")
 def _(_original: Any) -> Any:
     return ArithmeticError  # which pymongo never raises
 
