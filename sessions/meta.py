@@ -11,7 +11,8 @@ counts (`closed`, milliseconds since the epoch) and under which key the session 
 Node, it is an ordinary session.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from .errors import CorruptSession
@@ -48,9 +49,9 @@ def check_own(data: str) -> None:
 class SessionMeta:
     """The `__meta` of one session in one request: as the row has it, and what this request has set."""
 
-    row: Meta = {}  # noqa: RUF012 # it is replaced, never changed
+    row: Mapping[str, Any] = MappingProxyType({})
     """The members that the row has."""
-    _assigned: Meta = {}  # noqa: RUF012 # the same
+    _assigned: Mapping[str, Any] = row  # both are replaced, never changed: sessions share them
 
     def read(self, text: str) -> None:
         """Take over the `__meta` of a stored session; "" for none."""
@@ -69,7 +70,7 @@ class SessionMeta:
         self._assigned = {name: value for name, value in self._assigned.items() if name not in names}
 
     @property
-    def assigned(self) -> Meta:
+    def assigned(self) -> Mapping[str, Any]:
         """What was set here and is not stored."""
         return self._assigned
 

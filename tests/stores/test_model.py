@@ -124,9 +124,17 @@ class History(RuleBasedStateMachine):
         self.run = run
         self.run(next(self.stores).clear())
 
+    def ask(self, verb: str, *arguments: Any) -> Any:
+        """Call a verb of the next store, while the loop runs."""
+
+        async def call() -> Any:
+            return await getattr(next(self.stores), verb)(*arguments)
+
+        return self.run(call())
+
     def same(self, verb: str, *arguments: Any) -> Any:
         """Do it on both sides. Returns the record that came back, for the bundle."""
-        answer = self.run(getattr(next(self.stores), verb)(*arguments))
+        answer = self.ask(verb, *arguments)
 
         assert plain(answer) == getattr(self.model, verb)(*arguments)
         record = answer.record if isinstance(answer, Update) else answer
@@ -165,7 +173,7 @@ class History(RuleBasedStateMachine):
     @rule(target=records, sid=IDS, moment=MOMENTS, expected=records)
     def touch(self, sid: str, moment: int, expected: StoredSession) -> Any:
         """Prolong. Where only the text or only the expiry was changed, the store may see it or not."""
-        answer = self.run(next(self.stores).touch(sid, moment, expected))
+        answer = self.ask("touch", sid, moment, expected)
         answers = {}
         for sees in ("data", "expires_at"):
             model = Model(self.clock, sees)
