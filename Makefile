@@ -49,7 +49,7 @@ test: $(READY) ## Run the suite (what needs Node, nginx or chromium says so and 
 test-lowest: $(TOOLS)/lowest/.ready ## Run what meets the dependencies on the lowest versions that pyproject.toml allows
 	$(TOOLS)/lowest/bin/python -m pytest -n auto --dist worksteal \
 		tests/trips tests/web tests/handlers tests/stores/test_contract.py tests/stores/test_sqlite.py tests/stores/test_redis.py \
-		tests/stores/test_postgres.py tests/stores/test_mongo.py tests/stores/test_mongo_rename.py tests/cli/test_command_line.py tests/cli/test_list.py \
+		tests/stores/test_postgres.py tests/stores/test_mongo.py tests/stores/test_mongo_rename.py tests/stores/test_mongo_faults.py tests/cli/test_command_line.py tests/cli/test_list.py \
 		tests/at_rest/test_seal.py tests/at_rest/test_sealed_store.py
 
 $(TOOLS)/lowest/.ready: pyproject.toml requirements-lowest.lock requirements-dev.lock
