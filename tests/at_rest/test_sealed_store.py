@@ -136,7 +136,7 @@ async def test_all_sessions_of_a_user_end_whatever_sealed_them(kind: str, tmp_pa
         await store.create("new", session_of("ada"))
         await store.create("kept", session_of("ada"))
         await store.create("bob", session_of("bob"))
-        if not hasattr(inner, "_prefix"):  # the sets of Redis go by the `__meta` of the writer
+        if not kind.startswith(("redis", "mongodb")):  # they find a user by the `__meta` of the writer
             await store.create("node", session_of("bob", n=1))
             text = (await rows(store))["node"]
             await inner.set("node", StoredSession(f'{text[:-1]},"user":"ada"}}', session_of().expires_at))

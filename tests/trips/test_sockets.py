@@ -108,10 +108,10 @@ class Sharing(Socket):
         self.session["last"] = self.get_status()
 
 
-@pytest.mark.parametrize("kind", [Choosing, Sharing], ids=["select_subprotocol", "on_finish"])
+@pytest.mark.parametrize("base", [Choosing, Sharing], ids=["select_subprotocol", "on_finish"])
 @pytest.mark.parametrize("options", [{}, {"resave": True}, {"save_uninitialized": True}], ids=["", "resave", "uninit"])
 async def test_a_change_behind_the_handshakes_commit_waits_for_save(
-    serve: Any, kind: type[Socket], options: dict[str, Any]
+    serve: Any, base: type[Socket], options: dict[str, Any]
 ) -> None:
     """The socket works; the change is stored by the first save()."""
 
@@ -120,7 +120,7 @@ async def test_a_change_behind_the_handshakes_commit_waits_for_save(
         return "saved"
 
     site: Site = await serve(
-        {"/socket": type("Saving", (kind,), {"initialize": lambda self: setattr(self, "act", save)})}, **options
+        {"/socket": type("Saving", (base,), {"initialize": lambda self: setattr(self, "act", save)})}, **options
     )
     browser = site.browser()
     call = await open_socket(browser)

@@ -74,17 +74,17 @@ HEADS = {
 }
 
 
-def pieces(kind: str) -> list[bytes]:
+def pieces(framing: str) -> list[bytes]:
     """A body of nine bytes, in three pieces as they are sent."""
     words = [b"one", b"two", b"six"]
-    return words if kind.startswith("length") else [*(b"3\r\n" + word + b"\r\n" for word in words), b"0\r\n\r\n"]
+    return words if framing.startswith("length") else [*(b"3\r\n" + word + b"\r\n" for word in words), b"0\r\n\r\n"]
 
 
-async def put(site: Site, kind: str, cookie: str, *, at_once: bool = False) -> tuple[Wire, Response]:
+async def put(site: Site, framing: str, cookie: str, *, at_once: bool = False) -> tuple[Wire, Response]:
     """Send an upload piece by piece; what came back, once the server has closed the connection or answered."""
     wire = await site.wire()
-    head = b"PUT / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nCookie: " + cookie.encode() + b"\r\n" + HEADS[kind]
-    body = pieces(kind)
+    head = b"PUT / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nCookie: " + cookie.encode() + b"\r\n" + HEADS[framing]
+    body = pieces(framing)
     if at_once:
         head, body = head + b"".join(body), []
     wire.send(head)
@@ -100,13 +100,13 @@ async def put(site: Site, kind: str, cookie: str, *, at_once: bool = False) -> t
     return wire, answer[0]
 
 
-@pytest.mark.parametrize("kind", HEADS)
+@pytest.mark.parametrize("framing", HEADS)
 @pytest.mark.parametrize(
     ("act", "status"), [(denies, 401), (redirects, 302), (finishes, 409), (signs_out, 403), (renews, 402)]
 )
 @pytest.mark.parametrize("at_once", [False, True], ids=["in-pieces", "at-once"])
 async def test_a_body_that_prepare_has_refused_is_not_taken(
-    serve: Any, kind: str, act: Act, status: int, at_once: bool
+    serve: Any, framing: str, act: Act, status: int, at_once: bool
 ) -> None:
     """No 100 Continue, no piece, no verb; the refusal is whole, and what it has changed is committed."""
     delivered: list[object] = []
@@ -115,7 +115,7 @@ async def test_a_body_that_prepare_has_refused_is_not_taken(
     await browser.fetch("/visit")
     site.store.forget()
 
-    wire, response = await put(site, kind, replay(browser)["Cookie"], at_once=at_once)
+    wire, response = await put(site, framing, replay(browser)["Cookie"], at_once=at_once)
     received = wire.received
     await wire.close()
 
@@ -125,8 +125,8 @@ async def test_a_body_that_prepare_has_refused_is_not_taken(
     assert site.store.writes != []
 
 
-@pytest.mark.parametrize("kind", HEADS)
-async def test_a_body_that_is_refused_in_its_midst_is_taken_no_further(serve: Any, kind: str) -> None:
+@pytest.mark.parametrize("framing", HEADS)
+async def test_a_body_that_is_refused_in_its_midst_is_taken_no_further(serve: Any, framing: str) -> None:
     """The piece that is refused is the last that is delivered, however long the commit takes."""
     delivered: list[object] = []
     site: Site = await serve({"/visit": visit, "/": (Limited, visit_again)}, settings={"delivered": delivered})
@@ -134,8 +134,8 @@ async def test_a_body_that_is_refused_in_its_midst_is_taken_no_further(serve: An
     await browser.fetch("/visit")
     gate = site.store.hold("update")
     wire = await site.wire()
-    wire.send(b"PUT / HTTP/1.1\r\nHost: h\r\nCookie: " + replay(browser)["Cookie"].encode() + b"\r\n" + HEADS[kind])
-    first, *rest = pieces(kind)
+    wire.send(b"PUT / HTTP/1.1\r\nHost: h\r\nCookie: " + replay(browser)["Cookie"].encode() + b"\r\n" + HEADS[framing])
+    first, *rest = pieces(framing)
     wire.send(first)
     await gate.reached()
     wire.send(b"".join(rest))
@@ -152,8 +152,8 @@ def visit_again(handler: Any) -> None:
     handler.session["again"] = 1
 
 
-@pytest.mark.parametrize("kind", HEADS)
-async def test_a_body_for_a_store_that_is_away_is_not_taken(serve: Any, kind: str) -> None:
+@pytest.mark.parametrize("framing", HEADS)
+async def test_a_body_for_a_store_that_is_away_is_not_taken(serve: Any, framing: str) -> None:
     """The 503 comes at once, as there is no session to commit."""
     delivered: list[object] = []
     site: Site = await serve({"/visit": visit, "/": (Upload, visit_again)}, settings={"delivered": delivered})
@@ -161,7 +161,7 @@ async def test_a_body_for_a_store_that_is_away_is_not_taken(serve: Any, kind: st
     await browser.fetch("/visit")
     site.store.fail(StoreUnavailable("the disk is away"), "get")
 
-    wire, response = await put(site, kind, replay(browser)["Cookie"])
+    wire, response = await put(site, framing, replay(browser)["Cookie"])
     received = wire.received
     await wire.close()
 
@@ -170,8 +170,8 @@ async def test_a_body_for_a_store_that_is_away_is_not_taken(serve: Any, kind: st
     assert (response.status, response.header("Retry-After"), response.whole) == (503, "1", True)
 
 
-@pytest.mark.parametrize("kind", HEADS)
-async def test_a_refusal_takes_nothing_if_its_commit_fails(serve: Any, kind: str) -> None:
+@pytest.mark.parametrize("framing", HEADS)
+async def test_a_refusal_takes_nothing_if_its_commit_fails(serve: Any, framing: str) -> None:
     """The page of the failure is the answer."""
     delivered: list[object] = []
     site: Site = await serve({"/visit": visit, "/": (Upload, denies)}, settings={"delivered": delivered})
@@ -179,28 +179,28 @@ async def test_a_refusal_takes_nothing_if_its_commit_fails(serve: Any, kind: str
     await browser.fetch("/visit")
     site.store.fail(StoreUnavailable("the disk is away"))
 
-    wire, response = await put(site, kind, replay(browser)["Cookie"])
+    wire, response = await put(site, framing, replay(browser)["Cookie"])
     await wire.close()
 
     assert delivered == []
     assert (response.status, response.whole) == (503, True)
 
 
-@pytest.mark.parametrize("kind", HEADS)
-async def test_a_body_that_is_welcome_arrives(serve: Any, kind: str) -> None:
+@pytest.mark.parametrize("framing", HEADS)
+async def test_a_body_that_is_welcome_arrives(serve: Any, framing: str) -> None:
     """With its 100 Continue where that was asked for; the session is committed at the end."""
     delivered: list[object] = []
     site: Site = await serve({"/visit": visit, "/": (Upload, visit_again)}, settings={"delivered": delivered})
     browser = site.browser()
     await browser.fetch("/visit")
 
-    wire, response = await put(site, kind, replay(browser)["Cookie"])
+    wire, response = await put(site, framing, replay(browser)["Cookie"])
     received = wire.received
     await wire.close()
 
     assert delivered[-1] == "put"
     assert b"".join(each for each in delivered if isinstance(each, bytes)) == b"onetwosix"
-    assert (b"HTTP/1.1 100" in received) is ("expect" in kind)
+    assert (b"HTTP/1.1 100" in received) is ("expect" in framing)
     assert response.status == 200
 
 
