@@ -170,10 +170,15 @@ def first_line(*command: str) -> str:
     return next(iter((done.stdout or done.stderr).splitlines()), "")
 
 
+def processor() -> str:
+    """The model of the processor: libraries choose by it how they copy and hash."""
+    cpu = Path("/proc/cpuinfo").read_text()
+    models = (line.split(":", 1)[1].strip() for line in cpu.splitlines() if line.startswith("model name"))
+    return next(models, "") or platform.machine()
+
+
 def machine() -> dict[str, str | int | float]:
     """What a reader needs to place the figures; no host name and no path."""
-    cpu = Path("/proc/cpuinfo").read_text()
-    model = next((line.split(":", 1)[1].strip() for line in cpu.splitlines() if line.startswith("model name")), "")
     memory = int(Path("/proc/meminfo").read_text().split()[1])
     load = os.getloadavg()[0]
     if load > QUIET_LOAD:
@@ -181,7 +186,7 @@ def machine() -> dict[str, str | int | float]:
     return {
         "version": __version__,
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "processor": model or platform.machine(),
+        "processor": processor(),
         "cores": len(CORES),
         "memory GiB": round(memory / 2**20),
         "load before": round(load, 1),

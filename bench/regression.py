@@ -21,12 +21,12 @@ from bench.catalogue import ALL
 from bench.figures import save
 from bench.instructions import PATIENCE, STEADY, counted
 from bench.load import ClosedLoop, make_sessions
-from bench.process import BOTH_CORES, BenchError, Running, fail, folder
+from bench.process import BOTH_CORES, BenchError, Running, fail, folder, processor
 from bench.serve import serving
 
 BASELINE = Path(__file__).parent / "baseline.json"
 MORE = 0.03  # of what the baseline has over bare
-ANOTHER_BARE = 0.02  # bare Tornado differs by more than this: another build of Python or of Tornado
+ANOTHER_BARE = 0.02  # bare Tornado differs by more than this: another version of Tornado
 BATCHES, REQUESTS = 5, 16  # the median of the batches leaves out one in which the garbage collector ran
 NAMES = ["tornado bare", "sessions, SQLite full", "sessions with userKey, SQLite full"]
 Counts = dict[str, dict[str, int]]
@@ -94,6 +94,11 @@ def is_comparable(counts: Counts, baseline: Counts) -> bool:
     return abs(bare / then - 1) <= ANOTHER_BARE
 
 
+def unlike(about: dict[str, str], then: dict[str, str]) -> str:
+    """In what the two machines differ, so that their counts cannot be compared: a build, a library, a processor."""
+    return ", ".join(name for name in about if about[name] != then[name])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.regression", description=__doc__)
     parser.add_argument("--baseline", action="store_true", help="make the counts the baseline of this Python")
@@ -106,19 +111,19 @@ def main() -> None:
     if python not in known and not renew:
         print(f"SKIPPED: there is no baseline for Python {python}: make instructions ARGS=--baseline")
         return
+    about = {"python": sys.version, "glibc": " ".join(platform.libc_ver()), "processor": processor()}
+    if not renew and (different := unlike(about, known[python]["about"])):
+        print(f"SKIPPED: the baseline is of another {different}: make instructions ARGS=--baseline")
+        return
     os.environ |= STEADY
     try:
         counts = count_all()
         for name, each in over_bare(counts).items():
             print(f"{name}: {', '.join(f'{w} +{n:,}' for w, n in each.items())} instructions over bare")
         if renew:
-            about = {"python": sys.version, "glibc": " ".join(platform.libc_ver())}
             known[python] = {"about": about, "counts": counts}
             save(dict(sorted(known.items())), BASELINE)
             print(f"the baseline of Python {python} is written")
-            return
-        if known[python]["about"]["python"] != sys.version:
-            print(f"SKIPPED: the baseline is of another build of Python {python}: make instructions ARGS=--baseline")
             return
         judge(counts, known[python]["counts"])
     except BenchError as error:

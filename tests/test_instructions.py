@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bench.process import BenchError
-from bench.regression import BASELINE, NAMES, Counts, dearer, is_comparable, judge
+from bench.regression import BASELINE, NAMES, Counts, dearer, is_comparable, judge, unlike
 
 BASE: Counts = {
     NAMES[0]: {"R": 800, "W": 800},
@@ -37,6 +37,14 @@ def test_a_dearer_bare_tornado_is_no_saving() -> None:
     assert not is_comparable(other, BASE)
     with pytest.raises(BenchError, match="ARGS=--baseline"):
         judge(other, BASE)
+
+
+def test_another_processor_or_build_is_named() -> None:
+    """Its counts would say nothing about the code."""
+    here = {"python": "3.11.7", "processor": "A"}
+
+    assert unlike(here, here) == ""
+    assert unlike(here, {"python": "3.11.9", "processor": "B"}) == "python, processor"
 
 
 def test_the_baseline_has_every_count_of_this_python() -> None:
