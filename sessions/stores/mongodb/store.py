@@ -50,8 +50,6 @@ _CLEARED = 1_000
 _SET_TRIES = 3
 """Of an update that may insert."""
 
-_SAVED = Outcome.SAVED  # Python 3.11 takes its time to look a member up
-
 
 class MongoStore(StoreBase):
     """Keeps sessions in a MongoDB collection, which is made where it is missing.
@@ -354,7 +352,7 @@ def _saved(job: Job) -> Update:
     record: Any = job.record
     if record is None:
         record = job.expected._replace(expires_at=job.expires_at)  # type: ignore[union-attr] # it has one
-    return Update(_SAVED, _plain(record))
+    return Update(Outcome.SAVED, _plain(record))
 
 
 def _plain(record: Any) -> StoredSession:
