@@ -1,13 +1,14 @@
 """Owns the documents beside the server, as they are: Markdown is read as text, too."""
 
+import asyncio
 from pathlib import Path
 
 from tornado.web import HTTPError
 
 from .demo import Demo
 
-DOCS = {path.name: path.read_text("utf-8") for path in (Path(__file__).parents[1] / "docs").glob("*.md")}
-"""The text of each document by the name of its file; empty where the server was installed without them."""
+DOCS = {path.name: path for path in (Path(__file__).parents[1] / "docs").glob("*.md")}
+"""Each document by its name; empty where the server was installed without them."""
 
 
 class Docs(Demo):
@@ -17,4 +18,4 @@ class Docs(Demo):
         """Show its text."""
         if name not in DOCS:
             raise HTTPError(404)
-        self.write(DOCS[name])
+        self.write(await asyncio.to_thread(DOCS[name].read_text, "utf-8"))
