@@ -111,7 +111,7 @@ def count_steps(counter: Counter, manager: SessionManager) -> None:
         return state
 
     counter.part("our cookie is found in the header", lambda: list(values(header, "connect.sid")))
-    counter.part("its signature is verified", lambda: manager.signer._unsign(signed))  # noqa: SLF001 # of one that comes for the first time
+    counter.part("its signature is verified", lambda: manager.signer.unsign(signed))  # for the first time
     load = counter.part("the row becomes a session", loaded)
     decoded = counter.part("its data is decoded", read, less=load)
     counter.part("nothing has changed", lambda: decide(read().facts(), OPTIONS), less=decoded)

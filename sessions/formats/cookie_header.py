@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from email.utils import formatdate
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -65,19 +66,17 @@ def http_date(seconds: int) -> str:
 
 
 def values(headers: Iterable[str], name: str) -> Iterator[str]:
-    """The values that the Cookie headers give to a name, in their order, decoded.
+    """The values that the Cookie headers give to a name, in their order, as they are there: `decoded` reads one.
 
-    Whatever a client sends is read: other cookies are passed over unseen, a value may be quoted, and one with a bad
-    percent sequence is taken as it is.
+    Whatever a client sends is read, and other cookies are passed over unseen.
     """
-    for header in headers:
-        if name not in header:
-            continue
-        for pair in header.split(";"):
-            if name in pair:
-                key, equals, value = pair.partition("=")
-                if equals and key.strip(" \t") == name:
-                    yield decoded(value.strip(" \t"))
+    return map(itemgetter(1), _pair(name).finditer(f";{';'.join(headers)}"))
+
+
+@lru_cache
+def _pair(name: str) -> re.Pattern[str]:
+    """Return the pattern of a name and its value, with a ";" before it. No white space is around the value."""
+    return re.compile(rf";[ \t]*{re.escape(name)}[ \t]*=[ \t]*([^;]*[^; \t]|)")
 
 
 _MALFORMED = re.compile("%(?![0-9A-Fa-f]{2})")

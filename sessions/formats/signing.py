@@ -17,6 +17,9 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
+from ..validation import COOKIE_BYTES
+from .cookie_header import decoded
+
 if TYPE_CHECKING:
     _Keyed: TypeAlias = tuple[hashlib._Hash, hashlib._Hash]  # noqa: SLF001 # the name that typeshed gives it
 
@@ -25,7 +28,7 @@ ID_BYTES = 24
 """Bytes of entropy in a session id, as express-session takes them from uid-safe."""
 
 RECENT = 1024
-"""Good values that a signer remembers; of 4,096 characters at most (web/sent.py), so that they take 4 MB at most."""
+"""Good values that a signer remembers; of 4,096 characters at most (COOKIE_BYTES), so that they take 4 MB at most."""
 
 _BLOCK = 64
 _MAC_LENGTH = 43  # of 32 bytes in base64, without the "=" and the line feed that would follow
@@ -43,7 +46,12 @@ class Signer:
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._keys = [_keyed(key) for key in keys]
-        self._known: Callable[[str], str] = lru_cache(RECENT)(self._verified)  # no exception is remembered
+        self.id_in: Callable[[str], str] = lru_cache(RECENT)(self._id_in)  # no exception is remembered
+        """Returns the id in a value as a client sends it, encoded. Raises LookupError if there is no signed id in it.
+
+        A good value that came lately is not verified again: a browser sends the same one with each request. It is
+        found by its hash, which is keyed at random, so how long that takes tells nothing about another value.
+        """
 
     def sign(self, sid: str) -> str:
         """`s:<id>.<signature>`, signed with the first secret."""
@@ -58,24 +66,7 @@ class Signer:
         return [_derived(key, purpose, text) for key in self._keys]
 
     def unsign(self, value: str) -> str | None:
-        """Return the id in a signed cookie value, or None for anything that none of the secrets has signed.
-
-        A good value that came lately is not verified again: a browser sends the same one with each request. It is
-        found by its hash, which is keyed at random, so how long that takes tells nothing about another value.
-        """
-        try:
-            return self._known(value)
-        except LookupError:
-            return None
-
-    def _verified(self, value: str) -> str:
-        """Return the id in a value. Raises LookupError where `unsign` returns None."""
-        sid = self._unsign(value)
-        if sid is None:
-            raise LookupError
-        return sid
-
-    def _unsign(self, value: str) -> str | None:
+        """Return the id in a signed value, or None for anything that none of the secrets has signed."""
         if not value.startswith(PREFIX):
             return None
         sid, dot, signature = value[len(PREFIX) :].rpartition(".")
@@ -89,6 +80,12 @@ class Signer:
         except UnicodeEncodeError:  # a signature beyond ASCII, or an id that is half of a surrogate pair
             pass
         return None
+
+    def _id_in(self, sent: str) -> str:
+        sid = self.unsign(decoded(sent)) if len(sent) <= COOKIE_BYTES else None
+        if not sid:  # an empty one is nobody's
+            raise LookupError
+        return sid
 
 
 def fingerprint(sid: str) -> str:

@@ -15,12 +15,12 @@ from tornado.web import RequestHandler
 from tornado.websocket import WebSocketClosedError
 
 from .. import flash
-from ..errors import NoSession, SessionConflict, SessionError, TooManySessions
+from ..errors import NoSession, SessionConflict, SessionError, StoreUnavailable, TooManySessions
 from ..login import Stamp
 from ..session import Session
 from . import users
 from .held_response import HeldResponse, is_written
-from .request import SWITCHING, RequestSession, store_unavailable
+from .request import FAILED, SWITCHING, RequestSession, store_unavailable
 from .sent import is_signed_by_header
 from .websocket import commit_first
 
@@ -190,7 +190,15 @@ class SessionMixin(RequestHandler):
     async def prepare(self) -> None:
         """Load the session. Raises 503 if the store is down, and what the store or the stored row raises."""
         session = self._session_response.session
-        await session.load(self)
+        loading = session.load(self)
+        if loading is not None:
+            try:
+                session.loaded(await loading)
+            except StoreUnavailable as error:
+                raise session.unavailable(error) from error
+            except Exception:
+                session.abandon(FAILED)
+                raise
         if session.checks_xsrf or type(self).user_stamp is not SessionMixin.user_stamp:
             await _check(self, session)
         parent = super().prepare()

@@ -6,6 +6,7 @@ the caller passes the handler.
 
 import logging
 from collections.abc import Awaitable
+from functools import partial
 
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import HTTPError
@@ -13,10 +14,8 @@ from tornado.web import HTTPError
 from ..errors import NoSession, SessionError, StoreUnavailable
 from ..formats.signing import new_id
 from ..manager import SessionManager
-from ..options import CookieOptions
+from ..options import CookieOptions, SessionOptions
 from ..policy import no_session
-from ..progress import Generate
-from ..renewal import TagsOf
 from ..session import Session
 from ..state import SessionState
 from ..stored_cookie import StoredCookie
@@ -117,21 +116,19 @@ class RequestSession:
 
     # ---------------------------------------------------------------- load
 
-    async def load(self, handler: Handler) -> None:
-        """Load the session that the request belongs to, unless it is on demand. Raises 503 if the store is down."""
+    def load(self, handler: Handler) -> Awaitable[SessionState] | None:
+        """Return the load of the session that the request belongs to; None if it is on demand, or there is none.
+
+        What it gives is to be handed to `loaded`.
+        """
         if handler.session_on_demand:
             self.missing = ON_DEMAND
-            return
-        manager = self.manager(handler)
-        sids, tags, _ = self._read(handler, manager)
-        if sids:
-            try:
-                self._state = await manager.load(sids, self._generate(handler), tags, _waited(manager, handler, tags))
-            except StoreUnavailable as error:
-                raise self.unavailable(error) from error
-            except Exception:
-                self.abandon(FAILED)
-                raise
+            return None
+        return self._load(handler, self.manager(handler))
+
+    def loaded(self, state: SessionState) -> None:
+        """Take over the session that was loaded."""
+        self._state = state
 
     def go_on_without(self, ended: SessionState) -> None:
         """Go on as an anonymous request after its session was ended; a new one may begin."""
@@ -146,13 +143,11 @@ class RequestSession:
         """Load a session that is on demand and not loaded yet. If the store fails, nothing has happened."""
         if self.missing != ON_DEMAND:
             return
-        manager = self.manager(handler)
-        sids, tags, _ = self._read(handler, manager)
+        loading = self._load(handler, self.manager(handler))
         if self.missing is not None:
             return
         self.missing = ON_DEMAND  # until it is loaded
-        waited = _waited(manager, handler, tags)
-        state = await manager.load(sids, self._generate(handler), tags, waited) if sids else None
+        state = None if loading is None else await loading
         if self.missing != ON_DEMAND:
             return  # by another call that was first, or the answer has failed meanwhile
         self.missing, self._state = None, state
@@ -173,18 +168,23 @@ class RequestSession:
         if self._state is not None:
             self._state.keeps_value = True
 
-    def _read(self, handler: Handler, manager: SessionManager) -> Sent:
-        """Return the verified ids that the browser has sent, and note why there is no session, or that there is one."""
-        if manager.options.store_down == "none" and not manager.is_ready:
+    def _load(self, handler: Handler, manager: SessionManager) -> Awaitable[SessionState] | None:
+        """Return the load of what the browser has sent, and note why there is no session, or that there is one."""
+        options, request = manager.options, handler.request
+        if options.store_down == "none" and not manager.is_ready:
             self.missing = "the store is not ready"
-            return NOTHING
-        cookie = _cookie_options(manager, handler.request)
-        if not is_below(handler.request, cookie.path or "/"):
-            self.missing = f"the request's path is outside cookie.path {cookie.path!r}"
-            return NOTHING
+            return None
+        path = _cookie_options(options, request).path
+        if not is_below(request, path or "/"):
+            self.missing = f"the request's path is outside cookie.path {path!r}"
+            return None
         self.missing = None
-        self._sent = sent(manager, handler.request.headers)
-        return self._sent
+        sids, tags, _ = self._sent = sent(manager, request.headers)
+        if not sids:
+            return None
+        counts_time = bool(tags) or options.renew_after is not None
+        waited = max(0.0, 1000 * request.request_time()) if counts_time else 0
+        return manager.load(sids, partial(_generate, manager, handler), tags, waited)
 
     def bind_xsrf(self, handler: Handler) -> None:
         """Tie the XSRF token that is about to be rendered to the session, if the visitor has one."""
@@ -201,9 +201,10 @@ class RequestSession:
         return self._manager
 
     def _begin(self, handler: Handler) -> SessionState:
-        self._state = self.manager(handler).new(self._generate(handler), next(iter(self._sent[0]), None))
-        self._catch_up(handler, self._state)
-        return self._state
+        manager, sids = self.manager(handler), self._sent[0]
+        state = self._state = manager.new(partial(_generate, manager, handler), sids[0] if sids else None)
+        self._catch_up(handler, state)
+        return state
 
     def _catch_up(self, handler: Handler, state: SessionState) -> None:
         """Let a session that comes late know how far the answer has come."""
@@ -217,16 +218,6 @@ class RequestSession:
             state.answered()
         if self.ending is not None:
             self.ending.watch()
-
-    def _generate(self, handler: Handler) -> Generate:
-        def generate() -> tuple[str, StoredCookie]:
-            manager, request = self.manager(handler), handler.request
-            options = manager.options
-            sid = new_id() if options.genid is None else options.generated(request)
-            cookie = _cookie_options(manager, request)
-            return sid, StoredCookie.new(cookie, manager.clock, is_secure=handler.is_secure)
-
-        return generate
 
     # ---------------------------------------------------------------- commit
 
@@ -349,13 +340,13 @@ def store_unavailable(error: object) -> StoreUnavailable | None:
     return error if isinstance(error, StoreUnavailable) else None
 
 
-def _waited(manager: SessionManager, handler: Handler, tags: TagsOf) -> float:
-    """Return how many milliseconds ago the request's head came, if that may count for its tags."""
-    if manager.options.renew_after is None and not tags:
-        return 0
-    return max(0.0, 1000 * handler.request.request_time())
+def _generate(manager: SessionManager, handler: Handler) -> tuple[str, StoredCookie]:
+    """Make the id and the cookie of a new session."""
+    options, request = manager.options, handler.request
+    sid = new_id() if options.genid is None else options.generated(request)
+    return sid, StoredCookie.new(_cookie_options(options, request), manager.clock, is_secure=handler.is_secure)
 
 
-def _cookie_options(manager: SessionManager, request: HTTPServerRequest) -> CookieOptions:
-    cookie = manager.options.cookie
+def _cookie_options(options: SessionOptions, request: HTTPServerRequest) -> CookieOptions:
+    cookie = options.cookie
     return cookie if isinstance(cookie, CookieOptions) else cookie(request)

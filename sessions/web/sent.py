@@ -46,46 +46,49 @@ def is_signed_by_header(manager: SessionManager, headers: HTTPHeaders) -> bool:
     """Return True if a request brings one verified value in the option's header. It notes nothing: `sent` does."""
     name = manager.options.header
     given = () if name is None else headers.get_list(name)
-    return len(given) == 1 and bool(_unsigned(manager, _value(given[0])))
+    return len(given) == 1 and _id_in(manager, given[0].strip(" \t")) is not None
 
 
 def verified(manager: SessionManager, headers: list[str]) -> Sent:
     """Return the ids in the Cookie headers that one of the secrets has signed, each once, at most four."""
     found: dict[str, tuple[str, ...]] = {}
-    is_tagged = False
+    tagged = ""
     for value in islice(values(headers, manager.options.name), MAX_CANDIDATES):
-        if len(value) > COOKIE_BYTES:
-            continue  # no browser has kept it, so it is not ours
-        if signed := manager.signer.unsign(value):
-            sid, tag = split(signed)
-            before = found.get(sid, ())
-            if tag not in before and (before or len(found) < MAX_SESSIONS):
-                found[sid] = (*before, tag)
-                is_tagged = is_tagged or tag != ""
-        else:
-            manager.reporter.note(TAMPERED, value, may_log=manager.tampered.takes)
-    return tuple(found), found if is_tagged else NO_TAGS, False
+        try:
+            sid, tag = split(manager.signer.id_in(value))
+        except LookupError:
+            if len(value) <= COOKIE_BYTES:  # no browser has kept a longer one, so it is not ours
+                _note_tampered(manager, value)
+            continue
+        before = found.get(sid, ())
+        if tag not in before and (before or len(found) < MAX_SESSIONS):
+            found[sid] = (*before, tag)
+            tagged = tagged or tag
+    return tuple(found), found if tagged else NO_TAGS, False
 
 
 def _in_header(manager: SessionManager, given: list[str]) -> Sent:
     """Return the id in the header: none of several, of a bad one, or where the client asks for a new one."""
-    value = _value(given[0])
-    if len(given) > 1 or value == NEW:
+    value = given[0].strip(" \t")
+    if len(given) > 1 or decoded(value) == NEW:
         return (), NO_TAGS, True
-    signed = _unsigned(manager, value)
-    if not signed:
-        manager.reporter.note(TAMPERED, value, may_log=manager.tampered.takes)
+    signed = _id_in(manager, value)
+    if signed is None:
+        _note_tampered(manager, value)
         return (), NO_TAGS, True
     sid, tag = split(signed)
     return (sid,), {sid: (tag,)} if tag else NO_TAGS, True
 
 
-def _value(given: str) -> str:
-    return decoded(given.strip(" \t"))
+def _id_in(manager: SessionManager, value: str) -> str | None:
+    try:
+        return manager.signer.id_in(value)
+    except LookupError:
+        return None
 
 
-def _unsigned(manager: SessionManager, value: str) -> str | None:
-    return manager.signer.unsign(value) if len(value) <= COOKIE_BYTES else None
+def _note_tampered(manager: SessionManager, value: str) -> None:
+    manager.reporter.note(TAMPERED, decoded(value), may_log=manager.tampered.takes)
 
 
 def is_below(request: HTTPServerRequest, cookie_path: str) -> bool:

@@ -26,7 +26,7 @@ from sessions import (
     SessionOptions,
     StoredSession,
 )
-from sessions.formats.cookie_header import values
+from sessions.formats.cookie_header import decoded, values
 from sessions.formats.signing import PREFIX, Signer, new_id
 from sessions.state import SessionState
 from sessions.stored_cookie import StoredCookie, set_cookie
@@ -185,7 +185,7 @@ def test_a_cookie_header_is_read_as_npm_cookie_reads_it(vector: Json) -> None:
     expected = {name: value for name, value in vector["cookies"] if name}
     names = {*expected, "a", "b", "c", "d", "foo", "bar", "x"}
 
-    found = {name: next(values([vector["header"]], name), None) for name in names}
+    found = {name: next(map(decoded, values([vector["header"]], name)), None) for name in names}
 
     assert {name: value for name, value in found.items() if value is not None} == expected
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions.formats.cookie_header import values
+from sessions.formats.cookie_header import decoded, values
 
 from .conftest import Node
 
@@ -22,4 +22,4 @@ def test_a_header_is_read_as_npms_cookie_reads_it(node: Node, header: str, name:
     """The first value of a name, or that there is none. Ours gives the further ones too."""
     theirs = node.ask("cookie", header=header, name=name)
 
-    assert next(values([header], name), None) == theirs
+    assert next(map(decoded, values([header], name)), None) == theirs

@@ -33,7 +33,7 @@ from sessions import (
     StoredSession,
 )
 from sessions.config import effective_options
-from sessions.formats.cookie_header import values
+from sessions.formats.cookie_header import decoded, values
 from sessions.formats.signing import Signer
 from sessions.renewal import split
 from sessions.state import SessionState
@@ -111,10 +111,13 @@ class _Noticing:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str | None]] = []
 
-    def unsign(self, value: str) -> str | None:
-        """Note it."""
-        sid = SIGNER.unsign(value)
-        self.asked.append((value, sid))
+    def id_in(self, sent: str) -> str:
+        """Note it. Raises LookupError."""
+        sid = None
+        try:
+            sid = SIGNER.id_in(sent)
+        finally:
+            self.asked.append((decoded(sent), sid))
         return sid
 
 
@@ -152,7 +155,7 @@ def set_cookie_header(data: bytes) -> None:
     pair, *attributes = header.split("; ")
     assert header.isascii()
     assert header.isprintable(), "a header that ends another one"
-    assert list(values([pair], NAME)) == [value]
+    assert [decoded(each) for each in values([pair], NAME)] == [value]
     names = [each.partition("=")[0] for each in header.split(";")[1:]]
     expected = [name for name, given in (("Domain", domain), ("Path", path)) if given]
     assert [name.strip() for name in names][: len(expected)] == expected

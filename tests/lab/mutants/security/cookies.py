@@ -43,7 +43,7 @@ def _(original: Any) -> Any:
     "what is malformed costs a store call",
     "trips/test_cookies_in.py::test_promise_4_junk_is_a_fresh_visitor"
     " trips/test_sizes.py::test_a_header_full_of_one_thing_is_a_fresh_visitor",
-    "sessions.formats.signing:Signer._unsign",
+    "sessions.formats.signing:Signer.unsign",
 )
 def _(original: Any) -> Any:
     return lambda self, value: original(self, value) or value[2:].rpartition(".")[0] or None
@@ -134,10 +134,11 @@ breaks("400 days at most", "nobody is warned of more",
 @breaks("a cookie may be evicted at any time", "who has no cookie has no session",
         "trips/test_no_session.py::test_a_fresh_visitor_has_one", "sessions.web.request:RequestSession.load")  # fmt: skip
 def _(original: Any) -> Any:
-    async def load(self: Any, handler: Any) -> None:
-        await original(self, handler)
+    def load(self: Any, handler: Any) -> Any:
+        loading = original(self, handler)
         if not self._sent[0]:
             self.missing = "the browser has sent no cookie"
+        return loading
 
     return load
 

@@ -39,22 +39,22 @@ ALONE = f"{IDS}::test_an_id_is_read_from_the_cookie_alone"
 
 @breaks("14.2.1", "an id is read from the query as well", ALONE, f"{REQUEST}.load")
 def _(original: Any) -> Any:
-    async def load(self: Any, handler: Any) -> None:
+    def load(self: Any, handler: Any) -> Any:
         given = handler.get_query_argument("connect.sid", None)
         if given is not None:
             handler.request.headers["Cookie"] = f"connect.sid={given.replace(':', '%3A')}"
-        await original(self, handler)
+        return original(self, handler)
 
     return load
 
 
 @breaks("14.2.1", "an id is read from another header as well", ALONE, f"{REQUEST}.load")
 def _(original: Any) -> Any:
-    async def load(self: Any, handler: Any) -> None:
+    def load(self: Any, handler: Any) -> Any:
         given = handler.request.headers.get("X-Session-Id")
         if given is not None:
             handler.request.headers["Cookie"] = f"connect.sid={given}"
-        await original(self, handler)
+        return original(self, handler)
 
     return load
 

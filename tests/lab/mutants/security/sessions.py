@@ -239,9 +239,9 @@ def _(_original: Any) -> Any:
 @breaks("4.4.3", "a socket has another session than the pages",
         "trips/test_sockets.py::test_a_handshake_of_a_known_visitor_loads_the_session", f"{REQUEST}.load")  # fmt: skip
 def _(original: Any) -> Any:
-    async def load(self: Any, handler: Any) -> None:
+    def load(self: Any, handler: Any) -> Any:
         if "Upgrade" in handler.request.headers:
             del handler.request.headers["Cookie"]
-        await original(self, handler)
+        return original(self, handler)
 
     return load
