@@ -43,8 +43,8 @@ class Progress:
             self._generate = None  # or each request would leave a cycle to the garbage collector
 
     def finish(self) -> None:
-        """Note that a handler has finished its answer: a change after it could not be stored, and is refused."""
-        self.is_finished = self.cookie.is_sealed = True
+        """Note that a handler has finished its answer: what is asked after it could not be stored, and is refused."""
+        self.is_finished = self.cookie.is_sealed = self._is_sealed = True
 
     def answered(self) -> None:
         """Note that the commit is done: an unseen failure of a later verb can only be logged."""

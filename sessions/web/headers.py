@@ -52,12 +52,10 @@ def add_id(
     *,
     by_header: bool,
 ) -> None:
-    """Send, or clear, the session's cookie, if the session says so. It is appended to those of the handler.
+    """Send, or clear, the session's cookie, as the session says. It is appended to those of the handler.
 
     To a client that sends its id in a header the id leaves there, and "" where a cookie would be cleared.
     """
-    if state.cookie_act == "keep":
-        return
     if state.cookie.member("secure") and not is_secure():
         _warn(
             manager,
@@ -65,20 +63,21 @@ def add_id(
             " set proxy = true and let the proxy send X-Forwarded-Proto: https",
         )
         return
-    options = manager.options
-    value = "" if state.cookie_act == "clear" else manager.signer.sign(state.cookie_value)
+    options, clears = manager.options, state.cookie_act == "clear"
+    value = "" if clears else manager.signer.sign(state.cookie_value)
     if by_header and options.header is not None:
         headers[options.header] = encode_for_header(value)
         if options.cache_headers:
             headers["Cache-Control"] = "no-store"  # not even a private cache: to a script its answer is a new one
     else:
-        if state.cookie_act == "clear":
+        if clears:
             cookie = state.cookie.clearing(options.name)
         else:
             cookie = state.cookie.set_cookie(options.name, value)
             _warn_of_what_browsers_drop(state, manager, request)
-        if "Set-Cookie" in headers:
-            _remove_own(headers, manager)
+        given = headers.get_list("Set-Cookie")
+        if given:
+            _remove_own(headers, manager, given)
             headers.add("Set-Cookie", cookie)
         else:  # without the check of every character that `add` makes: all of ours were checked
             headers["Set-Cookie"] = cookie
@@ -104,11 +103,8 @@ def _keep_out_of_shared_caches(headers: HTTPHeaders, manager: SessionManager) ->
     )
 
 
-def _remove_own(headers: HTTPHeaders, manager: SessionManager) -> None:
+def _remove_own(headers: HTTPHeaders, manager: SessionManager, given: list[str]) -> None:
     """Take away the handler's own cookies of our name: of two, a browser keeps either."""
-    given = headers.get_list("Set-Cookie")
-    if not given:
-        return
     kept = [each for each in given if each.partition("=")[0].strip() != manager.options.name]
     if len(kept) < len(given):
         del headers["Set-Cookie"]

@@ -31,6 +31,9 @@ Future: TypeAlias = "asyncio.Future[None]"
 Answer: TypeAlias = tuple[int, str, HTTPHeaders, list[bytes], SimpleCookie | None]
 """What a RequestHandler keeps of its answer until the headers leave: status, reason, headers, body, cookies."""
 
+Flush: TypeAlias = Callable[[bool], Future]
+"""Tornado's `flush`. It is given whether the answer ends with it."""
+
 WriteOut: TypeAlias = Callable[[BaseException | None], None]
 """Writes the answer when its commit is done; what the commit has failed with becomes an error page."""
 
@@ -59,21 +62,26 @@ class HeldResponse:
 
     def finish(self, handler: Any, finish: Callable[[], Future]) -> Future:
         """Commit the session, then end the answer by Tornado's `finish`. Returns the Future of that."""
-        commit = self._last_commit(handler)
-        self.session.finish(handler)
+        first, session = self._first, self.session
+        if first is None or (self._held is None and first.done() and first.exception() is None):
+            commit = session.commit(handler)
+        else:  # it may be done already, while its bytes are held
+            commit = self._behind_first(handler, first)
+        session.finish(handler)
         if commit is None:
             self.phase = "done"
             self._done = _write_out(handler, finish)
             return self._done
         self.phase = "waiting"
-        self._done = asyncio.get_running_loop().create_future()  # to stop waiting stops no commit
-        write_out = partial(self._write_out, handler, _put_aside(handler), finish, self._done)
+        loop = asyncio.get_running_loop()
+        done = self._done = loop.create_future()  # to stop waiting stops no commit
+        write_out = partial(self._write_out, handler, _put_aside(handler), finish, done)
         if isinstance(commit, BegunCommit):
             self._commit = commit
             commit.call.add_done_callback(partial(self._finish_begun, commit, write_out))
         else:
-            self._commit = asyncio.get_running_loop().create_task(self._finish_behind(commit, write_out))
-        return self._done
+            self._commit = loop.create_task(self._finish_behind(commit, write_out))
+        return done
 
     def _finish_begun(self, commit: BegunCommit, write_out: WriteOut, _call: object) -> None:
         """Go on when the store has answered: after a conflict in a task, else at once."""
@@ -118,12 +126,6 @@ class HeldResponse:
                 settle(done, _failed_with(error))
             self.session.answered()
 
-    def _last_commit(self, handler: Any) -> Awaitable[None] | None:
-        first = self._first
-        if first is None or (self._held is None and first.done() and first.exception() is None):
-            return self.session.commit(handler)
-        return self._behind_first(handler, first)  # which may be done already, while its bytes are held
-
     async def _behind_first(self, handler: Any, first: "asyncio.Task[None]") -> None:
         """Commit the end of a stream after its first commit, which is under way. Raises what failed there."""
         await first
@@ -135,7 +137,7 @@ class HeldResponse:
 
     # ---------------------------------------------------------------- flush
 
-    def flush(self, handler: Any, flush: Callable[[], Future], *, is_finishing: bool) -> Future:
+    def flush(self, handler: Any, flush: Flush, *, is_finishing: bool) -> Future:
         """Commit the session before the first bytes of a stream leave by Tornado's `flush`."""
         if is_finishing:
             if self.session.ending is not None:
@@ -143,23 +145,23 @@ class HeldResponse:
             if self.phase == "open":
                 self.session.tell_if_uncommitted(handler)  # a finish() that was not ours
             self._add_headers(handler)
-            return flush()
+            return flush(True)
         if self.phase in ("waiting", "done"):
             return cast("Future", self._done)
         if handler._headers_written:  # noqa: SLF001 # Tornado's
-            return flush()
+            return flush(False)
         if self._first is not None and self._first.done() and self._first.exception() is not None:
             raise cast("Exception", self._first.exception())  # of a first flush that nobody has awaited
         commit = self.session.commit(handler, ends=False)
         if commit is None:
             self.phase = "streaming"
             self._add_headers(handler)
-            flushed = flush()
+            flushed = flush(False)
             begin_stream(handler, self.session, handler._headers)  # noqa: SLF001 # Tornado's
             return flushed
         return self._flush_behind(handler, commit, flush)
 
-    def _flush_behind(self, handler: Any, commit: Awaitable[None], flush: Callable[[], Future]) -> Future:
+    def _flush_behind(self, handler: Any, commit: Awaitable[None], flush: Flush) -> Future:
         """Hold back the first flush until the commit: status, headers and chunk as they are now."""
         connection = cast("HTTPConnection", handler.request.connection)  # None only in a request made by hand
         held = self._held = handler.request.connection = HeldConnection(connection)
@@ -168,7 +170,7 @@ class HeldResponse:
         loop = asyncio.get_running_loop()
         self._first = loop.create_task(self.session.or_abandon(commit))  # it has begun, whatever becomes of the flush
         try:
-            flush()
+            flush(False)
         except Exception as error:
             self.replace(handler, error)
             raise
@@ -189,19 +191,19 @@ class HeldResponse:
         else:
             self.phase = "streaming" if self.phase == "held" else self.phase
             self.session.add_headers(handler, held.headers)
-            self.session.seal()
             held.release()
             begin_stream(handler, self.session, held.headers)
 
     def _add_headers(self, handler: Any) -> None:
-        if not handler._headers_written:  # noqa: SLF001 # Tornado's
-            headers = handler._headers  # noqa: SLF001 # Tornado's, about to leave
-            if hasattr(handler, "_new_cookie"):  # the handler's cookies come first
-                for cookie in handler._new_cookie.values():  # noqa: SLF001 # Tornado's
-                    headers.add("Set-Cookie", cookie.OutputString(None))
-                del handler._new_cookie  # noqa: SLF001 # Tornado's
-            self.session.add_headers(handler, headers)
-        self.session.seal()
+        if handler._headers_written:  # noqa: SLF001 # Tornado's
+            self.session.seal()
+            return
+        headers = handler._headers  # noqa: SLF001 # Tornado's, about to leave
+        if hasattr(handler, "_new_cookie"):  # the handler's cookies come first
+            for cookie in handler._new_cookie.values():  # noqa: SLF001 # Tornado's
+                headers.add("Set-Cookie", cookie.OutputString(None))
+            del handler._new_cookie  # noqa: SLF001 # Tornado's
+        self.session.add_headers(handler, headers)
 
     # ---------------------------------------------------------------- errors
 
@@ -271,11 +273,10 @@ def _stop_reading(handler: Any, *, is_finished: bool) -> None:
 
 def _write_out(handler: Any, finish: Callable[[], Future]) -> Future:
     """Hand the answer to the connection. What `on_finish` or the log function raises after that leaves it whole."""
-    connection = handler.request.connection
     try:
         return finish()
     except Exception as error:
-        if not is_written(connection):
+        if not is_written(handler.request.connection):
             raise
         handler.log_exception(type(error), error, error.__traceback__)
     if not handler._finished:  # noqa: SLF001 # Tornado's: the log function comes before on_finish

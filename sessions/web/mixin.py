@@ -221,12 +221,13 @@ class SessionMixin(RequestHandler):
         if chunk is not None and _is_tornados(finish):
             self.write(chunk)
             chunk = None
-        return self._session_response.finish(self, lambda: finish(_plain(chunk), *args, **kwargs))
+        if chunk is not None or args or kwargs:
+            finish = functools.partial(finish, _plain(chunk), *args, **kwargs)
+        return self._session_response.finish(self, finish)
 
     def flush(self, include_footers: bool = False) -> "Future[None]":
         """Send what was written. The first flush sends the headers; the session is committed before they are sent."""
-        flush = super().flush
-        return self._session_response.flush(self, lambda: flush(include_footers), is_finishing=include_footers)
+        return self._session_response.flush(self, super().flush, is_finishing=include_footers)
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Answer with an error. After bytes have left the connection is cut, so that no half answer looks whole."""
@@ -387,6 +388,8 @@ def _is_over(error: object) -> bool:
 
 def _plain(chunk: Any) -> Any:
     """Return the data of a session as a dict, and anything else as it is."""
+    if isinstance(chunk, str):  # the usual case: a question about an abstract class takes its time
+        return chunk
     return chunk | {} if isinstance(chunk, Session) else chunk
 
 

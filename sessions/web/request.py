@@ -124,7 +124,7 @@ class RequestSession:
         if handler.session_on_demand:
             self.missing = ON_DEMAND
             return None
-        return self._load(handler, self.manager(handler))
+        return self._load(handler)
 
     def loaded(self, state: SessionState) -> None:
         """Take over the session that was loaded."""
@@ -143,7 +143,7 @@ class RequestSession:
         """Load a session that is on demand and not loaded yet. If the store fails, nothing has happened."""
         if self.missing != ON_DEMAND:
             return
-        loading = self._load(handler, self.manager(handler))
+        loading = self._load(handler)
         if self.missing is not None:
             return
         self.missing = ON_DEMAND  # until it is loaded
@@ -168,9 +168,10 @@ class RequestSession:
         if self._state is not None:
             self._state.keeps_value = True
 
-    def _load(self, handler: Handler, manager: SessionManager) -> Awaitable[SessionState] | None:
+    def _load(self, handler: Handler) -> Awaitable[SessionState] | None:
         """Return the load of what the browser has sent, and note why there is no session, or that there is one."""
-        options, request = manager.options, handler.request
+        manager, request = self.manager(handler), handler.request
+        options = manager.options
         if options.store_down == "none" and not manager.is_ready:
             self.missing = "the store is not ready"
             return None
@@ -211,7 +212,6 @@ class RequestSession:
         if handler._headers_written:  # noqa: SLF001 # Tornado's word for "the head has left"
             state.seal()
         if self._is_finished:
-            state.seal(has_left=False)
             state.finish()
         if self._is_socket:
             state.is_socket = True
@@ -265,9 +265,10 @@ class RequestSession:
         if self.head_status is None:
             self.head_status = status  # a commit that waits for the first bytes looks at it later
         if self._state is not None:
-            self._state.seal(has_left=False)
             if self._is_finished:
                 self._state.finish()
+            else:
+                self._state.seal(has_left=False)
 
     def let_go(self) -> None:
         """Note that a stream is complete, or has left us by `detach()`: it does not end with its session any more."""
@@ -317,20 +318,21 @@ class RequestSession:
         return HTTPError(503, "session store: %s", error)
 
     def add_headers(self, handler: Handler, headers: HTTPHeaders) -> None:
-        """Add the session's headers, right before they leave, because `send_error` clears what was set earlier."""
+        """Add the session's headers to a head that leaves now, because `send_error` clears what was set earlier."""
         if self._is_down:
             headers["Retry-After"] = str(RETRY_AFTER)
-        state, manager = self._state, self._manager
+        state, manager, is_there = self._state, self._manager, self.missing is None
         if manager is None:
             return
         if self._ended is not None and (state is None or state.cookie_act == "keep"):
             state = self._ended
-        sends = state is not None and state.cookie_act != "keep" and (self.missing is None or state.renamed)
-        if (sends or (self.missing is None and self._is_looked_at)) and manager.options.cache_headers:
+        sends = state is not None and state.cookie_act != "keep" and (is_there or state.renamed)
+        if (sends or (is_there and self._is_looked_at)) and manager.options.cache_headers:
             vary(headers, manager)
-        if state is not None and sends:
+        if sends and state is not None:
             _, _, by_header = self._sent
             add_id(headers, state, manager, handler.request, handler.is_secure, by_header=by_header)
+        self.seal()
 
 
 def store_unavailable(error: object) -> StoreUnavailable | None:

@@ -14,15 +14,17 @@ async def nothing() -> None:
     """A commit that waits for nothing."""
 
 
-@breaks(1, "finish does not wait for the commit", "trips/test_commit_first.py", f"{HELD}._last_commit")
+@breaks(1, "finish does not wait for the commit", "trips/test_commit_first.py", f"{REQUEST}.commit")
 def _(original: Any) -> Any:
-    def last_commit(self: Any, handler: Any) -> None:
-        commit = original(self, handler)
-        if commit is not None:
-            commits.add(asyncio.ensure_future(commit))
+    def commit(self: Any, handler: Any, *, ends: bool = True) -> Any:
+        begun = original(self, handler, ends=ends)
+        if begun is None or not ends:
+            return begun
+        commits.add(asyncio.ensure_future(begun))
+        return None
 
     commits: set[Any] = set()
-    return last_commit
+    return commit
 
 
 @breaks(1, "the first flush does not wait for the commit", "trips/test_streams.py", f"{HELD}._flush_behind")
@@ -84,17 +86,17 @@ def _(original: Any) -> Any:
     1,
     "the end of a stream overtakes its first bytes",
     "trips/test_phases_commit.py trips/test_streams.py",
-    f"{HELD}._last_commit",
+    f"{HELD}.finish",
 )
 def _(original: Any) -> Any:
-    def last_commit(self: Any, handler: Any) -> Any:
+    def finish(self: Any, handler: Any, end: Any) -> Any:
         held, self._held = self._held, None
         try:
-            return original(self, handler)
+            return original(self, handler, end)
         finally:
             self._held = held
 
-    return last_commit
+    return finish
 
 
 @breaks(1, "the page of an error is not sent", "trips/test_phases_commit.py trips/test_streams.py", f"{HELD}.replace")
@@ -142,7 +144,7 @@ def _(_original: Any) -> Any:
 
 @breaks(0, "a session on demand is loaded by prepare", "trips/test_on_demand.py", f"{REQUEST}.load")
 def _(_original: Any) -> Any:
-    return lambda self, handler: self._load(handler, self.manager(handler))
+    return lambda self, handler: self._load(handler)
 
 
 @breaks(
