@@ -130,9 +130,10 @@ class Session(MutableMapping[str, Any]):
             raise DataError(f"session: the key {key!r} is not a string")
         if key in json_text.RESERVED:
             raise DataError(f"session[{key!r}]: {json_text.RESERVED_BECAUSE}")
-        self._state.check_change(key)
-        _ = self._state.values
-        self._state.data.set(key, value)
+        state = self._state
+        state.check_change(key)
+        _ = state.values  # raises before anything is changed
+        state.data.set(key, value)
 
     def __delitem__(self, key: str) -> None:
         self._state.check_change(key)

@@ -70,7 +70,10 @@ def values(headers: Iterable[str], name: str) -> Iterator[str]:
 
     Whatever a client sends is read, and other cookies are passed over unseen.
     """
-    return map(itemgetter(1), _pair(name).finditer(f";{';'.join(headers)}"))
+    return map(_value, _pair(name).finditer(f";{';'.join(headers)}"))
+
+
+_value = itemgetter(1)
 
 
 @lru_cache

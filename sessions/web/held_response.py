@@ -28,8 +28,11 @@ from .request import FAILED, RequestSession
 log: logging.Logger = logging.getLogger("sessions")
 
 Future: TypeAlias = "asyncio.Future[None]"
-Answer: TypeAlias = tuple[int, str, HTTPHeaders, list[bytes], SimpleCookie | None]
-"""What a RequestHandler keeps of its answer until the headers leave: status, reason, headers, body, cookies."""
+Answer: TypeAlias = tuple[int, str, HTTPHeaders, list[bytes], SimpleCookie | None, Any]
+"""What a RequestHandler keeps of its answer until the headers leave: status, reason, headers, body, cookies.
+
+The last is the connection that reads nothing meanwhile; None if it asks nobody.
+"""
 
 Flush: TypeAlias = Callable[[bool], Future]
 """Tornado's `flush`. It is given whether the answer ends with it."""
@@ -62,12 +65,12 @@ class HeldResponse:
 
     def finish(self, handler: Any, finish: Callable[[], Future]) -> Future:
         """Commit the session, then end the answer by Tornado's `finish`. Returns the Future of that."""
-        first, session = self._first, self.session
+        first, session, status = self._first, self.session, handler.get_status()
         if first is None or (self._held is None and first.done() and first.exception() is None):
-            commit = session.commit(handler)
+            commit = session.commit(handler, status)
         else:  # it may be done already, while its bytes are held
             commit = self._behind_first(handler, first)
-        session.finish(handler)
+        session.finish(status)
         if commit is None:
             self.phase = "done"
             self._done = _write_out(handler, finish)
@@ -131,7 +134,7 @@ class HeldResponse:
         await first
         if self._held is not None:
             await self._held.released
-        commit = self.session.commit(handler)
+        commit = self.session.commit(handler, handler.get_status())
         if commit is not None:
             await commit
 
@@ -152,7 +155,7 @@ class HeldResponse:
             return flush(False)
         if self._first is not None and self._first.done() and self._first.exception() is not None:
             raise cast("Exception", self._first.exception())  # of a first flush that nobody has awaited
-        commit = self.session.commit(handler, ends=False)
+        commit = self.session.commit(handler, handler.get_status(), ends=False)
         if commit is None:
             self.phase = "streaming"
             self._add_headers(handler)
@@ -248,27 +251,29 @@ def _failed_with(error: BaseException) -> CommitFailed | None:
 def _put_aside(handler: Any) -> Answer:
     """Take the answer as it is now. Nothing can be added to it, and nothing more of the request is read."""
     cookies = handler.__dict__.pop("_new_cookie", None)  # Tornado makes another one for a cookie that comes too late
-    answer = handler._status_code, handler._reason, handler._headers, handler._write_buffer, cookies  # noqa: SLF001 # Tornado's
+    status, reason, headers, body = handler._status_code, handler._reason, handler._headers, handler._write_buffer  # noqa: SLF001 # Tornado's
     handler._headers, handler._write_buffer, handler._finished = SEALED, [], True  # noqa: SLF001 # Tornado's
-    _stop_reading(handler, is_finished=True)
-    return answer
+    return status, reason, headers, body, cookies, _stop_reading(handler)
 
 
 def _take_back(handler: Any, answer: Answer) -> None:
-    handler._status_code, handler._reason, handler._headers, handler._write_buffer, cookies = answer  # noqa: SLF001 # Tornado's
+    handler._status_code, handler._reason, handler._headers, handler._write_buffer, cookies, connection = answer  # noqa: SLF001 # Tornado's
     handler.__dict__.pop("_new_cookie", None)
     if cookies is not None:
         handler._new_cookie = cookies  # noqa: SLF001 # Tornado's
     handler._finished = False  # noqa: SLF001 # Tornado's
-    _stop_reading(handler, is_finished=False)
+    if connection is not None:
+        connection._write_finished = False  # noqa: SLF001 # Tornado's; nothing public does it
 
 
-def _stop_reading(handler: Any, *, is_finished: bool) -> None:
+def _stop_reading(handler: Any) -> Any:
     """Tell Tornado's connection that the answer is finished: it asks before 100-continue and each piece of a body."""
-    connection = handler.request.connection
+    connection: Any = handler.request.connection
     connection = connection.connection if isinstance(connection, HeldConnection) else connection
-    if hasattr(connection, "_write_finished"):
-        connection._write_finished = is_finished  # noqa: SLF001 # Tornado's; nothing public does it
+    if not hasattr(connection, "_write_finished"):
+        return None
+    connection._write_finished = True  # noqa: SLF001 # Tornado's; nothing public does it
+    return connection
 
 
 def _write_out(handler: Any, finish: Callable[[], Future]) -> Future:

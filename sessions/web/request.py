@@ -202,7 +202,7 @@ class RequestSession:
         return self._manager
 
     def _begin(self, handler: Handler) -> SessionState:
-        manager, sids = self.manager(handler), self._sent[0]
+        manager, sids = self._manager or self.manager(handler), self._sent[0]
         state = self._state = manager.new(partial(_generate, manager, handler), sids[0] if sids else None)
         self._catch_up(handler, state)
         return state
@@ -221,12 +221,14 @@ class RequestSession:
 
     # ---------------------------------------------------------------- commit
 
-    def commit(self, handler: Handler, *, ends: bool = True) -> Awaitable[None] | None:
+    def commit(self, handler: Handler, status: int, *, ends: bool = True) -> Awaitable[None] | None:
         """Return the commit of the session; None where there is nothing to do. Raises what cannot be stored.
 
-        A WebSocket handshake that is accepted was committed before, one that is refused commits nothing.
+        `status` is what the handler says; that of a head that has left, or is held, comes before it. A WebSocket
+        handshake that is accepted was committed before, one that is refused commits nothing.
         """
-        status = handler.get_status() if self.head_status is None else self.head_status
+        if self.head_status is not None:
+            status = self.head_status
         if not ends:
             self.head_status = status
         if self.missing is not None or self.is_refused_upgrade or status == SWITCHING:
@@ -258,9 +260,8 @@ class RequestSession:
         if self._state is not None:
             self._state.seal(has_left=has_left)
 
-    def finish(self, handler: Handler) -> None:
+    def finish(self, status: int) -> None:
         """Note that the handler has finished its answer: a change of the session comes too late, but on a socket."""
-        status = handler.get_status()
         self._is_finished = status != SWITCHING
         if self.head_status is None:
             self.head_status = status  # a commit that waits for the first bytes looks at it later
@@ -321,17 +322,18 @@ class RequestSession:
         """Add the session's headers to a head that leaves now, because `send_error` clears what was set earlier."""
         if self._is_down:
             headers["Retry-After"] = str(RETRY_AFTER)
-        state, manager, is_there = self._state, self._manager, self.missing is None
+        state, manager = self._state, self._manager
         if manager is None:
             return
         if self._ended is not None and (state is None or state.cookie_act == "keep"):
             state = self._ended
-        sends = state is not None and state.cookie_act != "keep" and (is_there or state.renamed)
-        if (sends or (is_there and self._is_looked_at)) and manager.options.cache_headers:
-            vary(headers, manager)
-        if sends and state is not None:
-            _, _, by_header = self._sent
-            add_id(headers, state, manager, handler.request, handler.is_secure, by_header=by_header)
+        sends = state is not None and state.cookie_act != "keep" and (self.missing is None or state.renamed)
+        if sends or (self._is_looked_at and self.missing is None):
+            if manager.options.cache_headers:
+                vary(headers, manager)
+            if sends and state is not None:
+                _, _, by_header = self._sent
+                add_id(headers, state, manager, handler.request, handler.is_secure, by_header=by_header)
         self.seal()
 
 

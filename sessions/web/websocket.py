@@ -24,7 +24,7 @@ def commit_first(session: RequestSession, handler: Handler, protocol: Any) -> No
     async def accept_connection(accepted: RequestHandler) -> None:
         if all(accepted.request.headers.get(name) for name in HEADERS):  # or Tornado is about to refuse it
             session.keep_value()
-            commit = session.commit(handler)
+            commit = session.commit(handler, handler.get_status())
             if commit is not None:
                 await session.or_abandon(commit)
             session.opened()

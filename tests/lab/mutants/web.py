@@ -16,8 +16,8 @@ async def nothing() -> None:
 
 @breaks(1, "finish does not wait for the commit", "trips/test_commit_first.py", f"{REQUEST}.commit")
 def _(original: Any) -> Any:
-    def commit(self: Any, handler: Any, *, ends: bool = True) -> Any:
-        begun = original(self, handler, ends=ends)
+    def commit(self: Any, handler: Any, status: int, *, ends: bool = True) -> Any:
+        begun = original(self, handler, status, ends=ends)
         if begun is None or not ends:
             return begun
         commits.add(asyncio.ensure_future(begun))
