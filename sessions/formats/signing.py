@@ -1,7 +1,7 @@
 """Owns the signed session id: making ids, signing them, verifying them with rotated secrets.
 
-It must not know cookies, sessions or HTTP. The format is that of the npm package cookie-signature 1.0 inside the
-prefix that express-session's index.js (`setcookie`, `getcookie`) adds:
+It must not know sessions or HTTP; how a value is encoded in a cookie is in cookie_header.py. The format is that of the
+npm package cookie-signature 1.0 inside the prefix that express-session's index.js (`setcookie`, `getcookie`) adds:
 
     s:<id>.<signature>        signature = base64(HMAC-SHA-256(secret, id)), standard alphabet, without "="
 
