@@ -7,9 +7,8 @@ are in policy.py; no store is reached from here.
 from collections.abc import Callable, Collection, Iterable
 from typing import Self
 
-from .absolute_timeout import is_touch_due
 from .clock import Clock
-from .data import Parts, SessionData, parts_of
+from .data import NO_PARTS, Parts, SessionData, parts_of
 from .errors import SessionConflict
 from .formats import json_text
 from .meta import SessionMeta
@@ -19,7 +18,7 @@ from .progress import Generate
 from .remembered import Remembered
 from .renewal import MEMBERS, Renewal, Value, tags_of
 from .store import StoredSession
-from .stored_cookie import LAST_MOMENT, StoredCookie
+from .stored_cookie import LAST_MOMENT, StoredCookie, is_moment
 from .user_text import user_at
 
 
@@ -28,9 +27,9 @@ class Row:
 
     __slots__ = ("base", "id")
 
-    def __init__(self, sid: str) -> None:
+    def __init__(self, sid: str, base: StoredSession | None = None) -> None:
         self.id: str = sid
-        self.base: StoredSession | None = None
+        self.base: StoredSession | None = base
         """What is stored there; None where nothing is."""
 
 
@@ -51,8 +50,6 @@ class SessionState(Remembered):
     """What the response does to the browser's cookie, known once the plan was performed."""
     others: tuple[str, ...] = ()
     """Further verified ids of the request: `destroy()` ends them too."""
-    _stored_cookie = json_text.EMPTY  # the text of the cookie in the row
-    _origin_text = json_text.EMPTY  # the data at the start of the request
     _saved_text: str | None = None  # the data that need not be saved again
     _written: tuple[StoredSession, Parts] | None = None  # the last record made for the store, and its parts
     _is_renewed = _touch_asked = _committed = _already_deleted = _is_rejected = False
@@ -63,19 +60,21 @@ class SessionState(Remembered):
         clock: Clock,
         generate: Generate,
         request_sid: str | None,
-        sid: str,
+        row: Row,
         cookie: StoredCookie,
+        parts: Parts = NO_PARTS,
     ) -> None:
         self._options, self._generate = options, generate
         self.clock: Clock = clock
         self.cookie: StoredCookie = cookie
         self.request_sid: str | None = request_sid
         """The verified id that the browser sent; the store may not know it."""
-        self.id: str = sid
-        self._origin_id = sid
-        self.row: Row = Row(sid)
+        self.id: str = row.id
+        self._origin_id = row.id
+        self.row: Row = row
         """Its row, which is still under another id until a `rotate()` has moved it."""
-        self.data: SessionData = SessionData()
+        self._stored_cookie, self._origin_text, _ = parts  # the text of the cookie in the row; the data at the start
+        self.data: SessionData = SessionData(self._origin_text)
         self.meta: SessionMeta = SessionMeta()
         if options.absolute_timeout is not None:
             self._timeout = self._new_timeout()
@@ -85,7 +84,8 @@ class SessionState(Remembered):
         cls, options: SessionOptions, clock: Clock, generate: Generate, request_sid: str | None = None
     ) -> "SessionState":
         """Return a session under a fresh id that no store knows yet."""
-        state = cls(options, clock, generate, request_sid, *generate())
+        sid, cookie = generate()
+        state = cls(options, clock, generate, request_sid, Row(sid), cookie)
         if options.renew_after is not None:
             state._begin_value()
         return state
@@ -96,10 +96,9 @@ class SessionState(Remembered):
     ) -> "SessionState":
         """Return the session of a stored record. Raises CorruptSession if its text is no session."""
         parts, cookie = parts_of(sid, record, clock)
-        state = cls(options, clock, generate, sid, sid, cookie)
-        state.row.base, state._stored_cookie = record, parts.cookie
-        state.data.text = state._origin_text = parts.data
-        state._saved_text = None if options.resave else parts.data
+        state = cls(options, clock, generate, sid, Row(sid, record), cookie, parts)
+        if not options.resave:
+            state._saved_text = state._origin_text
         if parts.meta or state._timeout is not None or options.renew_after is not None:
             state._read_meta(parts)
         return state
@@ -143,7 +142,8 @@ class SessionState(Remembered):
                 cookie_can_leave=not self._has_left,
                 discarded=self.is_discarded or self._is_rejected,
             )
-        data, base, saved, sid, sent = self.data.current(), self.row.base, self._saved_text, self.id, self.request_sid
+        base, saved, sid, sent, cookie = self.row.base, self._saved_text, self.id, self.request_sid, self.cookie
+        data = self.data.current()
         facts = (
             None,
             "fixed" if self.renewal is None else self._value(self.renewal),
@@ -155,8 +155,8 @@ class SessionState(Remembered):
             data != self._origin_text,
             data != saved,
             saved is not None,
-            self.cookie.changed_from(self._stored_cookie),
-            self.cookie.has_expiry,
+            cookie.changed_from(self._stored_cookie),
+            cookie.has_expiry,
             base is not None and self._is_meta_unrecorded(),
             self._touch_asked,
             base is not None and data == saved and self.is_touch_due(base.expires_at),
@@ -170,11 +170,6 @@ class SessionState(Remembered):
         """Return what becomes of the cookie's value; nothing, if the browser does not know the id."""
         return self.value_of(renewal) if self.is_known else "fixed"
 
-    def is_touch_due(self, expires_at: int) -> bool:
-        """Return True if so much of the lifetime has passed that a use renews an expiry: `touchAfter`."""
-        lifetime = self.cookie.member("originalMaxAge")
-        return is_touch_due(self._options, lifetime, expires_at, self.clock(), self._timeout)
-
     def renew(self) -> None:
         """Start the lifetime again, once in a request."""
         if not self._is_renewed:
@@ -183,15 +178,17 @@ class SessionState(Remembered):
 
     def settle(self, plan: Plan, outcome: Performed) -> None:
         """Take over what became of a plan."""
-        if plan.change == "destroy":
-            self._already_deleted = True
-        elif plan.change != "nothing":
-            self._committed = True
         if plan.cookie == "keep":
             self.cookie_act = "keep"
         else:
             self.cookie_act = answer(plan, outcome, "fixed" if self.renewal is None else self._value(self.renewal))
-        if outcome in ("gone", "closed"):
+        if plan.change == "nothing":
+            return
+        if plan.change == "destroy":
+            self._already_deleted = True
+        else:
+            self._committed = True
+        if outcome != "saved" and outcome in ("gone", "closed"):
             self.over(outcome)
 
     def over(self, reason: EndReason, *, is_readable: bool = False) -> None:
@@ -225,10 +222,8 @@ class SessionState(Remembered):
 
     def expires_at(self) -> int:
         """Return when the store may forget the session, in milliseconds since the epoch."""
-        expires = self.cookie.member("expires")
-        if expires is None or expires is False:
-            return self.cookie.capped(self.clock() + self._options.ttl)
-        return int(expires)
+        expires = self.cookie.expires
+        return int(expires) if is_moment(expires) else self.cookie.capped(self.clock() + self._options.ttl)
 
     def to_store(self) -> StoredSession:
         """Return the record to store. Raises DataError for changed data that is too large, or that Node cannot hold."""
