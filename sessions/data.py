@@ -115,7 +115,7 @@ class SessionData:
         if self._compared is not None and self._compared[0] == text and self._compared[1]:
             return text
         if self._canonical is None:  # a row in another spelling is not modified by that
-            self._canonical = json_text.dumps(self._before())
+            self._canonical = self.text if self.text == json_text.EMPTY else json_text.dumps(self._before())
         return self.text if text == self._canonical else text
 
     def check(self, text: str) -> None:

@@ -78,8 +78,7 @@ class SessionMeta:
 
     def saved(self) -> None:
         """Note that the store has written: what the row has by now need not be set any more."""
-        if self.assigned:
-            self.assigned = {name: value for name, value in self.assigned.items() if self.row.get(name) != value}
+        self.assigned = {name: value for name, value in self.assigned.items() if self.row.get(name) != value}
 
     @property
     def closed_until(self) -> int:

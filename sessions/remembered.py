@@ -9,7 +9,7 @@ from typing import Any
 
 from .absolute_timeout import AbsoluteTimeout
 from .clock import Clock
-from .data import Parts, SessionData
+from .data import SessionData
 from .errors import CorruptSession
 from .formats import json_text
 from .formats.signing import fingerprint
@@ -160,12 +160,12 @@ class Remembered(Progress):
     def _is_meta_unrecorded(self) -> bool:
         return bool(self.meta.assigned) or (self._timeout is not None and not self._timeout.is_recorded)
 
-    def _read_meta(self, parts: Parts) -> None:
-        self.meta.read(parts.meta)
+    def _read_meta(self, text: str, data: str) -> None:
+        self.meta.read(text)
         if self._timeout is None and "endsAt" in self.meta.row:
             self._timeout = AbsoluteTimeout(None, self.clock())
-        if not parts.meta and (self._timeout is not None or self._options.renew_after is not None):
-            self._check_own(parts.data)
+        if not text and (self._timeout is not None or self._options.renew_after is not None):
+            self._check_own(data)
         if self._timeout is not None:
             self._timeout.read({**self.meta.row, **self.meta.assigned}, self.clock())
             self.cookie.cap(self._timeout.ends_at)

@@ -51,7 +51,9 @@ class SessionState(Remembered):
     others: tuple[str, ...] = ()
     """Further verified ids of the request: `destroy()` ends them too."""
     _saved_text: str | None = None  # the data that need not be saved again
-    _written: tuple[StoredSession, Parts] | None = None  # the last record made for the store, and its parts
+    encoded: str = json_text.EMPTY
+    """The data as `facts` has encoded it last: what is current in the same step."""
+    _written: tuple[StoredSession, tuple[str, str, str]] | None = None  # the last record for the store, with its parts
     _is_renewed = _touch_asked = _committed = _already_deleted = _is_rejected = False
 
     def __init__(
@@ -100,7 +102,7 @@ class SessionState(Remembered):
         if not options.resave:
             state._saved_text = state._origin_text
         if parts.meta or state._timeout is not None or options.renew_after is not None:
-            state._read_meta(parts)
+            state._read_meta(parts.meta, parts.data)
         return state
 
     # ---------------------------------------------------------------- what a handler asks, through the face
@@ -143,7 +145,7 @@ class SessionState(Remembered):
                 discarded=self.is_discarded or self._is_rejected,
             )
         base, saved, sid, sent, cookie = self.row.base, self._saved_text, self.id, self.request_sid, self.cookie
-        data = self.data.current()
+        data = self.encoded = self.data.current()
         facts = (
             None,
             "fixed" if self.renewal is None else self._value(self.renewal),
@@ -223,20 +225,26 @@ class SessionState(Remembered):
     def expires_at(self) -> int:
         """Return when the store may forget the session, in milliseconds since the epoch."""
         expires = self.cookie.expires
-        return int(expires) if is_moment(expires) else self.cookie.capped(self.clock() + self._options.ttl)
+        if expires is not None and is_moment(expires):
+            return int(expires)
+        return self.cookie.capped(self.clock() + self._options.ttl)
 
-    def to_store(self) -> StoredSession:
-        """Return the record to store. Raises DataError for changed data that is too large, or that Node cannot hold."""
+    def to_store(self, encoded: str | None = None) -> StoredSession:
+        """Return the record to store; `encoded` is its data, where that is known.
+
+        Raises DataError for changed data that is too large, or that Node cannot hold.
+        """
         if self.noted_path is not None:
             self._note_user(user_at(self.values, self.noted_path))
-        cookie, data, limit = self.cookie.text(), self.data.current(), self._options.max_bytes
-        meta = self.meta.text(None if self._timeout is None else self._timeout.to_record)
+        data = self.data.current() if encoded is None else encoded
+        cookie, limit, timeout = self.cookie.text(), self._options.max_bytes, self._timeout
+        meta = self.meta.text(None if timeout is None else timeout.to_record)
         text = json_text.join(cookie, data, meta)
         if limit and 4 * len(text) > limit and data != self.data.text:  # no character takes more than four bytes
             json_text.check_size(text, limit)
         self.data.check(data)
         record = StoredSession(text, self.expires_at())
-        self._written = record, Parts(cookie, data, meta)
+        self._written = record, (cookie, data, meta)
         return record
 
     def on(self, newer: StoredSession) -> StoredSession:
@@ -281,13 +289,14 @@ class SessionState(Remembered):
         written, parts = self._written or (None, None)
         if parts is None or written is not sent:
             parts, _ = self._parts(record)
+        self._stored_cookie, data, meta = parts
         self._is_rejected = False
-        self._stored_cookie = parts.cookie
-        self._saved_text = parts.data
-        self.data.wrote(parts.data)
-        if parts.meta or self.meta.row:
-            self._read_meta(parts)
-        self.meta.saved()
+        self._saved_text = data
+        self.data.wrote(data)
+        if meta or self.meta.row:
+            self._read_meta(meta, data)
+        if self.meta.assigned:
+            self.meta.saved()
 
     def touched(self, record: StoredSession) -> None:
         """Note that the store has moved the expiry."""
@@ -374,7 +383,7 @@ class SessionState(Remembered):
         before = self.meta.row
         self.row.base, self._stored_cookie = record, parts.cookie
         self.cookie.become(cookie)
-        self._read_meta(parts)
+        self._read_meta(parts.meta, parts.data)
         if self.renewal is not None and self.is_known and not tags_of(before).is_of(tags_of(self.meta.row)):
             self.meta.forget(MEMBERS)  # another request was first with a new value
 

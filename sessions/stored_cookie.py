@@ -317,7 +317,8 @@ class _Stored(NamedTuple):
 
     attributes: Attributes
     lifetime: Any
-    expires: Any  # what is stored as a date; None or False
+    expires: bool | None
+    """True for a date, which one is said by the row; False or None as in a cookie."""
 
     def get(self, name: str) -> Any:
         """Return a member but for its expiry; ABSENT where there is none."""
@@ -355,10 +356,8 @@ def _read_stored(text: str) -> _Stored:
     members.setdefault("path", "/")
     members.setdefault("httpOnly", True)
     if expires == 0:  # a false one of Node's: no date, but not null either
-        expires = False
-    elif expires is not None and not _is_date(expires):
-        expires = None
-    return _Stored(Attributes(members), lifetime, expires)
+        return _Stored(Attributes(members), lifetime, expires=False)
+    return _Stored(Attributes(members), lifetime, True if expires is not None and _is_date(expires) else None)
 
 
 def _is_date(expires: object) -> bool:
