@@ -7,10 +7,7 @@ the future because a clock was wrong. In both cases the new moment is written do
 on. The answer is no 500, because it is not the visitor's fault.
 """
 
-from typing import Any
-
 from .meta import Meta
-from .options import SessionOptions
 from .stored_cookie import LAST_MOMENT
 from .validation import is_number
 
@@ -66,19 +63,3 @@ class AbsoluteTimeout:
         if renewed < self.ends_at:
             return renewed - expires_at >= after
         return expires_at > self.ends_at or self.ends_at - expires_at >= max(after, 1)
-
-
-def is_touch_due(
-    options: SessionOptions, lifetime: Any, expires_at: int, now: int, timeout: AbsoluteTimeout | None
-) -> bool:
-    """Return True if enough of the lifetime has passed (`touchAfter`) that a read renews it.
-
-    `lifetime` is the cookie's originalMaxAge; if it is no number, the `ttl` counts.
-    """
-    lives = lifetime if lifetime is not None and is_number(lifetime) else options.ttl
-    after = options.touch_after
-    if after is None:
-        after = 0 if options.rolling else lives / 20
-    if timeout is not None:
-        return timeout.is_touch_due(now + lives, expires_at, after)
-    return bool(now + lives - expires_at >= after)

@@ -31,6 +31,10 @@ class Parts(NamedTuple):
         return f"<Parts of {sum(map(len, self))} characters>"  # a repr comes into logs and error pages
 
 
+NO_PARTS = Parts(json_text.EMPTY, json_text.EMPTY, "")
+"""Those of a session that is not stored."""
+
+
 def parts_of(sid: str, record: StoredSession, clock: Clock) -> tuple[Parts, StoredCookie]:
     """Return the texts of a record, and its cookie. Raises CorruptSession."""
     try:
@@ -41,12 +45,13 @@ def parts_of(sid: str, record: StoredSession, clock: Clock) -> tuple[Parts, Stor
             text, data = json_text.split_slowly(record.data)
             cookie = StoredCookie.load(text, record.expires_at, clock)
         meta = ""
-        if json_text.META in data:
-            found, rest = json_text.split_meta(data)
-            if parsed(found) is not None:  # or it is another application's, and data
-                meta, data = found, rest
-        if json_text.SEALED in data and json_text.is_sealed(data):
-            raise CorruptSession("it is sealed, and no key of encryption is given")  # noqa: TRY301 # named like all others
+        if json_text.OURS in data:
+            if json_text.META in data:
+                found, rest = json_text.split_meta(data)
+                if parsed(found) is not None:  # or it is another application's, and data
+                    meta, data = found, rest
+            if json_text.SEALED in data and json_text.is_sealed(data):
+                raise CorruptSession("it is sealed, and no key of encryption is given")  # noqa: TRY301 # named like all others
     except CorruptSession as error:
         raise CorruptSession(f"session {fingerprint(sid)}: {error}") from None
     return Parts(text, data, meta), cookie
@@ -110,7 +115,7 @@ class SessionData:
         if self._compared is not None and self._compared[0] == text and self._compared[1]:
             return text
         if self._canonical is None:  # a row in another spelling is not modified by that
-            self._canonical = json_text.dumps(self._before())
+            self._canonical = self.text if self.text == json_text.EMPTY else json_text.dumps(self._before())
         return self.text if text == self._canonical else text
 
     def check(self, text: str) -> None:

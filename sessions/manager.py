@@ -8,6 +8,7 @@ record is written is in writes.py, what a handler calls in between is in verbs.p
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import Any
 
 from .background import Background
 from .checked_store import check_at_rest, checked
@@ -33,7 +34,7 @@ from .observed_store import observed
 from .options import SessionOptions
 from .pending import Verb
 from .performing import Performing
-from .policy import Facts, Plan, decide, no_session
+from .policy import NOTHING, Facts, Plan, decide, no_session
 from .progress import Generate, no_new_id
 from .renewal import NO_TAG, NO_TAGS, TagsOf
 from .rotation import Rotation
@@ -128,20 +129,25 @@ class SessionManager:
         return self._load(sids, generate, tags, waited)
 
     async def _load(self, sids: Sequence[str], generate: Generate, tags: TagsOf, waited: float) -> SessionState:
-        if not self.is_ready:
+        store = self._store
+        if not is_ready(store):
             raise StoreUnavailable("the store is not ready")
-        if len(sids) == 1:
-            records = [await self._in_time(self._store.get(sids[0]))]
-        else:  # a store that batches reads them in one step
-            records = await self._in_time(asyncio.gather(*map(self._store.get, sids)))
+        is_one = len(sids) == 1
+        asked: Awaitable[Any] = (
+            store.get(sids[0]) if is_one else asyncio.gather(*map(store.get, sids))
+        )  # in one step, if it batches
+        answer = await self._in_time(asked)
         found: SessionState | None = None
-        replaced: set[str] = set()
-        for sid, record in zip(sids, records, strict=True):
-            state = None if record is None else await self._living(sid, record, generate)
-            if state is None:
+        replaced: tuple[str, ...] = ()
+        for sid, record in zip(sids, (answer,) if is_one else answer, strict=True):
+            if record is None:
                 continue
-            if not state.present(tags.get(sid, NO_TAG), waited):
-                replaced.add(sid)
+            waits = len(record.data) >= LARGE
+            state = await self._in_turn(sid, record, generate) if waits else self._loaded(sid, record, generate)
+            if state.end == "gone":
+                await self._forget(sid, record)
+            elif not state.present(tags.get(sid, NO_TAG), waited):
+                replaced += (sid,)
                 await self._in_time(self._writes.reused(state))
             elif found is None or (found.end is not None and state.end is None):
                 found = state
@@ -151,7 +157,7 @@ class SessionManager:
             if not replaced:
                 self.reporter.note(UNKNOWN, sids[0])
             return self.new(generate, sids[0])
-        return found if len(sids) == 1 else found.with_others(sids, replaced)
+        return found if is_one else found.with_others(sids, replaced)
 
     def commit(self, state: SessionState, *, ends: bool = True) -> Awaitable[None] | None:
         """Write what the session has changed to the store. Returns None if that is nothing.
@@ -171,20 +177,21 @@ class SessionManager:
         plan = self._plans.get((facts, ends))
         if plan is None:
             plan = self._plans[facts, ends] = decide(facts, self.options, ends=ends)
-        if plan.refuses:
-            state.check_can_send()
-        if plan.cookie == "send":
-            state.cookie.check()  # before anything is stored that no browser would know
-        if plan.renews:
-            state.renew()
-        if plan.new_value:
-            state.take_new_value()
-        if plan.change == "nothing":
-            state.settle(plan, "saved")
-            if state.end in ("gone", "closed") and state.is_changed:
-                self._performing.note_dropped(state)
-            return None
-        return self._performing.perform(state, plan)
+        if plan is not NOTHING:
+            if plan.refuses:
+                state.check_can_send()
+            if plan.cookie == "send":
+                state.cookie.check()  # before anything is stored that no browser would know
+            if plan.renews:
+                state.renew()
+            if plan.new_value:
+                state.take_new_value()
+            if plan.change != "nothing":
+                return self._performing.perform(state, plan)
+        state.settle(plan, "saved")
+        if state.end in ("gone", "closed") and state.is_changed:
+            self._performing.note_dropped(state)
+        return None
 
     async def _commit_behind(self, state: SessionState, *, ends: bool) -> None:
         """Commit when the verbs that the handler has called are done. Raises a failure that nobody has seen."""
@@ -199,20 +206,24 @@ class SessionManager:
         if commit is not None:
             await commit
 
-    async def _living(self, sid: str, record: StoredSession, generate: Generate) -> SessionState | None:
-        """Return the session of a record; one that is over for a tombstone, None where nothing is left of it."""
-        if len(record.data) >= LARGE:
-            await self._writes.turns.take(record.data)
+    def _loaded(self, sid: str, record: StoredSession, generate: Generate) -> SessionState:
+        """Return the session of a record, judged, for a handler."""
         state = self.judged(sid, record, generate)
-        if state.end is None:
-            if self._noted_path is not None:
-                state.look_for_user(self._noted_path)
-            decode_if_large(state)
-        elif state.end == "gone":
-            if not self._writes.is_over(record):
-                await self._in_time(self._store.destroy(sid))  # a Node server that moved its expiry would still know it
-            return None
+        if self._noted_path is not None and state.end is None:
+            state.look_for_user(self._noted_path)
         return state
+
+    async def _in_turn(self, sid: str, record: StoredSession, generate: Generate) -> SessionState:
+        """Return the same of a record that may be large, in its turn."""
+        await self._writes.turns.take(record.data)
+        state = self._loaded(sid, record, generate)
+        decode_if_large(state)
+        return state
+
+    async def _forget(self, sid: str, record: StoredSession) -> None:
+        """Remove the row of a session of which nothing is left, unless it is a tombstone."""
+        if not self._writes.is_over(record):
+            await self._in_time(self._store.destroy(sid))  # a Node server that moved its expiry would still know it
 
     def judged(self, sid: str, record: StoredSession, generate: Generate) -> SessionState:
         """Return the session of a record. Its `end` says whether it lives: the one rule, for a request and a socket.
@@ -314,9 +325,13 @@ class SessionManager:
         is gone, before or meanwhile, and StoreError.
         """
         record = await self._in_time(self._store.get(sid))
-        state = None if record is None else await self._living(sid, record, no_new_id)
-        if state is None or state.end is not None:
-            raise no_session("gone" if state is None or state.end is None else state.end)
+        if record is None:
+            raise no_session("gone")
+        state = await self._in_turn(sid, record, no_new_id)
+        if state.end == "gone":
+            await self._forget(sid, record)
+        if state.end is not None:
+            raise no_session(state.end)
         state.seal()
         yield self.face(state)
         if state.pending is not None:

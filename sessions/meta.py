@@ -51,7 +51,8 @@ class SessionMeta:
 
     row: Mapping[str, Any] = MappingProxyType({})
     """The members that the row has."""
-    _assigned: Mapping[str, Any] = row  # both are replaced, never changed: sessions share them
+    assigned: Mapping[str, Any] = row  # both are replaced, never changed: sessions share them
+    """What was set here and is not stored."""
 
     def read(self, text: str) -> None:
         """Take over the `__meta` of a stored session; "" for none."""
@@ -59,36 +60,25 @@ class SessionMeta:
 
     def get(self, name: str) -> Any:
         """Return a member; None if there is none."""
-        return self._assigned.get(name, self.row.get(name))
+        return self.assigned.get(name, self.row.get(name))
 
     def set(self, **members: Any) -> None:
         """Set members, which are stored with the next write. None removes one."""
-        self._assigned = {**self._assigned, **members}
+        self.assigned = {**self.assigned, **members}
 
     def forget(self, names: Collection[str]) -> None:
         """Drop members that were set here and are not stored."""
-        self._assigned = {name: value for name, value in self._assigned.items() if name not in names}
-
-    @property
-    def assigned(self) -> Mapping[str, Any]:
-        """What was set here and is not stored."""
-        return self._assigned
+        self.assigned = {name: value for name, value in self.assigned.items() if name not in names}
 
     def copy(self) -> "SessionMeta":
         """Return another one that says the same."""
         other = SessionMeta()
-        other.row, other._assigned = self.row, self._assigned
+        other.row, other.assigned = self.row, self.assigned
         return other
 
     def saved(self) -> None:
         """Note that the store has written: what the row has by now need not be set any more."""
-        if self._assigned:
-            self._assigned = {name: value for name, value in self._assigned.items() if self.row.get(name) != value}
-
-    @property
-    def is_unrecorded(self) -> bool:
-        """True if something was set that the store does not have."""
-        return bool(self._assigned)
+        self.assigned = {name: value for name, value in self.assigned.items() if self.row.get(name) != value}
 
     @property
     def closed_until(self) -> int:
@@ -101,14 +91,14 @@ class SessionMeta:
 
         The row's members count, and over them those that were set here; of two times the later.
         """
-        if not self.row and not self._assigned and created is None:
+        if not self.row and not self.assigned and created is None:
             return ""
-        members = {**self.row, **self._assigned}
-        for name in self.row.keys() & self._assigned.keys():
-            if name.endswith("At") and is_number(self.row[name]) and is_number(self._assigned[name]):
-                members[name] = max(self.row[name], self._assigned[name])
-        for name in DECISIONS & self._assigned.keys():
-            members[name] = self._assigned[name]
+        members = {**self.row, **self.assigned}
+        for name in self.row.keys() & self.assigned.keys():
+            if name.endswith("At") and is_number(self.row[name]) and is_number(self.assigned[name]):
+                members[name] = max(self.row[name], self.assigned[name])
+        for name in DECISIONS & self.assigned.keys():
+            members[name] = self.assigned[name]
         members = {name: value for name, value in members.items() if value is not None}
         members.pop("closed", None)  # of a tombstone that Node has filled: it is a session again
         members.pop("next", None)

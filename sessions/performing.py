@@ -29,13 +29,13 @@ class Performing:
         self._writes = writes
         self._reporter = writes.reporter
         self._deadline = deadline
+        self._begins = not writes.is_blind and not writes.reporter.has_observers
 
     def perform(self, state: SessionState, plan: Plan) -> Awaitable[None]:
-        """Do to the store what a plan says. Raises at once what cannot be stored; what is awaited raises StoreError."""
-        record = None if plan.change in ("destroy", "touch") else state.to_store()
+        """Do to the store what a plan of this step says. Raises at once what cannot be stored, and later StoreError."""
+        record = None if plan.change in ("destroy", "touch") else state.to_store(state.encoded)
         settle = partial(self._settle, state, plan, state.cookie_value if plan.new_value else "")
-        can_begin = state.base is None or self._writes.queues.is_free(state.row.id)
-        if record is not None and can_begin and not self._writes.is_blind and not self._reporter.has_observers:
+        if record is not None and self._begins and self._writes.is_free(state.row):
             return BegunCommit(self._writes, self._deadline, state, record, settle)
         performing = self._perform(state, plan, record, settle)
         if self._reporter.has_observers:
@@ -53,12 +53,14 @@ class Performing:
         settle(outcome)
 
     def _settle(self, state: SessionState, plan: Plan, value: str, outcome: Performed) -> None:
-        if plan.change in ("create", "update") and outcome in ("gone", "closed"):
-            self.note_dropped(state)
-        elif plan.new_value and value == state.cookie_value:  # of parallel requests one has made it
-            self._reporter.note(COOKIE_RENEWED, state.id)
-        if outcome == "gone":
-            self._writes.tell(state.row.id)
+        if outcome == "saved":
+            if plan.new_value and value == state.cookie_value:  # of parallel requests one has made it
+                self._reporter.note(COOKIE_RENEWED, state.id)
+        else:
+            if plan.change in ("create", "update"):
+                self.note_dropped(state)
+            if outcome == "gone":
+                self._writes.tell(state.row.id)
         state.settle(plan, outcome)
 
     def note_dropped(self, state: SessionState) -> None:
@@ -86,9 +88,8 @@ class BegunCommit:
         self._record = record
         self._row: Row = state.row
         self._settle = settle
-        self.call: asyncio.Future[Any] = asyncio.ensure_future(
-            deadline.keep(writes.ask(self._row, record))  # a store of ours hands back a Future, which stays what it is
-        )
+        call = deadline.keep(writes.ask(self._row, record))  # a store of ours hands back a Future
+        self.call: asyncio.Future[Any] = call if type(call) is asyncio.Future else asyncio.ensure_future(call)
         """Done when the store has answered, or at the deadline."""
         self._began = self.call.get_loop().time()
         # it is taken behind the call: one that raises has no turn to give back

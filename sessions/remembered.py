@@ -9,7 +9,7 @@ from typing import Any
 
 from .absolute_timeout import AbsoluteTimeout
 from .clock import Clock
-from .data import Parts, SessionData
+from .data import SessionData
 from .errors import CorruptSession
 from .formats import json_text
 from .formats.signing import fingerprint
@@ -19,6 +19,7 @@ from .progress import Progress
 from .renewal import NO_TAG, Renewal, Value, first, is_renewed, join, tags_of
 from .stored_cookie import LAST_MOMENT
 from .user_text import user_in
+from .validation import is_number
 
 
 class Remembered(Progress):
@@ -55,6 +56,22 @@ class Remembered(Progress):
     def is_too_old(self) -> bool:
         """True if the session has come to the end that `absoluteTimeout` sets."""
         return self._timeout is not None and self._timeout.ends_at <= self.clock()
+
+    def is_touch_due(self, expires_at: int) -> bool:
+        """Return True if so much of the lifetime has passed that a use renews an expiry: `touchAfter`.
+
+        The lifetime is the cookie's originalMaxAge; if that is no number, the `ttl` counts.
+        """
+        options, lives = self._options, self.cookie.lifetime
+        if lives is None or not is_number(lives):
+            lives = options.ttl
+        after = options.touch_after
+        if after is None:
+            after = 0 if options.rolling else lives / 20
+        renewed = self.clock() + lives
+        if self._timeout is not None:
+            return self._timeout.is_touch_due(renewed, expires_at, after)
+        return bool(renewed - expires_at >= after)
 
     @property
     def absolute_end(self) -> int:
@@ -141,14 +158,14 @@ class Remembered(Progress):
         self.cookie.cap(self._timeout.ends_at)
 
     def _is_meta_unrecorded(self) -> bool:
-        return self.meta.is_unrecorded or (self._timeout is not None and not self._timeout.is_recorded)
+        return bool(self.meta.assigned) or (self._timeout is not None and not self._timeout.is_recorded)
 
-    def _read_meta(self, parts: Parts) -> None:
-        self.meta.read(parts.meta)
+    def _read_meta(self, text: str, data: str) -> None:
+        self.meta.read(text)
         if self._timeout is None and "endsAt" in self.meta.row:
             self._timeout = AbsoluteTimeout(None, self.clock())
-        if not parts.meta and (self._timeout is not None or self._options.renew_after is not None):
-            self._check_own(parts.data)
+        if not text and (self._timeout is not None or self._options.renew_after is not None):
+            self._check_own(data)
         if self._timeout is not None:
             self._timeout.read({**self.meta.row, **self.meta.assigned}, self.clock())
             self.cookie.cap(self._timeout.ends_at)

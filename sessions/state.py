@@ -7,9 +7,8 @@ are in policy.py; no store is reached from here.
 from collections.abc import Callable, Collection, Iterable
 from typing import Self
 
-from .absolute_timeout import is_touch_due
 from .clock import Clock
-from .data import Parts, SessionData, parts_of
+from .data import NO_PARTS, Parts, SessionData, parts_of
 from .errors import SessionConflict
 from .formats import json_text
 from .meta import SessionMeta
@@ -19,7 +18,7 @@ from .progress import Generate
 from .remembered import Remembered
 from .renewal import MEMBERS, Renewal, Value, tags_of
 from .store import StoredSession
-from .stored_cookie import LAST_MOMENT, StoredCookie
+from .stored_cookie import LAST_MOMENT, StoredCookie, is_moment
 from .user_text import user_at
 
 
@@ -28,9 +27,9 @@ class Row:
 
     __slots__ = ("base", "id")
 
-    def __init__(self, sid: str) -> None:
+    def __init__(self, sid: str, base: StoredSession | None = None) -> None:
         self.id: str = sid
-        self.base: StoredSession | None = None
+        self.base: StoredSession | None = base
         """What is stored there; None where nothing is."""
 
 
@@ -51,10 +50,10 @@ class SessionState(Remembered):
     """What the response does to the browser's cookie, known once the plan was performed."""
     others: tuple[str, ...] = ()
     """Further verified ids of the request: `destroy()` ends them too."""
-    _stored_cookie = json_text.EMPTY  # the text of the cookie in the row
-    _origin_text = json_text.EMPTY  # the data at the start of the request
     _saved_text: str | None = None  # the data that need not be saved again
-    _written: tuple[StoredSession, Parts] | None = None  # the last record made for the store, and its parts
+    encoded: str = json_text.EMPTY
+    """The data as `facts` has encoded it last: what is current in the same step."""
+    _written: tuple[StoredSession, tuple[str, str, str]] | None = None  # the last record for the store, with its parts
     _is_renewed = _touch_asked = _committed = _already_deleted = _is_rejected = False
 
     def __init__(
@@ -63,19 +62,21 @@ class SessionState(Remembered):
         clock: Clock,
         generate: Generate,
         request_sid: str | None,
-        sid: str,
+        row: Row,
         cookie: StoredCookie,
+        parts: Parts = NO_PARTS,
     ) -> None:
         self._options, self._generate = options, generate
         self.clock: Clock = clock
         self.cookie: StoredCookie = cookie
         self.request_sid: str | None = request_sid
         """The verified id that the browser sent; the store may not know it."""
-        self.id: str = sid
-        self._origin_id = sid
-        self.row: Row = Row(sid)
+        self.id: str = row.id
+        self._origin_id = row.id
+        self.row: Row = row
         """Its row, which is still under another id until a `rotate()` has moved it."""
-        self.data: SessionData = SessionData()
+        self._stored_cookie, self._origin_text, _ = parts  # the text of the cookie in the row; the data at the start
+        self.data: SessionData = SessionData(self._origin_text)
         self.meta: SessionMeta = SessionMeta()
         if options.absolute_timeout is not None:
             self._timeout = self._new_timeout()
@@ -85,7 +86,8 @@ class SessionState(Remembered):
         cls, options: SessionOptions, clock: Clock, generate: Generate, request_sid: str | None = None
     ) -> "SessionState":
         """Return a session under a fresh id that no store knows yet."""
-        state = cls(options, clock, generate, request_sid, *generate())
+        sid, cookie = generate()
+        state = cls(options, clock, generate, request_sid, Row(sid), cookie)
         if options.renew_after is not None:
             state._begin_value()
         return state
@@ -96,12 +98,11 @@ class SessionState(Remembered):
     ) -> "SessionState":
         """Return the session of a stored record. Raises CorruptSession if its text is no session."""
         parts, cookie = parts_of(sid, record, clock)
-        state = cls(options, clock, generate, sid, sid, cookie)
-        state.row.base, state._stored_cookie = record, parts.cookie
-        state.data.text = state._origin_text = parts.data
-        state._saved_text = None if options.resave else parts.data
+        state = cls(options, clock, generate, sid, Row(sid, record), cookie, parts)
+        if not options.resave:
+            state._saved_text = state._origin_text
         if parts.meta or state._timeout is not None or options.renew_after is not None:
-            state._read_meta(parts)
+            state._read_meta(parts.meta, parts.data)
         return state
 
     # ---------------------------------------------------------------- what a handler asks, through the face
@@ -143,7 +144,8 @@ class SessionState(Remembered):
                 cookie_can_leave=not self._has_left,
                 discarded=self.is_discarded or self._is_rejected,
             )
-        data, base, saved, sid, sent = self.data.current(), self.row.base, self._saved_text, self.id, self.request_sid
+        base, saved, sid, sent, cookie = self.row.base, self._saved_text, self.id, self.request_sid, self.cookie
+        data = self.encoded = self.data.current()
         facts = (
             None,
             "fixed" if self.renewal is None else self._value(self.renewal),
@@ -155,8 +157,8 @@ class SessionState(Remembered):
             data != self._origin_text,
             data != saved,
             saved is not None,
-            self.cookie.changed_from(self._stored_cookie),
-            self.cookie.has_expiry,
+            cookie.changed_from(self._stored_cookie),
+            cookie.has_expiry,
             base is not None and self._is_meta_unrecorded(),
             self._touch_asked,
             base is not None and data == saved and self.is_touch_due(base.expires_at),
@@ -170,11 +172,6 @@ class SessionState(Remembered):
         """Return what becomes of the cookie's value; nothing, if the browser does not know the id."""
         return self.value_of(renewal) if self.is_known else "fixed"
 
-    def is_touch_due(self, expires_at: int) -> bool:
-        """Return True if so much of the lifetime has passed that a use renews an expiry: `touchAfter`."""
-        lifetime = self.cookie.member("originalMaxAge")
-        return is_touch_due(self._options, lifetime, expires_at, self.clock(), self._timeout)
-
     def renew(self) -> None:
         """Start the lifetime again, once in a request."""
         if not self._is_renewed:
@@ -183,15 +180,17 @@ class SessionState(Remembered):
 
     def settle(self, plan: Plan, outcome: Performed) -> None:
         """Take over what became of a plan."""
-        if plan.change == "destroy":
-            self._already_deleted = True
-        elif plan.change != "nothing":
-            self._committed = True
         if plan.cookie == "keep":
             self.cookie_act = "keep"
         else:
             self.cookie_act = answer(plan, outcome, "fixed" if self.renewal is None else self._value(self.renewal))
-        if outcome in ("gone", "closed"):
+        if plan.change == "nothing":
+            return
+        if plan.change == "destroy":
+            self._already_deleted = True
+        else:
+            self._committed = True
+        if outcome != "saved" and outcome in ("gone", "closed"):
             self.over(outcome)
 
     def over(self, reason: EndReason, *, is_readable: bool = False) -> None:
@@ -225,23 +224,27 @@ class SessionState(Remembered):
 
     def expires_at(self) -> int:
         """Return when the store may forget the session, in milliseconds since the epoch."""
-        expires = self.cookie.member("expires")
-        if expires is None or expires is False:
-            return self.cookie.capped(self.clock() + self._options.ttl)
-        return int(expires)
+        expires = self.cookie.expires
+        if expires is not None and is_moment(expires):
+            return int(expires)
+        return self.cookie.capped(self.clock() + self._options.ttl)
 
-    def to_store(self) -> StoredSession:
-        """Return the record to store. Raises DataError for changed data that is too large, or that Node cannot hold."""
+    def to_store(self, encoded: str | None = None) -> StoredSession:
+        """Return the record to store; `encoded` is its data, where that is known.
+
+        Raises DataError for changed data that is too large, or that Node cannot hold.
+        """
         if self.noted_path is not None:
             self._note_user(user_at(self.values, self.noted_path))
-        cookie, data, limit = self.cookie.text(), self.data.current(), self._options.max_bytes
-        meta = self.meta.text(None if self._timeout is None else self._timeout.to_record)
+        data = self.data.current() if encoded is None else encoded
+        cookie, limit, timeout = self.cookie.text(), self._options.max_bytes, self._timeout
+        meta = self.meta.text(None if timeout is None else timeout.to_record)
         text = json_text.join(cookie, data, meta)
         if limit and 4 * len(text) > limit and data != self.data.text:  # no character takes more than four bytes
             json_text.check_size(text, limit)
         self.data.check(data)
         record = StoredSession(text, self.expires_at())
-        self._written = record, Parts(cookie, data, meta)
+        self._written = record, (cookie, data, meta)
         return record
 
     def on(self, newer: StoredSession) -> StoredSession:
@@ -286,13 +289,14 @@ class SessionState(Remembered):
         written, parts = self._written or (None, None)
         if parts is None or written is not sent:
             parts, _ = self._parts(record)
+        self._stored_cookie, data, meta = parts
         self._is_rejected = False
-        self._stored_cookie = parts.cookie
-        self._saved_text = parts.data
-        self.data.wrote(parts.data)
-        if parts.meta or self.meta.row:
-            self._read_meta(parts)
-        self.meta.saved()
+        self._saved_text = data
+        self.data.wrote(data)
+        if meta or self.meta.row:
+            self._read_meta(meta, data)
+        if self.meta.assigned:
+            self.meta.saved()
 
     def touched(self, record: StoredSession) -> None:
         """Note that the store has moved the expiry."""
@@ -379,7 +383,7 @@ class SessionState(Remembered):
         before = self.meta.row
         self.row.base, self._stored_cookie = record, parts.cookie
         self.cookie.become(cookie)
-        self._read_meta(parts)
+        self._read_meta(parts.meta, parts.data)
         if self.renewal is not None and self.is_known and not tags_of(before).is_of(tags_of(self.meta.row)):
             self.meta.forget(MEMBERS)  # another request was first with a new value
 

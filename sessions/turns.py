@@ -21,7 +21,7 @@ FREE = 0.05
 
 def is_large(state: SessionState) -> bool:
     """Return True for a session that lives and takes turns."""
-    return state.end is None and len(state.data.text) >= LARGE
+    return len(state.data.text) >= LARGE and state.end is None
 
 
 def decode_if_large(state: SessionState) -> None:

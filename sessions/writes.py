@@ -44,6 +44,8 @@ class Writes:
         self._overwriting = overwriting(store) if options.conflict == "overwrite" else None
         if options.conflict == "overwrite" and self._overwriting is None:
             raise OptionsError(f'conflict: "overwrite" needs a store that can write blindly, unlike {name_of(store)}')
+        self.is_blind: bool = self._overwriting is not None
+        """Whether nothing is compared: `conflict = "overwrite"`."""
         self.ends: Ends = Ends()
         """Where the verbs report which sessions end in this process."""
         self.queues: CommitQueues = CommitQueues(store, self.is_over)
@@ -51,10 +53,9 @@ class Writes:
         self.turns: Turns = Turns()
         """The work on large sessions, one at a time."""
 
-    @property
-    def is_blind(self) -> bool:
-        """True if nothing is compared: `conflict = "overwrite"`."""
-        return self._overwriting is not None
+    def is_free(self, row: Row) -> bool:
+        """Return True if a write of a row need not wait: there is none yet, or no other commit has the turn."""
+        return row.base is None or self.queues.is_free(row.id)
 
     def is_over(self, record: StoredSession) -> bool:
         """Return True for a tombstone: its session goes on under another id."""

@@ -40,7 +40,7 @@ from sessions.merge import _paired
 from sessions.queues import CommitQueues
 from sessions.session import Session
 from sessions.state import SessionState
-from sessions.stored_cookie import StoredCookie
+from sessions.stored_cookie import StoredCookie, _stored
 from sessions.stores.batching import Job
 from sessions.stores.postgres.connections import PoolSettings
 from sessions.stores.postgres.url import parse as parse_postgres
@@ -111,6 +111,7 @@ OBJECTS: dict[str, Callable[[Path], object]] = {
     "PoolSettings": lambda _: PoolSettings(parse_postgres(POSTGRES), 5, 4_000, 100),
     "PostgresStore": lambda _: open_store(POSTGRES),
     "RedisStore": lambda _: open_store(OPTIONS.store),
+    "_Stored": lambda _: _stored(f'{{"originalMaxAge":1,"expires":"+{DATA}","domain":"{SECRET}"}}'),
     "_Pairs": lambda _: _paired({"mark": DATA}, {"mark": SECRET}),
     "SQLiteStore": lambda folder: SQLiteStore(folder / "sessions.db"),
     "ServerURL": lambda _: parse_postgres(POSTGRES),

@@ -25,6 +25,8 @@ META = '"__meta"'
 """The member that our own features keep with a session, as it is spelled in a stored text: Node keeps it at a save."""
 SEALED = '"__sealed"'
 """The member that a sealed session is in (at_rest/seal.py)."""
+OURS = '"__'
+"""How both begin: most sessions have neither."""
 _META_AS_WRITTEN = re.compile(r'\{"__meta":(\{[^{}"\\]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^{}"\\]*)*\}),?')
 """A flat object in front of the data, as we write it; anything else is decoded."""
 
@@ -109,14 +111,14 @@ def split(text: str) -> tuple[str, str]:
     seen when the cookie is decoded; if not, `split_slowly` knows. Of several members `cookie` the last counts, as in
     JSON.parse. Raises CorruptSession where there is no cookie object.
     """
-    if text.startswith('{"cookie":{') and text.endswith("}"):
-        end = text.index("}", len(_HEAD)) + 1
-        if text.startswith(',"', end):
-            data = "{" + text[end + 1 :]
-            if not _names_cookie(data) or "cookie" not in loads(data):
-                return text[len(_HEAD) : end], data
-        elif end == len(text) - 1:
-            return text[len(_HEAD) : end], EMPTY
+    head, _, rest = text.partition("}")
+    if head.startswith('{"cookie":{') and rest.endswith("}"):
+        cookie = head[len(_HEAD) :] + "}"
+        if rest == "}":
+            return cookie, EMPTY
+        data = "{" + rest[1:]
+        if rest.startswith(',"') and (not _names_cookie(data) or "cookie" not in loads(data)):
+            return cookie, data
     return split_slowly(text)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sessions import CookieOptions
 from sessions.formats.signing import Signer, new_id
-from sessions.stored_cookie import StoredCookie, set_cookie
+from sessions.stored_cookie import Attributes, StoredCookie, set_cookie
 
 from .rfc6265bis import cookie_date, received
 
@@ -83,7 +83,7 @@ def test_a_signed_id_comes_to_the_browser_whole(secret: bytes, now: int, lifetim
 @given(members=MEMBERS)
 def test_the_cookie_that_removes_it_is_one_of_the_past(members: dict[str, Any]) -> None:
     """With the attributes by which a browser knows which one: its Domain and its Path."""
-    cookie = StoredCookie({name: each for name, each in members.items() if name != "expires"}, lambda: 0)
+    cookie = StoredCookie(Attributes(members), lambda: 0)
 
     found = received(cookie.clearing("connect.sid"))
 

@@ -71,7 +71,7 @@ def _(original: Any) -> Any:
 
 @breaks(2, "a merge overwrites the cookie's attributes", "trips/test_parallel_cookie.py", f"{COOKIE}.assigned")
 def _(_original: Any) -> Any:
-    return property(lambda self: dict(self._members))
+    return property(lambda self: {name: self.member(name) for name in self.to_json()})
 
 
 @breaks(2, "a merge does not compute the expiry anew", "test_promises.py", f"{COOKIE}.reassign")
@@ -79,7 +79,7 @@ def _(original: Any) -> Any:
     def reassign(self: Any, assigned: Any) -> None:
         expires = assigned.get("expires", self.member("expires"))
         original(self, assigned)
-        self._members["expires"] = expires
+        self.expires = expires
 
     return reassign
 
@@ -222,13 +222,14 @@ def _(_original: Any) -> Any:
 # ---------------------------------------------------------------- reads hardly cost a write
 
 
-DUE = "absolute_timeout:is_touch_due"
+DUE = f"{STATE}.is_touch_due"
 
 
 @breaks(5, "touchAfter is ignored", "trips/test_touch.py", DUE)
 def _(original: Any) -> Any:
-    def is_touch_due(options: Any, *rest: Any) -> Any:
-        return original(dataclasses.replace(options, touch_after=None), *rest)
+    def is_touch_due(self: Any, expires_at: int) -> Any:
+        self._options = dataclasses.replace(self._options, touch_after=None)
+        return original(self, expires_at)
 
     return is_touch_due
 

@@ -130,7 +130,7 @@ def _(original: Any) -> Any:
 
 
 breaks("7.3.1", "the use of a session does not prolong it", f"{TOUCH}::test_promise_5_a_session_in_use_lives_on",
-       "sessions.absolute_timeout:is_touch_due")(always(value=False))  # fmt: skip
+       "sessions.state:SessionState.is_touch_due")(always(value=False))  # fmt: skip
 
 
 @breaks(
