@@ -81,11 +81,11 @@ class Verb:
 
     def prepared(self, jobs: Sequence[Read], now: int) -> tuple[str, list[Any]]:
         """Return the statement for some jobs, and its parameters. Rows of NULL, which mean nothing, fill it up."""
-        if len(jobs) == 1 and self._alone is not None:
-            return self._alone, [now, *self._values(jobs[0])]
-        count = _SIZES[bisect_left(_SIZES, len(jobs))]
         rows = map(self._values, jobs)
         parameters: list[Any] = [now, *(chain.from_iterable(rows) if self._width > 1 else rows)]
+        if len(jobs) == 1 and self._alone is not None:
+            return self._alone, parameters
+        count = _SIZES[bisect_left(_SIZES, len(jobs))]
         parameters += [None] * ((count - len(jobs)) * self._width)
         return _statement(self._text, self._width, count, numbers_jobs=self._numbers_jobs), parameters
 
@@ -134,6 +134,7 @@ SELECT = Verb(
     """,
     "sid",
     numbers_jobs=True,
+    alone="SELECT 0, sess, CAST(expired AS INTEGER) FROM sessions WHERE sid = ?2 AND expired > ?1",
 )
 """Returns the living rows, each with the place of its job in the batch."""
 
@@ -148,6 +149,12 @@ CREATE = Verb(
     """,
     "sid", "record.expires_at", "record.data",
     done=_written,
+    alone="""
+    INSERT INTO sessions (sid, expired, sess) VALUES (?2, ?3, ?4)
+    ON CONFLICT (sid) DO UPDATE SET expired = excluded.expired, sess = excluded.sess
+    WHERE (sessions.expired > ?1) IS NOT TRUE
+    RETURNING sid
+    """,
 )  # fmt: skip
 
 # SQLite copies the texts of the jobs into a table of its own first: for one job that is the larger part of the work.
