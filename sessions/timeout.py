@@ -26,8 +26,7 @@ class Deadline:
         self._futures: deque[tuple[float, asyncio.Future[Any]]] = deque()  # with their ends, in the order of these
         self._ends: dict[asyncio.Task[object] | None, float] = {}  # by the task that waits, in the order of their ends
         self._late: set[asyncio.Task[object]] = set()  # those that were cut off
-        self._loop: asyncio.AbstractEventLoop | None = None  # that the timer is of
-        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # that has set the timer; None: no timer runs
 
     def keep(self, call: Awaitable[Result]) -> Awaitable[Result]:
         """Return what to await in place of a call. Raises StoreUnavailable there if the call takes too long.
@@ -37,17 +36,24 @@ class Deadline:
         """
         if type(call) is not asyncio.Future:
             return self._keep(call)
-        futures = self._futures
-        while futures and futures[0][1].done():
-            futures.popleft()
-        futures.append((self._begin(call.get_loop()), call))
+        if not call.done():
+            loop = call.get_loop()
+            end = loop.time() + self._seconds
+            if self._loop is not loop:
+                self._set_timer(loop, end)
+            futures = self._futures
+            futures.append((end, call))
+            while futures[0][1].done():
+                futures.popleft()
         return call
 
     async def _keep(self, call: Awaitable[Result]) -> Result:
         loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         cancellations = 0 if task is None else task.cancelling()
-        self._ends[task] = self._begin(loop)
+        self._ends[task] = end = loop.time() + self._seconds
+        if self._loop is not loop:
+            self._set_timer(loop, end)
         try:
             return await call
         except asyncio.CancelledError as cancelled:
@@ -70,12 +76,9 @@ class Deadline:
                 raise
             raise self._error(str(error.__cause__ or "")) from None
 
-    def _begin(self, loop: asyncio.AbstractEventLoop) -> float:
-        """Return when a call that begins now has to be done."""
-        end = loop.time() + self._seconds
-        if self._timer is None or self._loop is not loop:
-            self._loop, self._timer = loop, loop.call_at(end, self._ring, loop)
-        return end
+    def _set_timer(self, loop: asyncio.AbstractEventLoop, end: float) -> None:
+        self._loop = loop
+        loop.call_at(end, self._ring, loop)
 
     def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
@@ -91,7 +94,9 @@ class Deadline:
                 task.cancel()
         ends = [end for end, _ in islice(self._futures, 1)]
         ends += islice((end for end in self._ends.values() if end > now), 1)
-        self._timer = loop.call_at(min(ends), self._ring, loop) if ends else None
+        self._loop = None
+        if ends:
+            self._set_timer(loop, min(ends))
 
     def _error(self, name: str = "") -> StoreUnavailable:
         return StoreUnavailable(

@@ -7,14 +7,17 @@ of jobs is performed, and nothing else of the verbs.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, suppress
 from functools import partial
+from operator import attrgetter
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from ..errors import StoreError, StoreUnavailable
 from ..store import GONE, TAKEN, OnBatch, Outcome, Store, StoredSession, Update
-from .batching import Batcher, Job
+from .batching import Batcher, Job, Read
+
+_DATA = attrgetter("data")
 
 RETRY_SECONDS = 1.0
 """How long a store that could not be reached is left alone, so that requests fail at once and none waits."""
@@ -44,13 +47,14 @@ class CircuitBreaker:
 
 
 class Queue(Protocol):
-    """Takes jobs: a Batcher, or what a store has in front of one."""
+    """Takes writes: a Batcher, or what a store has in front of one."""
 
     def add(self, job: Job) -> Awaitable[Any]:
         """Ask for a job. Returns what resolves to its outcome."""
 
 
 StoreT = TypeVar("StoreT")
+JobT = TypeVar("JobT", bound=Read)
 
 
 class Itself:
@@ -58,6 +62,22 @@ class Itself:
 
     def __get__(self, store: StoreT, _owner: object = None) -> StoreT:
         return store
+
+
+class DriverErrors:
+    """Raises what a store's driver raises as ours. It keeps nothing of a use, so the uses of a store share one."""
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: "StoreBase") -> None:
+        self._store = store
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if error is not None and isinstance(error, self._store.driver):
+            raise self._store.translated(error) from error
 
 
 class StoreBase:
@@ -80,6 +100,7 @@ class StoreBase:
         """The store as messages name it: without passwords."""
         self.is_open: bool | None = None
         """True between `__aenter__` and `__aexit__`; None before, False afterwards."""
+        self._driver_errors = DriverErrors(self)
         self._read_reports: list[Callable[[int], None]] = []
         self._write_reports: list[Callable[[int], None]] = []
         self._reads = Batcher(self._read, once=False, reports=self._read_reports)
@@ -125,19 +146,20 @@ class StoreBase:
 
     def get(self, sid: str) -> Awaitable[StoredSession | None]:
         """Read the session of an id. Returns None if there is none or it has expired."""
-        return self._ask(self._reader, Job("get", sid))
+        job = Read(sid)
+        return self._reader(sid).add(job) if self.is_open and self.can_store(sid) else self._missing(job)
 
     def create(self, sid: str, record: StoredSession) -> Awaitable[StoredSession | None]:
         """Insert a new session. Returns None if a living one has the id."""
-        return self._ask(self._writer, Job("create", sid, record))
+        return self._ask(Job("create", sid, record), record)
 
     def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Awaitable[Update]:
         """Replace a session that is still the expected one."""
-        return self._ask(self._writer, Job("update", sid, record, expected))
+        return self._ask(Job("update", sid, record, expected), record, expected)
 
     def touch(self, sid: str, expires_at: int, expected: StoredSession) -> Awaitable[Update]:
         """Move the expiry of a session that is still the expected one."""
-        return self._ask(self._writer, Job("touch", sid, None, expected, expires_at))
+        return self._ask(Job("touch", sid, None, expected, expires_at))  # the text stays where it is
 
     def rename(
         self,
@@ -148,20 +170,22 @@ class StoreBase:
         tombstone: StoredSession | None = None,
     ) -> Awaitable[Update]:
         """Move a session that is still the expected one to a new id, in one step."""
-        return self._ask(self._writer, Job("rename", old, record, expected, new=new, tombstone=tombstone))
+        job = Job("rename", old, record, expected, new=new, tombstone=tombstone)
+        return self._ask(job, record, expected, tombstone)
 
     def set(self, sid: str, record: StoredSession) -> Awaitable[StoredSession]:
         """Insert or replace a session, whatever is there."""
-        return self._ask(self._writer, Job("set", sid, record))
+        return self._ask(Job("set", sid, record), record)
 
     def destroy(self, sid: str) -> Awaitable[None]:
         """Delete a session; an id that has none is not an error."""
-        return self._ask(self._writer, Job("destroy", sid))
+        job = Job("destroy", sid)
+        return self._writer(sid).add(job) if self.is_open and self.can_store(sid) else self._missing(job)
 
     # ---------------------------------------------------------------- what a subclass says
 
-    async def _read(self, jobs: list[Job]) -> None:
-        """Perform a batch of "get" jobs: resolve each to its record or None."""
+    async def _read(self, jobs: list[Read]) -> None:
+        """Perform a batch of reads: resolve each to its record or None."""
         raise NotImplementedError
 
     async def _write(self, jobs: list[Job]) -> None:
@@ -182,7 +206,7 @@ class StoreBase:
             return False
         return True
 
-    def _reader(self, _sid: str) -> Queue:
+    def _reader(self, _sid: str) -> Batcher:
         """Return the batcher that reads this id."""
         return self._reads
 
@@ -199,15 +223,11 @@ class StoreBase:
         if not self.is_open:
             raise StoreUnavailable(f"{self.name}: the store is closed")
 
-    @contextmanager
-    def driver_errors(self) -> Iterator[None]:
+    def driver_errors(self) -> AbstractContextManager[None]:
         """Raise the driver's errors as ours: the one place where that happens."""
-        try:
-            yield
-        except self.driver as error:
-            raise self.translated(error) from error
+        return self._driver_errors
 
-    async def each_alone(self, jobs: list[Job], perform: Callable[[list[Job]], Awaitable[None]]) -> None:
+    async def each_alone(self, jobs: list[JobT], perform: Callable[[list[JobT]], Awaitable[None]]) -> None:
         """Perform each job of a batch that failed alone, so that a bad one fails its own caller only.
 
         A job that nobody waits for any more is not begun.
@@ -220,35 +240,34 @@ class StoreBase:
             except StoreError as own:
                 job.fail(own)
 
-    def _ask(self, queue_of: Callable[[str], Queue], job: Job) -> Awaitable[Any]:
-        """Ask for a job, and return its future, which has failed if the store is closed or cannot keep the job's texts.
-
-        What the store cannot keep it does not have: to read or delete that is no error.
-        """
-        record = job.record
+    def _ask(self, job: Job, *records: StoredSession | None) -> Awaitable[Any]:
+        """Ask for a write of some records. Returns its future, which has failed if `_check` refuses an id or one."""
         try:
-            if record is not None:
-                self._check(job.sid, record, job.expected, job.tombstone)
-                if job.new is not None:
-                    self._check(job.new)
-            elif job.expected is not None:
-                self._check(job.sid)  # of a touch: the text stays where it is
-            else:
-                self.check_open()
-                if not self.can_store(job.sid):
-                    job.resolve(None)
-                    return job.future
+            if job.new is not None:
+                self._check(job.new)
+            self._check(job.sid, *records)
         except StoreError as error:
             job.fail(error)
             return job.future
-        return queue_of(job.sid).add(job)
+        return self._writer(job.sid).add(job)
+
+    def _missing(self, job: Read) -> Awaitable[None]:
+        """Return the future of a job of an id that the store cannot keep, so it has none; of a closed store, it fails.
+
+        To read or delete what is not there is no error.
+        """
+        try:
+            self.check_open()
+            job.resolve(None)
+        except StoreError as error:
+            job.fail(error)
+        return job.future
 
     def _check(self, sid: str, *records: StoredSession | None) -> None:
-        self.check_open()
-        is_storable = self.can_store(sid)
-        for record in records:
-            is_storable = is_storable and (record is None or self.can_store(record.data))
-        if not is_storable:
+        """Raise StoreUnavailable if the store is not open, and StoreError if it cannot keep an id or some records."""
+        if not self.is_open:
+            self.check_open()
+        if not all(map(self.can_store, (sid, *map(_DATA, filter(None, records))))):
             raise StoreError(f"{self.name}: cannot keep this id or text: {self._storable()}")
 
     def _storable(self) -> str:

@@ -6,6 +6,7 @@ jobs overtake large ones that do not fit: a small session waits for one batch, h
 """
 
 import asyncio
+from asyncio import Future, get_running_loop
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import Any, Self
@@ -20,10 +21,33 @@ MAX_CHARACTERS = 2_000_000
 """Characters of text in one batch of several jobs: 1 to 4 MB, which take some tens of milliseconds to commit."""
 
 
-class Job:
-    """One verb to perform, and the future that its caller awaits."""
+class Read:
+    """An id to read, and the future that the caller awaits, which every job has."""
 
-    __slots__ = ("expected", "expires_at", "future", "new", "record", "sid", "tombstone", "verb")
+    __slots__ = ("future", "sid")
+
+    verb: str = "get"
+
+    def __init__(self, sid: str) -> None:
+        self.sid: str = sid
+        self.future: Future[Any] = Future(loop=get_running_loop())
+
+    def resolve(self, outcome: Any) -> None:
+        """Hand over the outcome, unless nobody waits for it."""
+        future = self.future
+        if not future.done():
+            future.set_result(outcome)
+
+    def fail(self, error: Exception) -> None:
+        """Hand over an error, unless nobody waits for it."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Job(Read):
+    """One verb to perform, with all that it may need."""
+
+    __slots__ = ("expected", "expires_at", "new", "record", "tombstone", "verb")
 
     def __init__(
         self,
@@ -35,14 +59,14 @@ class Job:
         new: str | None = None,
         tombstone: StoredSession | None = None,
     ) -> None:
+        self.sid: str = sid  # as Read.__init__, a call less
+        self.future: Future[Any] = Future(loop=get_running_loop())
         self.verb: str = verb
-        self.sid: str = sid
         self.record: StoredSession | None = record
         self.expected: StoredSession | None = expected
         self.expires_at: int = expires_at  # of a touch, in milliseconds since the epoch
         self.new: str | None = new  # of a rename: the id that the session goes on under
         self.tombstone: StoredSession | None = tombstone
-        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     @classmethod
     def to_create_or_rename(
@@ -70,16 +94,6 @@ class Job:
             size += len(self.tombstone.data)
         return size
 
-    def resolve(self, outcome: Any) -> None:
-        """Hand over the outcome, unless nobody waits for it."""
-        if not self.future.done():
-            self.future.set_result(outcome)
-
-    def fail(self, error: Exception) -> None:
-        """Hand over an error, unless nobody waits for it."""
-        if not self.future.done():
-            self.future.set_exception(error)
-
 
 class Batcher:
     """Performs jobs in batches by `perform`, which resolves each job; an error that it raises fails the rest.
@@ -92,7 +106,7 @@ class Batcher:
 
     def __init__(
         self,
-        perform: Callable[[list[Job]], Awaitable[None]],
+        perform: Callable[[list[Any]], Awaitable[None]],  # Any: Read, or with `once` Job
         *,
         once: bool,
         reports: Sequence[Callable[[int], None]] = (),
@@ -100,10 +114,10 @@ class Batcher:
         self._perform = perform
         self._once = once
         self._reports = reports
-        self._waiting: list[Job] = []
+        self._waiting: list[Any] = []
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, job: Job) -> "asyncio.Future[Any]":
+    def add(self, job: Read) -> "asyncio.Future[Any]":
         """Ask for a job; the future resolves to its outcome."""
         self._waiting.append(job)
         if self._task is None:
@@ -135,31 +149,26 @@ class Batcher:
         finally:
             self._task = None
 
-    def _take(self) -> list[Job]:
+    def _take(self) -> list[Any]:
         """Take the next batch out of the jobs that wait."""
-        if len(self._waiting) == 1:  # the usual case of a quiet server
-            (job,) = self._waiting
-            self._waiting = []
-            return [] if job.future.done() else [job]
-        if not self._once and len(self._waiting) <= MAX_BATCH:  # reads, which carry no text
-            batch, self._waiting = [job for job in self._waiting if not job.future.done()], []
-            return batch
-        batch = []
-        later: list[Job] = []
+        waiting = [job for job in self._waiting if not job.future.done()]
+        if not self._once or len(waiting) == 1:  # reads, which carry no text; or one, which always fits
+            self._waiting = waiting[MAX_BATCH:]
+            return waiting[:MAX_BATCH]
+        batch: list[Any] = []
+        later: list[Any] = []
         ids: set[str] = set()
         room = MAX_CHARACTERS
-        for job in self._waiting:
-            if job.future.done():
-                continue
-            has_room = not batch or (len(batch) < MAX_BATCH and job.size <= room)
-            if not has_room or (self._once and (job.sid in ids or job.new in ids)):
+        for job in waiting:
+            sid, new, size = job.sid, job.new, job.size
+            if sid in ids or new in ids or (batch and size > room) or len(batch) == MAX_BATCH:
                 later.append(job)
             else:
                 # a large one leaves room for small ones
-                room -= job.size if batch else min(job.size, MAX_CHARACTERS // 2)
+                room -= size if batch else min(size, MAX_CHARACTERS // 2)
                 batch.append(job)
-            ids.add(job.sid)
-            if job.new is not None:
-                ids.add(job.new)
+            ids.add(sid)
+            if new is not None:
+                ids.add(new)
         self._waiting = later
         return batch

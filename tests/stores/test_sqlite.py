@@ -270,11 +270,22 @@ class TestCost:
         assert updates[1].record == OTHER
 
     async def test_reads_of_one_batch_have_each_its_own_row(self, sqlite: SQLiteStore) -> None:
-        """Also those that ask for one id, or for none that is there."""
+        """Also those that ask for one id, for none that is there, or for an expired one."""
         await sqlite.set("a", OLD)
         await sqlite.set("b", NEW)
+        await sqlite.set("c", OLD._replace(expires_at=1))
 
-        assert await asyncio.gather(*map(sqlite.get, "xbaxab")) == [None, NEW, OLD, None, OLD, NEW]
+        assert await asyncio.gather(*map(sqlite.get, "xbaxcab")) == [None, NEW, OLD, None, None, OLD, NEW]
+
+    async def test_creates_of_one_batch_are_refused_each_by_itself(self, sqlite: SQLiteStore) -> None:
+        """A living session stays as it is, and an expired one is replaced."""
+        await sqlite.set("a", OLD)
+        await sqlite.set("b", OLD._replace(expires_at=1))
+
+        made = await asyncio.gather(*(sqlite.create(sid, NEW) for sid in "abc"))
+
+        assert made == [None, NEW, NEW]
+        assert await sqlite.get("a") == OLD
 
     async def test_a_small_change_of_a_large_session_writes_little(self, sqlite: SQLiteStore, database: Path) -> None:
         """A touch does not write the text, and an update of the same length only the pages that differ."""

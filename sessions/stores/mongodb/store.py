@@ -20,7 +20,7 @@ from ...store import GONE, Outcome, StoredSession, Update
 from ...user_text import user_in_meta
 from ...validation import is_number, wrong
 from ..base import Itself, Queue, StoreBase, rename_in_steps
-from ..batching import Job
+from ..batching import Job, Read
 from ..tables import MongoOptions
 from .connection import Connection
 from .documents import (
@@ -239,7 +239,7 @@ class MongoStore(StoreBase):
     def _writer(self, _sid: str) -> Queue:
         return self._queue
 
-    async def _read(self, jobs: list[Job]) -> None:
+    async def _read(self, jobs: list[Read]) -> None:
         """Perform all by one `find`."""
         sids = list({job.sid for job in jobs})
         with self.driver_errors():

@@ -24,7 +24,7 @@ from ...errors import StoreError
 from ...store import TAKEN, StoredSession, Update
 from ...validation import is_number, wrong
 from ..base import Itself, SQLStoreBase
-from ..batching import Job
+from ..batching import Job, Read
 from ..tables import PostgresOptions
 from ..users import as_update
 from .alone import ALONE, Writes
@@ -168,7 +168,7 @@ class PostgresStore(SQLStoreBase):
         self.check_open()
         return self._statements
 
-    async def _read(self, jobs: list[Job]) -> None:
+    async def _read(self, jobs: list[Read]) -> None:
         """Perform all by one SELECT."""
         self.check_open()
         with self.driver_errors():

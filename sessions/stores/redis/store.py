@@ -26,7 +26,7 @@ from ...errors import StoreError, StoreUnavailable
 from ...store import GONE, TAKEN, Outcome, StoredSession, Update
 from ...validation import is_number, wrong
 from ..base import Itself, Queue, StoreBase, rename_in_steps
-from ..batching import Batcher, Job
+from ..batching import Batcher, Job, Read
 from ..tables import RedisOptions
 from .cluster import Cluster
 from .errors import DRIVER, refused, translated
@@ -198,7 +198,7 @@ class RedisStore(StoreBase):
         if not task.cancelled():
             task.exception()  # it has been seen: a caller that was cancelled does not look
 
-    async def _read(self, jobs: list[Job]) -> None:
+    async def _read(self, jobs: list[Read]) -> None:
         """Read all in one call, or in several if their texts are long."""
         while jobs:
             now = self._clock()  # before the call: so that no life is reported longer than it is

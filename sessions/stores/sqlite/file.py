@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import sqlite3
+import stat
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -36,6 +37,8 @@ _OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 _CACHE_KIB = 32_768
 _WAL_LIMIT = 64 * 1024 * 1024
 COLUMNS = ["sid", "expired", "sess"]
+_INODE_AND_DEVICE = slice(stat.ST_INO, stat.ST_DEV + 1)
+"""Of what os.stat returns: an Identity, the other way round. A check makes three, and names cost more than places."""
 
 
 class Settings(NamedTuple):
@@ -68,7 +71,8 @@ class OpenFile:
         self._names = names
         self._trio = Trio(main, None, None)
         # what check() looks at, as str, of which a stat costs less than of a Path; the log is the last
-        self._watched: tuple[tuple[str, Identity | None], ...] = ()
+        self._watched: tuple[str, ...] = ()
+        self._noted: tuple[Any, ...] = ()  # what _INODE_AND_DEVICE has to find of each
         self._connections: list[aiosqlite.Connection] = []
         self._log: int | None = None  # a descriptor; its lock tells other processes that the log is in use
         self._log_is_large = False
@@ -96,17 +100,14 @@ class OpenFile:
 
     def check(self) -> None:
         """Raise StoreUnavailable if the path leads to another file by now, or to none."""
-        size = 0
-        for file, noted in self._watched:
-            try:
-                found = os.stat(file)  # noqa: PTH116 # at every step: Path.stat() costs three times as much
-            except OSError:
-                raise StoreUnavailable(f"{file}: was deleted or replaced") from None
-            if (found.st_dev, found.st_ino) != noted:
-                raise StoreUnavailable(f"{file}: was deleted or replaced")
-            size = found.st_size
-        if (size > LARGE_LOG) is not self._log_is_large:
-            self._note_log(size)
+        try:
+            for file, noted, found in zip(self._watched, self._noted, map(os.stat, self._watched), strict=True):
+                if found[_INODE_AND_DEVICE] != noted:
+                    raise StoreUnavailable(f"{file}: was deleted or replaced")
+        except OSError as error:
+            raise StoreUnavailable(f"{error.filename}: was deleted or replaced") from None
+        if (found.st_size > LARGE_LOG) is not self._log_is_large:
+            self._note_log(found.st_size)
 
     async def close(self, patience: float | None = None) -> None:
         """Close all connections; wait for each so many seconds at the most: it may have more to do first."""
@@ -119,11 +120,8 @@ class OpenFile:
         self.writer = await self._connect(pin, f"cache_size = -{_CACHE_KIB}")
         self.counter = await self._connect(pin)
         self.row_key = "rowid" if list(await self.counter.execute_fetchall(statements.HAS_ROWID)) else "sid"
-        self._watched = (
-            (str(self._settings.path), self._trio.main),
-            (str(self._names.shm), self._trio.shm),
-            (str(self._names.wal), self._trio.wal),
-        )
+        self._watched = (str(self._settings.path), str(self._names.shm), str(self._names.wal))
+        self._noted = tuple(each and each[::-1] for each in (self._trio.main, self._trio.shm, self._trio.wal))
         self.check()
 
     async def _connect(self, pin: Pin, *pragmas: str) -> aiosqlite.Connection:

@@ -5,6 +5,7 @@ An expired row counts as none, swept or not. RETURNING (SQLite 3.35) cannot name
 very expression that reads it, CAST: Node binds its numbers as REAL, with fractions.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -12,7 +13,7 @@ from operator import attrgetter
 from typing import Any
 
 from ...store import GONE, TAKEN, Outcome, StoredSession, Update
-from ..batching import MAX_BATCH, Job
+from ..batching import MAX_BATCH, Job, Read
 
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS sessions (sid PRIMARY KEY, expired, sess);
@@ -43,7 +44,8 @@ def _statement(text: str, width: int, count: int, *, numbers_jobs: bool) -> str:
 
 def record(sess: Any, expires_at: int) -> StoredSession:
     """Return a row as a record. What is no text is no session, which its reader will say."""
-    return StoredSession(sess if isinstance(sess, str) else "", expires_at)
+    # the class itself takes five times as long
+    return tuple.__new__(StoredSession, (sess if isinstance(sess, str) else "", expires_at, None))
 
 
 class Verb:
@@ -77,13 +79,13 @@ class Verb:
         self._returns = "RETURNING" in text
         self._missed = missed
 
-    def prepared(self, jobs: list[Job], now: int) -> tuple[str, list[Any]]:
+    def prepared(self, jobs: Sequence[Read], now: int) -> tuple[str, list[Any]]:
         """Return the statement for some jobs, and its parameters. Rows of NULL, which mean nothing, fill it up."""
-        if len(jobs) == 1 and self._alone is not None:
-            return self._alone, [now, *self._values(jobs[0])]
-        count = next(size for size in _SIZES if size >= len(jobs))
         rows = map(self._values, jobs)
         parameters: list[Any] = [now, *(chain.from_iterable(rows) if self._width > 1 else rows)]
+        if len(jobs) == 1 and self._alone is not None:
+            return self._alone, parameters
+        count = _SIZES[bisect_left(_SIZES, len(jobs))]
         parameters += [None] * ((count - len(jobs)) * self._width)
         return _statement(self._text, self._width, count, numbers_jobs=self._numbers_jobs), parameters
 
@@ -132,6 +134,7 @@ SELECT = Verb(
     """,
     "sid",
     numbers_jobs=True,
+    alone="SELECT 0, sess, CAST(expired AS INTEGER) FROM sessions WHERE sid = ?2 AND expired > ?1",
 )
 """Returns the living rows, each with the place of its job in the batch."""
 
@@ -146,6 +149,12 @@ CREATE = Verb(
     """,
     "sid", "record.expires_at", "record.data",
     done=_written,
+    alone="""
+    INSERT INTO sessions (sid, expired, sess) VALUES (?2, ?3, ?4)
+    ON CONFLICT (sid) DO UPDATE SET expired = excluded.expired, sess = excluded.sess
+    WHERE (sessions.expired > ?1) IS NOT TRUE
+    RETURNING sid
+    """,
 )  # fmt: skip
 
 # SQLite copies the texts of the jobs into a table of its own first: for one job that is the larger part of the work.

@@ -11,7 +11,7 @@ import asyncio
 import fcntl
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -22,8 +22,8 @@ from ...clock import Clock, now_ms
 from ...errors import OptionsError, StoreError, StoreUnavailable
 from ...store import StoredSession
 from ...validation import is_number, wrong
-from ..base import CircuitBreaker, Itself, SQLStoreBase
-from ..batching import Job
+from ..base import CircuitBreaker, Itself, JobT, SQLStoreBase
+from ..batching import Job, Read
 from ..tables import SQLiteOptions
 from . import statements
 from .beside import Names, open_beside
@@ -209,7 +209,7 @@ class SQLiteStore(SQLStoreBase):
         """Return our error for one of the driver's."""
         return translated(self.path, error)
 
-    async def _read(self, jobs: list[Job]) -> None:
+    async def _read(self, jobs: list[Read]) -> None:
         """One SELECT for all."""
         file = await self._opened()
         try:
@@ -249,7 +249,7 @@ class SQLiteStore(SQLStoreBase):
         for (verb, job), row in zip(missed, found, strict=True):
             verb.resolve_missed(job, row)
 
-    async def _select(self, connection: aiosqlite.Connection, jobs: list[Job]) -> list[StoredSession | None]:
+    async def _select(self, connection: aiosqlite.Connection, jobs: Sequence[Read]) -> list[StoredSession | None]:
         """The living row of each job, or None."""
         found: list[StoredSession | None] = [None] * len(jobs)
         for number, sess, expires_at in await connection.execute_fetchall(
@@ -259,7 +259,7 @@ class SQLiteStore(SQLStoreBase):
         return found
 
     async def _failed(
-        self, file: OpenFile, error: StoreError, jobs: list[Job], again: Callable[[list[Job]], Awaitable[None]]
+        self, file: OpenFile, error: StoreError, jobs: list[JobT], again: Callable[[list[JobT]], Awaitable[None]]
     ) -> None:
         """A row that SQLite cannot take fails its own request only; trouble with the file fails them all."""
         if file is not self._file:
@@ -282,9 +282,10 @@ class SQLiteStore(SQLStoreBase):
     async def _opened(self) -> OpenFile:
         """Return the file, opened again if it was lost. Raises StoreError."""
         self.check_open()
-        if self._file is not None:
-            await self._check_file(self._file)
-            return self._file
+        file = self._file
+        if file is not None:
+            await self._check_file(file)
+            return file
         if self._opening is None:
             self._opening = asyncio.create_task(self._open())
             self._opening.add_done_callback(_retrieve)

@@ -5,6 +5,7 @@ It knows the order of the statements and when the lock is taken. What they say i
 
 import asyncio
 import time
+from collections import defaultdict
 from typing import Any, NamedTuple
 
 import aiosqlite
@@ -120,7 +121,7 @@ async def _step(writer: aiosqlite.Connection, verb: Verb, jobs: list[Job], now: 
 
 
 def _by_verb(jobs: list[Job]) -> dict[Verb, list[Job]]:
-    groups: dict[Verb, list[Job]] = {}
+    groups: dict[Verb, list[Job]] = defaultdict(list)
     for job in jobs:
-        groups.setdefault(VERBS[job.verb], []).append(job)
+        groups[VERBS[job.verb]].append(job)
     return groups

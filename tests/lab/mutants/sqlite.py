@@ -20,12 +20,16 @@ breaks(2, "an update does not compare", BATCH, f"{SQL}:UPDATE._text")(words(SAME
 breaks(2, "an update alone does not compare", CONTRACT, f"{SQL}:UPDATE._alone")(words(" AND sess = ?5", ""))
 breaks(2, "a rename does not compare", RENAME, f"{SQL}:RENAME._text")(words(SAME, ""))
 breaks(2, "a new id that is taken fails the whole batch", RENAME, f"{SQL}:RENAME._text")(words(" OR IGNORE", ""))
-breaks(3, "get finds an expired row", CONTRACT, f"{SQL}:SELECT._text")(words(" WHERE expired > ?1", ""))
+breaks(3, "get finds an expired row", BATCH, f"{SQL}:SELECT._text")(words(" WHERE expired > ?1", ""))
+breaks(3, "get alone finds an expired row", CONTRACT, f"{SQL}:SELECT._alone")(words(" AND expired > ?1", ""))
 breaks(3, "an update revives an expired row", BATCH, f"{SQL}:UPDATE._text")(words(LIVES, ""))
 breaks(3, "an update alone revives an expired row", CONTRACT, f"{SQL}:UPDATE._alone")(words(" AND expired > ?1", ""))
 breaks(3, "a touch revives an expired row", CONTRACT, f"{SQL}:TOUCH._text")(words(LIVES, ""))
 breaks(3, "a rename revives an expired row", RENAME, f"{SQL}:RENAME._text")(words(LIVES, ""))
-breaks(4, "create overwrites another visitor's session", CONTRACT, f"{SQL}:CREATE._text")(
+breaks(4, "create overwrites another visitor's session", BATCH, f"{SQL}:CREATE._text")(
+    words("WHERE (sessions.expired > ?1) IS NOT TRUE", "")
+)
+breaks(4, "create alone overwrites another visitor's session", CONTRACT, f"{SQL}:CREATE._alone")(
     words("WHERE (sessions.expired > ?1) IS NOT TRUE", "")
 )
 breaks(5, "a touch moves the expiry of a changed row", CONTRACT, f"{SQL}:TOUCH._text")(
