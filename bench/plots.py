@@ -155,11 +155,10 @@ def main() -> None:
         shares(results["engines"], "engines")
     if "instructions" in results:
         instructions(results["instructions"])
-    scale = results.get("scale", {})
-    if "growth" in scale:
-        growth(scale["growth"])
-    if "sweep" in scale:
-        sweep(scale["sweep"])
+    if "growth" in results:
+        growth(results["growth"]["growth"])
+    if "sweep" in results:
+        sweep(results["sweep"]["sweep"])
 
 
 if __name__ == "__main__":
