@@ -141,13 +141,13 @@ screenshots: $(READY) ## Write docs/page.png and docs/page-360.png
 bench: $(READY) ## Measure SQLite against bare Tornado at 64, 1 and 256 connections (7 minutes; ARGS=--quick, --plan)
 	$(BIN)/python -m bench.run --groups ours --connections 64,1,256 --out tornado $(ARGS)
 
-bench-peers: bench-setup ## Measure against the session systems that the goals name (16 minutes)
+bench-peers: bench-setup ## Measure against the session systems that the goals name (15 minutes)
 	$(BIN)/python -m bench.run --groups ours,sqlite-peers --only connect-redis --connections 64 --out peers $(ARGS)
 
-bench-engines: bench-setup ## Measure Redis, Redis Cluster and PostgreSQL against peers on the same engine (25 minutes)
+bench-engines: bench-setup ## Measure Redis, Redis Cluster and PostgreSQL against peers on the same engine (22 minutes)
 	$(BIN)/python -m bench.run --groups engines,engine-peers --connections 64 --out engines $(ARGS)
 
-bench-others: bench-setup ## Measure our other stores, uvloop, and what else Tornado's users have (14 minutes)
+bench-others: bench-setup ## Measure our other stores, uvloop, and what else Tornado's users have (17 minutes)
 	$(BIN)/python -m bench.run --groups stores,speed,other-peers --connections 64 --out others $(ARGS)
 
 bench-newest: $(BENCH)/newest/.ready ## Measure SQLite against bare Tornado on another Python (NEWEST=python3.13; 3 minutes)

@@ -228,23 +228,22 @@ def print_large(result: dict[str, Any]) -> None:
 def print_sizes(result: dict[str, Any]) -> None:
     print_machine(result)
     sizes = list(dict.fromkeys(row["size"] for row in result["sizes"]))
-    head = [f"{size // 1000:,} kB" for size in sizes]
+    head = [f"{size // 1000} kB" if size < 1_000_000 else f"{size // 1_000_000} MB" for size in sizes]
+    cost = {(row["verb"], row["size"]): row for row in result["sizes"]}
     for title, key in (
-        ("Until a call is answered, µs, one at a time", "wall_us"),
-        ("The processor's part of it, µs", "cpu_us"),
-        ("Bytes that a call adds to SQLite's log", "written"),
+        ("until a lone call is answered, µs", "wall_us"),
+        ("the processor's part of it, µs", "cpu_us"),
+        ("bytes that a call adds to SQLite's log", "written"),
     ):
-        print(f"### {title}\n")
-        cost = {(row["verb"], row["size"]): row[key] for row in result["sizes"]}
-        verbs = dict.fromkeys(row["verb"] for row in result["sizes"])
-        table(["", *head], ([verb, *(f"{cost[verb, size]:,}" for size in sizes)] for verb in verbs))
-    print("### Memory for a session, bytes\n")
-    kinds = {"in the store in memory": "kept", "open, its data read, with SQLite": "open"}
-    table(["", *head], ([kind, *(f"{row[key]:,}" for row in result["memory"])] for kind, key in kinds.items()))
-    print("### Round trips of a call\n")
+        verbs = dict.fromkeys(verb for verb, _ in cost)
+        table([title, *head], ([verb, *(f"{cost[verb, size][key]:,}" for size in sizes)] for verb in verbs))
+    kinds = {"in the store in memory": "kept", "open, its data read": "open"}
+    rows = ([kind, *(f"{row[key]:,}" for row in result["memory"])] for kind, key in kinds.items())
+    table(["memory for a session, bytes", *head], rows)
     trips = {(row["verb"], row["store"]): row["trips"] for row in result["trips"]}
     stores = dict.fromkeys(store for _, store in trips)
-    table(["", *stores], ([v, *(str(trips[v, s]) for s in stores)] for v in dict.fromkeys(verb for verb, _ in trips)))
+    rows = ([verb, *(str(trips[verb, s]) for s in stores)] for verb in dict.fromkeys(verb for verb, _ in trips))
+    table(["round trips of a call", *stores], rows)
 
 
 def print_sockets(result: dict[str, Any]) -> None:

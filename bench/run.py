@@ -29,7 +29,7 @@ Place = tuple[Running, list[str]]  # a server and its cookies
 FAILURES = (BenchError, OSError, subprocess.TimeoutExpired)  # one that ends itself resets the connection
 STARTS_AT_ONCE = 4
 WARM_SECONDS = 0.25  # at most, with each workload
-START_SECONDS, VISIT_SECONDS = 1.5, 0.2
+START_SECONDS, VISIT_SECONDS = 1.3, 0.2
 """What a start takes, and a visit beside its requests: for the forecast."""
 
 

@@ -79,8 +79,8 @@ def how_many() -> str:
     lookup, commit = ([growth(verb, size) for size in (few, many)] for verb in ("lookup", "commit"))
     weight = next(m for m in measured if m["size"] == many and "bytes per session" in m)
     return (
-        f"From {few:,} sessions in the file to {many:,}, a lookup goes from {lookup[0]:.0f} to {lookup[1]:.0f} µs of a "
-        f"batch of 64, and a commit from {commit[0]:.0f} to {commit[1]:.0f}. A small session takes "
+        f"From {few:,} sessions in the file to {many:,}, a lookup goes from {lookup[0]:,.0f} to {lookup[1]:,.0f} µs of "
+        f"a batch of 64, and a commit from {commit[0]:,.0f} to {commit[1]:,.0f}. A small session takes "
         f"{weight['bytes per session']} bytes of the disk; the process has {weight['memory KiB'] / 1024:.0f} MiB of "
         f"memory then, and {weight['bare KiB'] / 1024:.0f} without sessions."
     )
@@ -156,8 +156,9 @@ def sweep() -> str:
         median(window["p99_ms"] for part in parts for window in measured[part])
         for parts in (("before", "after"), ("during",))
     )
+    number, seconds = measured["expired"], measured["seconds"]
     return (
-        f"Under load, {measured['expired']:,} of {measured['expired'] + measured['live']:,} sessions were deleted in "
-        f"{measured['seconds']:.0f} seconds, {measured['expired'] / measured['seconds']:,.0f} a second; the sweeper "
-        f"takes half of the time at most. The p99 of the requests was {busy / calm:.2f} times the p99 without a sweep."
+        f"**Sweep.** Under load, {number:,} of {number + measured['live']:,} sessions were deleted in {seconds:.0f} "
+        f"seconds, {number / seconds:,.0f} a second; the sweeper takes half of the time at most. The p99 of the requests "
+        f"was {busy / calm:.2f} times the p99 without a sweep."
     )
