@@ -159,6 +159,6 @@ def sweep() -> str:
     number, seconds = measured["expired"], measured["seconds"]
     return (
         f"**Sweep.** Under load, {number:,} of {number + measured['live']:,} sessions were deleted in {seconds:.0f} "
-        f"seconds, {number / seconds:,.0f} a second; the sweeper takes half of the time at most. The p99 of the requests "
-        f"was {busy / calm:.2f} times the p99 without a sweep."
+        f"seconds, {number / seconds:,.0f} a second; the sweeper takes half of the time at most. The p99 of the "
+        f"requests was {busy / calm:.2f} times the p99 without a sweep."
     )
