@@ -30,6 +30,7 @@ SENTENCES: dict[str, Callable[[], str]] = {
     "in_short": sentences.lines,
     "two_processes": sentences.stores,
     "how_many": partial(sentences.sentence, sentences.how_many),
+    "ten_million": partial(sentences.sentence, sentences.ten_million),
     "how_swept": partial(sentences.sentence, sentences.sweep),
 }
 """Sections that are no result's tables."""

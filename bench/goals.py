@@ -24,7 +24,7 @@ TIMES = {  # requests per second against a peer's: R, W, N
 }
 ON_ONE_ENGINE = 1.5  # times the share of bare of every peer on the same Redis or PostgreSQL
 INSTRUCTIONS = {"R": 170, "W": 300, "N": 220}  # thousand over bare, at most
-GROWTH = 1.5  # times what it takes with a thousand sessions in the file, with a million; at most
+GROWTH, UP_TO = 1.5, 1_000_000  # times what a call takes with a thousand sessions in the file, at most; up to so many
 PROCESSES = {"R": 1.7, "W": 1.3}  # two against one
 
 

@@ -86,6 +86,21 @@ def how_many() -> str:
     )
 
 
+def ten_million() -> str:
+    """One round, whatever else the machine did: that it works, and how long it takes about."""
+    found = result("growth_ten_million")
+    size = max(m["size"] for m in found["growth"])
+    of = [m for m in found["growth"] if m["size"] == size]
+    store = next(m for m in of if m.get("together") == 64)
+    weight = next(m for m in of if "bytes per session" in m)
+    load, size_gb = found["machine"]["load before"], size * weight["bytes per session"] / 1e9
+    memory = weight["memory KiB"] / 1024
+    return (
+        f"Tried once with {size:,} sessions (load before: {load}): a lookup takes {store['lookup']:,.0f} µs of a "
+        f"batch of 64, a commit {store['commit']:,.0f}. The file has {size_gb:.1f} GB, the process {memory:.0f} MiB."
+    )
+
+
 def two_processes() -> str:
     measured = result("processes")["processes"]
 
