@@ -123,8 +123,10 @@ def measure(
     if line is None:
         raise BenchError(f"wrk failed against {running.name}:\n{done.stdout}{done.stderr}")
     seen = json.loads(line.removeprefix("RESULT "))
-    cpu = [round((b - a) / max(1, seen["requests"]) * 1e6, 2) for a, b in zip(before, after, strict=True)]
-    wrk_us = round(wrk / max(1, seen["requests"]) * 1e6, 2)
+    if not seen["requests"]:
+        raise BenchError(f"{running.name} answered nothing in {seconds} s\n{running.log()}")
+    cpu = [round((b - a) / seen["requests"] * 1e6, 2) for a, b in zip(before, after, strict=True)]
+    wrk_us = round(wrk / seen["requests"] * 1e6, 2)
     return Result(
         **seen, wrk_us=wrk_us, cpu_us=cpu[0], engine_us=cpu[1] if running.engine else 0, others=taken, stolen=stolen
     )

@@ -160,7 +160,8 @@ def print_growth(result: dict[str, Any]) -> None:
 
     rows = []
     for size in sizes:
-        on_disk, memory, bare = (values(size, k)[0] for k in ("bytes per session", "memory KiB", "bare KiB"))
+        # a run that was ended does not have these
+        on_disk, memory, bare = (values(size, k).get(0, 0) for k in ("bytes per session", "memory KiB", "bare KiB"))
         times = [middle(size, verb, 0, together=n) for n in (1, 64) for verb in ("lookup", "commit")]
         shares = [middle(size, "share", 2, workload=w) for w in "RW"]
         rows.append([f"{size:,}", *times, *shares, f"{on_disk}", f"{memory / 1024:.0f} (bare: {bare / 1024:.0f})"])

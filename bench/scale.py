@@ -109,7 +109,7 @@ async def store_times(data: Path, ids: list[str], together: int, seconds: float)
         return {verb: round(value, 1) for verb, value in found.items()} | {"others": others.cores()[0]}
 
 
-def growth(args: argparse.Namespace) -> list[dict[str, Any]]:
+def growth(args: argparse.Namespace, keep: Callable[[Any], None]) -> list[dict[str, Any]]:
     measured = []
     with ExitStack() as stack:
         bare = stack.enter_context(serving(BARE))
@@ -133,6 +133,7 @@ def growth(args: argparse.Namespace) -> list[dict[str, Any]]:
                     seen = measure(running[size], workload, CONNECTIONS, args.seconds, cookies[size])
                     place = {"round": number, "size": size, "workload": workload, "share": seen.rate / plain.rate}
                     measured.append(place | asdict(seen) | {"others": max(seen.others, plain.others)})
+            keep(measured)
             note(f"growth: round {number + 1}/{args.rounds}")
         for size in args.sizes:
             with closing(sqlite3.connect(data[size] / "sessions.db")) as db:
@@ -146,7 +147,7 @@ def growth(args: argparse.Namespace) -> list[dict[str, Any]]:
 # ------------------------------------------------------------------------------------------------------ sweep
 
 
-def sweep(args: argparse.Namespace) -> dict[str, Any]:
+def sweep(args: argparse.Namespace, keep: Callable[[Any], None]) -> dict[str, Any]:
     windows: dict[str, list[dict[str, Any]]] = {"before": [], "during": [], "after": []}
     sizes: dict[str, int] = {}
     with folder() as data:
@@ -207,7 +208,7 @@ def sweep(args: argparse.Namespace) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------ processes
 
 
-def processes(args: argparse.Namespace) -> list[dict[str, Any]]:
+def processes(args: argparse.Namespace, keep: Callable[[Any], None]) -> list[dict[str, Any]]:
     measured = []
     for number in range(args.rounds):
         for server in SHARED[: args.stores]:
@@ -224,6 +225,7 @@ def processes(args: argparse.Namespace) -> list[dict[str, Any]]:
                         )
                         place = {"round": number, "server": server.name, "workers": workers, "workload": workload}
                         measured.append(place | seen | {"memory KiB": max(running[workers].memory_kib())})
+        keep(measured)
         note(f"processes: round {number + 1}/{args.rounds}")
     return measured
 
@@ -250,15 +252,20 @@ def main() -> None:
         args.live = args.expired = 20_000
         args.window, args.windows = 2, 1
     args.sizes = [int(size) for size in args.sizes.split(",")]
-    parts: dict[str, Callable[[argparse.Namespace], Any]] = {"growth": growth, "sweep": sweep, "processes": processes}
+    parts: dict[str, Callable[..., Any]] = {"growth": growth, "sweep": sweep, "processes": processes}
     os.sched_setaffinity(0, {int(LOAD_CORE)})
     try:
         has_wrk()
         for part in args.parts.split(","):
             settings = {"rounds": args.rounds, "seconds": args.seconds} if part != "sweep" else {}
-            result = {"machine": machine(), "settings": settings, part: parts[part](args)}
-            save(result, RESULTS / f"{part}{args.suffix}.json")
-            print_result(result)
+            about = {"machine": machine(), "settings": settings}
+
+            def keep(measured: Any, part: str = part, about: dict[str, Any] = about) -> None:
+                save(about | {part: measured}, RESULTS / f"{part}{args.suffix}.json")
+
+            measured = parts[part](args, keep)
+            keep(measured)
+            print_result(about | {part: measured})
     except BenchError as error:
         fail(error)
 

@@ -77,7 +77,9 @@ def how_many() -> str:
     measured = result("growth")["growth"]
     few, many = (pick(m["size"] for m in measured) for pick in (min, max))
     lookup, commit = ([growth(verb, size) for size in (few, many)] for verb in ("lookup", "commit"))
-    weight = next(m for m in measured if m["size"] == many and "bytes per session" in m)
+    weight = next((m for m in measured if m["size"] == many and "bytes per session" in m), None)
+    if weight is None:
+        raise NotMeasuredError
     return (
         f"From {few:,} sessions in the file to {many:,}, a lookup goes from {lookup[0]:,.0f} to {lookup[1]:,.0f} µs of "
         f"a batch of 64, and a commit from {commit[0]:,.0f} to {commit[1]:,.0f}. A small session takes "
