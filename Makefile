@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help venv run test test-lowest test-pythons wheels dist deployment lab properties check lint types coverage family mutants chaos soak soak-plot cluster \
 	mongo interop browser screenshots copying \
-	bench bench-peers bench-engines bench-others bench-newest bench-instructions instructions bench-scale bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs bench-all bench-setup fuzz docs docs-tables lock audit clean
+	bench bench-peers bench-engines bench-others bench-newest bench-instructions instructions instructions-newest bench-scale bench-sizes bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs bench-all bench-setup fuzz docs docs-tables lock audit clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -138,17 +138,17 @@ copying: $(READY) ## Move 100,000 sessions between each two databases, killed tw
 screenshots: $(READY) ## Write docs/page.png and docs/page-360.png
 	cd tests && ../$(BIN)/python -m browser.screenshots
 
-bench: $(READY) ## Measure SQLite against bare Tornado at 64, 1 and 256 connections (8 minutes; ARGS=--quick)
+bench: $(READY) ## Measure SQLite against bare Tornado at 64, 1 and 256 connections (7 minutes; ARGS=--quick, --plan)
 	$(BIN)/python -m bench.run --groups ours --connections 64,1,256 --out tornado $(ARGS)
 
-bench-peers: bench-setup ## Measure against the session systems that the goals name (20 minutes)
+bench-peers: bench-setup ## Measure against the session systems that the goals name (15 minutes)
 	$(BIN)/python -m bench.run --groups ours,sqlite-peers --only connect-redis --connections 64 --out peers $(ARGS)
 
-bench-engines: bench-setup ## Measure Redis, Redis Cluster and PostgreSQL against peers on the same engine (28 minutes)
+bench-engines: bench-setup ## Measure Redis, Redis Cluster and PostgreSQL against peers on the same engine (22 minutes)
 	$(BIN)/python -m bench.run --groups engines,engine-peers --connections 64 --out engines $(ARGS)
 
-bench-others: bench-setup ## Measure our other stores, uvloop, and what else Tornado's users have (20 minutes)
-	$(BIN)/python -m bench.run --groups ours,stores,speed,other-peers --connections 64 --out others $(ARGS)
+bench-others: bench-setup ## Measure our other stores, uvloop, and what else Tornado's users have (17 minutes)
+	$(BIN)/python -m bench.run --groups stores,speed,other-peers --connections 64 --out others $(ARGS)
 
 bench-newest: $(BENCH)/newest/.ready ## Measure SQLite against bare Tornado on another Python (NEWEST=python3.13; 3 minutes)
 	$(BENCH)/newest/bin/python -m bench.run --groups ours --connections 64 --out newest $(ARGS)
@@ -159,8 +159,14 @@ bench-instructions: $(READY) ## Count instructions per request (needs valgrind)
 instructions: $(READY) ## Count instructions of single requests: at most 3 % over bench/baseline.json (ARGS=--baseline renews it)
 	$(BIN)/python -m bench.regression $(ARGS)
 
-bench-scale: $(READY) ## Measure growth, a sweep under load, two processes
+instructions-newest: $(BENCH)/newest/.ready ## The same on another Python (NEWEST=python3.13)
+	$(BENCH)/newest/bin/python -m bench.regression $(ARGS)
+
+bench-scale: $(READY) ## Measure growth, two processes, a sweep under load (25 minutes; ARGS="--parts growth")
 	$(BIN)/python -m bench.scale $(ARGS)
+
+bench-sizes: $(READY) ## Measure the verbs by the size of a session, memory, round trips (1 minute; FerretDB: make mongo)
+	$(BIN)/python -m bench.sizes $(ARGS)
 
 bench-large: $(READY) ## Measure what a bystander waits for while others have large sessions
 	$(BIN)/python -m bench.large $(ARGS)
@@ -181,7 +187,7 @@ bench-docs: $(READY) ## Put the tables of bench/results into docs/performance.md
 	$(BIN)/python -m bench.docs
 
 bench-all: bench-setup ## All of these, one after the other: two hours on a quiet machine
-	@failed=; for step in bench bench-peers bench-engines bench-others bench-instructions bench-scale bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs; do \
+	@failed=; for step in bench bench-peers bench-engines bench-others bench-instructions bench-scale bench-sizes bench-large bench-users bench-sealed bench-sockets bench-plots bench-docs; do \
 	  $(MAKE) $$step || failed="$$failed $$step"; done; \
 	  test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 

@@ -17,13 +17,13 @@ NODE = (
 SCS = (str(CACHE / "scs"), "--port", "{port}")
 GROUPS = {
     "ours": "bare Tornado and SQLite with the defaults",
-    "stores": "our other stores",
+    "stores": "our other stores on this machine, and FerretDB",
     "speed": "with uvloop",
     "users": "sessions with a user",
     "observed": "with an observer",
     "engines": "our stores on a database server",
     "sqlite-peers": "peers on SQLite that the goals name",
-    "other-peers": "what Tornado's users have besides, a compiled server, memory",
+    "other-peers": "what Tornado's users have besides, a compiled server, memory, FerretDB",
     "engine-peers": "peers on the same database servers",
 }
 PYTHON = str(PEERS / "python")
@@ -67,7 +67,7 @@ def _tornado() -> list[Server]:
         Server("sessions, Redis", bare, "engines", by_url, "redis"),
         Server("sessions, Redis Cluster", bare, "engines", by_url, "redis cluster"),
         Server("sessions, PostgreSQL", bare, "engines", by_url, "postgresql"),
-        Server("sessions, FerretDB (no MongoDB)", bare, "engines", by_url, "mongodb"),
+        Server("sessions, FerretDB (no MongoDB)", bare, "stores", by_url, "mongodb"),
         Server(fast, fast, "speed", (WITH_UVLOOP, *TORNADO[1:], "--uvloop")),
         Server("sessions, SQLite full, uvloop", fast, "speed", (WITH_UVLOOP, *full[1:], "--uvloop")),
     ]
@@ -77,7 +77,8 @@ def _node() -> list[Server]:
     def express(name: str, store: str, engine: str = "") -> Server:
         url = ("--url", "{url}") if engine else ()
         production = (("NODE_ENV", "production"),)
-        group = "engine-peers" if engine else "other-peers" if store == "memory" else "sqlite-peers"
+        others = store in {"memory", "connect-mongo"}
+        group = "other-peers" if others else "engine-peers" if engine else "sqlite-peers"
         return Server(name, "express bare", group, (*NODE, "--store", store, *url), engine, production)
 
     return [

@@ -24,6 +24,7 @@ TIMES = {  # requests per second against a peer's: R, W, N
 }
 ON_ONE_ENGINE = 1.5  # times the share of bare of every peer on the same Redis or PostgreSQL
 INSTRUCTIONS = {"R": 170, "W": 300, "N": 220}  # thousand over bare, at most
+GROWTH, UP_TO = 1.5, 1_000_000  # times what a call takes with a thousand sessions in the file, at most; up to so many
 PROCESSES = {"R": 1.7, "W": 1.3}  # two against one
 
 
@@ -33,7 +34,7 @@ def goals(result: dict[str, Any]) -> list[list[str]]:
     rows: list[list[str]] = []
     for workload in sorted({workload for _, workload, _ in found}, key="RWN".index):
         rows += against_bare(found, workload)
-        rows += alone(found, workload, {each["round"]: each["fsync_us"] for each in result["rounds"]})
+        rows += alone(found, workload)
         rows += against_peers(found, workload)
         rows += on_one_engine(found, workload, servers)
         rows += in_a_crowd(found, workload)
@@ -63,7 +64,7 @@ def against_bare(found: dict[Cell, Runs], workload: str) -> Iterator[list[str]]:
         yield at_least(f"{workload}: share of bare", SHARE[workload], ratios(ours, found[BARE, workload, 64]))
 
 
-def alone(found: dict[Cell, Runs], workload: str, fsync_us: dict[int, float]) -> Iterator[list[str]]:
+def alone(found: dict[Cell, Runs], workload: str) -> Iterator[list[str]]:
     ours, bare = (found.get((name, workload, 1)) for name in (OURS, BARE))
     if not ours or not bare:
         return
@@ -73,7 +74,7 @@ def alone(found: dict[Cell, Runs], workload: str, fsync_us: dict[int, float]) ->
     if times := P50_ALONE.get(workload):
         yield at_most(f"{place}: p50 against bare's", times, [a["p50_ms"] / b["p50_ms"] for a, b in pairs], "x")
     else:
-        rest = [a["p50_ms"] - b["p50_ms"] - fsync_us[a["round"]] / 1000 for a, b in pairs]
+        rest = [a["p50_ms"] - b["p50_ms"] - a["fsync_us"] / 1000 for a, b in pairs]
         yield at_most(f"{place}: p50 less bare's and one fsync, ms", BESIDES_FSYNC_MS, rest)
 
 

@@ -20,7 +20,7 @@ from time import monotonic
 from typing import Self, cast
 from urllib.parse import quote
 
-from bench.process import LOAD_CORE, BenchError, Running, busy_seconds, pinned
+from bench.process import LOAD_CORE, BenchError, Others, Running, pinned
 
 PATHS = {"R": "/read", "W": "/write", "N": "/new"}
 SESSIONS = 512  # so many live at once: twice the connections, so that two requests of one session seldom meet
@@ -82,6 +82,7 @@ class Result:
     engine_us: float  # of its Redis or PostgreSQL, for each request
     wrk_us: float  # of the load generator, for each request
     others: float  # cores that other processes and other machines had meanwhile
+    stolen: float  # of them, those of other machines
 
     @property
     def rate(self) -> float:
@@ -111,23 +112,24 @@ def measure(
         flags = ("-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "-s", script)
         command = pinned(cores, ("wrk", *flags, url, "--", file.name))
         measured = [running, *([running.engine] if running.engine else [])]
-        begin, machine_before, mine = monotonic(), busy_seconds(), os.times()
-        before = [(each.cpu_seconds(), each.user_seconds()) for each in measured]
+        others, mine = Others(*measured), os.times()
+        before = [each.cpu_seconds() for each in measured]
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
-        after = [(each.cpu_seconds(), each.user_seconds()) for each in measured]
-        now = os.times()
-        of_others = busy_seconds() - machine_before - (now.user + now.children_user - mine.user - mine.children_user)
-        of_others -= sum(b[1] - a[1] for a, b in zip(before, after, strict=True))
-        others = round(max(0.0, of_others) / (monotonic() - begin), 3)
+        after = [each.cpu_seconds() for each in measured]
+        now, (taken, stolen) = os.times(), others.cores()
         wrk = now.children_user + now.children_system - mine.children_user - mine.children_system
         settle(running)
     line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT ")), None)
     if line is None:
         raise BenchError(f"wrk failed against {running.name}:\n{done.stdout}{done.stderr}")
     seen = json.loads(line.removeprefix("RESULT "))
-    cpu = [round((b[0] - a[0]) / max(1, seen["requests"]) * 1e6, 2) for a, b in zip(before, after, strict=True)]
-    wrk_us = round(wrk / max(1, seen["requests"]) * 1e6, 2)
-    return Result(**seen, wrk_us=wrk_us, cpu_us=cpu[0], engine_us=cpu[1] if running.engine else 0, others=others)
+    if not seen["requests"]:
+        raise BenchError(f"{running.name} answered nothing in {seconds} s\n{running.log()}")
+    cpu = [round((b - a) / seen["requests"] * 1e6, 2) for a, b in zip(before, after, strict=True)]
+    wrk_us = round(wrk / seen["requests"] * 1e6, 2)
+    return Result(
+        **seen, wrk_us=wrk_us, cpu_us=cpu[0], engine_us=cpu[1] if running.engine else 0, others=taken, stolen=stolen
+    )
 
 
 def settle(running: Running) -> None:

@@ -1,6 +1,7 @@
 """`make bench-plots`: the pictures of docs/performance.md, as SVG, from bench/results. Only this needs matplotlib."""
 
 import json
+from math import nan
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -10,7 +11,7 @@ import matplotlib as mpl
 mpl.use("svg")
 import matplotlib.pyplot as plt  # after the choice of a backend
 
-from bench.figures import BARE, RESULTS, cells, rate, ratios
+from bench.figures import BARE, RESULTS, cells, quiet, rate, ratios
 from bench.goals import INSTRUCTIONS, SHARE
 
 PICTURES = Path(__file__).parents[1] / "docs" / "performance"
@@ -52,14 +53,14 @@ def bars(axis: Any, names: list[str], values: list[list[float]]) -> None:
 def shares(result: dict[str, Any], name: str, connections: int = 64) -> None:
     """Share of the same server without sessions."""
     found, servers = cells(result), result["servers"]
-    names = [n for n in servers if servers[n]["bare"] != n]
+
+    def of(name: str, workload: str) -> list[float]:
+        return ratios(found[name, workload, connections], found[servers[name]["bare"], workload, connections])
+
+    names = [n for n in servers if servers[n]["bare"] != n and all(of(n, w) for w in "RWN")]
     figure, axes = plt.subplots(1, 3, sharey=True, figsize=(10, 1 + 0.3 * len(names)))
     for axis, workload in zip(axes, "RWN", strict=True):
-        bars(
-            axis,
-            names,
-            [ratios(found[n, workload, connections], found[servers[n]["bare"], workload, connections]) for n in names],
-        )
+        bars(axis, names, [of(n, workload) for n in names])
         axis.axvline(SHARE[workload], color=GOAL_COLOUR, linestyle=":", label="our goal")
         axis.set(title=TITLES[workload], xlim=(0, 1.05))
     axes[0].legend(loc="lower right", frameon=False)
@@ -69,10 +70,10 @@ def shares(result: dict[str, Any], name: str, connections: int = 64) -> None:
 
 def rates(result: dict[str, Any], name: str, connections: int = 64) -> None:
     found, servers = cells(result), result["servers"]
-    names = list(servers)
+    names = [n for n in servers if all(quiet(found[n, w, connections]) for w in "RWN")]
     figure, axes = plt.subplots(1, 3, sharey=True, figsize=(10, 1 + 0.3 * len(names)))
     for axis, workload in zip(axes, "RWN", strict=True):
-        bars(axis, names, [[rate(run) for run in found[n, workload, connections]] for n in names])
+        bars(axis, names, [[rate(run) for run in quiet(found[n, workload, connections])] for n in names])
         axis.set(title=TITLES[workload])
     figure.suptitle(f"Requests per second, {connections} connections, one process on one core")
     write(figure, name)
@@ -85,9 +86,10 @@ def connections(result: dict[str, Any]) -> None:
     figure, axes = plt.subplots(1, 3, sharey=True, figsize=(10, 3))
     for axis, workload in zip(axes, "RWN", strict=True):
         for name in (n for n in servers if servers[n]["bare"] == BARE != n):
-            values = [ratios(found[name, workload, c], found[BARE, workload, c]) for c in counts]
-            axis.plot(range(len(counts)), [median(v) for v in values], marker="o", label=name)
-            axis.fill_between(range(len(counts)), [min(v) for v in values], [max(v) for v in values], alpha=0.15)
+            shown = [ratios(found[name, workload, c], found[BARE, workload, c]) for c in counts]
+            places, values = [n for n, v in enumerate(shown) if v], [v for v in shown if v]
+            axis.plot(places, [median(v) for v in values], marker="o", label=name)
+            axis.fill_between(places, [min(v) for v in values], [max(v) for v in values], alpha=0.15)
         axis.set(title=TITLES[workload], xlabel="connections", ylim=(0, 1.05))
         axis.set_xticks(range(len(counts)), map(str, counts))
     axes[0].set_ylabel("share of bare Tornado")
@@ -108,18 +110,19 @@ def instructions(result: dict[str, Any]) -> None:
     write(figure, "instructions")
 
 
-def growth(measured: list[dict[str, Any]]) -> None:
+def growth(result: list[dict[str, Any]]) -> None:
+    measured = quiet(result)
     sizes = sorted({m["size"] for m in measured})
     figure, axes = plt.subplots(1, 2, figsize=(8, 3))
     for verb in ("lookup", "commit"):
         values = [[m[verb] for m in measured if m["size"] == s and m.get("together") == 64] for s in sizes]
-        axes[0].plot(sizes, [median(v) for v in values], marker="o", label=verb)
+        axes[0].plot(sizes, [median(v or [nan]) for v in values], marker="o", label=verb)
     axes[0].set(
         title="The store alone, 64 callers", ylabel="µs", xscale="log", xlabel="sessions in the file", ylim=(0, None)
     )
     for workload in "RW":
         values = [[m["share"] for m in measured if m["size"] == s and m.get("workload") == workload] for s in sizes]
-        axes[1].plot(sizes, [median(v) for v in values], marker="o", label=TITLES[workload])
+        axes[1].plot(sizes, [median(v or [nan]) for v in values], marker="o", label=TITLES[workload])
     axes[1].set(title="Share of bare Tornado", xscale="log", xlabel="sessions in the file", ylim=(0, 1.05))
     for axis in axes:
         axis.legend(frameon=False)
@@ -155,11 +158,10 @@ def main() -> None:
         shares(results["engines"], "engines")
     if "instructions" in results:
         instructions(results["instructions"])
-    scale = results.get("scale", {})
-    if "growth" in scale:
-        growth(scale["growth"])
-    if "sweep" in scale:
-        sweep(scale["sweep"])
+    if "growth" in results:
+        growth(results["growth"]["growth"])
+    if "sweep" in results:
+        sweep(results["sweep"]["sweep"])
 
 
 if __name__ == "__main__":

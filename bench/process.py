@@ -120,7 +120,7 @@ def spawn(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             cwd=data,
-            env=os.environ | environment,
+            env={k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | environment,
             user=user,
             group=user and pwd.getpwnam(user).pw_gid,
             extra_groups=[] if user else None,
@@ -156,13 +156,28 @@ def fsync_microseconds() -> float:
     return round(median(times) * 1e6)
 
 
-def busy_seconds() -> float:
-    """User time of all processes, and time that other machines took, since the machine started.
+class Others:
+    """Counts the cores that others have from its making on: neither this process, nor what it waited for, nor these.
 
-    System time is left out: much of it belongs to the disk and the network of what is measured, and to no process.
+    Of other processes it counts user time alone: much of the system time belongs to the disk and the network of what is
+    measured, and to no process. Besides, it counts what other machines took from this one.
     """
-    user, nice, *_, steal, guest, guest_nice = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:])
-    return (user + nice + steal - guest - guest_nice) / TICKS
+
+    def __init__(self, *measured: Running) -> None:
+        self._measured = measured
+        self._begin, self._before = time.monotonic(), self._seconds()
+
+    def cores(self) -> tuple[float, float]:
+        """How many in the mean: in all, and of them those that other machines took."""
+        took = time.monotonic() - self._begin
+        processes, machines = (b - a for a, b in zip(self._before, self._seconds(), strict=True))
+        return round((max(0.0, processes) + machines) / took, 3), round(machines / took, 3)
+
+    def _seconds(self) -> tuple[float, float]:
+        mine = os.times()
+        ours = mine.user + mine.children_user + sum(each.user_seconds() for each in self._measured)
+        user, nice, *_, steal, guest, guest_nice = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:])
+        return (user + nice - guest - guest_nice) / TICKS - ours, steal / TICKS
 
 
 def first_line(*command: str) -> str:

@@ -25,7 +25,7 @@ from bench.figures import (
     ratios,
     spread,
 )
-from bench.goals import INSTRUCTIONS, PROCESSES, goals, verdict
+from bench.goals import GROWTH, INSTRUCTIONS, PROCESSES, UP_TO, at_most, goals, verdict
 
 
 def table(head: list[str], rows: Iterable[list[str]]) -> None:
@@ -56,7 +56,7 @@ def print_run(result: dict[str, Any]) -> None:
 
     def cost(name: str, workload: str, count: int) -> str:
         runs = found[name, workload, count]
-        engine = median(run["engine_us"] for run in runs)
+        engine = median([run["engine_us"] for run in runs] or [0])
         over = interval(added(runs, of_bare(name, workload, count)), 0)
         return over + (f" + {engine:.0f} in the engine" if engine else "")
 
@@ -101,19 +101,18 @@ def print_run(result: dict[str, Any]) -> None:
     matrix("Share of the same server without sessions, requests per second, CPU of a request", share, list(servers))
     matrix("CPU added to a request, µs", cost, with_sessions)
     matrix("p50 / p99 of the requests, ms", latency, list(servers))
-    for name, reason in result["not measured"].items():
-        print(f"Not measured: {name} ({reason})\n")
+    for each in result["left out"]:
+        print(f"Left out of round {each['round'] + 1}: {each['server']} ({each['reason']})\n")
     print_goals(result)
 
 
 def print_quiet(result: dict[str, Any]) -> None:
-    runs, rounds = result["runs"], result["rounds"]
+    runs = result["runs"]
     noisy = sum(not is_quiet(run) for run in runs)
-    most = max(run["others"] for run in runs)
+    most, stolen = (max(run[key] for run in runs) for key in ("others", "stolen"))
     print(f"Visits that do not count because others used more than {QUIET} of a core: {noisy} of {len(runs)}", end=" ")
-    print(
-        f"(at most {most:.2f} cores). fsync of 4 KiB in the rounds, µs: {spread((r['fsync_us'] for r in rounds), 0)}.\n"
-    )
+    print(f"(at most {most:.2f} cores; other machines at most {stolen:.2f}).", end=" ")
+    print(f"fsync of 4 KiB between them, µs: {spread((run['fsync_us'] for run in runs), 0)}.\n")
 
 
 def print_goals(result: dict[str, Any]) -> None:
@@ -146,33 +145,45 @@ def print_parts(result: dict[str, Any]) -> None:
     table(["part", "thousand"], ([name, f"{count / 1000:.1f}"] for name, count in result["parts"].items()))
 
 
-def print_scale(result: dict[str, Any]) -> None:
+def print_growth(result: dict[str, Any]) -> None:
     print_machine(result)
-    if "growth" in result:
-        print_growth(result["growth"])
-    if "sweep" in result:
-        print_sweep(result["sweep"])
-    if "processes" in result:
-        print_processes(result["processes"])
+    measured = result["growth"]
+    sizes = sorted({m["size"] for m in measured})
 
+    def values(size: int, key: str, **where: Any) -> dict[int, float]:
+        """By the round; those that others disturbed are left out."""
+        found = (m for m in measured if m["size"] == size and key in m and where.items() <= m.items())
+        return {m.get("round", 0): m[key] for m in found if is_quiet(m)}
 
-def print_growth(measured: list[dict[str, Any]]) -> None:
-    def values(size: int, key: str, **where: Any) -> list[float]:
-        return [m[key] for m in measured if m["size"] == size and key in m and where.items() <= m.items()]
+    def middle(size: int, key: str, digits: int, **where: Any) -> str:
+        return interval(list(values(size, key, **where).values()), digits)
 
     rows = []
-    for size in sorted({m["size"] for m in measured}):
-        (on_disk,), (memory,), (bare,) = (values(size, k) for k in ("bytes per session", "memory KiB", "bare KiB"))
-        times = [spread(values(size, verb, together=n), 0) for n in (1, 64) for verb in ("lookup", "commit")]
-        shares = [spread(values(size, "share", workload=w)) for w in "RW"]
+    for size in sizes:
+        # a run that was ended does not have these
+        on_disk, memory, bare = (values(size, k).get(0, 0) for k in ("bytes per session", "memory KiB", "bare KiB"))
+        times = [middle(size, verb, 0, together=n) for n in (1, 64) for verb in ("lookup", "commit")]
+        shares = [middle(size, "share", 2, workload=w) for w in "RW"]
         rows.append([f"{size:,}", *times, *shares, f"{on_disk}", f"{memory / 1024:.0f} (bare: {bare / 1024:.0f})"])
     print("### Sessions in the file\n")
     store = [f"{verb}, µs, {n} at once" for n in (1, 64) for verb in ("lookup", "commit")]
     shares = ["R: share of bare", "W: share of bare"]
     table(["sessions", *store, *shares, "bytes per session", "memory, MiB"], rows)
+    few, rows = sizes[0], []
+    for many in sizes[1:]:
+        for verb in ("lookup", "commit"):
+            for together in (1, 64):
+                before, after = (values(size, verb, together=together) for size in (few, many))
+                grown = [after[number] / before[number] for number in before.keys() & after.keys()]
+                row = at_most(f"{many:,}: {verb}, {together} at once", GROWTH, grown, "x")
+                rows.append(row if many <= UP_TO else [row[0], "", row[2], ""])
+    table([f"against {few:,} sessions", "goal", "median (95 % interval)", ""], rows)
 
 
-def print_sweep(sweep: dict[str, Any]) -> None:
+def print_sweep(result: dict[str, Any]) -> None:
+    print_machine(result)
+    sweep = result["sweep"]
+
     def row(label: str, windows: list[dict[str, Any]]) -> list[str]:
         failed = sum(w["errors"] + w["bad_status"] for w in windows)
         tails = [spread((w[key] for w in windows), 1) for key in ("p50_ms", "p99_ms")]
@@ -216,6 +227,27 @@ def print_large(result: dict[str, Any]) -> None:
     table(head, rows)
 
 
+def print_sizes(result: dict[str, Any]) -> None:
+    print_machine(result)
+    sizes = list(dict.fromkeys(row["size"] for row in result["sizes"]))
+    head = [f"{size // 1000} kB" if size < 1_000_000 else f"{size // 1_000_000} MB" for size in sizes]
+    cost = {(row["verb"], row["size"]): row for row in result["sizes"]}
+    for title, key in (
+        ("until a lone call is answered, µs", "wall_us"),
+        ("the processor's part of it, µs", "cpu_us"),
+        ("bytes that a call adds to SQLite's log", "written"),
+    ):
+        verbs = dict.fromkeys(verb for verb, _ in cost)
+        table([title, *head], ([verb, *(f"{cost[verb, size][key]:,}" for size in sizes)] for verb in verbs))
+    kinds = {"in the store in memory": "kept", "open, its data read": "open"}
+    rows = ([kind, *(f"{row[key]:,}" for row in result["memory"])] for kind, key in kinds.items())
+    table(["memory for a session, bytes", *head], rows)
+    trips = {(row["verb"], row["store"]): row["trips"] for row in result["trips"]}
+    stores = dict.fromkeys(store for _, store in trips)
+    rows = ([verb, *(str(trips[verb, s]) for s in stores)] for verb in dict.fromkeys(verb for verb, _ in trips))
+    table(["round trips of a call", *stores], rows)
+
+
 def print_sockets(result: dict[str, Any]) -> None:
     print_machine(result)
     print(f"### A bystander beside {result['settings']['sockets']:,} WebSockets\n")
@@ -231,8 +263,9 @@ def print_sockets(result: dict[str, Any]) -> None:
     table(head, rows)
 
 
-def print_processes(measured: list[dict[str, Any]]) -> None:
-    rows = []
+def print_processes(result: dict[str, Any]) -> None:
+    print_machine(result)
+    rows, measured = [], result["processes"]
     for server, workload in dict.fromkeys((m["server"], m["workload"]) for m in measured):
         runs = [m for m in measured if (m["server"], m["workload"]) == (server, workload)]
         one, two = ([m for m in runs if m["workers"] == n] for n in (1, 2))
@@ -243,7 +276,15 @@ def print_processes(measured: list[dict[str, Any]]) -> None:
         if workload in PROCESSES and server == OURS:
             goal = f"≥ {PROCESSES[workload]}: {verdict([times - PROCESSES[workload] for times in ratios(two, one)])}"
         cores = [f"{busy(one, cost):.2f} / {busy(two, cost):.2f}" for cost in ("cpu_us", "wrk_us")]
-        row = [f"{server}, {workload}", *speeds, spread(ratios(two, one)), goal, *cores, " / ".join(tails), f"{failed}"]
+        row = [
+            f"{server}, {workload}",
+            *speeds,
+            interval(ratios(two, one)),
+            goal,
+            *cores,
+            " / ".join(tails),
+            f"{failed}",
+        ]
         rows.append(row)
     print("### Two processes on two cores, which wrk and the engine share\n")
     cores = ["cores the server kept busy, one / two", "cores wrk kept busy"]
@@ -266,7 +307,10 @@ PRINTERS: dict[str, Callable[[dict[str, Any]], None]] = {
     "parts": print_parts,
     "large": print_large,
     "sockets": print_sockets,
-    **dict.fromkeys(("growth", "sweep", "processes"), print_scale),
+    "growth": print_growth,
+    "sweep": print_sweep,
+    "processes": print_processes,
+    "sizes": print_sizes,
 }
 
 

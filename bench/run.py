@@ -2,15 +2,19 @@
 
 In every round each server is started again; all of them wait side by side on the server core, and wrk, on the other
 core, visits one after the other. What is compared is seconds apart: a slow minute of the machine meets them all. What
-others do meanwhile is measured with each visit, and a visit that they disturbed does not count.
+others do meanwhile is measured with each visit. A visit that they disturbed is made once more, and does not count if
+they disturb it again. The file of the results is written as the run goes on: a run that is ended keeps what it has.
 """
 
 import argparse
 import os
 import random
+import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -20,6 +24,13 @@ from bench.load import SESSIONS, ClosedLoop, has_wrk, make_sessions, measure
 from bench.process import CORES, LOAD_CORE, SERVER_CORE, BenchError, Running, fail, fsync_microseconds, machine
 from bench.report import print_run
 from bench.serve import serving
+
+Place = tuple[Running, list[str]]  # a server and its cookies
+FAILURES = (BenchError, OSError, subprocess.TimeoutExpired)  # one that ends itself resets the connection
+STARTS_AT_ONCE = 4
+WARM_SECONDS = 0.25  # at most, with each workload
+START_SECONDS, VISIT_SECONDS = 1.3, 0.2
+"""What a start takes, and a visit beside its requests: for the forecast."""
 
 
 def arguments() -> argparse.Namespace:
@@ -33,62 +44,97 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=3, help="of each single measurement")
     parser.add_argument("--quick", action="store_true", help="1 round at 64 connections: does it work?")
+    parser.add_argument("--plan", action="store_true", help="say only how long it takes")
     parser.add_argument("--out", default="tornado", help="the name of the file in bench/results (default: tornado)")
     args = parser.parse_args()
     if args.quick:
         args.rounds, args.seconds, args.connections, args.out = 1, 1, "64", f"{args.out}-quick"
     args.connections = [int(c) for c in args.connections.split(",")]
     args.groups = args.groups.split(",")
+    args.path = RESULTS / f"{args.out}.json"
     return args
 
 
-def usable(servers: list[Server], result: dict[str, Any]) -> list[Server]:
-    """Those that start and keep sessions; the others are named in the report, and do not cost the whole run."""
-    for server in servers:
+@contextmanager
+def warmed(server: Server, workloads: str) -> Iterator[Place]:
+    """The server and the cookies of its sessions, after a few requests of each workload."""
+    with serving(server) as process:
+        cookies = [] if server.is_bare else make_sessions(process)
+        with ClosedLoop(process, 16) as loop:
+            for workload in workloads:  # V8 compiles, the interpreter specialises, caches fill
+                loop.run(workload, 1000, cookies, seconds=WARM_SECONDS)
+        yield process, cookies
+
+
+def leave_out(server: Server, number: int, error: Exception, result: dict[str, Any]) -> None:
+    """Note why a server is not measured in the rest of a round: it does not cost the others theirs."""
+    reason = next(iter(str(error).strip().splitlines()[-1:]), "") or type(error).__name__
+    result["left out"].append({"server": server.name, "round": number, "reason": reason})
+    print(f"{server.name}: {error}", file=sys.stderr)
+
+
+def in_the_run(server: Server, result: dict[str, Any]) -> bool:
+    """Whether it is tried again: not after it has failed in two rounds."""
+    return [each["server"] for each in result["left out"]].count(server.name) < 2
+
+
+def start_all(
+    servers: list[Server], stack: ExitStack, number: int, workloads: str, result: dict[str, Any]
+) -> dict[str, Place]:
+    """Start them, a few at a time because much of a start is waiting. Those that fail are left out."""
+
+    def start(server: Server) -> Place | None:
         try:
-            with serving(server) as running:
-                if not server.is_bare:
-                    make_sessions(running, 2)
-        except (BenchError, OSError) as error:  # one that ends itself resets the connection
-            result["not measured"][server.name] = str(error).strip().splitlines()[-1]
-            print(f"{server.name}: {error}", file=sys.stderr)
-    left_out = result["not measured"]
-    return [server for server in servers if not {server.name, server.bare} & set(left_out)]
+            return stack.enter_context(warmed(server, workloads))
+        except FAILURES as error:
+            leave_out(server, number, error, result)
+            return None
+
+    with ThreadPoolExecutor(STARTS_AT_ONCE) as pool:
+        places = list(pool.map(start, servers))
+    return {server.name: place for server, place in zip(servers, places, strict=True) if place}
+
+
+def visit(
+    process: Running, workload: str, connections: int, seconds: int, cookies: list[str], cores: str = LOAD_CORE
+) -> dict[str, Any]:
+    """One measurement. One that others disturbed is made a second time, and the second is kept as it is."""
+    for _ in range(2):
+        seen = asdict(measure(process, workload, connections, seconds, cookies, cores))
+        if is_quiet(seen):
+            break
+    return seen
 
 
 def one_round(number: int, servers: list[Server], args: argparse.Namespace, result: dict[str, Any]) -> None:
-    runs = []
-    start = {"round": number, "load": round(os.getloadavg()[0], 1), "fsync_us": fsync_microseconds()}
+    """Start the servers and visit each for each workload. What is measured is in the file after each workload."""
     with ExitStack() as stack:
-        running: dict[str, tuple[Running, list[str]]] = {}
+        running = start_all(servers, stack, number, args.workloads, result)
         for server in servers:
-            process = stack.enter_context(serving(server))
-            cookies = [] if server.is_bare else make_sessions(process)
-            running[server.name] = process, cookies
-            about = {"bare": server.bare, "engine": server.engine, **process.about}
-            result["servers"].setdefault(server.name, about)
-            with ClosedLoop(process, 16) as loop:
-                for workload in args.workloads:  # warm: V8 compiles, caches fill
-                    loop.run(workload, 1000, cookies, seconds=0.5)
+            if server.name in running:
+                process, _ = running[server.name]
+                about = {"bare": server.bare, "engine": server.engine, **process.about}
+                result["servers"].setdefault(server.name, about)["memory KiB"] = sum(process.memory_kib())
         for connections in args.connections:
             for workload in args.workloads:
+                place = {"round": number, "workload": workload, "connections": connections}
+                place["fsync_us"] = fsync_microseconds()
+                there = [server for server in servers if server.name in running]
                 order = random.Random(f"{number} {workload} {connections}")  # nobody always follows the same neighbour
-                for server in order.sample(servers, len(servers)):
+                for server in order.sample(there, len(there)):
                     process, cookies = running[server.name]
-                    seen = measure(process, workload, connections, args.seconds, cookies)
-                    place = {
-                        "round": number,
-                        "server": server.name,
-                        "workload": workload,
-                        "connections": connections,
-                    }
-                    runs.append(place | asdict(seen))
-                noisy = sum(not is_quiet(run) for run in runs)
+                    try:
+                        seen = visit(process, workload, connections, args.seconds, cookies)
+                    except FAILURES as error:
+                        leave_out(server, number, error, result)
+                        del running[server.name]
+                        continue
+                    result["runs"].append(place | {"server": server.name} | seen)
+                save(result, args.path)
+                noisy = sum(not is_quiet(run) for run in result["runs"] if run["round"] == number)
                 note(f"round {number + 1}/{args.rounds}: {workload} at {connections} connections, {noisy} noisy visits")
         for name, (process, _) in running.items():
             result["servers"][name]["memory KiB"] = sum(process.memory_kib())
-    result["rounds"].append(start)
-    result["runs"] += runs  # a round is kept if all its visits were made
 
 
 def note(text: str) -> None:
@@ -107,25 +153,26 @@ def main() -> None:
         "core of the server": SERVER_CORE,
         "core of wrk, Redis and PostgreSQL": LOAD_CORE,
     }
-    result: dict[str, Any] = {"machine": machine(), "settings": settings, "not measured": {}, "servers": {}}
-    result |= {"rounds": [], "runs": []}
-    path = RESULTS / f"{args.out}.json"
+    result: dict[str, Any] = {"machine": machine(), "settings": settings, "left out": [], "servers": {}, "runs": []}
+    servers = choose(args.groups, args.only)
+    visits = len(servers) * len(args.workloads) * len(args.connections)
+    minutes = args.rounds * (visits * (args.seconds + VISIT_SECONDS) + len(servers) * START_SECONDS) / 60
+    note(f"{len(servers)} servers, {args.rounds} rounds of {visits} visits: about {minutes:.0f} minutes")
+    if args.plan:
+        return
     try:
         has_wrk()
-        servers = choose(args.groups, args.only)
-        visits = len(servers) * len(args.workloads) * len(args.connections)
-        minutes = args.rounds * (visits * (args.seconds + 0.5) + len(servers) * 4) / 60
-        note(f"{len(servers)} servers, {args.rounds} rounds of {visits} visits: about {minutes:.0f} minutes")
-        servers = usable(servers, result)
-        for number in range(args.rounds):
-            one_round(number, servers, args, result)
-            save(result, path)
     except BenchError as error:
         fail(error)
+    for number in range(args.rounds):
+        one_round(number, [server for server in servers if in_the_run(server, result)], args, result)
+    if not result["runs"]:
+        fail(BenchError("nothing was measured"))
     print_run(result)
-    note(f"written: {path.relative_to(HERE.parent)}")
-    if result["not measured"]:
-        fail(BenchError(f"not measured: {', '.join(result['not measured'])}"))
+    note(f"written: {args.path.relative_to(HERE.parent)}")
+    if result["left out"]:
+        names = dict.fromkeys(f"{each['server']} (round {each['round'] + 1})" for each in result["left out"])
+        fail(BenchError(f"left out: {', '.join(names)}"))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 growth: lookup and commit with 1e3, 1e5 and 1e6 sessions in the file; size on disk and memory. sweep: the latency of
 requests while expired sessions are deleted, against the same file without the sweeper. processes: two workers against
-one.
+one. Each part writes a file of results of its own, so that it can be measured by itself.
 """
 
 import argparse
@@ -22,9 +22,9 @@ from typing import Any
 from bench.catalogue import ALL
 from bench.figures import RESULTS, save
 from bench.load import SESSIONS, has_wrk, make_sessions, measure, signed_cookie
-from bench.process import BOTH_CORES, LOAD_CORE, SERVER_CORE, BenchError, fail, folder, machine
-from bench.report import print_scale
-from bench.run import note
+from bench.process import BOTH_CORES, LOAD_CORE, SERVER_CORE, BenchError, Others, fail, folder, machine
+from bench.report import print_result
+from bench.run import note, visit
 from bench.serve import serving
 from bench.servers.tornado_app import SECRET
 from sessions import StoredSession, open_store
@@ -75,7 +75,8 @@ def cookies_of(ids: list[str]) -> list[str]:
 
 
 async def store_times(data: Path, ids: list[str], together: int, seconds: float) -> dict[str, float]:
-    """Microseconds of a lookup and of a commit in the store alone, with so many callers at once."""
+    """Microseconds of a lookup and of a commit in the store alone, with so many callers at once; what others took."""
+    others = Others()
     async with open_store(f"sqlite:{data}/sessions.db") as store:
 
         async def lookup(sid: str) -> None:
@@ -105,10 +106,10 @@ async def store_times(data: Path, ids: list[str], together: int, seconds: float)
 
         found = {"lookup": await each(lookup)}
         found["commit"] = await each(commit) - found["lookup"]
-        return {verb: round(value, 1) for verb, value in found.items()}
+        return {verb: round(value, 1) for verb, value in found.items()} | {"others": others.cores()[0]}
 
 
-def growth(args: argparse.Namespace) -> list[dict[str, Any]]:
+def growth(args: argparse.Namespace, keep: Callable[[Any], None]) -> list[dict[str, Any]]:
     measured = []
     with ExitStack() as stack:
         bare = stack.enter_context(serving(BARE))
@@ -131,7 +132,8 @@ def growth(args: argparse.Namespace) -> list[dict[str, Any]]:
                 for size in args.sizes:
                     seen = measure(running[size], workload, CONNECTIONS, args.seconds, cookies[size])
                     place = {"round": number, "size": size, "workload": workload, "share": seen.rate / plain.rate}
-                    measured.append(place | asdict(seen))
+                    measured.append(place | asdict(seen) | {"others": max(seen.others, plain.others)})
+            keep(measured)
             note(f"growth: round {number + 1}/{args.rounds}")
         for size in args.sizes:
             with closing(sqlite3.connect(data[size] / "sessions.db")) as db:
@@ -145,7 +147,7 @@ def growth(args: argparse.Namespace) -> list[dict[str, Any]]:
 # ------------------------------------------------------------------------------------------------------ sweep
 
 
-def sweep(args: argparse.Namespace) -> dict[str, Any]:
+def sweep(args: argparse.Namespace, keep: Callable[[Any], None]) -> dict[str, Any]:
     windows: dict[str, list[dict[str, Any]]] = {"before": [], "during": [], "after": []}
     sizes: dict[str, int] = {}
     with folder() as data:
@@ -206,10 +208,10 @@ def sweep(args: argparse.Namespace) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------ processes
 
 
-def processes(args: argparse.Namespace) -> list[dict[str, Any]]:
+def processes(args: argparse.Namespace, keep: Callable[[Any], None]) -> list[dict[str, Any]]:
     measured = []
     for number in range(args.rounds):
-        for server in SHARED:
+        for server in SHARED[: args.stores]:
             with ExitStack() as stack:
                 running, cookies = {}, {}
                 for workers in (1, 2):
@@ -218,10 +220,12 @@ def processes(args: argparse.Namespace) -> list[dict[str, Any]]:
                     cookies[workers] = make_sessions(running[workers])
                 for workload in "RWN":
                     for workers in (1, 2) if number % 2 else (2, 1):
-                        load = running[workers], workload, CONNECTIONS, args.seconds, cookies[workers], BOTH_CORES
+                        seen = visit(
+                            running[workers], workload, CONNECTIONS, args.seconds, cookies[workers], BOTH_CORES
+                        )
                         place = {"round": number, "server": server.name, "workers": workers, "workload": workload}
-                        memory = max(running[workers].memory_kib())
-                        measured.append(place | asdict(measure(*load)) | {"memory KiB": memory})
+                        measured.append(place | seen | {"memory KiB": max(running[workers].memory_kib())})
+        keep(measured)
         note(f"processes: round {number + 1}/{args.rounds}")
     return measured
 
@@ -229,8 +233,8 @@ def processes(args: argparse.Namespace) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
     parser.add_argument("--parts", default="growth,sweep,processes")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=2, help="of each single measurement")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=int, default=3, help="of each single measurement")
     parser.add_argument("--sizes", default="1000,100000,1000000")
     parser.add_argument("--live", type=int, default=1_000_000)
     parser.add_argument("--expired", type=int, default=1_000_000)
@@ -238,24 +242,32 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=5, help="such windows before the sweep and after it")
     parser.add_argument("--patience", type=int, default=900, help="seconds that the sweep may take")
     parser.add_argument("--quick", action="store_true", help="small files and short rounds: does it work?")
-    parser.add_argument("--out", default="scale", help="the name of the file in bench/results")
+    parser.add_argument(
+        "--stores", type=int, default=3, help="processes: 1 is SQLite alone, 3 are all that can be shared"
+    )
+    parser.add_argument("--suffix", default="", help="for the names of the files in bench/results")
     args = parser.parse_args()
     if args.quick:
-        args.rounds, args.seconds, args.sizes, args.out = 1, 1, "1000,20000", f"{args.out}-quick"
+        args.rounds, args.seconds, args.sizes, args.suffix = 1, 1, "1000,20000", "-quick"
         args.live = args.expired = 20_000
         args.window, args.windows = 2, 1
     args.sizes = [int(size) for size in args.sizes.split(",")]
-    result: dict[str, Any] = {"machine": machine(), "settings": {"rounds": args.rounds, "seconds": args.seconds}}
-    parts: dict[str, Callable[[argparse.Namespace], Any]] = {"growth": growth, "sweep": sweep, "processes": processes}
+    parts: dict[str, Callable[..., Any]] = {"growth": growth, "sweep": sweep, "processes": processes}
     os.sched_setaffinity(0, {int(LOAD_CORE)})
     try:
         has_wrk()
         for part in args.parts.split(","):
-            result[part] = parts[part](args)
-            save(result, RESULTS / f"{args.out}.json")
+            settings = {"rounds": args.rounds, "seconds": args.seconds} if part != "sweep" else {}
+            about = {"machine": machine(), "settings": settings}
+
+            def keep(measured: Any, part: str = part, about: dict[str, Any] = about) -> None:
+                save(about | {part: measured}, RESULTS / f"{part}{args.suffix}.json")
+
+            measured = parts[part](args, keep)
+            keep(measured)
+            print_result(about | {part: measured})
     except BenchError as error:
         fail(error)
-    print_scale(result)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What the verbs of a store cost: by the size of a session in SQLite and in memory, and in round trips elsewhere.
 
 sizes: each verb by itself on a session of 1 kB to 1 MB: the time until it is answered, the processor's time, and what
-it adds to SQLite's log. memory: what the store in memory holds for a session. trips: how often a verb asks Redis or
+it adds to SQLite's log. memory: what the store in memory holds for a
+session, and a process for an open one. trips: how often a verb asks Redis or
 PostgreSQL and waits, counted between the store and the server.
 """
 
@@ -11,22 +12,24 @@ import json
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from statistics import median
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from bench.figures import RESULTS, save
-from bench.process import folder, machine
-from bench.report import table
+from bench.process import BenchError, folder, machine
+from bench.report import print_sizes
 from bench.serve import ENGINES
-from sessions import MemoryStore, SQLiteStore, StoredSession, now_ms, open_store
+from sessions import MemoryStore, SessionManager, SessionOptions, SQLiteStore, StoredSession, now_ms, open_store
 from sessions.store import Store
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 DAY = 86_400_000
 COSTS = ("wall_us", "cpu_us", "written")
+COUNTED = ("redis", "postgresql", "mongodb")
+"""Engines at one address, where a counting way can stand before them. The nodes of a cluster tell their own."""
 KEPT = 2_000
 """Sessions that are made in memory to weigh one; fewer of the large ones."""
 
@@ -90,17 +93,36 @@ def length(file: Path) -> int:
 
 
 async def memory() -> list[dict[str, Any]]:
-    """Weigh a session of each size in the store in memory."""
+    """Weigh a session of each size: in the store in memory, and open in a process, as a request under way has it."""
     found = []
     for size in SIZES:
         count = min(KEPT, 100_000_000 // size)
+        ids = [f"{number:032}" for number in range(count)]
         store = MemoryStore()
         before = resident()
-        for number in range(count):
-            await store.create(f"{number:032}", StoredSession(text(size, number), now_ms() + DAY))
-        found.append({"size": size, "resident": round((resident() - before) / count)})
+        for number, sid in enumerate(ids):
+            await store.create(sid, StoredSession(text(size, number), now_ms() + DAY))
+        kept = round((resident() - before) / count)
         await store.clear()
+        found.append({"size": size, "kept": kept, "open": await opened(size, ids)})
     return found
+
+
+async def opened(size: int, ids: list[str]) -> int:
+    """Return the bytes of an open session, when its data was read."""
+    with folder() as data:
+        async with SQLiteStore(data / "sessions.db") as store, AsyncExitStack() as stack:
+            for number, sid in enumerate(ids):
+                await store.create(sid, StoredSession(text(size, number), now_ms() + DAY))
+            for sid in ids:
+                await store.get(sid)  # SQLite's cache of pages is full before the weighing
+            manager = SessionManager(store, SessionOptions(secret="x" * 40))
+            before = resident()
+            for sid in ids:
+                session = await stack.enter_async_context(manager.open(sid))
+                if session["n"] < 0:
+                    raise BenchError("the data is another session's")
+            return round((resident() - before) / len(ids))
 
 
 def resident() -> int:
@@ -173,21 +195,8 @@ async def measure(rounds: int) -> dict[str, Any]:
         "settings": {"rounds": rounds},
         "sizes": await sizes(rounds),
         "memory": await memory(),
-        "trips": [row for engine in ENGINES for row in await trips(engine)],
+        "trips": [row for engine in COUNTED for row in await trips(engine)],
     }
-
-
-def print_sizes(result: dict[str, Any]) -> None:
-    """Print the tables."""
-    print("### By the size of the session\n")
-    head = ["session, bytes", "verb", "until answered, µs", "processor, µs", "into the log, bytes"]
-    table(head, ([f"{row['size']:,}", row["verb"], *(f"{row[key]:,}" for key in COSTS)] for row in result["sizes"]))
-    print("### In the store in memory\n")
-    table(
-        ["session, bytes", "memory, bytes"], ([f"{row['size']:,}", f"{row['resident']:,}"] for row in result["memory"])
-    )
-    print("### Round trips\n")
-    table(["store", "verb", "round trips"], ([row["store"], row["verb"], str(row["trips"])] for row in result["trips"]))
 
 
 def main() -> None:

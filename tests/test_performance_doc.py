@@ -6,12 +6,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from clock import MINUTE, MovableClock
 from stores.support import OLD
 
-from bench.docs import PAGE, filled
-from bench.figures import ENOUGH, QUIET, bounds, interval, ratios, save, spread
+from bench.docs import PAGE, PAGES, filled
+from bench.figures import BARE, ENOUGH, OURS, QUIET, bounds, interval, ratios, save, spread
 from bench.goals import at_least, at_most, goals
+from bench.sentences import lines
 from sessions import SQLiteStore, StoredSession, Sweeper
 
 COMMAND = "$ sqlite3 sessions.db "
@@ -22,12 +24,13 @@ def run(number: int, requests: int, seconds: float = 1, others: float = 0) -> di
     return {"round": number, "requests": requests, "seconds": seconds, "others": others}
 
 
-def test_the_figures_are_those_of_the_results() -> None:
+@pytest.mark.parametrize(("page", "sections"), list(zip(PAGES, (13, 5), strict=True)))
+def test_the_figures_are_those_of_the_results(page: Path, sections: int) -> None:
     """`make bench-docs` would change nothing."""
-    page = PAGE.read_text("utf-8")
+    text = page.read_text("utf-8")
 
-    assert page.count("<!-- results: ") == 10
-    assert filled(page) == page
+    assert text.count("<!-- results: ") == text.count("<!-- end -->") == sections
+    assert filled(text) == text
 
 
 def test_a_share_is_taken_within_its_round() -> None:
@@ -74,6 +77,34 @@ def test_a_goal_is_judged_by_the_whole_interval() -> None:
     assert turned == ["**missed**", "undecided", "reached"]
 
 
+def test_the_first_lines_have_the_figures_of_the_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without results, or with too few quiet rounds, a line says so."""
+
+    def visit(number: int, server: str, requests: int, p50_ms: float, others: float) -> list[dict[str, Any]]:
+        about = {"server": server, "p50_ms": p50_ms, "fsync_us": 200}
+        made = run(number, requests, others=others) | about
+        return [made | {"workload": w, "connections": c} for w in "RWN" for c in (1, 64)]
+
+    def measured(others: float) -> str:
+        servers = ((BARE, 2000, 0.4), (OURS, 1700, 1.6))
+        runs = [
+            each for n in range(ENOUGH) for name, rate, p50 in servers for each in visit(n, name, rate, p50, others)
+        ]
+        save({"runs": runs}, tmp_path / "tornado.json")
+        return lines()
+
+    monkeypatch.setattr("bench.sentences.RESULTS", tmp_path)
+
+    assert lines().count("Not measured yet.") == 5
+    assert measured(others=QUIET + 0.1).count("Not measured yet.") == 5
+    said = measured(others=0)
+    assert "0.85 (0.85–0.85) for a read" in said  # noqa: RUF001 # a range
+    assert "does 1,700 reads a second, and 2,000 requests without sessions" in said
+    assert "fsync (0.2 ms here)" in said
+    assert "a read takes 1.6 ms, a change 1.6, a new visitor 1.6 (medians); a request without sessions 0.4" in said
+    assert said.count("Not measured yet.") == 3
+
+
 def test_every_peer_on_the_same_engine_is_a_goal() -> None:
     """The share of bare in each round, and not the rates."""
 
@@ -88,8 +119,7 @@ def test_every_peer_on_the_same_engine_is_a_goal() -> None:
         "peer, Y": {"bare": "peer bare", "engine": "y"},
     }
     rates = {"tornado bare": 100, "peer bare": 1000, "sessions, X": 80, "peer, X": 400, "peer, Y": 100}
-    rounds = [{"round": n, "fsync_us": 100} for n in range(ENOUGH)]
-    result = {"servers": servers, "rounds": rounds, "runs": [r for name, n in rates.items() for r in runs(name, n)]}
+    result = {"servers": servers, "runs": [r for name, n in rates.items() for r in runs(name, n)]}
 
     rows = goals(result)
 

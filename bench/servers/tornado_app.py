@@ -92,7 +92,7 @@ async def serve(args: argparse.Namespace, sockets: list[Any]) -> None:
     class WithSession(SessionMixin, RequestHandler):
         pass
 
-    scheme = args.store.partition(":")[0]
+    scheme = args.store.partition(":")[0].partition("+")[0]
     driver = {"sqlite": "aiosqlite", "redis": "redis", "postgresql": "asyncpg", "mongodb": "pymongo"}.get(scheme)
     if driver:
         about[driver] = version(driver)
