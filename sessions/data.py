@@ -111,7 +111,7 @@ class SessionData:
             return self.text
         text = json_text.dumps(self._values)
         if text == self.text:
-            return text
+            return self.text  # one copy is enough: the state keeps what this returns
         if self._compared is not None and self._compared[0] == text and self._compared[1]:
             return text
         if self._canonical is None:  # a row in another spelling is not modified by that

@@ -57,7 +57,7 @@ class StoredCookie:
     def new(cls, options: CookieOptions, clock: Clock, *, is_secure: Callable[[], bool]) -> "StoredCookie":
         """Make the cookie of a new session. `is_secure` is called only if an option is "auto"."""
         asks = options.secure == "auto", options.same_site == "auto"
-        answer = is_secure() if True in asks else None
+        answer = bool(is_secure()) if True in asks else None
         attributes = options.made.get(answer)
         if attributes is None:
             attributes = options.made[answer] = _resolved(options, answer)

@@ -33,7 +33,7 @@ def _at_once(
         try:
             future.set_result(verb(store, *args, **kwargs))
         except StoreError as error:
-            future.set_exception(error)
+            future.set_exception(error.with_traceback(None))  # its frames would lead back to the future
         return future
 
     return perform

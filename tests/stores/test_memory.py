@@ -1,5 +1,7 @@
 """The limits of the store in memory: by sessions and by bytes, and nobody is signed out by either."""
 
+import gc
+
 import pytest
 from clock import MINUTE, START, MovableClock
 
@@ -30,6 +32,20 @@ async def test_a_session_that_does_not_fit_is_refused(clock: MovableClock) -> No
 
     assert await store.length() == 2
     assert await store.create("d", record(500)) is not None
+
+
+async def test_a_refused_session_is_let_go(clock: MovableClock) -> None:
+    """A flood that meets a full store leaves nothing to the garbage collector."""
+    store = await filled(clock)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            with pytest.raises(StoreUnavailable):
+                await store.create("c", record(4_000))
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("verb", ["update", "rename", "set"])

@@ -79,6 +79,16 @@ async def test_without_a_text_there_is_one_that_cannot_be_read(sqlite: SQLiteSto
     assert await sqlite.touch("a", LATER + 1, NEW) == Update(Outcome.CONFLICT, StoredSession("", LATER))
 
 
+async def test_an_id_is_found_by_its_own_letters_alone_and_in_a_batch(database: Path) -> None:
+    """A table made elsewhere may say that "A" is "a": whose session is read does not depend on who reads beside."""
+    query(database, "CREATE TABLE sessions (sid TEXT COLLATE NOCASE PRIMARY KEY, expired, sess)")
+    async with SQLiteStore(database) as store:
+        node_writes(database, ("a", LATER, OLD.data))
+
+        assert await store.get("A") is None
+        assert list(await asyncio.gather(store.get("a"), store.get("A"))) == [OLD, None]
+
+
 async def test_text_that_is_not_utf_8_fails_alone(sqlite: SQLiteStore, database: Path) -> None:
     """It is refused or counts as no text; those in the same batch have the outcome they would have had, once."""
     query(database, BAD_TEXT, LATER)

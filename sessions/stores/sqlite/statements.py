@@ -134,7 +134,7 @@ SELECT = Verb(
     """,
     "sid",
     numbers_jobs=True,
-    alone="SELECT 0, sess, CAST(expired AS INTEGER) FROM sessions WHERE sid = ?2 AND expired > ?1",
+    alone="SELECT 0, sess, CAST(expired AS INTEGER) FROM sessions WHERE sid = ?2 COLLATE BINARY AND expired > ?1",
 )
 """Returns the living rows, each with the place of its job in the batch."""
 
