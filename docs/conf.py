@@ -33,11 +33,13 @@ python_use_unqualified_type_names = True
 maximum_signature_line_length = 80
 nitpick_ignore_regex = [
     (r"py:.*", rf"{package}\..*")  # of others: their pages are not read, as that would need a network
-    for package in ("collections", "datetime", "pathlib", "os", "tornado", "prometheus_client", "opentelemetry")
+    for package in (
+        "collections", "contextlib", "datetime", "pathlib", "os", "tornado", "prometheus_client", "opentelemetry"
+    )
 ] + [
     (r"py:.*", rf"(sessions\..*\.)?{name}")  # only in signatures: nobody imports it
     for name in (
-        "Absent", "Future", "Job", "Jar", "Keyring", "Keys", "Observer", "OpenableStore", "Result", "Secrets",
+        "Absent", "Future", "Job", "JobT", "Jar", "Keyring", "Keys", "Observer", "OpenableStore", "Result", "Secrets",
         "SessionState", "Shape", "StoredCookie", "Table", "TracebackType", "Verbs",
     )
 ]  # fmt: skip

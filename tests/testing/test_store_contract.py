@@ -127,13 +127,13 @@ class Prolongs(MemoryStore):
 
 
 class KeepsSeconds(MemoryStore):
-    async def set(self, sid: str, record: StoredSession) -> StoredSession:
-        return await super().set(sid, record._replace(expires_at=record.expires_at / 1000 * 1000))  # type: ignore[arg-type] # the mistake
+    def _put(self, sid: str, record: StoredSession) -> StoredSession:
+        return super()._put(sid, record._replace(expires_at=record.expires_at / 1000 * 1000))  # type: ignore[arg-type] # the mistake
 
 
 class KeepsMinutes(MemoryStore):
-    async def set(self, sid: str, record: StoredSession) -> StoredSession:
-        return await super().set(sid, record._replace(expires_at=record.expires_at // 60_000 * 60_000 - 1_000))
+    def _put(self, sid: str, record: StoredSession) -> StoredSession:
+        return super()._put(sid, record._replace(expires_at=record.expires_at // 60_000 * 60_000 - 1_000))
 
 
 class CreateOverwrites(MemoryStore):
@@ -185,6 +185,9 @@ class UpdateInTwoSteps(MemoryStore):
         if row is not None and row.data == expected.data:
             return Update(Outcome.SAVED, await self.set(sid, record))
         return await super().update(sid, record, expected)
+
+    async def destroy(self, sid: str) -> None:  # at its turn, as the updates, and not at the call
+        await super().destroy(sid)
 
 
 class KeepsForeignVersions(Versions):
@@ -255,6 +258,9 @@ class RenameInTwoSteps(MemoryStore):
         await self.destroy(old)
         return Update(Outcome.SAVED, made)
 
+    async def update(self, sid: str, record: StoredSession, expected: StoredSession) -> Update:
+        return await super().update(sid, record, expected)  # at its turn, as the renames, and not at the call
+
 
 class DestroyIsGreedy(MemoryStore):
     async def destroy(self, sid: str) -> None:
@@ -290,8 +296,8 @@ class OddIdsAreReplaced(MemoryStore):
 
 
 class TextsAreStripped(MemoryStore):
-    async def set(self, sid: str, record: StoredSession) -> StoredSession:
-        return await super().set(sid, record._replace(data=record.data.strip()))
+    def _put(self, sid: str, record: StoredSession) -> StoredSession:
+        return super()._put(sid, record._replace(data=record.data.strip()))
 
 
 class TextsAreCut(MemoryStore):
