@@ -18,7 +18,7 @@ BARE = "tornado bare"
 RESULTS = Path(__file__).parent / "results"
 Cell = tuple[str, str, int]  # server, workload, connections
 Runs = list[dict[str, Any]]
-QUIET = 0.1
+QUIET = 0.25
 """Cores that others may have during a run that counts: other processes' user time, and what other machines took."""
 ENOUGH = 5
 """Rounds that have to count: the 95 % interval of a median of fewer values is no wider than the values."""

@@ -3,10 +3,12 @@
 In every round each server is started again; all of them wait side by side on the server core, and wrk, on the other
 core, visits one after the other. What is compared is seconds apart: a slow minute of the machine meets them all. What
 others do meanwhile is measured with each visit. A visit that they disturbed is made once more, and does not count if
-they disturb it again. The file of the results is written as the run goes on: a run that is ended keeps what it has.
+they disturb it again. The file of the results is written as the run goes on: a run that is ended keeps what it has, and
+`--more` adds rounds to it.
 """
 
 import argparse
+import json
 import os
 import random
 import subprocess
@@ -16,6 +18,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from bench.catalogue import GROUPS, HERE, Server, choose
@@ -43,6 +46,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--connections", default="64,1,256")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=3, help="of each single measurement")
+    parser.add_argument("--more", action="store_true", help="add the rounds to those that the file has")
     parser.add_argument("--quick", action="store_true", help="1 round at 64 connections: does it work?")
     parser.add_argument("--plan", action="store_true", help="say only how long it takes")
     parser.add_argument("--out", default="tornado", help="the name of the file in bench/results (default: tornado)")
@@ -132,9 +136,24 @@ def one_round(number: int, servers: list[Server], args: argparse.Namespace, resu
                     result["runs"].append(place | {"server": server.name} | seen)
                 save(result, args.path)
                 noisy = sum(not is_quiet(run) for run in result["runs"] if run["round"] == number)
-                note(f"round {number + 1}/{args.rounds}: {workload} at {connections} connections, {noisy} noisy visits")
+                note(f"round {number + 1}: {workload} at {connections} connections, {noisy} noisy visits")
         for name, (process, _) in running.items():
             result["servers"][name]["memory KiB"] = sum(process.memory_kib())
+
+
+def earlier(path: Path, now: dict[str, Any]) -> dict[str, Any]:
+    """The run that is in a file, to go on with it. It has to be of the same version, machine and length of a visit."""
+    if not path.exists():
+        return now
+    before: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    for part, names in (
+        ("machine", ("version", "processor", "cores", "python")),
+        ("settings", ("seconds", "sessions")),
+    ):
+        for name in names:
+            if before[part][name] != now[part][name]:
+                fail(BenchError(f"{path.name} has {name} {before[part][name]}, and this is {now[part][name]}"))
+    return before
 
 
 def note(text: str) -> None:
@@ -154,6 +173,11 @@ def main() -> None:
         "core of wrk, Redis and PostgreSQL": LOAD_CORE,
     }
     result: dict[str, Any] = {"machine": machine(), "settings": settings, "left out": [], "servers": {}, "runs": []}
+    if args.more:
+        before = earlier(args.path, result)
+        result |= {part: before[part] for part in ("left out", "servers", "runs")}
+    first = 1 + max((run["round"] for run in result["runs"]), default=-1)
+    settings["rounds"] = first + args.rounds
     servers = choose(args.groups, args.only)
     visits = len(servers) * len(args.workloads) * len(args.connections)
     minutes = args.rounds * (visits * (args.seconds + VISIT_SECONDS) + len(servers) * START_SECONDS) / 60
@@ -164,7 +188,7 @@ def main() -> None:
         has_wrk()
     except BenchError as error:
         fail(error)
-    for number in range(args.rounds):
+    for number in range(first, first + args.rounds):
         one_round(number, [server for server in servers if in_the_run(server, result)], args, result)
     if not result["runs"]:
         fail(BenchError("nothing was measured"))

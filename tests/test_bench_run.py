@@ -113,3 +113,19 @@ def test_a_run_that_is_ended_keeps_what_it_has(rounds: Rounds, monkeypatch: pyte
     kept = json.loads(rounds.args.path.read_text("utf-8"))
     assert [each["workload"] for each in kept["runs"]] == ["R", "R", "R"]
     assert all(server["memory KiB"] == 1 for server in kept["servers"].values())
+
+
+def test_rounds_are_added_to_a_run_of_the_same_machine_only(rounds: Rounds, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where there is no file yet, a run begins."""
+    about = {"version": "1", "processor": "p", "cores": 2, "python": "3.11"}
+    now = rounds.result | {"machine": about, "settings": {"seconds": 3, "sessions": 512}}
+    assert run.earlier(rounds.args.path, now) is now
+    rounds.result |= now
+    rounds.round(0)
+
+    before = run.earlier(rounds.args.path, now)
+    assert [each["round"] for each in before["runs"]] == [0] * 6
+
+    with pytest.raises(SystemExit):
+        run.earlier(rounds.args.path, now | {"machine": about | {"python": "3.13"}})
+    assert "r.json has python 3.11, and this is 3.13" in capsys.readouterr().err
