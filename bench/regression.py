@@ -1,7 +1,8 @@
 """`make instructions`: no change of the code makes R, W or N cost 3 % more instructions than the committed baseline.
 
 One request follows the other, so that the size of a batch does not depend on the time. What is compared is over bare
-Tornado in the same run. With `--baseline` the counts become the baseline of this Python; the others stay.
+Tornado in the same run. With `--baseline` the counts become the baseline of this Python on this kind of machine; the
+others stay.
 """
 
 import argparse
@@ -99,33 +100,38 @@ def unlike(about: dict[str, str], then: dict[str, str]) -> str:
     return ", ".join(name for name in about if about[name] != then[name])
 
 
+def like(about: dict[str, str], baselines: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The baseline that counts can be compared with."""
+    return next((each for each in baselines if not unlike(about, each["about"])), None)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.regression", description=__doc__)
-    parser.add_argument("--baseline", action="store_true", help="make the counts the baseline of this Python")
+    parser.add_argument("--baseline", action="store_true", help="make the counts the baseline of this Python here")
     renew = parser.parse_args().baseline
     python = ".".join(platform.python_version_tuple()[:2])
-    known: dict[str, dict[str, Any]] = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    known: dict[str, list[dict[str, Any]]] = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
     if not shutil.which("valgrind"):
         print("SKIPPED: valgrind is missing, nothing was counted: apt-get install -y valgrind")
         return
-    if python not in known and not renew:
-        print(f"SKIPPED: there is no baseline for Python {python}: make instructions ARGS=--baseline")
-        return
     about = {"python": sys.version, "glibc": " ".join(platform.libc_ver()), "processor": processor()}
-    if not renew and (different := unlike(about, known[python]["about"])):
-        print(f"SKIPPED: the baseline is of another {different}: make instructions ARGS=--baseline")
+    baselines = known.get(python, [])
+    baseline = like(about, baselines)
+    if baseline is None and not renew:
+        others = "; ".join(f"one is of another {unlike(about, each['about'])}" for each in baselines) or "none"
+        print(f"SKIPPED: no baseline of Python {python} fits ({others}): make instructions ARGS=--baseline")
         return
     os.environ |= STEADY
     try:
         counts = count_all()
         for name, each in over_bare(counts).items():
             print(f"{name}: {', '.join(f'{w} +{n:,}' for w, n in each.items())} instructions over bare")
-        if renew:
-            known[python] = {"about": about, "counts": counts}
+        if baseline is None or renew:
+            known[python] = [each for each in baselines if each is not baseline] + [{"about": about, "counts": counts}]
             save(dict(sorted(known.items())), BASELINE)
-            print(f"the baseline of Python {python} is written")
+            print(f"the baseline of Python {python} is written, of {about['processor']}")
             return
-        judge(counts, known[python]["counts"])
+        judge(counts, baseline["counts"])
     except BenchError as error:
         fail(error)
 

@@ -1,11 +1,12 @@
 """`make instructions`: what it takes for dearer, and for another machine."""
 
 import json
+from itertools import chain
 
 import pytest
 
 from bench.process import BenchError
-from bench.regression import BASELINE, NAMES, Counts, dearer, is_comparable, judge, unlike
+from bench.regression import BASELINE, NAMES, Counts, dearer, is_comparable, judge, like, unlike
 
 BASE: Counts = {
     NAMES[0]: {"R": 800, "W": 800},
@@ -47,11 +48,19 @@ def test_another_processor_or_build_is_named() -> None:
     assert unlike(here, {"python": "3.11.9", "processor": "B"}) == "python, processor"
 
 
+def test_each_kind_of_machine_has_its_baseline() -> None:
+    """One that is of another processor is passed over."""
+    first, second = {"about": {"processor": "A"}}, {"about": {"processor": "B"}}
+
+    assert like({"processor": "B"}, [first, second]) is second
+    assert like({"processor": "C"}, [first, second]) is None
+
+
 def test_the_baseline_has_every_count_of_this_python() -> None:
     """If it has this Python at all: another one is said by `make instructions` itself."""
     baselines = json.loads(BASELINE.read_text("utf-8"))
 
     assert "3.11" in baselines
-    for each in baselines.values():
+    for each in chain.from_iterable(baselines.values()):
         assert list(each["counts"]) == NAMES
         assert all(sorted(counts) == ["N", "R", "W"] for counts in each["counts"].values())

@@ -43,7 +43,7 @@ def test_a_share_is_taken_within_its_round() -> None:
 
 def test_a_round_in_which_others_worked_does_not_count() -> None:
     """Neither where they disturbed the server nor where they disturbed what it is compared with."""
-    ours = [run(0, 80), run(1, 80, others=0.2), run(2, 90), run(3, 70)]
+    ours = [run(0, 80), run(1, 80, others=2 * QUIET), run(2, 90), run(3, 70)]
     bare = [run(0, 100), run(1, 100), run(2, 100, others=QUIET + 0.01), run(3, 100, others=QUIET)]
 
     shares = ratios(ours, bare)

@@ -80,7 +80,7 @@ async def test_without_a_text_there_is_one_that_cannot_be_read(sqlite: SQLiteSto
 
 
 async def test_an_id_is_found_by_its_own_letters_alone_and_in_a_batch(database: Path) -> None:
-    """A table made elsewhere may say that "A" is "a": whose session is read does not depend on who reads beside."""
+    """A table made elsewhere may compare ids without their case; ours are read with it."""
     query(database, "CREATE TABLE sessions (sid TEXT COLLATE NOCASE PRIMARY KEY, expired, sess)")
     async with SQLiteStore(database) as store:
         node_writes(database, ("a", LATER, OLD.data))
