@@ -190,7 +190,7 @@ class SessionState(Remembered):
             self._already_deleted = True
         else:
             self._committed = True
-        if outcome != "saved" and outcome in ("gone", "closed"):
+        if outcome in ("gone", "closed"):
             self.over(outcome)
 
     def over(self, reason: EndReason, *, is_readable: bool = False) -> None:

@@ -90,6 +90,15 @@ class TestNew:
 
         assert (cookie.secure, cookie.same_site) == (is_secure, same_site)
 
+    def test_an_answer_of_none_is_a_no(self, clock: MovableClock) -> None:
+        """A handler may override `is_secure` and return nothing: at a new id "auto" still raises sameSite."""
+        options = CookieOptions(secure="auto", same_site="auto")
+        cookie = StoredCookie.new(CookieOptions(same_site=False), clock, is_secure=never)
+
+        cookie.ask_again(StoredCookie.new(options, clock, is_secure=lambda: None))  # type: ignore[arg-type, return-value] # the mistake
+
+        assert cookie.member("sameSite") == "lax"
+
     def test_without_auto_the_request_is_not_asked(self, clock: MovableClock) -> None:
         """Whether it is secure is worked out only where it matters."""
         cookie = Cookie(StoredCookie.new(CookieOptions(secure=True, same_site="strict"), clock, is_secure=never))

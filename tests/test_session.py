@@ -14,6 +14,7 @@ from clock import DAY, MINUTE, MovableClock
 from properties.made import CoreSession, loaded, loaded_from, new
 
 from sessions import CorruptSession, DataError, StoredSession
+from sessions.data import SessionData
 from sessions.formats.json_text import RESERVED
 
 
@@ -186,6 +187,13 @@ class TestMapping:
 
 class TestLazy:
     """The data is decoded when a handler looks, and not before."""
+
+    def test_a_session_that_was_read_keeps_one_text(self) -> None:
+        """A socket that stays open for hours holds it, and no copy beside it."""
+        data = SessionData('{"basket":["tea"]}')
+
+        assert data.values["basket"] == ["tea"]
+        assert data.current() is data.text
 
     def test_a_request_that_does_not_look_is_served_whatever_the_data_is(self, clock: MovableClock) -> None:
         """Only the cookie was read; the row stays as it is."""

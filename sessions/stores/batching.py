@@ -26,8 +26,6 @@ class Read:
 
     __slots__ = ("future", "sid")
 
-    verb: str = "get"
-
     def __init__(self, sid: str) -> None:
         self.sid: str = sid
         self.future: Future[Any] = Future(loop=get_running_loop())
